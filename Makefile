@@ -1,0 +1,44 @@
+# Sets up what it needs on first use: the environment in .venv, the engine's jars, dbt's manifest.
+# Needs Python 3.11 or 3.12 and make; Java is taken from the machine, else from the environment.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.8
+export DAGSTER_HOME ?= $(CURDIR)/.lakehouse/dagster
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test dev setup lint lock clean
+
+demo: setup  ## land the sample data and carry it from landing to gold
+	@$(BIN)/lakehouse demo
+
+test: setup lint  ## lint, type check, layer check, and all tests
+	@$(BIN)/pytest
+
+dev: setup  ## the Dagster UI at http://localhost:3000
+	@mkdir -p $(DAGSTER_HOME)
+	@$(BIN)/dg dev
+
+setup: $(VENV)/ready
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || (command -v uv >/dev/null && uv venv -q --seed --python ">=3.11,<3.13" $(VENV)) || $(PYTHON) -m venv $(VENV)
+	@command -v uv >/dev/null || $(BIN)/python -m pip install -q uv==$(UV_VERSION)
+	@uv pip sync -q --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	@uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m lakehouse_assets.gold.project
+	@$(BIN)/python -m lakehouse_assets.engine.prepare
+	@touch $@
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+lock:  ## resolve the dependencies anew, with hashes
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --group dev --no-header -o requirements.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) .lakehouse dbt_project/target

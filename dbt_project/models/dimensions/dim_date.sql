@@ -1,0 +1,25 @@
+-- One row a day, whole years, from the first to the last day that a sale mentions.
+with mentioned as (
+    select
+        date_trunc('year', min(least(order_date, ship_date, due_date))) as first_day,
+        date_trunc('year', max(greatest(order_date, ship_date, due_date))) + interval 1 year - interval 1 day as last_day,
+        min(_date) as _date
+    from {{ source('silver', 'crm_sales') }}
+),
+days as (
+    select cast(unnest(generate_series(cast(first_day as timestamp), cast(last_day as timestamp), interval 1 day)) as date) as day, _date
+    from mentioned
+)
+select
+    {{ date_key('day') }} as date_key,
+    day as date_value,
+    cast(isodow(day) as integer) as day_of_week,
+    dayname(day) as day_name,
+    cast(month(day) as integer) as month,
+    monthname(day) as month_name,
+    cast(quarter(day) as integer) as quarter,
+    cast(year(day) as integer) as year,
+    isodow(day) >= 6 as is_weekend,
+    {{ is_us_federal_holiday('day') }} as is_holiday,
+    _date
+from days

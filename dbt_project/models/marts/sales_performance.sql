@@ -1,0 +1,14 @@
+-- Sales by month of the order, country of the customer and product line.
+select
+    cast(date_trunc('month', f.order_date) as date) as month,
+    coalesce(c.country, 'n/a') as country,
+    coalesce(p.product_line, 'n/a') as product_line,
+    count(distinct f.order_id) as orders,
+    count(distinct f.customer_key) as customers,
+    cast(sum(f.quantity) as bigint) as quantity,
+    cast(sum(f.usd_amount) as decimal(18, 2)) as usd_amount,
+    max(f._date) as _date
+from {{ ref('fact_sales') }} as f
+left join {{ ref('dim_customer') }} as c using (customer_key)
+left join {{ ref('dim_product') }} as p using (product_key)
+group by 1, 2, 3

@@ -1,0 +1,4 @@
+-- The amount of a line is quantity times price, up to a cent a piece: a price that was worked out of the amount is rounded.
+select sales_key, order_id, quantity, unit_price, usd_amount
+from {{ ref('fact_sales') }}
+where abs(usd_amount - quantity * unit_price) > 0.01 * abs(quantity)

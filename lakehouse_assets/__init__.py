@@ -1,0 +1,1 @@
+"""A retail lakehouse: Dagster assets over Delta tables, from file drops to a star schema."""

@@ -1,0 +1,167 @@
+"""The plan: where landing, raw, silver and gold differ from each other. It changes nothing and needs neither engine nor Dagster.
+
+Nothing is remembered between passes. Each partition's ledger record says what it was built from; where that is not what stands in the
+stage before, it is built again. A lost pass, a repeated one, a late file and a killed run all end in the same plan.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from typing import Any, Literal
+
+from lakehouse_assets.contracts.columns import snake_case
+from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.gold.models import Model, shared_digest, stale_models
+from lakehouse_assets.gold.project import PROJECT_FOLDER, models
+from lakehouse_assets.landing.objects import Landing, LandingObject
+from lakehouse_assets.raw.csv import read_header
+from lakehouse_assets.raw.load import FileDifference, differences
+from lakehouse_assets.settings import Settings
+from lakehouse_assets.silver.publish import stale_dates
+from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
+from lakehouse_assets.storage.tables import open_table
+
+MAX_GAP_DAYS = 3
+"""Dates that lie no further apart are one run: a run costs more than a few partitions in which nothing is to be done."""
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """A landing file that raw does not reflect yet."""
+
+    table: str
+    date: date
+    name: str
+    change: Literal["new", "changed", "vanished"]
+    bytes: int
+    new_columns: tuple[str, ...] = ()
+    missing_columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlannedTable:
+    """A table and its partitions that are to be built."""
+
+    layer: str
+    table: str
+    dates: tuple[date, ...]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The asset's key."""
+        return self.layer, self.table
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a pass would do, and which landing objects it would pass over with what reason."""
+
+    files: tuple[PlannedFile, ...]
+    tables: tuple[PlannedTable, ...]
+    ignored: tuple[tuple[str, str], ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all stands as it should."""
+        return not self.tables
+
+    def of_layers(self, *layers: str) -> list[PlannedTable]:
+        """The tables to be built in the given layers."""
+        return [t for t in self.tables if t.layer in layers]
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain values: `files`, `tables`, `ignored`, `bytes`."""
+        return {
+            "files": [{**asdict(f), "date": f.date.isoformat()} for f in self.files],
+            "tables": [{**asdict(t), "dates": [d.isoformat() for d in t.dates]} for t in self.tables],
+            "ignored": [{"path": path, "reason": reason} for path, reason in self.ignored],
+            "bytes": sum(f.bytes for f in self.files),
+        }
+
+
+def make_plan(settings: Settings, entities: Sequence[Entity], *, read_headers: bool = False) -> Plan:
+    """Compare all stages. With `read_headers` new and changed files are opened for the columns that they bring or lack."""
+    landing, records = Landing(settings.root), Ledger(settings.root).read()
+    files: list[PlannedFile] = []
+    ignored: list[tuple[str, str]] = []
+    tables: list[PlannedTable] = []
+    for entity in entities:
+        listing = landing.listing(entity.landing, settings.lakehouse_start_date)
+        ignored += listing.ignored
+        raw = _of(records, "raw", entity.table)
+        found = differences(entity, listing.objects, raw)
+        files += [file for d in found for file in _files(entity, d, settings, landing if read_headers else None)]
+        raw_dates = {d.date for d in found}
+        silver_dates = raw_dates | set(stale_dates(entity, raw, _of(records, "silver", entity.table)))
+        tables += _tables(("raw", entity.table, raw_dates), ("silver", entity.table, silver_dates))
+    changing = {t.table: t.dates for t in tables if t.layer == "silver"}
+    tables += _gold(models(), changing, records)
+    return Plan(tuple(files), tuple(tables), tuple(ignored))
+
+
+def date_ranges(dates: Iterable[date]) -> list[tuple[date, date]]:
+    """The dates as ranges from first to last, near ones together.
+
+    >>> date_ranges([date(2026, 1, 1), date(2026, 1, 3), date(2026, 2, 1)])
+    [(datetime.date(2026, 1, 1), datetime.date(2026, 1, 3)), (datetime.date(2026, 2, 1), datetime.date(2026, 2, 1))]
+    """
+    ranges: list[tuple[date, date]] = []
+    for day in sorted(set(dates)):
+        if ranges and day - ranges[-1][1] <= timedelta(days=MAX_GAP_DAYS):
+            ranges[-1] = (ranges[-1][0], day)
+        else:
+            ranges.append((day, day))
+    return ranges
+
+
+def make_gold_plan(settings: Settings) -> Plan:
+    """Compare gold alone with silver as it stands."""
+    return Plan((), tuple(_gold(models(), {}, Ledger(settings.root).read())), ())
+
+
+def _gold(
+    all_models: Sequence[Model],
+    changing: dict[str, tuple[date, ...]],
+    records: dict[tuple[str, str, date], PartitionRecord],
+) -> list[PlannedTable]:
+    """The models that are stale now, or will be once the silver tables that are changing have changed."""
+    stale = stale_models(all_models, records, shared_digest(PROJECT_FOLDER))
+    silver = {table for layer, table, _ in records if layer == "silver"} | changing.keys()
+    possible: set[str] = set()
+    planned: dict[str, set[date]] = {}
+    for model in all_models:
+        if silver.issuperset(model.sources) and possible.issuperset(model.refs):
+            possible.add(model.name)
+            from_silver = (changing.get(s, ()) for s in model.sources)
+            planned[model.name] = stale.get(model.name, set()).union(*from_silver, *(planned[r] for r in model.refs))
+    return _tables(*(("gold", name, dates) for name, dates in planned.items()))
+
+
+def _of(records: dict[tuple[str, str, date], PartitionRecord], layer: str, table: str) -> dict[date, PartitionRecord]:
+    return {day: record for (of_layer, of_table, day), record in records.items() if (of_layer, of_table) == (layer, table)}
+
+
+def _tables(*found: tuple[str, str, set[date]]) -> list[PlannedTable]:
+    return [PlannedTable(layer, table, tuple(sorted(dates))) for layer, table, dates in found if dates]
+
+
+def _files(entity: Entity, difference: FileDifference, settings: Settings, landing: Landing | None) -> list[PlannedFile]:
+    known = difference.known
+    read = [_read_file(entity, o, o.name in known, settings, landing) for o in difference.read]
+    vanished = [PlannedFile(entity.table, difference.date, name, "vanished", 0) for name in difference.vanished]
+    return [*read, *vanished]
+
+
+def _read_file(
+    entity: Entity, found: LandingObject, known: bool, settings: Settings, landing: Landing | None
+) -> PlannedFile:
+    new: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    if landing is not None:
+        header = read_header(landing.read(found), entity.raw)
+        required = [snake_case(c.name) for c in entity.raw.columns]
+        table = open_table(settings.root.table("raw", entity.table))
+        expected = {*required, *(f.name for f in table.schema().fields if table is not None)} if table else {*required}
+        new = tuple(name for name in header if name not in expected)
+        missing = tuple(name for name in required if name not in header)
+    return PlannedFile(entity.table, found.date, found.name, "changed" if known else "new", found.size, new, missing)

@@ -1,0 +1,73 @@
+"""The arrival sensor: lets the graph follow whatever lands, late, changed and vanished files included."""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE_START_TAG
+from lakehouse_assets.automation.plan import make_gold_plan, make_plan
+from lakehouse_assets.automation.requests import DIFFERENCE_TAG, PlannedRun, gold_runs, rows_runs
+from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.settings import Settings
+
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def arrival_sensor(settings: Settings, entities: Sequence[Entity]) -> dg.SensorDefinition:
+    """The sensor over all landing folders. It keeps no cursor: each tick compares what is with what should be."""
+
+    @dg.sensor(
+        name="arrivals",
+        job_name=LAKEHOUSE_JOB,
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Requests runs where landing, raw, silver and gold differ.",
+    )
+    def _arrivals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        plan = make_plan(settings, entities)
+        if plan.is_empty:
+            yield dg.SkipReason("Landing, raw, silver and gold agree.")
+            return
+        if context.instance.get_runs_count(dg.RunsFilter(job_name=LAKEHOUSE_JOB, statuses=_UNFINISHED)):
+            yield dg.SkipReason("A run is under way; what still differs after it is requested then.")
+            return
+        # Gold waits for what it is made of: its run is requested once raw and silver stand still, or can't be helped.
+        for runs in (rows_runs(plan), gold_runs(make_gold_plan(settings))):
+            untried = [run for run in runs if not _has_failed(context.instance, run)]
+            if untried:
+                yield from (run_request(run) for run in untried)
+                return
+        yield dg.SkipReason(
+            "What differs has been tried and failed, and nothing has changed since. "
+            "Mend the cause that the failed run names, then retry it in the UI or run `lakehouse sync`."
+        )
+
+    return _arrivals
+
+
+def _has_failed(instance: dg.DagsterInstance, run: PlannedRun) -> bool:
+    failed = dg.RunsFilter(tags={DIFFERENCE_TAG: run.difference}, statuses=[dg.DagsterRunStatus.FAILURE])
+    return instance.get_runs_count(failed) > 0
+
+
+def run_request(run: PlannedRun) -> dg.RunRequest:
+    """The request for a planned run."""
+    return dg.RunRequest(
+        asset_selection=[dg.AssetKey(list(key)) for key in run.keys],
+        tags=run_tags(run),
+    )
+
+
+def run_tags(run: PlannedRun) -> dict[str, str]:
+    """The tags that make a Dagster run cover a range, and by which its cause is known again."""
+    return {
+        RANGE_START_TAG: run.start.isoformat(),
+        RANGE_END_TAG: run.end.isoformat(),
+        DIFFERENCE_TAG: run.difference,
+    }

@@ -1,0 +1,283 @@
+"""The command line, `lakehouse`. It reads settings, calls the stages, and shows what they return: no work of its own.
+
+With `--json` one document goes to stdout and nothing else; all that is said on the way goes to stderr. What is heavy to import is
+imported by the command that needs it, so that a pass with nothing to do takes little more than Python's own start.
+"""
+
+import json
+import sys
+import time
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from lakehouse_assets.errors import LakehouseError, LandingError
+from lakehouse_assets.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from lakehouse_assets.automation.plan import Plan
+    from lakehouse_assets.automation.sync import SyncResult
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A retail lakehouse: from files as they arrive to a star schema, every row accounted for.",
+)
+
+SAMPLE_DATA = Path(__file__).parents[1] / "sample_data"
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
+
+
+class Format(StrEnum):
+    """How `query` shows its result."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    parquet = "parquet"
+
+
+def main() -> None:
+    """The entry point: errors that a user can mend become one sentence and exit code 1."""
+    try:
+        app()
+    except LakehouseError as error:
+        _fail(str(error))
+
+
+@app.command()
+def demo() -> None:
+    """Land the sample data and carry it from landing to gold."""
+    settings = load_settings()
+    began = time.perf_counter()
+    landed = 0
+    for file in sorted(SAMPLE_DATA.glob("*/*/*/*")):
+        system, entity, day = file.relative_to(SAMPLE_DATA).parts[:3]
+        _land_if_new(settings, f"{system}/{entity}", date.fromisoformat(day), file)
+        landed += 1
+    _say(f"{landed} sample files are in {settings.root.path('landing')}.")
+    result = _sync(settings, _plan(settings))
+    if result is not None:
+        _show_result(result)
+    _say(f"Took {time.perf_counter() - began:.1f} s.")
+    _say(
+        "\nWhere to look next:\n"
+        "  make dev              the Dagster UI at http://localhost:3000: the graph, checks, partitions\n"
+        '  lakehouse query "SELECT * FROM gold.sales_performance ORDER BY usd_amount DESC LIMIT 10"\n'
+        "  lakehouse quarantine  the rows that could not go on, and why"
+    )
+    if result is not None and not result.succeeded:
+        raise typer.Exit(1)
+
+
+@app.command()
+def land(
+    entity: Annotated[str, typer.Argument(metavar="SYSTEM/ENTITY", help="Such as crm/customers.")],
+    files: Annotated[list[Path], typer.Argument(help="Files to put into landing.")],
+    day: Annotated[str, typer.Option("--date", help="The date under which they land, YYYY-MM-DD.")],
+) -> None:
+    """Put files into landing. The next pass, or the sensor, loads them."""
+    from lakehouse_assets.landing.objects import Landing
+    from lakehouse_assets.systems import all_entities
+
+    settings = load_settings()
+    known = sorted(e.landing for e in all_entities())
+    if entity not in known:
+        raise LandingError(f"{entity!r} is no entity of the lakehouse. Known are: {', '.join(known)}.")
+    landing_date = _date(day)
+    if landing_date < settings.lakehouse_start_date:
+        raise LandingError(f"{day} is before the first partition, LAKEHOUSE_START_DATE={settings.lakehouse_start_date}.")
+    missing = [str(f) for f in files if not f.is_file()]
+    if missing:
+        raise LandingError(f"No such file: {', '.join(missing)}. Nothing was landed.")
+    for file in files:
+        typer.echo(Landing(settings.root).put(entity, landing_date, file))
+
+
+@app.command()
+def plan(as_json: Json = False) -> None:
+    """Show what `sync` would do: files, partitions, tables, schema changes, bytes. Changes nothing."""
+    from lakehouse_assets.automation.plan import make_plan
+    from lakehouse_assets.systems import all_entities
+
+    found = make_plan(load_settings(), all_entities(), read_headers=True)
+    if as_json:
+        typer.echo(json.dumps(found.to_json()))
+    else:
+        _show_plan(found)
+
+
+@app.command()
+def sync(as_json: Json = False) -> None:
+    """Bring all tables up to date with landing, in one pass. Exit code 1 where a partition failed; the rest goes on."""
+    settings = load_settings()
+    found = _plan(settings)
+    result = _sync(settings, found)
+    if as_json:
+        nothing: dict[str, Any] = {"succeeded": True, "tables": [], "failed_checks": [], "runs": [], "seconds": {}}
+        typer.echo(json.dumps({**(result.to_json() if result else nothing), "ignored": found.to_json()["ignored"]}))
+    elif result is not None:
+        _show_result(result)
+    if result is not None and not result.succeeded:
+        raise typer.Exit(1)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="One SELECT over the schemas raw, silver, gold, quarantine, ops.")],
+    output: Annotated[Format, typer.Option("--format", help="How to show the result.")] = Format.table,
+) -> None:
+    """Ask the tables in DuckDB's SQL. Read-only: no files, no network."""
+    import duckdb
+
+    from lakehouse_assets.errors import QueryError
+    from lakehouse_assets.serving import query as serving
+
+    result = serving.query(load_settings().root, sql)
+    try:
+        if output is Format.table:
+            result.show(max_rows=1000, max_width=_width())
+        elif output is Format.parquet:
+            if sys.stdout.isatty():
+                raise QueryError("Parquet is no text: send it to a file, `lakehouse query … --format parquet > result.parquet`.")
+            import pyarrow.parquet
+
+            pyarrow.parquet.write_table(result.to_arrow_table(), sys.stdout.buffer)
+        elif output is Format.csv:
+            serving.write_csv(result, sys.stdout)
+        else:
+            typer.echo(json.dumps(serving.as_json(result)))
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from None
+
+
+@app.command()
+def quarantine(
+    table: Annotated[str | None, typer.Option(help="Only this table, such as crm_customers.")] = None,
+    day: Annotated[str | None, typer.Option("--date", help="Only this landing date, YYYY-MM-DD.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the rows that could not go on: reasons, counts, samples."""
+    from lakehouse_assets.serving.quarantine import quarantined
+
+    found = quarantined(load_settings().root, table=table, day=_date(day) if day else None)
+    if as_json:
+        typer.echo(json.dumps(found, default=str))
+        return
+    if not found:
+        _say("Nothing is in quarantine.")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table("table", "date", "rule", "reason", "rows", "file", "row", "original text")
+    for group in found:
+        for place, sample in enumerate(group["samples"]):
+            first = [f"{group['layer']}.{group['table_name']}", str(group["date"]), group["rule"], group["reason"], str(group["rows"])]
+            shown.add_row(
+                *(first if place == 0 else [""] * 5),
+                sample["source_file"],
+                str(sample["row_number"] or ""),
+                (sample["payload"] or "")[:120],
+            )
+    Console(width=_width()).print(shown)
+
+
+def _plan(settings: Settings) -> "Plan":
+    from lakehouse_assets.automation.plan import make_plan
+    from lakehouse_assets.systems import all_entities
+
+    return make_plan(settings, all_entities())
+
+
+def _sync(settings: Settings, found: "Plan") -> "SyncResult | None":
+    """Carry out the plan; None where there is nothing to do."""
+    for path, reason in found.ignored:
+        _say(f"warning: {path} is not loaded: {reason}.")
+    if found.is_empty:
+        _say("Nothing to do: all tables are up to date with landing.")
+        return None
+    from lakehouse_assets.engine.session import Engine
+
+    engine = Engine(settings.engine_config, _say)
+    if found.of_layers("silver"):
+        engine.start_in_background()
+    import logging
+
+    from lakehouse_assets.automation.sync import sync as run_sync
+    from lakehouse_assets.definitions import build_definitions
+
+    logging.getLogger("dagster").setLevel(logging.ERROR)
+    try:
+        return run_sync(settings, found, build_definitions(settings, engine=engine), _say)
+    finally:
+        engine.stop_session()
+
+
+def _land_if_new(settings: Settings, entity: str, day: date, file: Path) -> None:
+    """Put a sample file into landing unless it lies there: an upload of the same bytes would be read again for nothing."""
+    from lakehouse_assets.landing.objects import Landing
+
+    standing = Path(settings.root.path("landing", entity, day.isoformat(), file.name))
+    if not standing.exists() or standing.stat().st_size != file.stat().st_size:
+        Landing(settings.root).put(entity, day, file)
+
+
+def _show_plan(found: "Plan") -> None:
+    if found.is_empty:
+        _say("Nothing to do: all tables are up to date with landing.")
+    for path, reason in found.ignored:
+        _say(f"not loaded: {path}: {reason}")
+    if found.is_empty:
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=_width())
+    files = Table("file", "table", "date", "change", "bytes", "schema", title="Files")
+    for f in found.files:
+        schema = [f"new {c}" for c in f.new_columns] + [f"lacks {c}" for c in f.missing_columns]
+        files.add_row(f.name, f.table, str(f.date), f.change, f"{f.bytes:,}", ", ".join(schema))
+    tables = Table("layer", "table", "partitions", "from", "to", title="Tables")
+    for t in found.tables:
+        tables.add_row(t.layer, t.table, str(len(t.dates)), str(t.dates[0]), str(t.dates[-1]))
+    if found.files:
+        console.print(files)
+    console.print(tables)
+
+
+def _show_result(result: "SyncResult") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table("table", "rows", "quarantined", "seconds", "")
+    for t in result.tables:
+        shown.add_row(f"{t.layer}.{t.table}", f"{t.rows:,}", f"{t.quarantined:,}" if t.quarantined else "", f"{t.seconds:.2f}", t.error or "")
+    Console(width=_width()).print(shown)
+    for failed in result.failed_checks:
+        _say(f"check failed: {failed}")
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise LandingError(f"{text!r} is no date: write it as YYYY-MM-DD.") from None
+
+
+def _width() -> int | None:
+    return None if sys.stdout.isatty() else 160
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _fail(text: str) -> NoReturn:
+    typer.secho(f"error: {text}", fg="red", err=True)
+    sys.exit(1)

@@ -1,0 +1,65 @@
+"""How a contract shows in the Dagster UI: column schemas, descriptions, owners."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from lakehouse_assets.contracts.columns import snake_case
+from lakehouse_assets.contracts.contract import Contract, RawContract
+from lakehouse_assets.contracts.system import Entity
+
+OWN_COLUMNS = {
+    "_source_file": ("string", "Name of the landing file that the row came from"),
+    "_source_etag": ("string", "MD5 of that file's bytes"),
+    "_row_number": ("bigint", "Where the row stands in the file: the line on which it starts, the header's being 1"),
+    "_date": ("date", "The date under which the file landed: the partition"),
+}
+
+
+def raw_schema(raw: RawContract) -> dg.TableSchema:
+    """The columns of a raw table: the source's, all text, and where the row came from."""
+    source = [dg.TableColumn(snake_case(c.name), "string", description=c.description) for c in raw.columns]
+    return dg.TableSchema(columns=[*source, *_own_columns("_source_file", "_source_etag", "_row_number", "_date")])
+
+
+def silver_schema(contract: Contract) -> dg.TableSchema:
+    """The columns of a silver table: those of the contract, and where the row came from."""
+    columns = [
+        dg.TableColumn(
+            c.name,
+            c.type,
+            description=c.description,
+            constraints=dg.TableColumnConstraints(nullable=c.name not in contract.key, unique=[c.name] == list(contract.key)),
+        )
+        for c in contract.columns
+    ]
+    return dg.TableSchema(columns=[*columns, *_own_columns("_source_file", "_row_number", "_date")])
+
+
+def silver_description(entity: Entity) -> str:
+    """The contract in words, as Markdown: what a row is, how rows of one key are settled, and each rule with its outcome."""
+    contract = entity.contract
+    settled = {
+        "upsert": f"one row per {_names(contract.key)}; "
+        + (f"the highest {_names([contract.sequence])} wins, then " if contract.sequence else "")
+        + "the latest landing date, file name and row number"
+        + ("" if contract.sequence else " wins"),
+        "snapshot": "the rows of a date are replaced as a whole",
+    }[contract.mode]
+    rules = "\n".join(f"| {r.name} | {r.outcome} | {r.description} |" for r in contract.all_rules)
+    return f"{contract.description}\n\nWrite mode `{contract.mode}`: {settled}.\n\n| rule | outcome | meaning |\n|---|---|---|\n{rules}"
+
+
+def docs_metadata(table: str, docs_url: str | None) -> dict[str, Any]:
+    """The link to the table's paragraph in the docs."""
+    page = f"tables.md#{table}"
+    return {"docs": dg.MetadataValue.url(f"{docs_url.rstrip('/')}/{page}") if docs_url else dg.MetadataValue.path(f"docs/{page}")}
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(f"`{n}`" for n in names)
+
+
+def _own_columns(*names: str) -> list[dg.TableColumn]:
+    return [dg.TableColumn(n, OWN_COLUMNS[n][0], description=OWN_COLUMNS[n][1]) for n in names]

@@ -1,0 +1,53 @@
+"""A source system and its entities: what one file under `systems/` declares."""
+
+import hashlib
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lakehouse_assets.contracts.contract import Contract, RawContract
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+SilverFunction = Callable[["DataFrame"], "DataFrame"]
+"""Takes raw rows (all text, with `_date`) and returns them with the contract's columns added. It keeps all rows and all
+source columns: which rows leave is the rules' business, and rules may look at what the source said."""
+
+
+@dataclass(frozen=True)
+class Entity:
+    """One kind of file that a system delivers, and the raw and silver tables made of it.
+
+    `landing` is where its files land, as `system/entity`: `crm/customers`.
+    """
+
+    landing: str
+    raw: RawContract
+    contract: Contract
+    silver: SilverFunction
+
+    @property
+    def table(self) -> str:
+        """The name of the raw and the silver table, such as `crm_customers`."""
+        return self.contract.table
+
+    @property
+    def system(self) -> str:
+        """The name of the system that delivers it."""
+        return self.landing.split("/")[0]
+
+    def silver_digest(self) -> str:
+        """The code version of the silver table: its contract and the file that its silver function stands in."""
+        source = inspect.getsource(inspect.getmodule(self.silver) or self.silver)
+        return hashlib.sha256((self.contract.digest() + source).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class System:
+    """A source system: a name, what it is, and its entities."""
+
+    name: str
+    description: str
+    entities: Sequence[Entity]

@@ -1,0 +1,74 @@
+"""The code location on one page: every asset, check, job, sensor and resource of the lakehouse.
+
+`defs` is what Dagster loads. Tests call `build_definitions` with settings of their own.
+"""
+
+import warnings
+
+import dagster as dg
+from dagster_dbt import DbtCliResource
+
+from lakehouse_assets.automation.jobs import lakehouse_jobs
+from lakehouse_assets.automation.sensors import arrival_sensor
+from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.engine.session import Engine
+from lakehouse_assets.gold.assets import gold_assets
+from lakehouse_assets.gold.models import read_models
+from lakehouse_assets.gold.project import PROJECT_FOLDER, dbt_executable, read_manifest
+from lakehouse_assets.raw.assets import raw_asset
+from lakehouse_assets.raw.publish import LandedRowsHandler
+from lakehouse_assets.settings import Settings, load_settings
+from lakehouse_assets.silver.assets import silver_asset
+from lakehouse_assets.silver.checks import silver_checks
+from lakehouse_assets.silver.publish import AuditedRowsHandler
+from lakehouse_assets.storage.accounts import row_accounts_check
+from lakehouse_assets.storage.handlers import SparkHandler, arrow_handlers
+from lakehouse_assets.storage.io_manager import DeltaIOManager
+from lakehouse_assets.storage.partitions import daily_partitions
+from lakehouse_assets.systems import all_entities
+
+
+def build_definitions(
+    settings: Settings, *, entities: list[Entity] | None = None, engine: Engine | None = None
+) -> dg.Definitions:
+    """The definitions for the given settings; other entities or another engine than the settings' where given."""
+    # A run over a range of dates needs a backfill policy, which Dagster still calls beta: said once in the docs, not at each start.
+    warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")
+    root, start, docs_url = settings.root, settings.lakehouse_start_date, settings.lakehouse_docs_url
+    entities = all_entities() if entities is None else entities
+    engine = engine or Engine(settings.engine_config)
+    partitions = daily_partitions(start)
+    manifest = read_manifest()
+    facts = [model for model in read_models(manifest) if model.grain_of]
+    return dg.Definitions(
+        assets=[
+            *(raw_asset(e, root=root, start=start, partitions=partitions, docs_url=docs_url) for e in entities),
+            *(silver_asset(e, partitions=partitions, docs_url=docs_url) for e in entities),
+            gold_assets(
+                root=root, project_folder=PROJECT_FOLDER, manifest=manifest, partitions=partitions, docs_url=docs_url
+            ),
+        ],
+        asset_checks=[
+            *(row_accounts_check(root, "raw", e.table) for e in entities),
+            *(check for e in entities for check in silver_checks(e, root)),
+            *(row_accounts_check(root, "gold", model.name) for model in facts),
+        ],
+        jobs=lakehouse_jobs(partitions),
+        sensors=[arrival_sensor(settings, entities)],
+        resources={
+            "io_manager": DeltaIOManager(
+                root,
+                [LandedRowsHandler(), AuditedRowsHandler(engine.session), SparkHandler(engine.session), *arrow_handlers()],
+            ),
+            "dbt": DbtCliResource(
+                project_dir=str(PROJECT_FOLDER), profiles_dir=str(PROJECT_FOLDER), dbt_executable=dbt_executable()
+            ),
+        },
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster loads: the definitions for the settings of the environment."""
+    return build_definitions(load_settings())

@@ -1,0 +1,46 @@
+"""The errors that a user can cause or mend, one tree.
+
+    LakehouseError
+    ├── SettingsError       a setting is missing or can't work
+    ├── ContractError       a contract contradicts itself (found when definitions load)
+    ├── LandingError        a file can't be put into landing
+    ├── PartitionGuardError rows outside the partitions of the run
+    ├── AuditError          a `fail` rule was broken: the partition is not published
+    ├── EngineError         the Spark engine can't be had
+    └── QueryError          a query that is refused or does not compile
+
+Each takes the finished sentence: what is wrong, where, what to do. The command line prints it without a trace.
+Errors of the machinery itself stay ordinary Python errors, with their trace.
+"""
+
+
+class LakehouseError(Exception):
+    """Base of all errors that are told to the user in one sentence."""
+
+
+class SettingsError(LakehouseError):
+    """A setting is missing, malformed, or names something that can't be reached."""
+
+
+class ContractError(LakehouseError):
+    """A contract contradicts itself, such as a key that is no column."""
+
+
+class LandingError(LakehouseError):
+    """A file can't be put into landing: unknown entity, bad date, bad name."""
+
+
+class PartitionGuardError(LakehouseError):
+    """Rows to be written lie outside the partitions of the run; nothing was written."""
+
+
+class AuditError(LakehouseError):
+    """A `fail` rule was broken; nothing of the named partitions was published."""
+
+
+class EngineError(LakehouseError):
+    """The Spark engine can't be started or reached."""
+
+
+class QueryError(LakehouseError):
+    """A query was refused, or DuckDB could not run it."""

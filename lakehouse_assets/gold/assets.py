@@ -1,0 +1,163 @@
+"""Gold assets: the dbt models of the project, one Dagster asset each, their tests as asset checks."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
+
+from lakehouse_assets.contracts.presentation import docs_metadata
+from lakehouse_assets.gold.dbt_plugin import RUN_DATABASE
+from lakehouse_assets.gold.models import Model, due_fingerprints, read_models, shared_digest, silver_versions
+from lakehouse_assets.gold.publish import fill_database, publish_model, record_model
+from lakehouse_assets.storage.ledger import Ledger
+from lakehouse_assets.storage.root import Root
+from lakehouse_assets.storage.tables import TableFacts
+
+
+class GoldTranslator(DagsterDbtTranslator):
+    """Gives models the keys, groups and links that all tables of the lakehouse have."""
+
+    def __init__(self, docs_url: str | None) -> None:
+        super().__init__()
+        self._docs_url = docs_url
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
+        """The spec of a model (`gold/<name>`) or of a silver source (`silver/<name>`)."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        props = self.get_resource_props(manifest, unique_id)
+        if props["resource_type"] == "source":
+            return spec.replace_attributes(key=dg.AssetKey(["silver", props["name"]]))
+        owner = props["config"].get("meta", {}).get("owner")
+        return spec.replace_attributes(
+            key=dg.AssetKey(["gold", props["name"]]),
+            group_name=f"gold_{Path(props['path']).parent.name}",
+            owners=[owner] if owner else [],
+            kinds={"dbt", "duckdb", "deltalake"},
+            description=props["description"],
+        ).merge_attributes(
+            metadata={
+                "dagster/partition_expr": "_date",
+                "dagster/storage_kind": "deltalake",
+                **docs_metadata(props["name"], self._docs_url),
+            }
+        )
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        """The key, for places in dagster-dbt that ask for it alone."""
+        layer = "silver" if dbt_resource_props["resource_type"] == "source" else "gold"
+        return dg.AssetKey([layer, dbt_resource_props["name"]])
+
+
+def gold_assets(
+    *,
+    root: Root,
+    project_folder: Path,
+    manifest: Mapping[str, Any],
+    partitions: dg.PartitionsDefinition[str],
+    docs_url: str | None,
+) -> dg.AssetsDefinition:
+    """All models. A run builds and tests the chosen ones in a database file of its own, then publishes what passed."""
+    project = DbtProject(project_dir=project_folder)
+    models = read_models(manifest)
+
+    @dbt_assets(
+        manifest=manifest,
+        project=project,
+        name="gold",
+        dagster_dbt_translator=GoldTranslator(docs_url),
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def _gold(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
+        selected = {key.path[-1] for key in context.selected_asset_keys}
+        # What the ledger says before the build decides the fingerprints: what changes meanwhile makes them stale at once.
+        records = Ledger(root).read()
+        due = due_fingerprints(models, silver_versions(records), shared_digest(project_folder))
+        with tempfile.TemporaryDirectory(prefix="lakehouse-gold-") as folder:
+            database = Path(folder, "run.duckdb")
+            fill_database(database, root, models, selected)
+            built, checks, problems = _build(context, dbt, database)
+            refused = {c.asset_key.path[-1] for c in checks if _blocks(c) and c.asset_key is not None}
+            with _open(database) as connection:
+                for model in (m for m in models if m.name in built and m.name not in refused):
+                    output = built[model.name]
+                    commit, facts = publish_model(
+                        connection,
+                        root,
+                        model,
+                        fingerprint=due[model.name],
+                        run_id=context.run_id,
+                        description=output.metadata["description"].value if "description" in output.metadata else model.name,
+                    )
+                    record_model(root, model, facts, records, fingerprint=due[model.name], run_id=context.run_id)
+                    _tell_partitions(context, model, facts)
+                    metadata = {**output.metadata, **_metadata(root, model, facts), "committed": commit.changed}
+                    yield dg.Output(None, output_name=output.output_name, metadata=metadata)
+        yield from checks
+        if refused or problems:
+            raise dg.Failure(_failure(refused, problems, checks))
+
+    return _gold
+
+
+def _build(
+    context: dg.AssetExecutionContext, dbt: DbtCliResource, database: Path
+) -> tuple[dict[str, "dg.Output[None]"], list[dg.AssetCheckResult], str | None]:
+    """Run dbt: the outputs of the models that were built, the results of the tests, and what dbt says went wrong."""
+    os.environ[RUN_DATABASE] = str(database)
+    built: dict[str, dg.Output[None]] = {}
+    checks: list[dg.AssetCheckResult] = []
+    invocation = dbt.cli(["--no-version-check", "build"], context=context, raise_on_error=False)
+    for event in invocation.stream():
+        if isinstance(event, dg.Output):
+            built[context.asset_key_for_output(event.output_name).path[-1]] = event
+        elif isinstance(event, dg.AssetCheckResult):
+            checks.append(event)
+    failed = not invocation.is_successful()
+    return built, checks, str(invocation.get_error() or "") if failed else None
+
+
+def _open(database: Path) -> Any:
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute(f"ATTACH '{database}' AS run (READ_ONLY); USE run")
+    return connection
+
+
+def _blocks(check: dg.AssetCheckResult) -> bool:
+    return not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
+
+
+def _tell_partitions(context: dg.AssetExecutionContext, model: Model, facts: TableFacts) -> None:
+    """Row counts by partition, though the run is one."""
+    rows = {day.isoformat(): count for day, count in facts.rows_by_date.items()}
+    for day in context.partition_keys:
+        told = {"dagster/partition_row_count": rows.get(day, 0)}
+        context.add_asset_metadata(told, asset_key=dg.AssetKey(["gold", model.name]), partition_key=day)
+
+
+def _metadata(root: Root, model: Model, facts: TableFacts) -> dict[str, Any]:
+    return {
+        "dagster/row_count": facts.rows,
+        "dagster/uri": root.table("gold", model.name),
+        "dagster/table_name": f"gold.{model.name}",
+        "delta_version": facts.version,
+        "bytes": facts.bytes,
+        "files": facts.files,
+    }
+
+
+def _failure(refused: set[str], problems: str | None, checks: Sequence[dg.AssetCheckResult]) -> str:
+    told = [
+        f"gold/{c.asset_key.path[-1]}: test {c.check_name} failed" for c in checks if _blocks(c) and c.asset_key is not None
+    ]
+    if refused:
+        told.append("These models were not published, nor those that read them; their old rows stand.")
+    elif problems:
+        told.append(problems)
+    return " ".join(told)

@@ -1,0 +1,21 @@
+"""A plugin of dbt-duckdb: attaches the database file of the run, which the environment names.
+
+The profile can't name it, because dbt parses the whole project anew whenever the profile differs from the last run's.
+"""
+
+import os
+from typing import Any
+
+from dbt.adapters.duckdb.plugins import BasePlugin
+
+RUN_DATABASE = "LAKEHOUSE_GOLD_DATABASE"
+"""The environment variable that holds the path of the file."""
+
+
+class Plugin(BasePlugin):
+    """Runs in dbt's process, once a connection is made."""
+
+    def configure_connection(self, conn: Any) -> None:
+        """Attach the file as the database `run`; one in memory where dbt only parses or compiles."""
+        path = os.environ.get(RUN_DATABASE, ":memory:").replace("'", "''")
+        conn.execute(f"ATTACH IF NOT EXISTS '{path}' AS run")

@@ -1,0 +1,138 @@
+"""The models of the dbt project and what each is built from, as dbt's manifest tells. Needs neither dbt nor Dagster."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from lakehouse_assets.storage.ledger import PartitionRecord
+
+_PROJECT_FILES = ("dbt_project.yml", "profiles.yml", "macros/**/*.sql", "tests/**/*.sql", "models/**/*.yml", "models/**/*.sql")
+_SHARED_FILES = tuple(pattern for pattern in _PROJECT_FILES if pattern != "models/**/*.sql")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A dbt model: the silver tables and the models that it reads, a hash of its SQL, and the silver table whose grain it keeps."""
+
+    name: str
+    folder: str
+    sources: tuple[str, ...]
+    refs: tuple[str, ...]
+    checksum: str
+    grain_of: str | None
+
+
+def read_models(manifest: Mapping[str, Any]) -> list[Model]:
+    """The models, each after those that it reads."""
+    nodes = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
+    models = {
+        node["name"]: Model(
+            name=node["name"],
+            folder=Path(node["path"]).parent.name,
+            sources=_names(node, "source."),
+            refs=_names(node, "model."),
+            checksum=node["checksum"]["checksum"],
+            grain_of=node["config"].get("meta", {}).get("grain_of"),
+        )
+        for node in nodes
+    }
+    ordered: dict[str, Model] = {}
+
+    def place(name: str) -> None:
+        for ref in models[name].refs:
+            if ref not in ordered:
+                place(ref)
+        ordered.setdefault(name, models[name])
+
+    for name in sorted(models):
+        place(name)
+    return list(ordered.values())
+
+
+def project_digest(folder: Path) -> str:
+    """A hash of all files that decide what dbt's manifest says."""
+    return _digest(folder, _PROJECT_FILES)
+
+
+def shared_digest(folder: Path) -> str:
+    """A hash of the files that any model may depend on: macros, tests, descriptions."""
+    return _digest(folder, _SHARED_FILES)
+
+
+def due_fingerprints(models: Iterable[Model], silver_versions: Mapping[str, int], shared: str) -> dict[str, str]:
+    """What each model would be built from now: its SQL, the versions of its silver tables, and the same of the models it reads."""
+    due: dict[str, str] = {}
+    for model in models:
+        facts = [
+            shared,
+            model.checksum,
+            [(name, silver_versions.get(name)) for name in model.sources],
+            [due[name] for name in model.refs],
+        ]
+        due[model.name] = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    return due
+
+
+def silver_versions(records: Mapping[tuple[str, str, date], PartitionRecord]) -> dict[str, int]:
+    """The Delta version of each silver table at which a partition of it last changed."""
+    versions: dict[str, int] = {}
+    for (layer, table, _), record in records.items():
+        if layer == "silver":
+            versions[table] = max(versions.get(table, 0), record.delta_version)
+    return versions
+
+
+def stale_models(
+    models: Iterable[Model], records: Mapping[tuple[str, str, date], PartitionRecord], shared: str
+) -> dict[str, set[date]]:
+    """The models that were built from something else than what silver and the SQL are now, each with the dates that have changed.
+
+    Models stand after those that they read. One of which some silver table was never written is left out: there is nothing to
+    build it from yet.
+    """
+    models = list(models)
+    versions = silver_versions(records)
+    due = due_fingerprints(models, versions, shared)
+    built: dict[str, list[PartitionRecord]] = {}
+    for (layer, table, _), record in records.items():
+        if layer == "gold":
+            built.setdefault(table, []).append(record)
+    stale: dict[str, set[date]] = {}
+    possible: set[str] = set()
+    for model in models:
+        if not (all(s in versions for s in model.sources) and possible.issuperset(model.refs)):
+            continue
+        possible.add(model.name)
+        of_model = built.get(model.name, [])
+        if {r.fingerprint for r in of_model} != {due[model.name]}:
+            changed = _changed_dates(model, of_model, records).union(*(stale.get(ref, set()) for ref in model.refs))
+            # Where no row has changed, the SQL has: then all dates are built anew.
+            stale[model.name] = changed or {day for (layer, _, day) in records if layer == "silver"}
+    return stale
+
+
+def _changed_dates(
+    model: Model, built: list[PartitionRecord], records: Mapping[tuple[str, str, date], PartitionRecord]
+) -> set[date]:
+    """The dates of the model's silver tables that have changed since it was built."""
+    read = {i.table: i.delta_version for record in built for i in record.inputs}
+    return {
+        day
+        for (layer, table, day), record in records.items()
+        if layer == "silver" and table in model.sources and record.delta_version > read.get(table, -1)
+    }
+
+
+def _names(node: Mapping[str, Any], kind: str) -> tuple[str, ...]:
+    return tuple(sorted({d.rpartition(".")[2] for d in node["depends_on"]["nodes"] if d.startswith(kind)}))
+
+
+def _digest(folder: Path, patterns: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for file in sorted({file for pattern in patterns for file in folder.glob(pattern)}):
+        digest.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]

@@ -1,0 +1,123 @@
+"""Moves models between Delta and the database file of a run: silver and standing gold in, what dbt built out."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lakehouse_assets.gold.models import Model, silver_versions
+from lakehouse_assets.storage.duck import table_view
+from lakehouse_assets.storage.ledger import InputVersion, Ledger, PartitionRecord
+from lakehouse_assets.storage.root import Root
+from lakehouse_assets.storage.tables import (
+    DATE_COLUMN,
+    Commit,
+    TableFacts,
+    dates_predicate,
+    open_table,
+    replace_rows,
+    table_facts,
+)
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def fill_database(file: Path, root: Root, models: Sequence[Model], selected: Iterable[str]) -> None:
+    """Make the database of a run: views of all silver tables as they stand, and of the gold tables that the run won't build."""
+    import duckdb
+
+    built_elsewhere = {m.name for m in models} - set(selected)
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("CREATE SCHEMA silver; CREATE SCHEMA gold")
+        for layer, names in (("silver", {s for m in models for s in m.sources}), ("gold", built_elsewhere)):
+            for name in sorted(names):
+                uri = root.table(layer, name)
+                if (table := open_table(uri)) is not None:
+                    table_view(connection, f"{layer}.{name}", uri, table)
+
+
+def publish_model(
+    connection: "duckdb.DuckDBPyConnection", root: Root, model: Model, *, fingerprint: str, run_id: str, description: str
+) -> tuple[Commit, TableFacts]:
+    """Write those partitions of a model whose rows differ from the ones that stand; no commit where none does.
+
+    `connection` has the run's database open.
+    """
+    uri = root.table("gold", model.name)
+    differing = _differing_dates(connection, uri, model.name)
+    if differing:
+        rows = connection.execute(f"FROM gold.{model.name} WHERE {dates_predicate(differing)}").to_arrow_table()
+        key = f"{fingerprint}/{hashlib.sha256(repr(differing).encode()).hexdigest()[:8]}"
+        commit = replace_rows(
+            uri, rows, predicate=dates_predicate(differing), key=key, run_id=run_id, description=description
+        )
+    else:
+        table = open_table(uri)
+        commit = Commit(-1 if table is None else table.version(), changed=False)
+    table = open_table(uri)
+    return commit, table_facts(table) if table is not None else TableFacts(-1, 0, 0, 0, {})
+
+
+def record_model(
+    root: Root,
+    model: Model,
+    facts: TableFacts,
+    records: Mapping[tuple[str, str, date], PartitionRecord],
+    *,
+    fingerprint: str,
+    run_id: str,
+) -> None:
+    """Write into the ledger how a model stands, by date, and what it was built from."""
+    arrived = {
+        day: record.rows_out
+        for (layer, table, day), record in records.items()
+        if layer == "silver" and (table == model.grain_of if model.grain_of else table in model.sources)
+    }
+    old = {key[2]: record for key, record in records.items() if key[:2] == ("gold", model.name)}
+    dates = sorted({*facts.rows_by_date, *old, *(arrived if model.grain_of else [])}) or sorted(arrived)[:1]
+    versions = silver_versions(records)
+    new = [
+        PartitionRecord(
+            layer="gold",
+            table_name=model.name,
+            date=day,
+            rows_in=arrived.get(day, 0) if model.grain_of else None,
+            rows_out=facts.rows_by_date.get(day, 0),
+            rows_quarantined=0,
+            rows_superseded=0,
+            delta_version=facts.version,
+            run_id=run_id,
+            fingerprint=fingerprint,
+            inputs=[InputVersion(s, versions[s]) for s in model.sources],
+        )
+        for day in dates
+    ]
+    Ledger(root).replace("gold", model.name, dates, new, run_id)
+
+
+def _differing_dates(connection: "duckdb.DuckDBPyConnection", uri: str, name: str) -> list[date]:
+    """The partitions whose rows, taken as a bag, are not the same in the run's database and in the Delta table."""
+    described = connection.execute(f"DESCRIBE gold.{name}").fetchall()
+    table = open_table(uri)
+    if table is None:
+        return [row[0] for row in connection.execute(f"SELECT DISTINCT {DATE_COLUMN} FROM gold.{name} ORDER BY 1").fetchall()]
+    standing = {field.name for field in table.schema().fields}
+    connection.execute("CREATE SCHEMA IF NOT EXISTS memory.standing")
+    table_view(connection, f"memory.standing.{name}", uri, table)
+    # A column that the table has not got yet makes every partition differ; so does one that the model has no more.
+    bag = ", ".join(f'"{column}"' for column, *_ in described)
+    old_bag = ", ".join(f'"{column}"' if column in standing else "'new column'" for column, *_ in described)
+    gone = standing - {column for column, *_ in described}
+    sums = "count(*) AS rows, sum(hash({bag})) AS total"
+    found = connection.execute(
+        f"""SELECT {DATE_COLUMN} FROM (
+                SELECT {DATE_COLUMN}, {sums.format(bag=bag)} FROM gold.{name} GROUP BY 1) AS new
+            FULL JOIN (
+                SELECT {DATE_COLUMN}, {sums.format(bag=old_bag)} FROM memory.standing.{name} GROUP BY 1) AS old
+            USING ({DATE_COLUMN})
+            WHERE new.rows IS DISTINCT FROM old.rows OR new.total IS DISTINCT FROM old.total OR {bool(gone)}
+            ORDER BY 1"""
+    ).fetchall()
+    return [row[0] for row in found]

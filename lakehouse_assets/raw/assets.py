@@ -1,0 +1,46 @@
+"""Raw assets: one for each entity, made from its declaration."""
+
+from datetime import date
+
+import dagster as dg
+
+from lakehouse_assets.contracts.presentation import docs_metadata, raw_schema
+from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.landing.objects import Landing
+from lakehouse_assets.raw.load import READER_VERSION, LandedRows, load
+from lakehouse_assets.storage.ledger import Ledger
+from lakehouse_assets.storage.root import Root
+
+
+def raw_asset(
+    entity: Entity, *, root: Root, start: date, partitions: dg.PartitionsDefinition[str], docs_url: str | None
+) -> dg.AssetsDefinition:
+    """The asset `raw/<table>`: partition d holds the rows of the landing files dated d, all text."""
+
+    @dg.asset(
+        key=["raw", entity.table],
+        group_name=f"raw_{entity.system}",
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        kinds={"deltalake", "csv"},
+        owners=[entity.contract.owner],
+        tags={"system": entity.system},
+        code_version=f"{READER_VERSION}-{entity.raw.digest()}",
+        description=f"Rows of `landing/{entity.landing}/<date>/` as the files give them, all text. {entity.contract.description}",
+        metadata={
+            "dagster/column_schema": raw_schema(entity.raw),
+            "dagster/partition_expr": "_date",
+            "dagster/storage_kind": "deltalake",
+            **docs_metadata(entity.table, docs_url),
+        },
+    )
+    def _raw(context: dg.AssetExecutionContext) -> LandedRows:
+        landing = Landing(root)
+        listing = landing.listing(entity.landing, start)
+        for path, reason in listing.ignored:
+            context.log.warning(f"{path} is not loaded: {reason}.")
+        built = {key[2]: record for key, record in Ledger(root).read("raw", entity.table).items()}
+        dates = [date.fromisoformat(key) for key in context.partition_keys]
+        return load(entity, landing, listing.objects, built, dates, context.log)
+
+    return _raw

@@ -1,0 +1,1 @@
+"""Serving: what is handed to people and programs that only read."""

@@ -1,0 +1,149 @@
+"""Read-only SQL over all tables, by DuckDB: schemas `raw`, `silver`, `gold`, `quarantine`, `ops`.
+
+A query is refused unless it is one SELECT that names nothing but these tables. It is judged by DuckDB's own parser, on the tree of
+the statement; and the connection that runs it can reach no file outside the root, nor the network, nor change its settings.
+"""
+
+import csv
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TextIO
+
+from lakehouse_assets.errors import QueryError
+from lakehouse_assets.storage.duck import connect, table_view
+from lakehouse_assets.storage.ledger import Ledger, ledger_schema
+from lakehouse_assets.storage.quarantine import quarantine_schema, quarantine_uri
+from lakehouse_assets.storage.root import Root
+from lakehouse_assets.storage.tables import open_table
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+SCHEMAS = ("raw", "silver", "gold", "quarantine", "ops")
+
+ALLOWED_TABLE_FUNCTIONS = ("range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree")
+"""Functions in FROM that reach nothing outside the query."""
+
+REFUSED_FUNCTIONS = ("getenv", "getvariable", "current_setting", "read_", "write_", "http_", "load_")
+"""Scalar functions, by the beginning of their names, that tell of the process or the machine rather than of the tables."""
+
+_ROW_ACCOUNTS = (
+    "layer, table_name, date, rows_in, rows_out, rows_quarantined, rows_superseded, delta_version, run_id"
+)
+_QUARANTINE = "layer, table_name, date, source_file, row_number, rule, reason, payload, run_id"
+
+
+def query(root: Root, sql: str) -> "duckdb.DuckDBPyRelation":
+    """The result of a query.
+
+    Raises:
+        QueryError: the query is refused, or DuckDB can't run it; the text says why.
+    """
+    import duckdb
+
+    connection = connect()
+    refuse_unless_harmless(connection, sql)
+    open_views(connection, root)
+    connection.execute(f"SET allowed_directories = ['{root.uri}']")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    try:
+        result = connection.sql(sql)
+    except duckdb.Error as error:
+        raise QueryError(f"{_plain(error)}\nTables are in the schemas {', '.join(SCHEMAS)}; `SHOW ALL TABLES` lists them.") from None
+    return result
+
+
+def refuse_unless_harmless(connection: "duckdb.DuckDBPyConnection", sql: str) -> None:
+    """Refuse all but a single SELECT (or SHOW, DESCRIBE, SUMMARIZE) over tables.
+
+    Raises:
+        QueryError: with the reason.
+    """
+    parsed = json.loads((connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchone() or ("{}",))[0])
+    if parsed.get("error"):
+        if parsed.get("error_type") == "not implemented":
+            raise QueryError("Only SELECT is allowed: tables are changed by landing files, not by queries.")
+        raise QueryError(f"The query can't be read: {parsed.get('error_message')}")
+    statements = parsed["statements"]
+    if len(statements) != 1:
+        raise QueryError(f"One query at a time is allowed, not {len(statements)}.")
+    for node in _nodes(statements[0]):
+        kind = node.get("type")
+        if kind == "TABLE_FUNCTION":
+            name = node["function"]["function_name"].lower()
+            if name not in ALLOWED_TABLE_FUNCTIONS:
+                raise QueryError(
+                    f"The function {name} is not allowed: queries read tables, not files or the network. "
+                    f"Tables are in the schemas {', '.join(SCHEMAS)}."
+                )
+        elif node.get("class") == "FUNCTION" and str(node.get("function_name", "")).lower().startswith(REFUSED_FUNCTIONS):
+            raise QueryError(f"The function {node['function_name']} is not allowed: it tells of the machine, not of the tables.")
+        elif kind == "BASE_TABLE" and any(c in node["table_name"] for c in "/\\.*:"):
+            raise QueryError(
+                f"{node['table_name']!r} is not a table: files and addresses are not allowed. "
+                f"Tables are in the schemas {', '.join(SCHEMAS)}."
+            )
+
+
+def open_views(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
+    """Views of all tables below a root, as they stand now."""
+    for schema in SCHEMAS:
+        connection.execute(f"CREATE SCHEMA {schema}")
+    for layer in ("raw", "silver", "gold"):
+        for name in root.table_names(layer):
+            uri = root.table(layer, name)
+            if (table := open_table(uri)) is not None:
+                table_view(connection, f'{layer}."{name}"', uri, table)
+    quarantined = open_table(quarantine_uri(root))
+    _view(connection, "quarantine.rows", quarantined.file_uris() if quarantined else [], quarantine_schema(), _QUARANTINE)
+    ledger = open_table(Ledger(root).uri)
+    _view(connection, "ops.partitions", ledger.file_uris() if ledger else [], ledger_schema(), "*")
+    connection.execute(
+        f"CREATE VIEW ops.row_accounts AS SELECT {_ROW_ACCOUNTS} FROM ops.partitions WHERE rows_in IS NOT NULL"
+    )
+
+
+def _view(connection: "duckdb.DuckDBPyConnection", name: str, files: list[str], schema: "pa.Schema", columns: str) -> None:
+    if files:
+        listed = ", ".join("'" + f.replace("'", "''") + "'" for f in files)
+        connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM read_parquet([{listed}], hive_partitioning = true)")
+    else:
+        connection.register("_no_rows", schema.empty_table())
+        connection.execute(f"CREATE TABLE {name} AS SELECT {columns} FROM _no_rows")
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(tree, dict):
+        yield tree
+        for value in tree.values():
+            yield from _nodes(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _nodes(value)
+
+
+def _plain(error: Exception) -> str:
+    """DuckDB's text without the pointers into its own messages."""
+    return str(error).split("\n\nLINE")[0].strip()
+
+
+def as_json(result: "duckdb.DuckDBPyRelation") -> list[dict[str, Any]]:
+    """The rows as plain values: decimals as numbers, dates and times as text in ISO 8601."""
+    rows = [dict(zip(result.columns, row, strict=True)) for row in result.fetchall()]
+    found: list[dict[str, Any]] = json.loads(json.dumps(rows, default=lambda v: float(v) if isinstance(v, Decimal) else str(v)))
+    return found
+
+
+def write_csv(result: "duckdb.DuckDBPyRelation", out: TextIO) -> None:
+    """Write the rows as CSV. Text that a spreadsheet would take for a formula gets a quote before it (OWASP, CSV injection)."""
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(result.columns)
+    while rows := result.fetchmany(10_000):
+        writer.writerows([_no_formula(value) for value in row] for row in rows)
+
+
+def _no_formula(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

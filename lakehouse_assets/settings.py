@@ -1,0 +1,68 @@
+"""All settings, from the environment or a `.env` file. Documented for users in `.env.example`.
+
+Secrets (`AWS_SECRET_ACCESS_KEY` and the like) are not read here: the libraries that need them take them from the environment.
+"""
+
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lakehouse_assets.engine.server import ServerConfig
+from lakehouse_assets.errors import SettingsError
+from lakehouse_assets.storage.root import Root
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Read once at an entry point (the code location, the command line) and passed on."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    lakehouse_root: str = Field("./.lakehouse", description="Where all data lies: a folder.")
+    lakehouse_engine: str = Field("spark", description="Where silver is computed: `spark`, a local server started on demand.")
+    lakehouse_start_date: date = Field(date(2026, 1, 1), description="The first partition of every table.")
+    lakehouse_docs_url: str | None = Field(None, description="Where the docs are published; the UI links to it.")
+    lakehouse_engine_memory: str = Field("2g", description="Heap of the local Spark server, as Java writes it.")
+    lakehouse_engine_idle_seconds: int = Field(300, ge=1, description="The local Spark server ends after this long unused.")
+    lakehouse_engine_port: int = Field(0, ge=0, le=65535, description="Port of the local Spark server; 0 takes a free one.")
+    lakehouse_cache: Path = Field(Path("~/.cache/lakehouse"), description="Where jars and the state of the engine are kept.")
+
+    @cached_property
+    def root(self) -> Root:
+        """The root as an object that knows the paths below it."""
+        return Root.parse(self.lakehouse_root)
+
+    @property
+    def local_state(self) -> Path:
+        """Where this machine keeps what is not data: the Dagster instance, the engine's state, logs, downloaded jars."""
+        return self.root.local_folder or Path(".lakehouse").absolute()
+
+    @property
+    def engine_config(self) -> ServerConfig:
+        """The local Spark server that these settings mean."""
+        return ServerConfig(
+            cache=self.lakehouse_cache.expanduser().absolute(),
+            memory=self.lakehouse_engine_memory,
+            idle_seconds=self.lakehouse_engine_idle_seconds,
+            port=self.lakehouse_engine_port,
+        )
+
+    @property
+    def dagster_home(self) -> Path:
+        """Folder of the Dagster instance."""
+        return self.local_state / "dagster"
+
+
+def load_settings() -> Settings:
+    """The settings of the environment.
+
+    Raises:
+        SettingsError: a value can't be read; the text names each setting and its fault, never a value that may be secret.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        raise SettingsError(f"Settings can't be read: {faults}. See .env.example.") from None

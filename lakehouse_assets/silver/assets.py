@@ -1,0 +1,36 @@
+"""Silver assets: one for each entity, made from its contract and its silver function."""
+
+import dagster as dg
+from pyspark.sql import DataFrame
+
+from lakehouse_assets.contracts.presentation import docs_metadata, silver_description, silver_schema
+from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.silver.audit import audited
+from lakehouse_assets.silver.publish import AuditedRows
+
+
+def silver_asset(entity: Entity, *, partitions: dg.PartitionsDefinition[str], docs_url: str | None) -> dg.AssetsDefinition:
+    """The asset `silver/<table>`: what arrived on date d in raw, applied by the contract's write mode."""
+
+    @dg.asset(
+        key=["silver", entity.table],
+        ins={"raw": dg.AssetIn(key=["raw", entity.table])},
+        group_name=f"silver_{entity.system}",
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        kinds={"deltalake", "pyspark"},
+        owners=[entity.contract.owner],
+        tags={"system": entity.system},
+        code_version=entity.silver_digest(),
+        description=silver_description(entity),
+        metadata={
+            "dagster/column_schema": silver_schema(entity.contract),
+            "dagster/partition_expr": "_date",
+            "dagster/storage_kind": "deltalake",
+            **docs_metadata(entity.table, docs_url),
+        },
+    )
+    def _silver(raw: DataFrame) -> AuditedRows:
+        return AuditedRows(audited(raw, entity), entity)
+
+    return _silver

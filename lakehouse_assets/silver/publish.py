@@ -1,0 +1,405 @@
+"""Publishes audited rows: quarantine, one commit, row accounts, in this order, so that a kill in between is healed by the next pass."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
+
+from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.errors import AuditError
+from lakehouse_assets.silver.audit import OK, SUPERSEDED, VERDICT, audited, table_columns, winners
+from lakehouse_assets.silver.stage import Stage, staging
+from lakehouse_assets.storage.duck import connect, files_view
+from lakehouse_assets.storage.handlers import Handler, Source, SparkHandler, Target, Written
+from lakehouse_assets.storage.ledger import Ledger, PartitionRecord, RuleHits
+from lakehouse_assets.storage.quarantine import quarantine_schema, quarantined_by_date, replace_quarantine
+from lakehouse_assets.storage.tables import (
+    Commit,
+    DataFile,
+    commit_files,
+    dates_predicate,
+    ensure_table,
+    last_key,
+    live_files,
+    open_table,
+    sql_date,
+    table_facts,
+)
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+_ATTEMPTS = 5
+_FIRST_PAUSE_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class AuditedRows:
+    """What a silver asset returns: the lazy frame of its raw rows with a verdict each, and the entity that they belong to."""
+
+    frame: "DataFrame"
+    entity: Entity
+
+
+def silver_fingerprint(raw: PartitionRecord, entity: Entity) -> str:
+    """What a silver partition was built from: its raw partition's fingerprint and the code."""
+    return hashlib.sha256(f"{raw.fingerprint}/{entity.silver_digest()}".encode()).hexdigest()[:16]
+
+
+def stale_dates(
+    entity: Entity, raw: dict[date, PartitionRecord], silver: dict[date, PartitionRecord]
+) -> dict[date, str]:
+    """The partitions that were built from something else than what raw and the code are now, with the fingerprints due."""
+    due = {day: silver_fingerprint(record, entity) for day, record in sorted(raw.items())}
+    return {day: mark for day, mark in due.items() if day not in silver or silver[day].fingerprint != mark}
+
+
+class AuditedRowsHandler(Handler[AuditedRows]):
+    """Writes what a silver asset returns, by its contract's write mode."""
+
+    type_name = f"{AuditedRows.__module__}.{AuditedRows.__qualname__}"
+
+    def __init__(self, session: "Callable[[], SparkSession]") -> None:
+        self._session = session
+        self._spark = SparkHandler(session)
+
+    def write(self, rows: AuditedRows, target: Target) -> Written:
+        """Bring the stale partitions among the target's up to date, in one commit; nothing where none is stale.
+
+        Raises:
+            AuditError: partitions with a row that broke a `fail` rule; the others were published.
+        """
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._write_once(rows, target)
+            except CommitFailedError:
+                # Somebody else committed to the table in between: what was merged may be wrong now.
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
+        raise AssertionError("the loop returns or raises")
+
+    def read(self, source: Source) -> AuditedRows:
+        """Refused: silver tables are read as rows."""
+        raise TypeError(f"{source.layer}/{source.name}: take its rows as a DataFrame or an Arrow table, not as AuditedRows.")
+
+    def _write_once(self, rows: AuditedRows, target: Target) -> Written:
+        entity = rows.entity
+        table = ensure_table(target.uri, arrow_schema(entity), target.description)
+        ledger = Ledger(target.root)
+        records = {key[2]: record for key, record in ledger.read("silver", entity.table).items()}
+        raw = {key[2]: record for key, record in ledger.read("raw", entity.table).items()}
+        stale = stale_dates(entity, raw, records)
+        due = {day: stale[day] for day in target.dates if day in stale}
+        if due and _ledger_is_behind(table, records, _key(entity, due)):
+            # A step was killed between commit and ledger, and the partitions due are others now: build all again.
+            due = {day: silver_fingerprint(record, entity) for day, record in raw.items()}
+        if not due:
+            target.log.info("These partitions are up to date.")
+            return Written(Commit(table.version(), changed=False))
+        frame = rows.frame if set(due) <= set(target.dates) else self._audited(target, entity, list(due))
+        with staging(target, entity.contract) as stage, connect() as connection:
+            stage.write(frame.where(dates_predicate(due)), connection)
+            published = {day: mark for day, mark in due.items() if day not in stage.rejected_dates}
+            commit = Commit(table.version(), changed=False)
+            hits = stage.rule_hits(connection)
+            if published:
+                _quarantine(stage, entity, target, connection, list(published))
+                before, commit = self._commit(stage, entity, table, connection, published, others=sorted(raw.keys() - due.keys()))
+                account = _Account(target, entity, raw, records, hits, connection)
+                updated = account.records(before, commit, published)
+                ledger.replace("silver", entity.table, [r.date for r in updated], updated, target.run_id)
+                records |= {r.date: r for r in updated}
+            if stage.rejected_dates:
+                raise _audit_error(entity, stage.rejected_dates, hits)
+        return Written(commit, {"partitions_built": len(published)}, {day: _metadata(records[day]) for day in published})
+
+    def _commit(
+        self,
+        stage: Stage,
+        entity: Entity,
+        table: DeltaTable,
+        connection: "duckdb.DuckDBPyConnection",
+        published: dict[date, str],
+        others: Sequence[date],
+    ) -> tuple[DeltaTable, Commit]:
+        """Make the stage part of the table. Returns the table as it was before, too, for the accounts."""
+        key = _key(entity, published)
+        if last_key(table) == key:
+            # The commit was made by a step that was killed before it could write the ledger.
+            before = open_table(stage.target.uri, version=table.version() - 1)
+            assert before is not None, "a keyed commit is never the first version"
+            return before, Commit(table.version(), changed=False)
+        standing = live_files(table)
+        removed = [f for f in standing if f["date"] in published]
+        added = [f for f in stage.ok if f.date in published]
+        if entity.contract.mode == "upsert":
+            touched = _touched_dates(stage, entity, connection, [f for f in standing if f["date"] not in published])
+            retreats = _some_key_retreats(stage, entity, connection, removed)
+            if touched or retreats:
+                candidates = self._candidates(stage, entity, list(published), touched, others if retreats else [])
+                added = stage.write_merged(winners(candidates, entity.contract), connection)
+                removed += [f for f in standing if f["date"] in touched]
+        commit = commit_files(table, added, removed, key=key, run_id=stage.target.run_id)
+        stage.named = {f.path for f in added}
+        return table, commit
+
+    def _candidates(
+        self, stage: Stage, entity: Entity, published: Sequence[date], touched: Sequence[date], others: Sequence[date]
+    ) -> "DataFrame":
+        """All rows that may stand after the commit in the partitions that it writes; several may share a key.
+
+        These are the staged rows; the rows of `touched` partitions, which hold keys of staged rows; and, where a key may fall back
+        to an older version because a file lost its row (`others`), all versions that other raw partitions have of such keys.
+        """
+        columns = table_columns(entity.contract)
+        target = stage.target
+        candidates = stage.read_ok(self._session()).where(dates_predicate(published)).select(*columns)
+        standing = self._spark.read(Source(target.root, "silver", entity.table, None, columns))
+        if touched:
+            candidates = candidates.unionByName(standing.where(dates_predicate(touched)))
+        if others:
+            left = standing.where(dates_predicate(published)).select(*entity.contract.key)
+            older = self._audited(target, entity, others).where(f"{VERDICT} = '{OK}'").select(*columns)
+            candidates = candidates.unionByName(older.join(left, list(entity.contract.key), "left_semi").select(*columns))
+        return candidates
+
+    def _audited(self, target: Target, entity: Entity, dates: Sequence[date]) -> "DataFrame":
+        return audited(self._spark.read(Source(target.root, "raw", entity.table, dates, None)), entity)
+
+
+class _Account:
+    """Counts how the rows of each partition stand after a commit. Each figure is counted on its own, none by subtraction."""
+
+    def __init__(
+        self,
+        target: Target,
+        entity: Entity,
+        raw: dict[date, PartitionRecord],
+        records: dict[date, PartitionRecord],
+        hits: dict[date, list[RuleHits]],
+        connection: "duckdb.DuckDBPyConnection",
+    ) -> None:
+        self._target = target
+        self._entity = entity
+        self._raw = raw
+        self._old = records
+        self._hits = hits
+        self._connection = connection
+
+    def records(self, before: DeltaTable, commit: Commit, published: dict[date, str]) -> list[PartitionRecord]:
+        """The ledger's new records: of the published partitions, and of those whose rows they superseded or gave back."""
+        after = open_table(self._target.uri, version=commit.version)
+        assert after is not None, "the commit made the table"
+        old_files, new_files = live_files(before), live_files(after)
+        old_paths, new_paths = {f["path"] for f in old_files}, {f["path"] for f in new_files}
+        columns = {c.name: c.type for c in self._entity.contract.columns if c.name in self._entity.contract.key}
+        columns |= {"_source_file": "string", "_row_number": "bigint"}
+        files_view(self._connection, "removed", self._target.uri, [f for f in old_files if f["path"] not in new_paths], columns)
+        files_view(self._connection, "added", self._target.uri, [f for f in new_files if f["path"] not in old_paths], columns)
+        standing = table_facts(after).rows_by_date
+        quarantined = quarantined_by_date(self._target.root, "silver", self._entity.table)
+        superseded = self._superseded()
+        changes = self._changes(published)
+        mine = [
+            PartitionRecord(
+                layer="silver",
+                table_name=self._entity.table,
+                date=day,
+                rows_in=self._raw[day].rows_out,
+                rows_out=standing.get(day, 0),
+                rows_quarantined=quarantined.get(day, 0),
+                rows_superseded=superseded.get(day, 0),
+                delta_version=commit.version,
+                run_id=self._target.run_id,
+                fingerprint=mark,
+                rules=self._hits.get(day, []),
+            )
+            for day, mark in sorted(published.items())
+        ]
+        others = [
+            replace(
+                self._old[day],
+                rows_out=standing.get(day, 0),
+                rows_superseded=self._old[day].rows_superseded + change,
+                delta_version=commit.version,
+                run_id=self._target.run_id,
+            )
+            for day, change in sorted(changes.items())
+            if day in self._old
+        ]
+        return [*mine, *others]
+
+    def _superseded(self) -> dict[date, int]:
+        """Of the staged rows: how many don't stand because another row of their key does, by date."""
+        same_key = " AND ".join(f'a."{k}" = s."{k}"' for k in self._entity.contract.key)
+        counted = self._connection.execute(
+            f"""SELECT s._date, count(*) FROM staged AS s JOIN added AS a ON {same_key}
+                WHERE s.{VERDICT} IN ('{OK}', '{SUPERSEDED}') AND NOT ({_same_row("a", "s")}) GROUP BY s._date"""
+        )
+        return dict(counted.fetchall())
+
+    def _changes(self, published: dict[date, str]) -> dict[date, int]:
+        """Of all other partitions: rows that were superseded by this commit, less those that came back, by date."""
+        others = f"_date NOT IN ({', '.join(sql_date(d) for d in published)})"
+        counted = self._connection.execute(
+            f"""SELECT _date, sum(change)::BIGINT FROM (
+                    SELECT _date, 1 AS change FROM removed AS r WHERE {others}
+                        AND NOT EXISTS (FROM added AS a WHERE {_same_row("a", "r")})
+                    UNION ALL
+                    SELECT _date, -1 FROM added AS a WHERE {others}
+                        AND NOT EXISTS (FROM removed AS r WHERE {_same_row("a", "r")})
+                ) GROUP BY _date"""
+        )
+        return dict(counted.fetchall())
+
+
+def arrow_schema(entity: Entity) -> "pa.Schema":
+    """The columns of a silver table, for a table that is made before its first row."""
+    import pyarrow as pa
+
+    types = {"string": pa.string(), "int": pa.int32(), "bigint": pa.int64(), "double": pa.float64(), "boolean": pa.bool_()}
+    types |= {"date": pa.date32(), "timestamp": pa.timestamp("us", "UTC")}
+
+    def arrow_type(text: str) -> "pa.DataType":
+        if text.startswith("decimal("):
+            precision, scale = text.removeprefix("decimal(").rstrip(")").split(",")
+            return pa.decimal128(int(precision), int(scale))
+        return types[text]
+
+    contract = [pa.field(c.name, arrow_type(c.type)) for c in entity.contract.columns]
+    own = [("_source_file", pa.string()), ("_row_number", pa.int64()), ("_date", pa.date32()), ("_broken_rules", pa.string())]
+    return pa.schema([*contract, *(pa.field(name, kind) for name, kind in own)])
+
+
+def _key(entity: Entity, due: dict[date, str]) -> str:
+    facts = [entity.table, sorted((d.isoformat(), mark) for d, mark in due.items())]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _ledger_is_behind(table: DeltaTable, records: dict[date, PartitionRecord], key: str) -> bool:
+    """Whether the newest keyed commit is unknown to the ledger, and is not the one that is about to be repeated."""
+    newest = last_key(table)
+    known = max((r.delta_version for r in records.values()), default=0)
+    return newest is not None and newest != key and table.version() > known
+
+
+def _same_row(left: str, right: str) -> str:
+    return " AND ".join(f"{left}.{c} = {right}.{c}" for c in ("_date", "_source_file", "_row_number"))
+
+
+def _touched_dates(
+    stage: Stage, entity: Entity, connection: "duckdb.DuckDBPyConnection", standing: list[dict[str, Any]]
+) -> list[date]:
+    """The other partitions of the table that hold a key of a staged row."""
+    if not standing:
+        return []
+    key_columns = {c.name: c.type for c in entity.contract.columns if c.name in entity.contract.key}
+    files_view(connection, "standing", stage.target.uri, standing, key_columns)
+    keys = ", ".join(f'"{k}"' for k in entity.contract.key)
+    found = connection.execute(f"SELECT DISTINCT _date FROM standing SEMI JOIN staged_ok USING ({keys}) ORDER BY _date")
+    return [row[0] for row in found.fetchall()]
+
+
+def _some_key_retreats(
+    stage: Stage, entity: Entity, connection: "duckdb.DuckDBPyConnection", removed: list[dict[str, Any]]
+) -> bool:
+    """Whether a key that stands by these partitions now has a lower row there, or none: an older one may come back."""
+    if not removed:
+        return False
+    contract = entity.contract
+    columns = {c.name: c.type for c in contract.columns if c.name in {*contract.key, contract.sequence}}
+    columns |= {"_source_file": "string", "_row_number": "bigint"}
+    files_view(connection, "void", stage.target.uri, removed, columns)
+    same_key = " AND ".join(f's."{k}" = v."{k}"' for k in contract.key)
+    order = [f'"{contract.sequence}"'] if contract.sequence else []
+    # A NULL sequence is below any other; in a comparison of rows it must not make the whole NULL.
+    as_row = "ROW({0})".format(", ".join([*(f"{{t}}.{c} IS NOT NULL, {{t}}.{c}" for c in order), "{t}._date, {t}._source_file, {t}._row_number"]))
+    found = connection.execute(
+        f"""SELECT count(*) FROM void AS v WHERE NOT EXISTS (
+                FROM staged_ok AS s WHERE {same_key} AND {as_row.format(t="s")} >= {as_row.format(t="v")})"""
+    ).fetchone()
+    return bool(found and found[0])
+
+
+def _quarantine(
+    stage: Stage, entity: Entity, target: Target, connection: "duckdb.DuckDBPyConnection", dates: Sequence[date]
+) -> None:
+    """Put the dropped rows into quarantine with what the source said, as JSON."""
+    import pyarrow as pa
+
+    dropped = [row for row in stage.dropped(connection).to_pylist() if row["_date"] in dates]
+    payloads = _payloads(entity, target, connection, dropped)
+    rules = {r.name: r for r in entity.contract.all_rules}
+    rows = []
+    for row in dropped:
+        broken = [name for name in row["_broken_rules"].split(",") if rules[name].outcome == "drop"]
+        rows.append(
+            {
+                "layer": "silver",
+                "table_name": entity.table,
+                "date": row["_date"],
+                "source_file": row["_source_file"],
+                "row_number": row["_row_number"],
+                "rule": broken[0],
+                "reason": " ".join(f"Broken: {rules[name].description}" for name in broken),
+                "payload": payloads[(row["_date"], row["_source_file"], row["_row_number"])],
+                "run_id": target.run_id,
+            }
+        )
+    table = pa.Table.from_pylist(rows, schema=quarantine_schema())
+    replace_quarantine(target.root, "silver", entity.table, table, dates=dates, run_id=target.run_id)
+
+
+def _payloads(
+    entity: Entity, target: Target, connection: "duckdb.DuckDBPyConnection", dropped: list[dict[str, Any]]
+) -> dict[tuple[date, str, int], str]:
+    """What the source said of the dropped rows: their raw columns as JSON, by date, file and row number."""
+    if not dropped:
+        return {}
+    raw = open_table(target.root.table("raw", entity.table))
+    assert raw is not None, "the rows came from there"
+    own = ("_source_file", "_source_etag", "_row_number", "_date")
+    source = [f.name for f in raw.schema().fields if f.name not in own]
+    days = {row["_date"] for row in dropped}
+    columns = {name: "string" for name in source} | {"_source_file": "string", "_row_number": "bigint"}
+    files_view(connection, "raw_rows", target.root.table("raw", entity.table), [f for f in live_files(raw) if f["date"] in days], columns)
+    as_json = ", ".join(f"'{name}', \"{name}\"" for name in source)
+    found = connection.execute(
+        f"SELECT _date, _source_file, _row_number, json_object({as_json}) FROM raw_rows "
+        "SEMI JOIN staged_dropped USING (_date, _source_file, _row_number)"
+    )
+    return {(day, file, number): str(payload) for day, file, number, payload in found.fetchall()}
+
+
+def _audit_error(entity: Entity, dates: set[date], hits: dict[date, list[RuleHits]]) -> AuditError:
+    fail_rules = {r.name: r for r in entity.contract.all_rules if r.outcome == "fail"}
+    told = [
+        f"{day}: {hit.rows} row{'s' if hit.rows > 1 else ''} broke {hit.rule} ({fail_rules[hit.rule].description} "
+        f"Keys: {'; '.join(hit.examples)})"
+        for day in sorted(dates)
+        for hit in hits.get(day, [])
+        if hit.rule in fail_rules
+    ]
+    return AuditError(
+        f"silver/{entity.table}: nothing was published of {', '.join(str(d) for d in sorted(dates))}. {' '.join(told)} "
+        "Mend the source file or the rule, then run these partitions again."
+    )
+
+
+def _metadata(record: PartitionRecord) -> dict[str, Any]:
+    return {
+        "rows_in": record.rows_in,
+        "rows_out": record.rows_out,
+        "rows_quarantined": record.rows_quarantined,
+        "rows_superseded": record.rows_superseded,
+        **{f"rule/{hit.rule}": hit.rows for hit in record.rules},
+    }

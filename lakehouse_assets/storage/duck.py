@@ -1,0 +1,64 @@
+"""DuckDB connections of this process: for bookkeeping over Parquet files, at any scale that fits this machine."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lakehouse_assets.storage.tables import DATE_COLUMN, live_files, sql_date, sql_text
+
+if TYPE_CHECKING:
+    import duckdb
+    from deltalake import DeltaTable
+
+
+def connect() -> "duckdb.DuckDBPyConnection":
+    """A connection of its own, in memory."""
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def files_view(
+    connection: "duckdb.DuckDBPyConnection",
+    name: str,
+    uri: str,
+    files: Sequence[dict[str, Any]],
+    columns: dict[str, str],
+) -> None:
+    """A view over some of a table's files (as `live_files` gives them): `columns` (name to type) and `_date` from the log.
+
+    `name` may have a schema. The view goes on showing these files, whatever is committed to the table meanwhile.
+    """
+    if not files:
+        typed = ", ".join(f'CAST(NULL AS {_duckdb_type(t)}) AS "{c}"' for c, t in columns.items())
+        connection.execute(f"CREATE VIEW {name} AS SELECT {typed}, CAST(NULL AS DATE) AS {DATE_COLUMN} WHERE FALSE")
+        return
+    paths = [f"{uri}/{f['path']}" for f in files]
+    # The log knows a file's partition; its path merely tends to say it too.
+    dates = ", ".join(f"({sql_text(path)}, {sql_date(f['date'])})" for path, f in zip(paths, files, strict=True))
+    wanted = ", ".join(f'f."{c}"' for c in columns)
+    connection.execute(
+        f"CREATE VIEW {name} AS SELECT {wanted}, d.{DATE_COLUMN} FROM read_parquet([{', '.join(sql_text(p) for p in paths)}], "
+        f"filename = true, hive_partitioning = false, union_by_name = true) AS f "
+        f"JOIN (VALUES {dates}) AS d (filename, {DATE_COLUMN}) ON f.filename = d.filename"
+    )
+
+
+def table_view(connection: "duckdb.DuckDBPyConnection", name: str, uri: str, table: "DeltaTable") -> None:
+    """A view over a whole table as it stands now."""
+    import pyarrow as pa
+
+    schema = pa.schema(table.schema().to_arrow())
+    columns = {field.name: str(field.type) for field in schema if field.name != DATE_COLUMN}
+    files = live_files(table)
+    if files:
+        files_view(connection, name, uri, files, columns)
+    else:
+        connection.register("_no_rows", schema.empty_table())
+        connection.execute(f"CREATE TABLE {name} AS FROM _no_rows")
+        connection.unregister("_no_rows")
+
+
+def _duckdb_type(spark_type: str) -> str:
+    return "VARCHAR" if spark_type == "string" else spark_type

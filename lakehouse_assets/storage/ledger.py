@@ -1,0 +1,159 @@
+"""The ledger: how each partition of each table stands and what it was built from. A Delta table, `ops/partitions`.
+
+A step writes its ledger rows last. A step that is killed before leaves the old ones, so that the next pass finds the partition
+stale and builds it again. Row accounts are a view of the ledger.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from lakehouse_assets.storage.root import Root
+from lakehouse_assets.storage.tables import open_table, replace_rows, sql_date, sql_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """A landing object as a raw partition was built from it.
+
+    `version` is what the store's listing said of it, and changes with each upload; `etag` is the MD5 of its bytes.
+    """
+
+    name: str
+    version: str
+    etag: str
+    size: int
+    rows_in: int
+    rows_out: int
+
+
+@dataclass(frozen=True)
+class RuleHits:
+    """How many rows of a partition broke a rule, and a few of their keys for a person to look up."""
+
+    rule: str
+    rows: int
+    examples: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class InputVersion:
+    """The Delta version of a table that something was built from."""
+
+    table: str
+    delta_version: int
+
+
+@dataclass(frozen=True)
+class PartitionRecord:
+    """One partition: its row accounts, and the fingerprint of all that it was built from (rows in and code).
+
+    `rows_in` is None where a table has another grain than what it is made of, so that there is nothing to add up.
+    """
+
+    layer: str
+    table_name: str
+    date: date
+    rows_in: int | None
+    rows_out: int
+    rows_quarantined: int
+    rows_superseded: int
+    delta_version: int
+    run_id: str
+    fingerprint: str
+    files: list[LandedFile] = field(default_factory=list)
+    rules: list[RuleHits] = field(default_factory=list)
+    inputs: list[InputVersion] = field(default_factory=list)
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every row that came in stands somewhere."""
+        return self.rows_in is None or self.rows_in == self.rows_out + self.rows_quarantined + self.rows_superseded
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Reads and replaces partition records below a root."""
+
+    root: Root
+
+    @property
+    def uri(self) -> str:
+        """Where the Delta table lies."""
+        return self.root.path("ops", "partitions")
+
+    def read(self, layer: str | None = None, table_name: str | None = None) -> dict[tuple[str, str, date], PartitionRecord]:
+        """The records by layer, table and date, of one layer or table or of all."""
+        table = open_table(self.uri)
+        if table is None:
+            return {}
+        filters = [(k, "=", v) for k, v in (("layer", layer), ("table_name", table_name)) if v is not None]
+        files = table.file_uris(filters or None)
+        if not files:
+            return {}
+        import duckdb
+
+        rows = duckdb.connect().execute("SELECT * FROM read_parquet(?, hive_partitioning = true)", [files])
+        names = [c[0] for c in rows.description or []]
+        records = [_record(dict(zip(names, row, strict=True))) for row in rows.fetchall()]
+        return {(r.layer, r.table_name, r.date): r for r in records}
+
+    def replace(self, layer: str, table_name: str, dates: Iterable[date], records: Sequence[PartitionRecord], run_id: str) -> None:
+        """Put `records` in place of those of the given table and dates, in one commit."""
+        import pyarrow as pa
+
+        days = ", ".join(sql_date(d) for d in sorted(dates))
+        rows = pa.Table.from_pylist([asdict(r) for r in records], schema=ledger_schema())
+        key = hashlib.sha256(f"{layer}/{table_name}/{days}/{records!r}".encode()).hexdigest()[:16]
+        replace_rows(
+            self.uri,
+            rows,
+            predicate=f"layer = {sql_text(layer)} AND table_name = {sql_text(table_name)} AND date IN ({days})",
+            key=key,
+            run_id=run_id,
+            partition_by=("layer", "table_name"),
+            description="How each partition stands and what it was built from",
+        )
+
+
+def _record(row: dict[str, Any]) -> PartitionRecord:
+    files = [LandedFile(**f) for f in row.pop("files")]
+    rules = [RuleHits(**r) for r in row.pop("rules")]
+    inputs = [InputVersion(**i) for i in row.pop("inputs")]
+    return PartitionRecord(**row, files=files, rules=rules, inputs=inputs)
+
+
+def ledger_schema() -> "pa.Schema":
+    """The columns of `PartitionRecord`."""
+    import pyarrow as pa
+
+    file = {
+        "name": pa.string(),
+        "version": pa.string(),
+        "etag": pa.string(),
+        "size": pa.int64(),
+        "rows_in": pa.int64(),
+        "rows_out": pa.int64(),
+    }
+    return pa.schema(
+        [
+            ("layer", pa.string()),
+            ("table_name", pa.string()),
+            ("date", pa.date32()),
+            ("rows_in", pa.int64()),
+            ("rows_out", pa.int64()),
+            ("rows_quarantined", pa.int64()),
+            ("rows_superseded", pa.int64()),
+            ("delta_version", pa.int64()),
+            ("run_id", pa.string()),
+            ("fingerprint", pa.string()),
+            ("files", pa.list_(pa.struct(list(file.items())))),
+            ("rules", pa.list_(pa.struct([("rule", pa.string()), ("rows", pa.int64()), ("examples", pa.list_(pa.string()))]))),
+            ("inputs", pa.list_(pa.struct([("table", pa.string()), ("delta_version", pa.int64())]))),
+        ]
+    )

@@ -1,0 +1,92 @@
+"""Quarantine: rows that could not go on, with their reason and their original text. A Delta table, `quarantine/rows`."""
+
+import hashlib
+from collections.abc import Iterable
+from datetime import date
+from typing import TYPE_CHECKING
+
+from lakehouse_assets.storage.root import Root
+from lakehouse_assets.storage.tables import open_table, replace_rows, sql_date, sql_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def quarantine_uri(root: Root) -> str:
+    """Where the Delta table lies."""
+    return root.path("quarantine", "rows")
+
+
+def quarantine_schema() -> "pa.Schema":
+    """`layer`, `table_name`, `date`, `source_file`, `row_number`, `rule`, `reason`, `payload` (original text), `run_id`."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("layer", pa.string()),
+            ("table_name", pa.string()),
+            ("date", pa.date32()),
+            ("source_file", pa.string()),
+            ("row_number", pa.int64()),
+            ("rule", pa.string()),
+            ("reason", pa.string()),
+            ("payload", pa.string()),
+            ("run_id", pa.string()),
+        ]
+    )
+
+
+def replace_quarantine(
+    root: Root,
+    layer: str,
+    table_name: str,
+    rows: "pa.Table",
+    *,
+    dates: Iterable[date],
+    run_id: str,
+    files_by_date: dict[date, set[str]] | None = None,
+) -> None:
+    """Put `rows` in place of those that the table's partitions had in quarantine, in one commit.
+
+    With `files_by_date` only the rows of those files are replaced. Where there is nothing to take out or put in, nothing is
+    committed.
+    """
+    mine = f"layer = {sql_text(layer)} AND table_name = {sql_text(table_name)}"
+    uri = quarantine_uri(root)
+    table = open_table(uri)
+    if rows.num_rows == 0 and (
+        table is None or not table.file_uris([("layer", "=", layer), ("table_name", "=", table_name)])
+    ):
+        return
+    if files_by_date is None:
+        predicate = f"{mine} AND date IN ({', '.join(sql_date(d) for d in sorted(dates))})"
+    else:
+        files = " OR ".join(
+            f"(date = {sql_date(d)} AND source_file IN ({', '.join(sql_text(n) for n in sorted(names))}))"
+            for d, names in sorted(files_by_date.items())
+            if names
+        )
+        predicate = f"{mine} AND ({files or 'FALSE'})"
+    without_run = rows.drop_columns(["run_id"]).to_pylist()
+    key = hashlib.sha256(f"{predicate}{without_run!r}".encode()).hexdigest()[:16]
+    replace_rows(
+        uri,
+        rows,
+        predicate=predicate,
+        key=key,
+        run_id=run_id,
+        partition_by=("layer", "table_name"),
+        description="Rows that could not go on, with their reason and their original text",
+    )
+
+
+def quarantined_by_date(root: Root, layer: str, table_name: str) -> dict[date, int]:
+    """How many rows of a table lie in quarantine now, by date, counted in the quarantine table itself."""
+    table = open_table(quarantine_uri(root))
+    files = table.file_uris([("layer", "=", layer), ("table_name", "=", table_name)]) if table is not None else []
+    if not files:
+        return {}
+    import duckdb
+
+    counted = duckdb.connect().execute("SELECT date, count(*) FROM read_parquet(?) GROUP BY date", [files])
+    return dict(counted.fetchall())

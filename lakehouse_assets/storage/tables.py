@@ -1,0 +1,237 @@
+"""Delta tables as delta-rs sees them: their commits, their rows by partition, and the guarded replacement of partitions.
+
+Put here what is true of any Delta table. What a raw, silver or gold table does with it stands in those stages.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
+
+from lakehouse_assets.errors import PartitionGuardError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DATE_COLUMN = "_date"
+IDEMPOTENCY_KEY = "lakehouse.idempotency_key"
+RUN_ID = "lakehouse.run_id"
+
+_ATTEMPTS = 8
+_FIRST_PAUSE_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What a write left behind: the table's version, and the figures that the commit itself counted.
+
+    `changed` is False where the table already held what was to be written, and no commit was made.
+    """
+
+    version: int
+    changed: bool
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """A table's size by its log: no data is read."""
+
+    version: int
+    rows: int
+    bytes: int
+    files: int
+    rows_by_date: dict[date, int]
+
+
+def open_table(uri: str, version: int | None = None) -> DeltaTable | None:
+    """The table at its newest (or a given) version; None where there is no table."""
+    try:
+        return DeltaTable(uri, version=version)
+    except TableNotFoundError:
+        return None
+
+
+def table_facts(table: DeltaTable) -> TableFacts:
+    """Rows, bytes and files as the log's entries for the live files tell them."""
+    rows_by_date: dict[date, int] = {}
+    rows = size = files = 0
+    by_date = DATE_COLUMN in table.metadata().partition_columns
+    for add in live_files(table):
+        files += 1
+        rows += add["num_records"]
+        size += add["size_bytes"]
+        if by_date:
+            rows_by_date[add["date"]] = rows_by_date.get(add["date"], 0) + add["num_records"]
+    return TableFacts(table.version(), rows, size, files, rows_by_date)
+
+
+def live_files(table: DeltaTable) -> list[dict[str, Any]]:
+    """The live files: `path`, `size_bytes`, `num_records`, and `date` where the table is partitioned by `_date`."""
+    import pyarrow as pa
+
+    adds = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    partition = f"partition.{DATE_COLUMN}"
+    return [
+        {"path": a["path"], "size_bytes": a["size_bytes"], "num_records": a["num_records"] or 0, "date": a.get(partition)}
+        for a in adds
+    ]
+
+
+def dates_predicate(dates: Iterable[date]) -> str:
+    """SQL that is true for rows of the given partitions."""
+    return f"{DATE_COLUMN} IN ({', '.join(sql_date(d) for d in sorted(dates))})"
+
+
+def sql_date(day: date) -> str:
+    """A date as a SQL literal."""
+    return f"DATE '{day.isoformat()}'"
+
+
+def sql_text(text: str) -> str:
+    """A text as a SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def last_key(table: DeltaTable) -> str | None:
+    """The idempotency key of the table's newest commit that carries one."""
+    newest = table.history(1)
+    if not newest:
+        return None
+    key = newest[0].get(IDEMPOTENCY_KEY)
+    if key is None and (user := newest[0].get("userMetadata")):
+        key = json.loads(user).get(IDEMPOTENCY_KEY)
+    return str(key) if key is not None else None
+
+
+def commit_metadata(key: str, run_id: str) -> dict[str, str]:
+    """What each commit carries, so that a repeated step is no second commit and a commit leads to its run."""
+    return {IDEMPOTENCY_KEY: key, RUN_ID: run_id}
+
+
+def replace_rows(
+    uri: str,
+    rows: "pa.Table | pa.RecordBatchReader",
+    *,
+    predicate: str,
+    key: str,
+    run_id: str,
+    partition_by: Sequence[str] = (DATE_COLUMN,),
+    description: str | None = None,
+) -> Commit:
+    """Put `rows` in place of those for which `predicate` is true, in one commit.
+
+    The rows may lack columns of the table and may bring new ones. A repetition (same `key` as the newest commit) commits nothing.
+
+    Raises:
+        PartitionGuardError: a row lies outside the predicate; nothing was written.
+    """
+    table = open_table(uri)
+    if table is not None and last_key(table) == key:
+        return Commit(table.version(), changed=False)
+    properties = CommitProperties(custom_metadata=commit_metadata(key, run_id), max_commit_retries=_ATTEMPTS)
+
+    if table is None:
+        # Made empty first, so that the first rows pass the same guard as all later ones.
+        ensure_table(uri, rows.schema, description, partition_by)
+
+    def write() -> None:
+        write_deltalake(
+            uri,
+            rows,
+            mode="overwrite",
+            predicate=predicate,
+            schema_mode="merge",
+            partition_by=list(partition_by),
+            commit_properties=properties,
+        )
+
+    try:
+        retry_conflicts(write, repeatable=not hasattr(rows, "read_next_batch"))
+    except DeltaError as error:
+        if "validation check" in str(error):
+            raise PartitionGuardError(
+                f"Rows to be written to {uri} lie outside the partitions of the run ({predicate}): nothing was written. "
+                "Start the run for their dates too, or mend the asset that returned them."
+            ) from None  # the cause shows the rows themselves
+        raise
+    written = DeltaTable(uri)
+    return Commit(written.version(), changed=True, metrics=written.history(1)[0].get("operationMetrics", {}))
+
+
+def retry_conflicts(write: Callable[[], None], *, repeatable: bool = True) -> None:
+    """Run `write`, again after a pause where another process committed to the same table first."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            return write()
+        except CommitFailedError:
+            if attempt == _ATTEMPTS - 1 or not repeatable:
+                raise
+            time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A Parquet file that an engine wrote below a table's folder and that no commit names yet. `path` is relative to the table."""
+
+    path: str
+    size_bytes: int
+    num_records: int
+    date: date
+
+
+def commit_files(
+    table: DeltaTable, added: Sequence[DataFile], removed: Sequence[dict[str, Any]], *, key: str, run_id: str
+) -> Commit:
+    """Make data files part of a table and take others out (`removed` as `live_files` gives them), in one commit.
+
+    Raises:
+        CommitFailedError: somebody committed since `table` was opened. What was computed from it may be wrong now: compute it again.
+    """
+    now = int(time.time() * 1000)  # when files were added or removed, for VACUUM: never used to decide anything
+    adds = [
+        AddAction(
+            path=file.path,
+            size=file.size_bytes,
+            partition_values={DATE_COLUMN: file.date.isoformat()},
+            modification_time=now,
+            data_change=True,
+            stats=json.dumps({"numRecords": file.num_records}),
+        )
+        for file in added
+    ]
+    removes = [
+        RemoveAction(
+            path=file["path"],
+            data_change=True,
+            deletion_timestamp=now,
+            size=file["size_bytes"],
+            partition_values={DATE_COLUMN: file["date"].isoformat()},
+        )
+        for file in removed
+    ]
+    properties = CommitProperties(custom_metadata=commit_metadata(key, run_id), max_commit_retries=0)
+    table.create_write_transaction(
+        [*adds, *removes], "append", table.schema(), [DATE_COLUMN], commit_properties=properties
+    )
+    metrics = {
+        "num_added_files": len(adds),
+        "num_removed_files": len(removes),
+        "num_added_rows": sum(f.num_records for f in added),
+    }
+    return Commit(table.version() + 1, changed=True, metrics=metrics)
+
+
+def ensure_table(
+    uri: str, schema: "pa.Schema", description: str | None = None, partition_by: Sequence[str] = (DATE_COLUMN,)
+) -> DeltaTable:
+    """The table, made empty where there is none yet."""
+    return open_table(uri) or DeltaTable.create(
+        uri, schema, mode="ignore", partition_by=list(partition_by), description=description
+    )

@@ -1,0 +1,227 @@
+"""The CRM: customers, products (one row a version) and sales order lines, exported as CSV.
+
+A silver function adds the contract's columns to the rows it is given, as SQL expressions; it drops nothing.
+Source of the cleaning rules: the data description delivered with the CRM and ERP exports (see docs/tables.md).
+"""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from lakehouse_assets.contracts.contract import Column, Contract, RawContract, Relationship, Rule, SourceColumn
+from lakehouse_assets.contracts.system import Entity, System
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+def clean_customers(raw: "DataFrame") -> "DataFrame":
+    """Trimmed names; marital status S/M and gender F/M in words, anything else `n/a`."""
+    return raw.selectExpr(
+        "*",
+        "TRIM(cst_id) AS customer_id",
+        "TRIM(cst_key) AS customer_number",
+        "NULLIF(TRIM(cst_firstname), '') AS first_name",
+        "NULLIF(TRIM(cst_lastname), '') AS last_name",
+        """CASE UPPER(TRIM(cst_marital_status)) WHEN 'S' THEN 'Single' WHEN 'M' THEN 'Married' ELSE 'n/a' END
+           AS marital_status""",
+        "CASE UPPER(TRIM(cst_gndr)) WHEN 'F' THEN 'Female' WHEN 'M' THEN 'Male' ELSE 'n/a' END AS gender",
+        "NULLIF(TRIM(cst_create_date), '') AS create_date",
+    )
+
+
+def clean_products(raw: "DataFrame") -> "DataFrame":
+    """The source's key split into category and product, the line's code in words, no end before its start."""
+    return raw.selectExpr(
+        "*",
+        "TRIM(prd_id) AS product_id",
+        "REPLACE(SUBSTRING(TRIM(prd_key), 1, 5), '-', '_') AS category_id",
+        "SUBSTRING(TRIM(prd_key), 7) AS product_number",
+        "TRIM(prd_nm) AS product_name",
+        "COALESCE(NULLIF(TRIM(prd_cost), ''), '0') AS cost",
+        """CASE UPPER(TRIM(prd_line)) WHEN 'M' THEN 'Mountain' WHEN 'R' THEN 'Road' WHEN 'S' THEN 'Other Sales'
+           WHEN 'T' THEN 'Touring' ELSE 'n/a' END AS product_line""",
+        "NULLIF(TRIM(prd_start_dt), '') AS start_date",
+        """CASE WHEN TRY_CAST(prd_end_dt AS DATE) < TRY_CAST(prd_start_dt AS DATE) THEN NULL
+           ELSE NULLIF(TRIM(prd_end_dt), '') END AS end_date""",
+    )
+
+
+def clean_sales(raw: "DataFrame") -> "DataFrame":
+    """Dates from yyyymmdd; sales and price mended from each other where one of them can't be right."""
+    return (
+        raw.selectExpr(
+            "*",
+            "TRIM(sls_ord_num) AS order_number",
+            "TRIM(sls_prd_key) AS product_number",
+            "TRIM(sls_cust_id) AS customer_id",
+            f"{_yyyymmdd('sls_order_dt')} AS order_date",
+            f"{_yyyymmdd('sls_ship_dt')} AS ship_date",
+            f"{_yyyymmdd('sls_due_dt')} AS due_date",
+            "TRIM(sls_quantity) AS quantity",
+            "TRY_CAST(sls_quantity AS DECIMAL(12,2)) AS _quantity",
+            "TRY_CAST(sls_sales AS DECIMAL(12,2)) AS _sales",
+            "TRY_CAST(sls_price AS DECIMAL(12,2)) AS _price",
+        )
+        .selectExpr(
+            "*",
+            """CASE WHEN _sales IS NULL OR _sales <= 0 OR _sales <> _quantity * ABS(_price)
+               THEN COALESCE(_quantity * ABS(_price), _sales) ELSE _sales END AS sales""",
+        )
+        .selectExpr(
+            "*", "CASE WHEN _price IS NULL OR _price <= 0 THEN ROUND(sales / NULLIF(_quantity, 0), 2) ELSE _price END AS price"
+        )
+    )
+
+
+def _yyyymmdd(column: str) -> str:
+    """A date from eight digits; NULL from anything else, such as 0 or a date that does not exist."""
+    digits = f"TRIM({column})"
+    return (
+        f"CASE WHEN {digits} RLIKE '^[0-9]{{8}}$' THEN TRY_CAST(CONCAT(SUBSTRING({digits}, 1, 4), '-', "
+        f"SUBSTRING({digits}, 5, 2), '-', SUBSTRING({digits}, 7, 2)) AS DATE) END"
+    )
+
+
+CUSTOMERS = Entity(
+    landing="crm/customers",
+    raw=RawContract(
+        columns=(
+            SourceColumn("cst_id", "Number of the customer; missing in a few broken rows"),
+            SourceColumn("cst_key", "Customer number with prefix, such as AW00011000"),
+            SourceColumn("cst_firstname", "First name, not trimmed"),
+            SourceColumn("cst_lastname", "Last name, not trimmed"),
+            SourceColumn("cst_marital_status", "S or M"),
+            SourceColumn("cst_gndr", "F or M"),
+            SourceColumn("cst_create_date", "Day of this record, yyyy-mm-dd"),
+        )
+    ),
+    contract=Contract(
+        table="crm_customers",
+        description="Customers as the CRM knows them, one row a customer: the latest record.",
+        owner="team:customer-data",
+        key=("customer_id",),
+        sequence="create_date",
+        columns=(
+            Column("customer_id", "int", "Number of the customer in the CRM"),
+            Column("customer_number", "string", "Customer number with prefix, such as AW00011000: what the ERP calls CID"),
+            Column("first_name", "string", "First name"),
+            Column("last_name", "string", "Last name"),
+            Column("marital_status", "string", "Single, Married or n/a"),
+            Column("gender", "string", "Female, Male or n/a"),
+            Column("create_date", "date", "Day of the record that stands here"),
+        ),
+        rules=(
+            Rule("marital_status_known", "marital_status <> 'n/a'", "warn", "The marital status is given."),
+            Rule("gender_known", "gender <> 'n/a'", "warn", "The gender is given: the ERP fills in where it isn't."),
+            Rule("create_date_present", "create_date IS NOT NULL", "warn", "The record has a day, which orders the versions."),
+        ),
+        freshness=timedelta(days=2),
+    ),
+    silver=clean_customers,
+)
+
+PRODUCTS = Entity(
+    landing="crm/products",
+    raw=RawContract(
+        columns=(
+            SourceColumn("prd_id", "Number of the product version"),
+            SourceColumn("prd_key", "Category id, dash, product number: CO-RF-FR-R92B-58"),
+            SourceColumn("prd_nm", "Product name"),
+            SourceColumn("prd_cost", "Cost in US dollars, whole; sometimes missing"),
+            SourceColumn("prd_line", "M, R, S or T, with trailing blanks"),
+            SourceColumn("prd_start_dt", "First day of the version, yyyy-mm-dd"),
+            SourceColumn("prd_end_dt", "Last day of the version; often before the first, so not to be trusted"),
+        )
+    ),
+    contract=Contract(
+        table="crm_products",
+        description="Products as the CRM knows them, one row a version of a product.",
+        owner="team:product-data",
+        key=("product_id",),
+        columns=(
+            Column("product_id", "int", "Number of the product version in the CRM"),
+            Column("category_id", "string", "Category of the ERP, such as CO_RF"),
+            Column("product_number", "string", "Number of the product, the same for all its versions, such as FR-R92B-58"),
+            Column("product_name", "string", "Name of the product"),
+            Column("cost", "decimal(12,2)", "Cost in US dollars; 0 where the source gives none"),
+            Column("product_line", "string", "Mountain, Road, Other Sales, Touring or n/a"),
+            Column("start_date", "date", "First day on which the version holds"),
+            Column("end_date", "date", "Last day by the source; NULL where that lies before the start"),
+        ),
+        rules=(
+            Rule("cost_present", "NULLIF(TRIM(prd_cost), '') IS NOT NULL", "warn", "The source gives a cost, else it is taken as 0."),
+            Rule("cost_not_negative", "cost >= 0", "warn", "A cost is not below 0."),
+            Rule("product_line_known", "product_line <> 'n/a'", "warn", "The product line is given."),
+            Rule(
+                "end_date_not_before_start_date",
+                "COALESCE(TRY_CAST(prd_end_dt AS DATE) >= TRY_CAST(prd_start_dt AS DATE), TRUE)",
+                "warn",
+                "A version does not end before it starts; where it does, the end is dropped.",
+            ),
+        ),
+        relationships=(Relationship("category_id", "erp_product_categories", "category_id"),),
+        freshness=timedelta(days=2),
+    ),
+    silver=clean_products,
+)
+
+SALES = Entity(
+    landing="crm/sales",
+    raw=RawContract(
+        columns=(
+            SourceColumn("sls_ord_num", "Order number"),
+            SourceColumn("sls_prd_key", "Product number"),
+            SourceColumn("sls_cust_id", "Number of the customer"),
+            SourceColumn("sls_order_dt", "Day of the order as yyyymmdd; 0 where unknown"),
+            SourceColumn("sls_ship_dt", "Day of the shipping as yyyymmdd"),
+            SourceColumn("sls_due_dt", "Day when payment is due as yyyymmdd"),
+            SourceColumn("sls_sales", "Amount of the line in US dollars; sometimes missing or wrong"),
+            SourceColumn("sls_quantity", "Pieces"),
+            SourceColumn("sls_price", "Price of a piece in US dollars; sometimes missing or negative"),
+        )
+    ),
+    contract=Contract(
+        table="crm_sales",
+        description="Sales by order line: one row for each product of an order.",
+        owner="team:sales",
+        key=("order_number", "product_number"),
+        columns=(
+            Column("order_number", "string", "Number of the order"),
+            Column("product_number", "string", "Number of the product, as in crm_products"),
+            Column("customer_id", "int", "Number of the customer, as in crm_customers"),
+            Column("order_date", "date", "Day of the order; NULL where the source gives no date"),
+            Column("ship_date", "date", "Day of the shipping"),
+            Column("due_date", "date", "Day when payment is due"),
+            Column("quantity", "int", "Pieces"),
+            Column("price", "decimal(12,2)", "Price of a piece in US dollars"),
+            Column("sales", "decimal(12,2)", "Amount of the line in US dollars"),
+        ),
+        rules=(
+            Rule("order_date_valid", "order_date IS NOT NULL", "warn", "The order date is a day as yyyymmdd."),
+            Rule("ship_date_valid", "ship_date IS NOT NULL", "warn", "The shipping date is a day as yyyymmdd."),
+            Rule("due_date_valid", "due_date IS NOT NULL", "warn", "The due date is a day as yyyymmdd."),
+            Rule(
+                "sales_is_quantity_times_price",
+                "_sales > 0 AND _sales = _quantity * ABS(_price)",
+                "warn",
+                "The source's amount is positive and quantity times price; where it isn't, it is worked out from them.",
+            ),
+            Rule(
+                "price_positive", "_price > 0", "warn", "The source's price is positive; where it isn't, it becomes sales / quantity."
+            ),
+            Rule("quantity_positive", "quantity > 0", "warn", "At least one piece is sold."),
+        ),
+        relationships=(
+            Relationship("customer_id", "crm_customers", "customer_id"),
+            Relationship("product_number", "crm_products", "product_number"),
+        ),
+        freshness=timedelta(days=2),
+    ),
+    silver=clean_sales,
+)
+
+SYSTEM = System(
+    name="crm",
+    description="Customer relationship management: customers, products and sales.",
+    entities=(CUSTOMERS, PRODUCTS, SALES),
+)

@@ -1,0 +1,135 @@
+"""The ERP: what it adds to the CRM's customers (demographics, locations) and products (categories), exported as CSV."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from lakehouse_assets.contracts.contract import Column, Contract, RawContract, Relationship, Rule, SourceColumn
+from lakehouse_assets.contracts.system import Entity, System
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+def clean_customer_demographics(raw: "DataFrame") -> "DataFrame":
+    """The CRM's customer number out of the ERP's, no birth after landing, gender in words."""
+    return raw.selectExpr(
+        "*",
+        "CASE WHEN TRIM(cid) LIKE 'NAS%' THEN SUBSTRING(TRIM(cid), 4) ELSE TRIM(cid) END AS customer_number",
+        "CASE WHEN TRY_CAST(bdate AS DATE) > _date THEN NULL ELSE NULLIF(TRIM(bdate), '') END AS birth_date",
+        """CASE WHEN UPPER(TRIM(gen)) IN ('F', 'FEMALE') THEN 'Female' WHEN UPPER(TRIM(gen)) IN ('M', 'MALE') THEN 'Male'
+           ELSE 'n/a' END AS gender""",
+    )
+
+
+def clean_customer_locations(raw: "DataFrame") -> "DataFrame":
+    """The CRM's customer number out of the ERP's, countries by one name each."""
+    return raw.selectExpr(
+        "*",
+        "REPLACE(TRIM(cid), '-', '') AS customer_number",
+        """CASE WHEN UPPER(TRIM(cntry)) IN ('US', 'USA', 'UNITED STATES') THEN 'United States'
+                WHEN UPPER(TRIM(cntry)) IN ('DE', 'GERMANY') THEN 'Germany'
+                WHEN COALESCE(TRIM(cntry), '') = '' THEN 'n/a' ELSE TRIM(cntry) END AS country""",
+    )
+
+
+def clean_product_categories(raw: "DataFrame") -> "DataFrame":
+    """Trimmed."""
+    return raw.selectExpr(
+        "*",
+        "TRIM(id) AS category_id",
+        "TRIM(cat) AS category",
+        "TRIM(subcat) AS subcategory",
+        "CASE UPPER(TRIM(maintenance)) WHEN 'YES' THEN TRUE WHEN 'NO' THEN FALSE END AS needs_maintenance",
+    )
+
+
+CUSTOMER_DEMOGRAPHICS = Entity(
+    landing="erp/customer_demographics",
+    raw=RawContract(
+        columns=(
+            SourceColumn("CID", "Customer number, sometimes with the prefix NAS"),
+            SourceColumn("BDATE", "Day of birth, yyyy-mm-dd; some lie in the future"),
+            SourceColumn("GEN", "Gender in many spellings"),
+        )
+    ),
+    contract=Contract(
+        table="erp_customer_demographics",
+        description="Birth and gender of customers as the ERP knows them, one row a customer.",
+        owner="team:customer-data",
+        key=("customer_number",),
+        columns=(
+            Column("customer_number", "string", "Customer number as in crm_customers"),
+            Column("birth_date", "date", "Day of birth; NULL where the source's lies after the landing date"),
+            Column("gender", "string", "Female, Male or n/a"),
+        ),
+        rules=(
+            Rule(
+                "birth_date_not_in_future",
+                "COALESCE(TRY_CAST(bdate AS DATE) <= _date, TRUE)",
+                "warn",
+                "Nobody is born after the day on which the file landed; where the source says so, the date is dropped.",
+            ),
+            Rule("gender_known", "gender <> 'n/a'", "warn", "The gender is given."),
+        ),
+        relationships=(Relationship("customer_number", "crm_customers", "customer_number"),),
+        freshness=timedelta(days=2),
+    ),
+    silver=clean_customer_demographics,
+)
+
+CUSTOMER_LOCATIONS = Entity(
+    landing="erp/customer_locations",
+    raw=RawContract(
+        columns=(
+            SourceColumn("CID", "Customer number with a dash, such as AW-00011000"),
+            SourceColumn("CNTRY", "Country in many spellings"),
+        )
+    ),
+    contract=Contract(
+        table="erp_customer_locations",
+        description="Countries of customers as the ERP knows them, one row a customer.",
+        owner="team:customer-data",
+        key=("customer_number",),
+        columns=(
+            Column("customer_number", "string", "Customer number as in crm_customers"),
+            Column("country", "string", "Name of the country in English, or n/a"),
+        ),
+        rules=(Rule("country_known", "country <> 'n/a'", "warn", "The country is given."),),
+        relationships=(Relationship("customer_number", "crm_customers", "customer_number"),),
+        freshness=timedelta(days=2),
+    ),
+    silver=clean_customer_locations,
+)
+
+PRODUCT_CATEGORIES = Entity(
+    landing="erp/product_categories",
+    raw=RawContract(
+        columns=(
+            SourceColumn("ID", "Category id, such as AC_BR"),
+            SourceColumn("CAT", "Category"),
+            SourceColumn("SUBCAT", "Subcategory"),
+            SourceColumn("MAINTENANCE", "Yes or No"),
+        )
+    ),
+    contract=Contract(
+        table="erp_product_categories",
+        description="Categories of products, one row a category id.",
+        owner="team:product-data",
+        key=("category_id",),
+        columns=(
+            Column("category_id", "string", "Category id as in crm_products"),
+            Column("category", "string", "Category, such as Accessories"),
+            Column("subcategory", "string", "Subcategory, such as Bike Racks"),
+            Column("needs_maintenance", "boolean", "Whether its products need maintenance"),
+        ),
+        rules=(Rule("maintenance_known", "needs_maintenance IS NOT NULL", "warn", "Maintenance is Yes or No."),),
+        freshness=timedelta(days=2),
+    ),
+    silver=clean_product_categories,
+)
+
+SYSTEM = System(
+    name="erp",
+    description="Enterprise resource planning: demographics and locations of customers, product categories.",
+    entities=(CUSTOMER_DEMOGRAPHICS, CUSTOMER_LOCATIONS, PRODUCT_CATEGORIES),
+)
