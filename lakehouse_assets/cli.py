@@ -7,6 +7,7 @@ imported by the command that needs it, so that a pass with nothing to do takes l
 import json
 import sys
 import time
+from contextlib import redirect_stdout
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -207,14 +208,14 @@ def _sync(settings: Settings, found: "Plan") -> "SyncResult | None":
     engine = Engine(settings.engine_config, _say)
     if found.of_layers("silver"):
         engine.start_in_background()
-    import logging
-
     from lakehouse_assets.automation.sync import sync as run_sync
     from lakehouse_assets.definitions import build_definitions
 
-    logging.getLogger("dagster").setLevel(logging.ERROR)
+    settings.dagster_home.mkdir(parents=True, exist_ok=True)
     try:
-        return run_sync(settings, found, build_definitions(settings, engine=engine), _say)
+        # dbt's own lines go into a file: stdout is for the result.
+        with (settings.dagster_home / "sync.log").open("a") as log, redirect_stdout(log):
+            return run_sync(settings, found, build_definitions(settings, engine=engine), _say)
     finally:
         engine.stop_session()
 

@@ -6,15 +6,15 @@
 import warnings
 
 import dagster as dg
-from dagster_dbt import DbtCliResource
 
 from lakehouse_assets.automation.jobs import lakehouse_jobs
 from lakehouse_assets.automation.sensors import arrival_sensor
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.gold.assets import gold_assets
+from lakehouse_assets.gold.dbt import dbt_resource
 from lakehouse_assets.gold.models import read_models
-from lakehouse_assets.gold.project import PROJECT_FOLDER, dbt_executable, read_manifest
+from lakehouse_assets.gold.project import PROJECT_FOLDER, read_manifest
 from lakehouse_assets.raw.assets import raw_asset
 from lakehouse_assets.raw.publish import LandedRowsHandler
 from lakehouse_assets.settings import Settings, load_settings
@@ -60,9 +60,7 @@ def build_definitions(
                 root,
                 [LandedRowsHandler(), AuditedRowsHandler(engine.session), SparkHandler(engine.session), *arrow_handlers()],
             ),
-            "dbt": DbtCliResource(
-                project_dir=str(PROJECT_FOLDER), profiles_dir=str(PROJECT_FOLDER), dbt_executable=dbt_executable()
-            ),
+            "dbt": dbt_resource(),
         },
         executor=dg.in_process_executor,
     )

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
+from dagster_dbt import DagsterDbtTranslator, DbtProject, dbt_assets
 
 from lakehouse_assets.contracts.presentation import docs_metadata
+from lakehouse_assets.gold.dbt import QuickStartDbt
 from lakehouse_assets.gold.dbt_plugin import RUN_DATABASE
 from lakehouse_assets.gold.models import Model, due_fingerprints, read_models, shared_digest, silver_versions
 from lakehouse_assets.gold.publish import fill_database, publish_model, record_model
@@ -72,7 +73,7 @@ def gold_assets(
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def _gold(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
+    def _gold(context: dg.AssetExecutionContext, dbt: QuickStartDbt) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
         selected = {key.path[-1] for key in context.selected_asset_keys}
         # What the ledger says before the build decides the fingerprints: what changes meanwhile makes them stale at once.
         records = Ledger(root).read()
@@ -105,13 +106,13 @@ def gold_assets(
 
 
 def _build(
-    context: dg.AssetExecutionContext, dbt: DbtCliResource, database: Path
+    context: dg.AssetExecutionContext, dbt: QuickStartDbt, database: Path
 ) -> tuple[dict[str, "dg.Output[None]"], list[dg.AssetCheckResult], str | None]:
     """Run dbt: the outputs of the models that were built, the results of the tests, and what dbt says went wrong."""
     os.environ[RUN_DATABASE] = str(database)
     built: dict[str, dg.Output[None]] = {}
     checks: list[dg.AssetCheckResult] = []
-    invocation = dbt.cli(["--no-version-check", "build"], context=context, raise_on_error=False)
+    invocation = dbt.cli(["build"], context=context, raise_on_error=False)
     for event in invocation.stream():
         if isinstance(event, dg.Output):
             built[context.asset_key_for_output(event.output_name).path[-1]] = event
