@@ -27,8 +27,7 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	@command -v uv >/dev/null || $(BIN)/python -m pip install -q uv==$(UV_VERSION)
 	@uv pip sync -q --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
 	@uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m lakehouse_assets.gold.project
-	@$(BIN)/python -m lakehouse_assets.engine.prepare
+	@$(BIN)/python -m lakehouse_assets.automation.setup
 	@touch $@
 
 lint: setup

@@ -179,7 +179,13 @@ def quarantine(
     shown = Table("table", "date", "rule", "reason", "rows", "file", "row", "original text")
     for group in found:
         for place, sample in enumerate(group["samples"]):
-            first = [f"{group['layer']}.{group['table_name']}", str(group["date"]), group["rule"], group["reason"], str(group["rows"])]
+            first = [
+                f"{group['layer']}.{group['table_name']}",
+                str(group["date"]),
+                group["rule"],
+                group["reason"],
+                str(group["rows"]),
+            ]
             shown.add_row(
                 *(first if place == 0 else [""] * 5),
                 sample["source_file"],
@@ -258,7 +264,13 @@ def _show_result(result: "SyncResult") -> None:
 
     shown = Table("table", "rows", "quarantined", "seconds", "")
     for t in result.tables:
-        shown.add_row(f"{t.layer}.{t.table}", f"{t.rows:,}", f"{t.quarantined:,}" if t.quarantined else "", f"{t.seconds:.2f}", t.error or "")
+        shown.add_row(
+            f"{t.layer}.{t.table}",
+            f"{t.rows:,}",
+            f"{t.quarantined:,}" if t.quarantined else "",
+            f"{t.seconds:.2f}",
+            t.error or "",
+        )
     Console(width=_width()).print(shown)
     for failed in result.failed_checks:
         _say(f"check failed: {failed}")

@@ -44,9 +44,7 @@ def build_definitions(
         assets=[
             *(raw_asset(e, root=root, start=start, partitions=partitions, docs_url=docs_url) for e in entities),
             *(silver_asset(e, partitions=partitions, docs_url=docs_url) for e in entities),
-            gold_assets(
-                root=root, project_folder=PROJECT_FOLDER, manifest=manifest, partitions=partitions, docs_url=docs_url
-            ),
+            gold_assets(root=root, project_folder=PROJECT_FOLDER, manifest=manifest, partitions=partitions, docs_url=docs_url),
         ],
         asset_checks=[
             *(row_accounts_check(root, "raw", e.table) for e in entities),

@@ -9,6 +9,8 @@ _CONFIG = """\
 # Made by `lakehouse`; yours to change. See https://docs.dagster.io/deployment/oss/dagster-yaml
 telemetry:
   enabled: false
+nux:
+  enabled: false
 run_monitoring:
   enabled: true
 freshness:

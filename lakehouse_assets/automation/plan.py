@@ -152,9 +152,7 @@ def _files(entity: Entity, difference: FileDifference, settings: Settings, landi
     return [*read, *vanished]
 
 
-def _read_file(
-    entity: Entity, found: LandingObject, known: bool, settings: Settings, landing: Landing | None
-) -> PlannedFile:
+def _read_file(entity: Entity, found: LandingObject, known: bool, settings: Settings, landing: Landing | None) -> PlannedFile:
     new: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     if landing is not None:

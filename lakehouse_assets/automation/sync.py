@@ -136,7 +136,9 @@ def _read_steps(instance: dg.DagsterInstance, run_id: str) -> _Steps:
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
             if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
-                steps.failed_checks.append(f"{check.asset_key.to_user_string()}: {check.check_name} {check.description or ''}".strip())
+                steps.failed_checks.append(
+                    f"{check.asset_key.to_user_string()}: {check.check_name} {check.description or ''}".strip()
+                )
     return steps
 
 
@@ -174,7 +176,7 @@ def _message(failure: Any) -> str:
         error = error.cause
     name, _, sentence = error.message.strip().partition(": ")
     known = {cls.__name__ for cls in _tree(LakehouseError)}
-    return sentence if name.rpartition(".")[2] in known else error.message.strip().splitlines()[0]
+    return str(sentence) if name.rpartition(".")[2] in known else str(error.message.strip().splitlines()[0])
 
 
 def _tree(cls: type) -> Sequence[type]:

@@ -12,11 +12,24 @@ from lakehouse_assets.errors import EngineError
 
 SUPPORTED_VERSIONS = (17, 21)
 
-# What Spark's own launcher opens (org.apache.spark.launcher.JavaModuleOptions), less the incubator module that slim runtimes lack.
+# What Spark's own launcher opens (org.apache.spark.launcher.JavaModuleOptions), less the incubator module that slim runtimes
+# lack.
 _OPENED_PACKAGES = (
-    "java.lang java.lang.invoke java.lang.reflect java.io java.net java.nio java.util java.util.concurrent "
-    "java.util.concurrent.atomic jdk.internal.ref sun.nio.ch sun.nio.cs sun.security.action sun.util.calendar"
-).split()
+    "java.lang",
+    "java.lang.invoke",
+    "java.lang.reflect",
+    "java.io",
+    "java.net",
+    "java.nio",
+    "java.util",
+    "java.util.concurrent",
+    "java.util.concurrent.atomic",
+    "jdk.internal.ref",
+    "sun.nio.ch",
+    "sun.nio.cs",
+    "sun.security.action",
+    "sun.util.calendar",
+)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def main(folder: Path) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_stop(folder, java)))
     write_state(folder, Server(request["port"], request["token"], os.getpid(), java.pid))
     unused_since = time.monotonic()
-    with open(folder / "clients.lock", "w") as clients:
+    with (folder / "clients.lock").open("w") as clients:
         while java.poll() is None:
             time.sleep(_POLL_SECONDS)
             try:

@@ -1,9 +1,10 @@
 """Prepares the engine once, at set-up: fetches the jars and makes the archive of loaded classes that halves its start.
 
-Run as `python -m lakehouse_assets.engine.prepare`. Without it the engine works too, and starts more slowly.
+Without it the engine works too, and starts more slowly.
 """
 
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -11,49 +12,35 @@ import time
 from pathlib import Path
 
 from lakehouse_assets.engine.server import ServerConfig, command_for, free_port, port_answers, server_environment
-from lakehouse_assets.errors import EngineError, LakehouseError
-from lakehouse_assets.settings import load_settings
+from lakehouse_assets.errors import EngineError
 
-_TOKEN = "prepare"
 _START_SECONDS = 120
 _DUMP_SECONDS = 120
 
 
-def main() -> int:
-    """Prepare the engine of the settings; the exit code."""
-    try:
-        config = load_settings().engine_config
-        if config.archive.exists():
-            print("The Spark engine is prepared.", file=sys.stderr)
-            return 0
-        print("Preparing the Spark engine, once (about half a minute) ...", file=sys.stderr)
-        prepare(config)
-    except LakehouseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
 def prepare(config: ServerConfig) -> None:
-    """Start a server, let it do what silver does, and have it write down the classes that it loaded.
+    """Start a server, let it do what silver does, and have it write down the classes that it loaded; nothing where that is done.
 
     Raises:
         EngineError: the server does not start.
     """
+    if config.archive.exists():
+        return
+    print("Preparing the Spark engine, once (about half a minute) ...", file=sys.stderr)
     port = free_port()
-    archive = config.archive
+    archive, token = config.archive, secrets.token_urlsafe(24)
     command = command_for(config, port, dump_archive=True)
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch, "log")
-        with open(log, "w") as out:
-            java = subprocess.Popen(command, env=server_environment(_TOKEN), cwd=scratch, stdout=out, stderr=out)
+        with log.open("w") as out:
+            java = subprocess.Popen(command, env=server_environment(token), cwd=scratch, stdout=out, stderr=out)
         try:
             deadline = time.monotonic() + _START_SECONDS
             while not port_answers(port):
                 if java.poll() is not None or time.monotonic() > deadline:
                     raise EngineError(f"The Spark server did not start: {log.read_text(errors='replace')[-500:].strip()}")
                 time.sleep(0.1)
-            os.environ["SPARK_CONNECT_AUTHENTICATE_TOKEN"] = _TOKEN
+            os.environ["SPARK_CONNECT_AUTHENTICATE_TOKEN"] = token
             _exercise(f"sc://localhost:{port}", Path(scratch))
         finally:
             java.terminate()
@@ -80,7 +67,3 @@ def _exercise(url: str, scratch: Path) -> None:
     )
     session.read.parquet(str(scratch / "parquet")).groupBy("verdict").count().collect()
     session.stop()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -114,9 +114,7 @@ def command_for(config: ServerConfig, port: int, *, dump_archive: bool = False) 
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.session.timeZone": "UTC",
     }
-    return server_command(
-        java, jars=jars, conf=conf, memory=config.memory, archive=config.archive, dump_archive=dump_archive
-    )
+    return server_command(java, jars=jars, conf=conf, memory=config.memory, archive=config.archive, dump_archive=dump_archive)
 
 
 def server_environment(token: str) -> dict[str, str]:
@@ -141,7 +139,7 @@ def write_state(folder: Path, server: Server) -> None:
     """Tell others of a server; only the user can read it."""
     file = folder / "server.json"
     unfinished = file.with_suffix(".tmp")
-    with open(os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as out:
+    with os.fdopen(os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as out:
         json.dump(asdict(server), out)
     unfinished.rename(file)
 
@@ -167,7 +165,7 @@ def _start(config: ServerConfig, log: Callable[[str], None]) -> Server:
     port = config.port or free_port()
     command = command_for(config, port)
     request = {"command": command, "port": port, "token": secrets.token_urlsafe(24), "idle_seconds": config.idle_seconds}
-    with open(config.log, "w") as out:
+    with config.log.open("w") as out:
         keeper = subprocess.Popen(
             [sys.executable, "-m", "lakehouse_assets.engine.keeper", str(config.folder)],
             stdin=subprocess.PIPE,
@@ -190,9 +188,9 @@ def _start(config: ServerConfig, log: Callable[[str], None]) -> Server:
     keeper.terminate()
     told = config.log.read_text(errors="replace").strip().splitlines()
     raise EngineError(
-        f"The Spark server did not start within {START_SECONDS} s" if keeper.poll() is None else "The Spark server ended at once"
-        + (f" ({told[-1].strip()})" if told else "")
-        + f". Its log is {config.log}."
+        f"The Spark server did not start within {START_SECONDS} s"
+        if keeper.poll() is None
+        else "The Spark server ended at once" + (f" ({told[-1].strip()})" if told else "") + f". Its log is {config.log}."
     )
 
 
@@ -205,13 +203,13 @@ _held: dict[Path, IO[str]] = {}
 
 def _hold_clients_lock(folder: Path) -> None:
     if folder not in _held:
-        lock = open(folder / "clients.lock", "w")
+        lock = (folder / "clients.lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_SH)
         _held[folder] = lock
 
 
 @contextmanager
 def _exclusively(file: Path) -> Iterator[None]:
-    with open(file, "w") as lock:
+    with file.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -92,7 +92,7 @@ def gold_assets(
                         model,
                         fingerprint=due[model.name],
                         run_id=context.run_id,
-                        description=output.metadata["description"].value if "description" in output.metadata else model.name,
+                        description=model.description,
                     )
                     record_model(root, model, facts, records, fingerprint=due[model.name], run_id=context.run_id)
                     _tell_partitions(context, model, facts)
@@ -154,9 +154,7 @@ def _metadata(root: Root, model: Model, facts: TableFacts) -> dict[str, Any]:
 
 
 def _failure(refused: set[str], problems: str | None, checks: Sequence[dg.AssetCheckResult]) -> str:
-    told = [
-        f"gold/{c.asset_key.path[-1]}: test {c.check_name} failed" for c in checks if _blocks(c) and c.asset_key is not None
-    ]
+    told = [f"gold/{c.asset_key.path[-1]}: test {c.check_name} failed" for c in checks if _blocks(c) and c.asset_key is not None]
     if refused:
         told.append("These models were not published, nor those that read them; their old rows stand.")
     elif problems:

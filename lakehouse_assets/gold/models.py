@@ -16,7 +16,7 @@ _SHARED_FILES = tuple(pattern for pattern in _PROJECT_FILES if pattern != "model
 
 @dataclass(frozen=True)
 class Model:
-    """A dbt model: the silver tables and the models that it reads, a hash of its SQL, and the silver table whose grain it keeps."""
+    """A dbt model: the silver tables and the models that it reads, a hash of its SQL, the silver table whose grain it keeps."""
 
     name: str
     folder: str
@@ -24,6 +24,7 @@ class Model:
     refs: tuple[str, ...]
     checksum: str
     grain_of: str | None
+    description: str
 
 
 def read_models(manifest: Mapping[str, Any]) -> list[Model]:
@@ -37,6 +38,7 @@ def read_models(manifest: Mapping[str, Any]) -> list[Model]:
             refs=_names(node, "model."),
             checksum=node["checksum"]["checksum"],
             grain_of=node["config"].get("meta", {}).get("grain_of"),
+            description=node["description"],
         )
         for node in nodes
     }

@@ -51,7 +51,3 @@ def _parsed(manifest: Path, digest: str) -> Mapping[str, Any]:
     del digest  # tells the states of one file apart
     found: Mapping[str, Any] = json.loads(manifest.read_text())
     return found
-
-
-if __name__ == "__main__":
-    prepare_manifest()

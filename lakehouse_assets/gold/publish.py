@@ -50,9 +50,7 @@ def publish_model(
     if differing:
         rows = connection.execute(f"FROM gold.{model.name} WHERE {dates_predicate(differing)}").to_arrow_table()
         key = f"{fingerprint}/{hashlib.sha256(repr(differing).encode()).hexdigest()[:8]}"
-        commit = replace_rows(
-            uri, rows, predicate=dates_predicate(differing), key=key, run_id=run_id, description=description
-        )
+        commit = replace_rows(uri, rows, predicate=dates_predicate(differing), key=key, run_id=run_id, description=description)
     else:
         table = open_table(uri)
         commit = Commit(-1 if table is None else table.version(), changed=False)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
+
 @dataclass(frozen=True)
 class Reject:
     """A row that could not be parsed: where it stands, the rule it breaks, what is wrong with it, its original text.

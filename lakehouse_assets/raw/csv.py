@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from lakehouse_assets.contracts.columns import column_names, snake_case
 from lakehouse_assets.contracts.contract import Csv, RawContract
 from lakehouse_assets.raw.batch import Batch, Reject
-from lakehouse_assets.contracts.columns import column_names, snake_case
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -120,9 +120,7 @@ def fingerprint(entity: Entity, files: Sequence[LandedFile]) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
-def _difference(
-    entity: Entity, day: date, objects: list[LandingObject], record: PartitionRecord | None
-) -> FileDifference | None:
+def _difference(entity: Entity, day: date, objects: list[LandingObject], record: PartitionRecord | None) -> FileDifference | None:
     known = {f.name: f for f in record.files} if record else {}
     reading_changed = record is not None and record.fingerprint != fingerprint(entity, record.files)
     unchanged = [o.name for o in objects if not reading_changed and o.name in known and known[o.name].version == o.version]

@@ -11,7 +11,10 @@ SAMPLES = 3
 
 
 def quarantined(root: Root, *, table: str | None = None, day: date | None = None) -> list[dict[str, Any]]:
-    """Groups of `layer`, `table_name`, `date`, `rule`, `reason` with `rows` and a few `samples` (`source_file`, `row_number`, `payload`)."""
+    """Groups of `layer`, `table_name`, `date`, `rule`, `reason`, each with its `rows` and a few `samples`.
+
+    A sample has `source_file`, `row_number` and `payload`, the original text.
+    """
     with connect() as connection:
         open_views(connection, root)
         found = connection.execute(

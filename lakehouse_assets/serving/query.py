@@ -29,9 +29,7 @@ ALLOWED_TABLE_FUNCTIONS = ("range", "generate_series", "unnest", "repeat", "repe
 REFUSED_FUNCTIONS = ("getenv", "getvariable", "current_setting", "read_", "write_", "http_", "load_")
 """Scalar functions, by the beginning of their names, that tell of the process or the machine rather than of the tables."""
 
-_ROW_ACCOUNTS = (
-    "layer, table_name, date, rows_in, rows_out, rows_quarantined, rows_superseded, delta_version, run_id"
-)
+_ROW_ACCOUNTS = "layer, table_name, date, rows_in, rows_out, rows_quarantined, rows_superseded, delta_version, run_id"
 _QUARANTINE = "layer, table_name, date, source_file, row_number, rule, reason, payload, run_id"
 
 
@@ -52,7 +50,9 @@ def query(root: Root, sql: str) -> "duckdb.DuckDBPyRelation":
     try:
         result = connection.sql(sql)
     except duckdb.Error as error:
-        raise QueryError(f"{_plain(error)}\nTables are in the schemas {', '.join(SCHEMAS)}; `SHOW ALL TABLES` lists them.") from None
+        raise QueryError(
+            f"{_plain(error)}\nTables are in the schemas {', '.join(SCHEMAS)}; `SHOW ALL TABLES` lists them."
+        ) from None
     return result
 
 
@@ -101,9 +101,7 @@ def open_views(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
     _view(connection, "quarantine.rows", quarantined.file_uris() if quarantined else [], quarantine_schema(), _QUARANTINE)
     ledger = open_table(Ledger(root).uri)
     _view(connection, "ops.partitions", ledger.file_uris() if ledger else [], ledger_schema(), "*")
-    connection.execute(
-        f"CREATE VIEW ops.row_accounts AS SELECT {_ROW_ACCOUNTS} FROM ops.partitions WHERE rows_in IS NOT NULL"
-    )
+    connection.execute(f"CREATE VIEW ops.row_accounts AS SELECT {_ROW_ACCOUNTS} FROM ops.partitions WHERE rows_in IS NOT NULL")
 
 
 def _view(connection: "duckdb.DuckDBPyConnection", name: str, files: list[str], schema: "pa.Schema", columns: str) -> None:

@@ -43,7 +43,9 @@ def audited(raw: "DataFrame", entity: Entity) -> "DataFrame":
         f"NULLIF(CONCAT_WS(',', _fail, _drop, _warn), '') AS {BROKEN_RULES}",
         f"CASE WHEN _fail IS NOT NULL THEN '{FAILED}' WHEN _drop IS NOT NULL THEN '{DROPPED}' ELSE '{OK}' END AS _passed",
     )
-    return rows.selectExpr("*", f"ROW_NUMBER() OVER (PARTITION BY _passed, {_key(contract)} ORDER BY {order(contract)}) AS _place").selectExpr(
+    return rows.selectExpr(
+        "*", f"ROW_NUMBER() OVER (PARTITION BY _passed, {_key(contract)} ORDER BY {order(contract)}) AS _place"
+    ).selectExpr(
         *(f"`{name}`" for name in contract.column_names),
         *OWN_COLUMNS,
         BROKEN_RULES,

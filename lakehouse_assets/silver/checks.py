@@ -105,7 +105,7 @@ def _relationship_result(entity: Entity, relationship: Relationship, root: Root)
         column, to_column = f'"{relationship.column}"', f'"{relationship.to_column}"'
         counted = connection.execute(
             f"""SELECT count(*), count(DISTINCT {column}), list(DISTINCT CAST({column} AS VARCHAR))[1:{_EXAMPLES}]
-                FROM child WHERE {column} IS NOT NULL AND {column} NOT IN (SELECT {to_column} FROM parent WHERE {to_column} IS NOT NULL)"""
+                FROM child ANTI JOIN parent ON child.{column} = parent.{to_column} WHERE child.{column} IS NOT NULL"""
         ).fetchone()
     rows, values, examples = counted or (0, 0, [])
     return dg.AssetCheckResult(

@@ -21,7 +21,6 @@ from lakehouse_assets.storage.ledger import Ledger, PartitionRecord, RuleHits
 from lakehouse_assets.storage.quarantine import quarantine_schema, quarantined_by_date, replace_quarantine
 from lakehouse_assets.storage.tables import (
     Commit,
-    DataFile,
     commit_files,
     dates_predicate,
     ensure_table,
@@ -54,9 +53,7 @@ def silver_fingerprint(raw: PartitionRecord, entity: Entity) -> str:
     return hashlib.sha256(f"{raw.fingerprint}/{entity.silver_digest()}".encode()).hexdigest()[:16]
 
 
-def stale_dates(
-    entity: Entity, raw: dict[date, PartitionRecord], silver: dict[date, PartitionRecord]
-) -> dict[date, str]:
+def stale_dates(entity: Entity, raw: dict[date, PartitionRecord], silver: dict[date, PartitionRecord]) -> dict[date, str]:
     """The partitions that were built from something else than what raw and the code are now, with the fingerprints due."""
     due = {day: silver_fingerprint(record, entity) for day, record in sorted(raw.items())}
     return {day: mark for day, mark in due.items() if day not in silver or silver[day].fingerprint != mark}
@@ -162,8 +159,9 @@ class AuditedRowsHandler(Handler[AuditedRows]):
         """
         columns = table_columns(entity.contract)
         target = stage.target
-        candidates = stage.read_ok(self._session()).where(dates_predicate(published)).select(*columns)
         standing = self._spark.read(Source(target.root, "silver", entity.table, None, columns))
+        staged = stage.read_ok(self._session())
+        candidates = standing.where("FALSE") if staged is None else staged.where(dates_predicate(published)).select(*columns)
         if touched:
             candidates = candidates.unionByName(standing.where(dates_predicate(touched)))
         if others:
@@ -320,9 +318,9 @@ def _some_key_retreats(
     columns |= {"_source_file": "string", "_row_number": "bigint"}
     files_view(connection, "void", stage.target.uri, removed, columns)
     same_key = " AND ".join(f's."{k}" = v."{k}"' for k in contract.key)
-    order = [f'"{contract.sequence}"'] if contract.sequence else []
     # A NULL sequence is below any other; in a comparison of rows it must not make the whole NULL.
-    as_row = "ROW({0})".format(", ".join([*(f"{{t}}.{c} IS NOT NULL, {{t}}.{c}" for c in order), "{t}._date, {t}._source_file, {t}._row_number"]))
+    order = f'{{t}}."{contract.sequence}" IS NOT NULL, {{t}}."{contract.sequence}", ' if contract.sequence else ""
+    as_row = f"ROW({order}{{t}}._date, {{t}}._source_file, {{t}}._row_number)"
     found = connection.execute(
         f"""SELECT count(*) FROM void AS v WHERE NOT EXISTS (
                 FROM staged_ok AS s WHERE {same_key} AND {as_row.format(t="s")} >= {as_row.format(t="v")})"""
@@ -370,8 +368,10 @@ def _payloads(
     own = ("_source_file", "_source_etag", "_row_number", "_date")
     source = [f.name for f in raw.schema().fields if f.name not in own]
     days = {row["_date"] for row in dropped}
-    columns = {name: "string" for name in source} | {"_source_file": "string", "_row_number": "bigint"}
-    files_view(connection, "raw_rows", target.root.table("raw", entity.table), [f for f in live_files(raw) if f["date"] in days], columns)
+    columns = dict.fromkeys(source, "string") | {"_source_file": "string", "_row_number": "bigint"}
+    files_view(
+        connection, "raw_rows", target.root.table("raw", entity.table), [f for f in live_files(raw) if f["date"] in days], columns
+    )
     as_json = ", ".join(f"'{name}', \"{name}\"" for name in source)
     found = connection.execute(
         f"SELECT _date, _source_file, _row_number, json_object({as_json}) FROM raw_rows "

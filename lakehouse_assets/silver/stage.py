@@ -54,12 +54,16 @@ class Stage:
             "CREATE VIEW staged AS "
             + " UNION ALL ".join(f"SELECT *, '{v}' AS {VERDICT} FROM staged_{v}" for v in (OK, SUPERSEDED, DROPPED, FAILED))
         )
-        self.rejected_dates = {row[0] for row in connection.execute(f"SELECT DISTINCT {DATE_COLUMN} FROM staged_{FAILED}").fetchall()}
+        self.rejected_dates = {
+            row[0] for row in connection.execute(f"SELECT DISTINCT {DATE_COLUMN} FROM staged_{FAILED}").fetchall()
+        }
 
-    def read_ok(self, session: "SparkSession") -> "DataFrame":
-        """The rows to keep of each key, for the engine."""
-        staged = session.read.parquet(f"{self.target.uri}/{self.folder}/audited")
-        return staged.where(f"{VERDICT} = '{OK}'").withColumn(DATE_COLUMN, staged[DATE_COLUMN].cast("date")).drop(VERDICT)
+    def read_ok(self, session: "SparkSession") -> "DataFrame | None":
+        """The rows to keep of each key, for the engine; None where there are none."""
+        if not self.ok:
+            return None
+        staged = session.read.parquet(f"{self.target.uri}/{self.folder}/audited/{VERDICT}={OK}")
+        return staged.withColumn(DATE_COLUMN, staged[DATE_COLUMN].cast("date"))
 
     def write_merged(self, rows: "DataFrame", connection: "duckdb.DuckDBPyConnection") -> list[DataFile]:
         """Let the engine write the final rows of a table's partitions."""

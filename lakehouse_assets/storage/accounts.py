@@ -46,9 +46,7 @@ def row_accounts_result(root: Root, layer: str, table: str) -> dg.AssetCheckResu
     )
 
 
-def account_faults(
-    records: Sequence[PartitionRecord], standing: dict[date, int], quarantined: dict[date, int]
-) -> list[str]:
+def account_faults(records: Sequence[PartitionRecord], standing: dict[date, int], quarantined: dict[date, int]) -> list[str]:
     """What is wrong with the accounts of a table, a sentence each; `standing` and `quarantined` are rows by date, as they lie."""
     faults = []
     for r in records:
@@ -64,7 +62,11 @@ def account_faults(
             if recorded != found:
                 faults.append(f"{r.date}: {found} rows {what}, the ledger says {recorded}.")
     known = {r.date for r in records}
-    return faults + [f"{day}: {rows} rows stand in the table, of which the ledger knows nothing." for day, rows in sorted(standing.items()) if day not in known]
+    return faults + [
+        f"{day}: {rows} rows stand in the table, of which the ledger knows nothing."
+        for day, rows in sorted(standing.items())
+        if day not in known
+    ]
 
 
 def accounts_table(records: Sequence[PartitionRecord]) -> str:

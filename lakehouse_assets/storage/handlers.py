@@ -144,7 +144,7 @@ class ArrowHandler(Handler[Any]):
 
 
 def arrow_handlers() -> list[Handler[Any]]:
-    """pyarrow Table and RecordBatchReader, Polars and pandas DataFrame, DuckDB relation."""
+    """Pyarrow Table and RecordBatchReader, Polars and pandas DataFrame, DuckDB relation."""
     return [
         ArrowHandler("pyarrow.lib.Table", _same, lambda reader: reader.read_all()),
         ArrowHandler("pyarrow.lib.RecordBatchReader", _same, _same),

@@ -103,7 +103,9 @@ class Ledger:
         records = [_record(dict(zip(names, row, strict=True))) for row in rows.fetchall()]
         return {(r.layer, r.table_name, r.date): r for r in records}
 
-    def replace(self, layer: str, table_name: str, dates: Iterable[date], records: Sequence[PartitionRecord], run_id: str) -> None:
+    def replace(
+        self, layer: str, table_name: str, dates: Iterable[date], records: Sequence[PartitionRecord], run_id: str
+    ) -> None:
         """Put `records` in place of those of the given table and dates, in one commit."""
         import pyarrow as pa
 

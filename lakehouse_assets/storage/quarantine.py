@@ -54,9 +54,7 @@ def replace_quarantine(
     mine = f"layer = {sql_text(layer)} AND table_name = {sql_text(table_name)}"
     uri = quarantine_uri(root)
     table = open_table(uri)
-    if rows.num_rows == 0 and (
-        table is None or not table.file_uris([("layer", "=", layer), ("table_name", "=", table_name)])
-    ):
+    if rows.num_rows == 0 and (table is None or not table.file_uris([("layer", "=", layer), ("table_name", "=", table_name)])):
         return
     if files_by_date is None:
         predicate = f"{mine} AND date IN ({', '.join(sql_date(d) for d in sorted(dates))})"

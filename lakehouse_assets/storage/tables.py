@@ -169,7 +169,8 @@ def retry_conflicts(write: Callable[[], None], *, repeatable: bool = True) -> No
     """Run `write`, again after a pause where another process committed to the same table first."""
     for attempt in range(_ATTEMPTS):
         try:
-            return write()
+            write()
+            return
         except CommitFailedError:
             if attempt == _ATTEMPTS - 1 or not repeatable:
                 raise
@@ -217,9 +218,7 @@ def commit_files(
         for file in removed
     ]
     properties = CommitProperties(custom_metadata=commit_metadata(key, run_id), max_commit_retries=0)
-    table.create_write_transaction(
-        [*adds, *removes], "append", table.schema(), [DATE_COLUMN], commit_properties=properties
-    )
+    table.create_write_transaction([*adds, *removes], "append", table.schema(), [DATE_COLUMN], commit_properties=properties)
     metrics = {
         "num_added_files": len(adds),
         "num_removed_files": len(removes),

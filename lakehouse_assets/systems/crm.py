@@ -64,8 +64,10 @@ def clean_sales(raw: "DataFrame") -> "DataFrame":
         )
         .selectExpr(
             "*",
-            """CASE WHEN _sales IS NULL OR _sales <= 0 OR _sales <> _quantity * ABS(_price)
-               THEN COALESCE(_quantity * ABS(_price), _sales) ELSE _sales END AS sales""",
+            # A price of 0 tells nothing; where neither of the two tells anything, the amount stays unknown.
+            """CASE WHEN _price <> 0 AND (_sales IS NULL OR _sales <= 0 OR _sales <> _quantity * ABS(_price))
+                    THEN _quantity * ABS(_price)
+                    WHEN _price <> 0 OR _sales > 0 THEN _sales END AS sales""",
         )
         .selectExpr(
             "*", "CASE WHEN _price IS NULL OR _price <= 0 THEN ROUND(sales / NULLIF(_quantity, 0), 2) ELSE _price END AS price"
@@ -149,7 +151,12 @@ PRODUCTS = Entity(
             Column("end_date", "date", "Last day by the source; NULL where that lies before the start"),
         ),
         rules=(
-            Rule("cost_present", "NULLIF(TRIM(prd_cost), '') IS NOT NULL", "warn", "The source gives a cost, else it is taken as 0."),
+            Rule(
+                "cost_present",
+                "NULLIF(TRIM(prd_cost), '') IS NOT NULL",
+                "warn",
+                "The source gives a cost, else it is taken as 0.",
+            ),
             Rule("cost_not_negative", "cost >= 0", "warn", "A cost is not below 0."),
             Rule("product_line_known", "product_line <> 'n/a'", "warn", "The product line is given."),
             Rule(
@@ -207,7 +214,10 @@ SALES = Entity(
                 "The source's amount is positive and quantity times price; where it isn't, it is worked out from them.",
             ),
             Rule(
-                "price_positive", "_price > 0", "warn", "The source's price is positive; where it isn't, it becomes sales / quantity."
+                "price_positive",
+                "_price > 0",
+                "warn",
+                "The source's price is positive; where it isn't, it becomes sales / quantity.",
             ),
             Rule("quantity_positive", "quantity > 0", "warn", "At least one piece is sold."),
         ),

@@ -1,0 +1,201 @@
+"""The demo, as a user runs it: the command in a process of its own, on the real files that are bundled."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+TABLES = {
+    "raw.crm_customers": 18494,
+    "raw.crm_products": 397,
+    "raw.crm_sales": 60398,
+    "raw.erp_customer_demographics": 18484,
+    "raw.erp_customer_locations": 18484,
+    "raw.erp_product_categories": 37,
+    "silver.crm_customers": 18484,
+    "silver.crm_products": 397,
+    "silver.crm_sales": 60398,
+    "silver.erp_customer_demographics": 18484,
+    "silver.erp_customer_locations": 18484,
+    "silver.erp_product_categories": 37,
+    "gold.dim_customer": 18484,
+    "gold.dim_product": 397,
+    "gold.fact_sales": 60398,
+}
+
+
+class Command:
+    """The command line over a root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def run(self, *arguments: str, succeeds: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("lakehouse")), *arguments],
+            env={**os.environ, "LAKEHOUSE_ROOT": str(self.root)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode == 0) is succeeds, done.stdout + done.stderr
+        return done
+
+    def query(self, sql: str) -> list[dict[str, object]]:
+        return json.loads(self.run("query", sql, "--format", "json").stdout)
+
+    def versions(self) -> dict[str, int]:
+        tables = sorted(self.root.glob("*/*/_delta_log"))
+        return {str(t.parent.relative_to(self.root)): DeltaTable(str(t.parent)).version() for t in tables}
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory) -> Command:
+    """A root on which the demo has run."""
+    command = Command(tmp_path_factory.mktemp("demo") / "lakehouse")
+    command.run("demo")
+    return command
+
+
+def test_every_table_holds_what_the_files_hold(command):
+    counted = command.query(" UNION ALL ".join(f"SELECT '{t}' AS name, count(*) AS rows FROM {t}" for t in TABLES))
+    assert {row["name"]: row["rows"] for row in counted} == TABLES
+
+
+def test_sales_are_those_of_the_source(command):
+    [row] = command.query(
+        "SELECT count(*) AS lines, count(product_key) AS products, count(customer_key) AS customers, "
+        "count(DISTINCT order_id) AS orders, sum(usd_amount) AS amount, sum(quantity)::BIGINT AS quantity FROM gold.fact_sales"
+    )
+    assert row == {
+        "lines": 60398,
+        "products": 60398,
+        "customers": 60398,
+        "orders": 27659,
+        "amount": 29356250.0,
+        "quantity": 60423,
+    }
+
+
+def test_the_mart_adds_up_to_the_fact(command):
+    [row] = command.query("SELECT sum(usd_amount) AS amount, sum(quantity)::BIGINT AS quantity FROM gold.sales_performance")
+    assert row == {"amount": 29356250.0, "quantity": 60423}
+
+
+def test_each_product_has_one_current_version_and_versions_do_not_overlap(command):
+    [row] = command.query(
+        """SELECT count(*) FILTER (is_current) AS current, count(DISTINCT product_number) AS products,
+                  (SELECT count(*) FROM gold.dim_product a JOIN gold.dim_product b ON a.product_number = b.product_number
+                   AND a.product_key <> b.product_key AND a.valid_from <= b.valid_from
+                   AND coalesce(a.valid_to, DATE '9999-12-31') >= b.valid_from) AS overlaps
+           FROM gold.dim_product"""
+    )
+    assert row == {"current": 295, "products": 295, "overlaps": 0}
+
+
+def test_facts_point_at_the_version_of_their_order_date_where_there_is_one(command):
+    [row] = command.query(
+        """SELECT count(*) AS wrong FROM gold.fact_sales f JOIN gold.dim_product p USING (product_key)
+           WHERE (f.order_date < p.valid_from OR f.order_date > p.valid_to) AND (
+               NOT p.is_current OR EXISTS (FROM gold.dim_product v WHERE v.product_number = p.product_number
+                   AND f.order_date BETWEEN v.valid_from AND coalesce(v.valid_to, DATE '9999-12-31')))"""
+    )
+    assert row == {"wrong": 0}
+
+
+def test_the_erp_fills_in_gender_where_the_crm_has_none(command):
+    [row] = command.query(
+        """SELECT count(*) AS filled FROM gold.dim_customer d JOIN silver.crm_customers c USING (customer_number)
+           JOIN silver.erp_customer_demographics e USING (customer_number)
+           WHERE c.gender = 'n/a' AND e.gender <> 'n/a' AND d.gender = e.gender"""
+    )
+    [expected] = command.query(
+        """SELECT count(*) AS filled FROM silver.crm_customers c JOIN silver.erp_customer_demographics e USING (customer_number)
+           WHERE c.gender = 'n/a' AND e.gender <> 'n/a'"""
+    )
+    assert row == expected
+    assert expected["filled"] > 4000
+
+
+def test_every_row_is_accounted_for(command):
+    accounts = command.query("FROM ops.row_accounts")
+    assert len(accounts) == 13
+    assert all(a["rows_in"] == a["rows_out"] + a["rows_quarantined"] + a["rows_superseded"] for a in accounts)
+    [customers] = [a for a in accounts if (a["layer"], a["table_name"]) == ("silver", "crm_customers")]
+    assert (customers["rows_in"], customers["rows_quarantined"], customers["rows_superseded"]) == (18494, 4, 6)
+
+
+def test_quarantined_rows_say_where_they_stood_and_what_they_said(command):
+    rows = command.query("SELECT source_file, row_number, rule, payload FROM quarantine.rows ORDER BY row_number")
+    assert len(rows) == 4
+    file = command.root / "landing/crm/customers/2026-01-31/cust_info.csv"
+    lines = file.read_text().splitlines()
+    for row in rows:
+        assert (row["source_file"], row["rule"]) == ("cust_info.csv", "customer_id_present")
+        assert lines[row["row_number"] - 1].split(",")[1] == json.loads(row["payload"])["cst_key"]
+
+
+def test_a_second_pass_does_nothing_and_is_quick(command):
+    before = command.versions()
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        done = command.run("sync")
+        times.append(time.perf_counter() - began)
+        assert "Nothing to do" in done.stderr
+    assert command.versions() == before
+    assert min(times) < 2.5  # about 0.4 s on a machine that does nothing else
+
+
+def test_json_output_is_one_document(command):
+    assert json.loads(command.run("plan", "--json").stdout)["tables"] == []
+    assert json.loads(command.run("sync", "--json").stdout)["succeeded"] is True
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("DELETE FROM raw.crm_sales", "Only SELECT is allowed"),
+        ("COPY gold.fact_sales TO 'x.csv'", "Only SELECT is allowed"),
+        ("SELECT * FROM read_csv('/etc/passwd')", "read_csv is not allowed"),
+        ("SELECT * FROM '/etc/passwd'", "is not a table"),
+        ("SELECT * FROM read_parquet('https://example.com/x.parquet')", "read_parquet is not allowed"),
+    ],
+)
+def test_a_query_that_is_more_than_a_query_is_refused_with_the_reason(command, sql, why):
+    done = command.run("query", sql, succeeds=False)
+    assert why in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_changed_file_rebuilds_what_depends_on_it_and_nothing_else(command, tmp_path):
+    """The tables then equal those of a build from nothing."""
+    before = command.versions()
+    file = command.root / "landing/erp/product_categories/2026-01-31/PX_CAT_G1V2.csv"
+    changed = file.read_text().replace("Bike Racks", "Racks for bikes")
+    file.write_text(changed)
+    plan = json.loads(command.run("plan", "--json").stdout)
+    assert [(f["name"], f["change"]) for f in plan["files"]] == [("PX_CAT_G1V2.csv", "changed")]
+    built = json.loads(command.run("sync", "--json").stdout)
+    names = {f"{t['layer']}/{t['table']}" for t in built["tables"]}
+    depends = {"raw/erp_product_categories", "silver/erp_product_categories"}
+    assert names == depends | {"gold/dim_product", "gold/fact_sales", "gold/sales_performance"}
+    # The fact and the mart came out as they were, so nothing was written of them.
+    moved = {name for name, version in command.versions().items() if version != before[name]}
+    assert moved - {"ops/partitions"} == depends | {"gold/dim_product"}
+
+    fresh = Command(tmp_path / "fresh")
+    (fresh.root / "landing").mkdir(parents=True)
+    subprocess.run(["cp", "-r", str(command.root / "landing"), str(fresh.root)], check=True)
+    fresh.run("sync")
+    for table in (*TABLES, "gold.sales_performance", "gold.dim_date"):
+        assert _digest(command, table) == _digest(fresh, table), table
+
+
+def _digest(command: Command, table: str) -> list[dict[str, object]]:
+    return command.query(f"SELECT count(*) AS rows, sum(hash(t))::VARCHAR AS digest FROM {table} AS t")

@@ -1,0 +1,351 @@
+import logging
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from lakehouse_assets.contracts.contract import Column, Contract, Csv, RawContract, SourceColumn
+from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.landing.objects import Landing
+from lakehouse_assets.raw.load import differences, load
+from lakehouse_assets.storage.ledger import PartitionRecord
+
+START = date(2026, 1, 1)
+D1, D2 = date(2026, 1, 1), date(2026, 1, 2)
+LOG = logging.getLogger("test")
+
+CUSTOMERS = Entity(
+    landing="shop/customers",
+    raw=RawContract(columns=(SourceColumn("id", "Number"), SourceColumn("Full Name", "Name"))),
+    contract=Contract(
+        table="shop_customers",
+        description="Customers of a shop",
+        owner="team:shop",
+        columns=(Column("id", "string", "Number"),),
+        key=("id",),
+    ),
+    silver=lambda rows: rows,
+)
+
+
+class Shop:
+    """A landing zone and what its raw partitions were built from."""
+
+    def __init__(self, root):
+        self.root = root
+        self.landing = Landing(root)
+        self.built = {}
+
+    def drop(self, day, name, data):
+        file = Path(self.root.path("landing", "shop", "customers", str(day), name))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Beside and then into place, as uploads do: so that the same bytes are another upload.
+        unfinished = file.with_name(f"_{name}")
+        unfinished.write_bytes(data)
+        unfinished.replace(file)
+
+    def remove(self, day, name):
+        Path(self.root.path("landing", "shop", "customers", str(day), name)).unlink()
+
+    def listing(self, start=START):
+        return self.landing.listing("shop/customers", start)
+
+    def differences(self, dates=None, entity=CUSTOMERS):
+        return differences(entity, self.listing().objects, self.built, dates)
+
+    def load(self, *dates, entity=CUSTOMERS):
+        return load(entity, self.landing, self.listing().objects, self.built, dates, LOG)
+
+    def build(self, *dates, entity=CUSTOMERS):
+        """Load, and note down what the partitions were built from, as a raw asset does."""
+        landed = self.load(*dates, entity=entity)
+        for day, files in landed.files.items():
+            self.built[day] = PartitionRecord(
+                layer="raw",
+                table_name="shop_customers",
+                date=day,
+                rows_in=0,
+                rows_out=0,
+                rows_quarantined=0,
+                rows_superseded=0,
+                delta_version=0,
+                run_id="r",
+                fingerprint=landed.fingerprints[day],
+                files=files,
+            )
+        return landed
+
+
+@pytest.fixture
+def shop(root):
+    return Shop(root)
+
+
+def csv(*rows):
+    return ("id,Full Name\n" + "".join(f"{row}\n" for row in rows)).encode()
+
+
+def told(found):
+    """Differences as (date, names to read, names that vanished)."""
+    return [(d.date, [o.name for o in d.read], d.vanished) for d in found]
+
+
+def rows(landed):
+    return [tuple(row.values()) for row in landed.rows.select(["id", "full_name", "_source_file", "_row_number", "_date"]).to_pylist()]
+
+
+def test_an_empty_landing_differs_from_nothing(shop):
+    assert shop.differences() == []
+
+
+def test_new_files_are_to_be_read(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.drop(D2, "b.csv", csv("2,Bob"))
+    assert told(shop.differences()) == [(D1, ["a.csv"], []), (D2, ["b.csv"], [])]
+
+
+def test_only_the_dates_that_are_asked_for_are_compared(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.drop(D2, "b.csv", csv("2,Bob"))
+    assert told(shop.differences([D2])) == [(D2, ["b.csv"], [])]
+
+
+def test_what_was_built_differs_no_more(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.build(D1)
+    assert shop.differences() == []
+
+
+def test_a_file_beside_one_that_was_read_is_the_only_one_to_be_read(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.build(D1)
+    shop.drop(D1, "b.csv", csv("2,Bob"))
+    assert told(shop.differences()) == [(D1, ["b.csv"], [])]
+
+
+def test_a_changed_file_is_to_be_read(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.build(D1)
+    shop.drop(D1, "a.csv", csv("1,Anna"))
+    assert told(shop.differences()) == [(D1, ["a.csv"], [])]
+
+
+def test_a_removed_file_has_vanished(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.drop(D1, "b.csv", csv("2,Bob"))
+    shop.build(D1)
+    shop.remove(D1, "a.csv")
+    assert told(shop.differences()) == [(D1, [], ["a.csv"])]
+
+
+def test_the_last_file_of_a_date_can_vanish(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.build(D1)
+    shop.remove(D1, "a.csv")
+    assert told(shop.differences()) == [(D1, [], ["a.csv"])]
+
+
+def test_another_way_of_reading_reads_all_files_again(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.drop(D1, "b.csv", csv("2,Bob"))
+    shop.build(D1)
+    entity = replace(CUSTOMERS, raw=replace(CUSTOMERS.raw, format=Csv(encoding="latin-1")))
+    assert told(shop.differences(entity=entity)) == [(D1, ["a.csv", "b.csv"], [])]
+
+
+def test_rows_say_where_they_come_from(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann", "2,Bob"))
+    shop.drop(D2, "b.csv", csv("3,Cid"))
+    assert rows(shop.load(D1, D2)) == [
+        ("1", "Ann", "a.csv", 2, D1),
+        ("2", "Bob", "a.csv", 3, D1),
+        ("3", "Cid", "b.csv", 2, D2),
+    ]
+
+
+def test_rows_carry_the_hash_of_their_file(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    landed = shop.load(D1)
+    assert landed.rows.column("_source_etag").to_pylist() == [landed.files[D1][0].etag]
+
+
+def test_a_file_is_noted_with_its_size_and_counts(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann", "2"))
+    file = shop.load(D1).files[D1][0]
+    assert (file.name, file.size, file.rows_in, file.rows_out) == ("a.csv", len(csv("1,Ann", "2")), 2, 1)
+
+
+def test_rejects_say_where_they_come_from(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann", "2"))
+    assert [(day, name, r.row_number, r.payload) for day, name, r in shop.load(D1).rejects] == [(D1, "a.csv", 3, "2")]
+
+
+def test_a_file_that_lacks_a_required_column_does_not_keep_its_neighbours_out(shop):
+    shop.drop(D1, "a.csv", b"id\n1\n")
+    shop.drop(D1, "b.csv", csv("2,Bob"))
+    assert rows(shop.load(D1)) == [("2", "Bob", "b.csv", 2, D1)]
+
+
+def test_a_table_without_files_has_its_columns(shop):
+    assert shop.load(D1).rows.column_names == ["id", "full_name", "_source_file", "_source_etag", "_row_number", "_date"]
+
+
+def test_columns_that_nobody_asked_for_are_reported(shop):
+    shop.drop(D1, "a.csv", b"id,Full Name,E-Mail\n1,Ann,ann@example.org\n")
+    assert shop.load(D1).new_columns == ["e_mail"]
+
+
+def test_rows_of_files_without_a_new_column_have_no_value_there(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.drop(D1, "b.csv", b"id,Full Name,E-Mail\n2,Bob,bob@example.org\n")
+    assert shop.load(D1).rows.column("e_mail").to_pylist() == [None, "bob@example.org"]
+
+
+def test_columns_in_another_order_are_the_same_columns(shop):
+    shop.drop(D1, "a.csv", b"Full Name,id\nAnn,1\n")
+    assert rows(shop.load(D1)) == [("1", "Ann", "a.csv", 2, D1)]
+
+
+def test_nothing_is_replaced_where_nothing_differs(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.build(D1)
+    assert shop.load(D1).files == {}
+
+
+def test_only_the_rows_of_a_changed_file_are_replaced(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.drop(D1, "b.csv", csv("2,Bob"))
+    shop.build(D1)
+    shop.drop(D1, "a.csv", csv("1,Anna"))
+    assert shop.load(D1).replaced == {D1: {"a.csv"}}
+
+
+def test_only_the_rows_of_a_changed_file_are_read(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.drop(D1, "b.csv", csv("2,Bob"))
+    shop.build(D1)
+    shop.drop(D1, "a.csv", csv("1,Anna"))
+    assert rows(shop.load(D1)) == [("1", "Anna", "a.csv", 2, D1)]
+
+
+def test_the_rows_of_a_vanished_file_are_replaced_by_none(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.build(D1)
+    shop.remove(D1, "a.csv")
+    landed = shop.load(D1)
+    assert (landed.replaced, rows(landed), landed.files) == ({D1: {"a.csv"}}, [], {D1: []})
+
+
+def test_a_renamed_file_is_one_that_vanished_and_one_that_is_new(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.build(D1)
+    shop.remove(D1, "a.csv")
+    shop.drop(D1, "b.csv", csv("1,Ann"))
+    assert shop.load(D1).replaced == {D1: {"a.csv", "b.csv"}}
+
+
+def test_files_that_did_not_change_stay_among_what_the_partition_was_built_from(shop):
+    shop.drop(D1, "b.csv", csv("2,Bob"))
+    shop.build(D1)
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    assert [f.name for f in shop.load(D1).files[D1]] == ["a.csv", "b.csv"]
+
+
+def test_the_same_bytes_uploaded_again_replace_no_rows(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.build(D1)
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    landed = shop.load(D1)
+    assert (landed.replaced, rows(landed)) == ({}, [])
+
+
+def test_the_same_bytes_uploaded_again_are_read_once_only(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.build(D1)
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.build(D1)
+    assert shop.differences() == []
+
+
+def test_the_same_bytes_uploaded_again_leave_the_fingerprint(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    before = shop.build(D1).fingerprints[D1]
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    assert shop.load(D1).fingerprints[D1] == before
+
+
+def test_another_way_of_reading_replaces_the_rows_of_the_same_bytes(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.build(D1)
+    entity = replace(CUSTOMERS, raw=replace(CUSTOMERS.raw, format=Csv(encoding="latin-1")))
+    assert shop.load(D1, entity=entity).replaced == {D1: {"a.csv"}}
+
+
+def test_a_file_that_vanishes_after_the_listing_keeps_its_rows_until_the_next_pass(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.build(D1)
+    shop.drop(D1, "a.csv", csv("1,Anna"))
+    objects = shop.listing().objects
+    shop.remove(D1, "a.csv")
+    landed = load(CUSTOMERS, shop.landing, objects, shop.built, [D1], LOG)
+    assert (landed.unstable, landed.replaced) == (["landing/shop/customers/2026-01-01/a.csv"], {})
+
+
+def test_a_file_in_a_folder_of_a_date_s_folder_is_read(shop):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    folder = Path(shop.root.path("landing", "shop", "customers", str(D1), "part"))
+    folder.mkdir()
+    (folder / "b.csv").write_bytes(csv("2,Bob"))
+    assert [o.name for o in shop.listing().objects] == ["a.csv", "part/b.csv"]
+
+
+def test_the_listing_goes_by_date_then_name(shop):
+    for day, name in ((D2, "a.csv"), (D1, "c.csv"), (D1, "b.csv")):
+        shop.drop(day, name, csv("1,Ann"))
+    assert [(o.date, o.name) for o in shop.listing().objects] == [(D1, "b.csv"), (D1, "c.csv"), (D2, "a.csv")]
+
+
+def test_the_listing_of_an_entity_leaves_out_those_whose_names_begin_alike(shop):
+    other = Path(shop.root.path("landing", "shop", "customers_old", str(D1), "a.csv"))
+    other.parent.mkdir(parents=True)
+    other.write_bytes(csv("1,Ann"))
+    listing = shop.listing()
+    assert (listing.objects, listing.ignored) == ([], [])
+
+
+@pytest.mark.parametrize("folder", ["yesterday", "2026-02-30", "20260101", "2026-1-1", "2026-W01-4"])
+def test_a_file_in_a_folder_that_is_no_date_is_ignored_with_the_reason(shop, folder):
+    shop.drop(folder, "a.csv", csv("1,Ann"))
+    listing = shop.listing()
+    reason = f"its folder {folder!r} is no date (YYYY-MM-DD)"
+    assert (listing.objects, listing.ignored) == ([], [(f"landing/shop/customers/{folder}/a.csv", reason)])
+
+
+def test_a_file_beside_the_date_folders_is_ignored_with_the_reason(shop):
+    shop.drop("", "a.csv", csv("1,Ann"))
+    assert shop.listing().ignored == [("landing/shop/customers/a.csv", "it lies beside the date folders, not in one")]
+
+
+def test_a_file_dated_before_the_first_partition_is_ignored_with_the_reason(shop):
+    shop.drop("2025-12-31", "a.csv", csv("1,Ann"))
+    reason = "its date is before LAKEHOUSE_START_DATE (2026-01-01)"
+    assert shop.listing().ignored == [("landing/shop/customers/2025-12-31/a.csv", reason)]
+
+
+def test_a_file_dated_on_the_first_partition_is_listed(shop):
+    shop.drop("2026-01-01", "a.csv", csv("1,Ann"))
+    assert [o.name for o in shop.listing().objects] == ["a.csv"]
+
+
+@pytest.mark.parametrize("name", [".hidden.csv", "_SUCCESS", "a.csv.tmp", "a.csv.TMP", "a.csv.part", "a.crdownload", "a.filepart"])
+def test_a_hidden_or_unfinished_file_is_passed_over_without_a_word(shop, name):
+    shop.drop(D1, name, csv("1,Ann"))
+    listing = shop.listing()
+    assert (listing.objects, listing.ignored) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["a.temp.csv", "tmp.csv", "party.csv", "ä b%20c.csv", "it's.csv", "a"])
+def test_a_file_may_have_any_other_name(shop, name):
+    shop.drop(D1, name, csv("1,Ann"))
+    assert [row[2] for row in rows(shop.load(D1))] == [name]

@@ -1,0 +1,130 @@
+"""Each cleaning rule of the CRM, on a row or two."""
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from lakehouse_assets.silver.audit import audited
+from lakehouse_assets.systems import crm
+
+
+def clean(spark, entity, *rows, day=date(2026, 1, 31)):
+    """The audited rows of an entity, in the order of the input; each input row is a dict of source columns."""
+    names = [c.name.lower() for c in entity.raw.columns]
+    schema = ", ".join(f"{n} string" for n in names) + ", _source_file string, _row_number bigint, _date date"
+    data = [tuple(row.get(n) for n in names) + ("f.csv", number, day) for number, row in enumerate(rows, 2)]
+    found = audited(spark.createDataFrame(data, schema), entity).orderBy("_row_number").collect()
+    return [row.asDict() for row in found]
+
+
+def customer(**given):
+    return {"cst_id": "11000", "cst_key": "AW00011000", "cst_create_date": "2025-10-06", **given}
+
+
+def sale(**given):
+    usual = {"sls_ord_num": "SO1", "sls_prd_key": "P1", "sls_cust_id": "1", "sls_order_dt": "20101229"}
+    usual |= {"sls_ship_dt": "20110105", "sls_due_dt": "20110110"}
+    return usual | {"sls_sales": "20", "sls_quantity": "2", "sls_price": "10"} | given
+
+
+def product(**given):
+    usual = {"prd_id": "210", "prd_key": "CO-RF-FR-R92B-58", "prd_nm": "Frame", "prd_cost": "12", "prd_line": "R "}
+    return usual | {"prd_start_dt": "2011-07-01", "prd_end_dt": None} | given
+
+
+class TestCustomers:
+    def test_names_are_trimmed(self, spark):
+        [row] = clean(spark, crm.CUSTOMERS, customer(cst_firstname=" Jon", cst_lastname="Yang  "))
+        assert (row["first_name"], row["last_name"]) == ("Jon", "Yang")
+
+    @pytest.mark.parametrize(("code", "word"), [("S", "Single"), ("M", "Married"), (" m ", "Married"), (None, "n/a"), ("X", "n/a")])
+    def test_marital_status_in_words(self, spark, code, word):
+        [row] = clean(spark, crm.CUSTOMERS, customer(cst_marital_status=code))
+        assert row["marital_status"] == word
+
+    @pytest.mark.parametrize(("code", "word"), [("F", "Female"), ("M", "Male"), ("f", "Female"), (None, "n/a"), ("?", "n/a")])
+    def test_gender_in_words(self, spark, code, word):
+        [row] = clean(spark, crm.CUSTOMERS, customer(cst_gndr=code))
+        assert row["gender"] == word
+
+    @pytest.mark.parametrize("missing", [None, "", "  "])
+    def test_a_row_without_id_is_dropped(self, spark, missing):
+        [row] = clean(spark, crm.CUSTOMERS, customer(cst_id=missing))
+        assert row["_verdict"] == "dropped"
+        assert "customer_id_present" in row["_broken_rules"]
+
+    def test_an_id_that_is_no_number_is_dropped(self, spark):
+        [row] = clean(spark, crm.CUSTOMERS, customer(cst_id="A01Ass"))
+        assert (row["_verdict"], row["_broken_rules"].split(",")[0]) == ("dropped", "customer_id_is_int")
+
+    def test_the_latest_record_of_an_id_wins(self, spark):
+        rows = clean(
+            spark,
+            crm.CUSTOMERS,
+            customer(cst_create_date="2026-01-25"),
+            customer(cst_create_date="2026-01-27"),
+            customer(cst_create_date=None),
+        )
+        assert [r["_verdict"] for r in rows] == ["superseded", "ok", "superseded"]
+
+    def test_of_equal_records_the_later_row_wins(self, spark):
+        assert [r["_verdict"] for r in clean(spark, crm.CUSTOMERS, customer(), customer())] == ["superseded", "ok"]
+
+
+class TestProducts:
+    def test_the_key_is_split(self, spark):
+        [row] = clean(spark, crm.PRODUCTS, product())
+        assert (row["category_id"], row["product_number"]) == ("CO_RF", "FR-R92B-58")
+
+    def test_a_missing_cost_is_nought_and_counted(self, spark):
+        [row] = clean(spark, crm.PRODUCTS, product(prd_cost=None))
+        assert (row["cost"], row["_verdict"], row["_broken_rules"]) == (Decimal("0.00"), "ok", "cost_present")
+
+    @pytest.mark.parametrize(
+        ("code", "line"), [("M ", "Mountain"), ("R ", "Road"), ("S ", "Other Sales"), ("T", "Touring"), (None, "n/a"), ("Z", "n/a")]
+    )
+    def test_the_line_in_words(self, spark, code, line):
+        [row] = clean(spark, crm.PRODUCTS, product(prd_line=code))
+        assert row["product_line"] == line
+
+    def test_an_end_before_its_start_is_dropped_and_counted(self, spark):
+        [row] = clean(spark, crm.PRODUCTS, product(prd_start_dt="2011-07-01", prd_end_dt="2007-12-28"))
+        assert (row["end_date"], row["_broken_rules"]) == (None, "end_date_not_before_start_date")
+
+    def test_an_end_after_its_start_stays(self, spark):
+        [row] = clean(spark, crm.PRODUCTS, product(prd_end_dt="2012-06-30"))
+        assert (row["end_date"], row["_broken_rules"]) == (date(2012, 6, 30), None)
+
+
+class TestSales:
+    def test_dates_come_from_eight_digits(self, spark):
+        [row] = clean(spark, crm.SALES, sale())
+        assert (row["order_date"], row["ship_date"], row["due_date"]) == (date(2010, 12, 29), date(2011, 1, 5), date(2011, 1, 10))
+
+    @pytest.mark.parametrize("bad", ["0", "5489", "201012290", None, "20101340", "2010-12-29"])
+    def test_anything_else_is_no_date_and_counted(self, spark, bad):
+        [row] = clean(spark, crm.SALES, sale(sls_order_dt=bad))
+        assert (row["order_date"], row["_verdict"], row["_broken_rules"]) == (None, "ok", "order_date_valid")
+
+    @pytest.mark.parametrize("bad", [None, "0", "-20", "21"])
+    def test_wrong_sales_become_quantity_times_price(self, spark, bad):
+        [row] = clean(spark, crm.SALES, sale(sls_sales=bad))
+        assert (row["sales"], row["_broken_rules"]) == (Decimal("20.00"), "sales_is_quantity_times_price")
+
+    def test_a_negative_price_counts_by_its_amount(self, spark):
+        [row] = clean(spark, crm.SALES, sale(sls_price="-10"))
+        assert (row["sales"], row["price"], row["_broken_rules"]) == (Decimal("20.00"), Decimal("10.00"), "price_positive")
+
+    @pytest.mark.parametrize("bad", [None, "0"])
+    def test_a_missing_price_becomes_sales_by_quantity(self, spark, bad):
+        [row] = clean(spark, crm.SALES, sale(sls_price=bad))
+        assert (row["sales"], row["price"]) == (Decimal("20.00"), Decimal("10.00"))
+
+    def test_where_neither_sales_nor_price_tell_the_amount_stays_unknown(self, spark):
+        [row] = clean(spark, crm.SALES, sale(sls_price=None, sls_sales="-20"))
+        assert (row["sales"], row["price"], row["_verdict"]) == (None, None, "ok")
+
+    def test_good_rows_break_no_rule(self, spark):
+        [row] = clean(spark, crm.SALES, sale())
+        assert (row["_verdict"], row["_broken_rules"], row["sales"], row["price"]) == ("ok", None, Decimal("20.00"), Decimal("10.00"))
