@@ -8,7 +8,7 @@ UV_VERSION := 0.13.8
 export DAGSTER_HOME ?= $(CURDIR)/.lakehouse/dagster
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test dev setup lint lock clean
+.PHONY: demo test dev setup lint docs lock clean
 
 demo: setup  ## land the sample data and carry it from landing to gold
 	@$(BIN)/lakehouse demo
@@ -35,6 +35,9 @@ lint: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+docs: setup  ## write docs/tables.md from the contracts and models
+	@$(BIN)/python -m lakehouse_assets.automation.tables_page
 
 lock:  ## resolve the dependencies anew, with hashes
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --group dev --no-header -o requirements.lock pyproject.toml

@@ -20,7 +20,7 @@ from lakehouse_assets.raw.publish import LandedRowsHandler
 from lakehouse_assets.settings import Settings, load_settings
 from lakehouse_assets.silver.assets import silver_asset
 from lakehouse_assets.silver.checks import silver_checks
-from lakehouse_assets.silver.publish import AuditedRowsHandler
+from lakehouse_assets.silver.publish import RowsToAuditHandler
 from lakehouse_assets.storage.accounts import row_accounts_check
 from lakehouse_assets.storage.handlers import SparkHandler, arrow_handlers
 from lakehouse_assets.storage.io_manager import DeltaIOManager
@@ -56,7 +56,7 @@ def build_definitions(
         resources={
             "io_manager": DeltaIOManager(
                 root,
-                [LandedRowsHandler(), AuditedRowsHandler(engine.session), SparkHandler(engine.session), *arrow_handlers()],
+                [LandedRowsHandler(), RowsToAuditHandler(engine.session), SparkHandler(engine.session), *arrow_handlers()],
             ),
             "dbt": dbt_resource(),
         },

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from lakehouse_assets.contracts.columns import snake_case
 from lakehouse_assets.contracts.system import Entity
-from lakehouse_assets.gold.models import Model, shared_digest, stale_models
+from lakehouse_assets.gold.models import Model, due_fingerprints, shared_digest, silver_versions, stale_models
 from lakehouse_assets.gold.project import PROJECT_FOLDER, models
 from lakehouse_assets.landing.objects import Landing, LandingObject
 from lakehouse_assets.raw.csv import read_header
@@ -34,6 +34,7 @@ class PlannedFile:
     name: str
     change: Literal["new", "changed", "vanished"]
     bytes: int
+    version: str = ""
     new_columns: tuple[str, ...] = ()
     missing_columns: tuple[str, ...] = ()
 
@@ -45,6 +46,8 @@ class PlannedTable:
     layer: str
     table: str
     dates: tuple[date, ...]
+    due: tuple[str, ...] = ()
+    """The fingerprints of what it is to be built from: what tells one difference from another over the same dates."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -92,8 +95,9 @@ def make_plan(settings: Settings, entities: Sequence[Entity], *, read_headers: b
         found = differences(entity, listing.objects, raw)
         files += [file for d in found for file in _files(entity, d, settings, landing if read_headers else None)]
         raw_dates = {d.date for d in found}
-        silver_dates = raw_dates | set(stale_dates(entity, raw, _of(records, "silver", entity.table)))
-        tables += _tables(("raw", entity.table, raw_dates), ("silver", entity.table, silver_dates))
+        stale = stale_dates(entity, raw, _of(records, "silver", entity.table))
+        tables += _table("raw", entity.table, raw_dates, [entity.raw.digest()])
+        tables += _table("silver", entity.table, raw_dates | set(stale), [entity.silver_digest(), *stale.values()])
     changing = {t.table: t.dates for t in tables if t.layer == "silver"}
     tables += _gold(models(), changing, records)
     return Plan(tuple(files), tuple(tables), tuple(ignored))
@@ -134,15 +138,16 @@ def _gold(
             possible.add(model.name)
             from_silver = (changing.get(s, ()) for s in model.sources)
             planned[model.name] = stale.get(model.name, set()).union(*from_silver, *(planned[r] for r in model.refs))
-    return _tables(*(("gold", name, dates) for name, dates in planned.items()))
+    due = due_fingerprints(all_models, silver_versions(records), shared_digest(PROJECT_FOLDER))
+    return [table for name, dates in planned.items() for table in _table("gold", name, dates, [due[name]])]
 
 
 def _of(records: dict[tuple[str, str, date], PartitionRecord], layer: str, table: str) -> dict[date, PartitionRecord]:
     return {day: record for (of_layer, of_table, day), record in records.items() if (of_layer, of_table) == (layer, table)}
 
 
-def _tables(*found: tuple[str, str, set[date]]) -> list[PlannedTable]:
-    return [PlannedTable(layer, table, tuple(sorted(dates))) for layer, table, dates in found if dates]
+def _table(layer: str, table: str, dates: set[date], due: Iterable[str]) -> list[PlannedTable]:
+    return [PlannedTable(layer, table, tuple(sorted(dates)), tuple(due))] if dates else []
 
 
 def _files(entity: Entity, difference: FileDifference, settings: Settings, landing: Landing | None) -> list[PlannedFile]:
@@ -162,4 +167,6 @@ def _read_file(entity: Entity, found: LandingObject, known: bool, settings: Sett
         expected = {*required, *(f.name for f in table.schema().fields if table is not None)} if table else {*required}
         new = tuple(name for name in header if name not in expected)
         missing = tuple(name for name in required if name not in header)
-    return PlannedFile(entity.table, found.date, found.name, "changed" if known else "new", found.size, new, missing)
+    return PlannedFile(
+        entity.table, found.date, found.name, "changed" if known else "new", found.size, found.version, new, missing
+    )

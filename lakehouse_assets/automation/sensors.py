@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
+from lakehouse_assets.automation.instance import close_killed_runs
 from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE_START_TAG
 from lakehouse_assets.automation.plan import make_gold_plan, make_plan
 from lakehouse_assets.automation.requests import DIFFERENCE_TAG, PlannedRun, gold_runs, rows_runs
@@ -34,6 +35,7 @@ def arrival_sensor(settings: Settings, entities: Sequence[Entity]) -> dg.SensorD
         if plan.is_empty:
             yield dg.SkipReason("Landing, raw, silver and gold agree.")
             return
+        close_killed_runs(context.instance)
         if context.instance.get_runs_count(dg.RunsFilter(job_name=LAKEHOUSE_JOB, statuses=_UNFINISHED)):
             yield dg.SkipReason("A run is under way; what still differs after it is requested then.")
             return

@@ -13,6 +13,7 @@ OWN_COLUMNS = {
     "_source_file": ("string", "Name of the landing file that the row came from"),
     "_source_etag": ("string", "MD5 of that file's bytes"),
     "_row_number": ("bigint", "Where the row stands in the file: the line on which it starts, the header's being 1"),
+    "_broken_rules": ("string", "Names of the `warn` rules that the row breaks, with commas; NULL where it breaks none"),
     "_date": ("date", "The date under which the file landed: the partition"),
 }
 
@@ -34,7 +35,7 @@ def silver_schema(contract: Contract) -> dg.TableSchema:
         )
         for c in contract.columns
     ]
-    return dg.TableSchema(columns=[*columns, *_own_columns("_source_file", "_row_number", "_date")])
+    return dg.TableSchema(columns=[*columns, *_own_columns("_source_file", "_row_number", "_date", "_broken_rules")])
 
 
 def silver_description(entity: Entity) -> str:

@@ -104,7 +104,7 @@ def _bundled() -> str | None:
 def _version_of(executable: str) -> int | None:
     try:
         told = subprocess.run([executable, "-version"], capture_output=True, text=True, timeout=20, check=False).stderr
-    except OSError:
+    except (OSError, subprocess.TimeoutExpired):
         return None
     found = re.search(r'version "(\d+)', told)
     return int(found.group(1)) if found else None

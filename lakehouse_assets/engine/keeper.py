@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from lakehouse_assets.engine.server import Server, server_environment, write_state
+from lakehouse_assets.engine.server import Server, read_state, server_environment, write_state
 
 _POLL_SECONDS = 1.0
 _STOP_SECONDS = 15
@@ -45,12 +45,12 @@ def main(folder: Path) -> int:
                 # Held exclusively: whoever comes now waits, then finds no server and starts another.
                 return _stop(folder, java)
             fcntl.flock(clients, fcntl.LOCK_UN)
-    (folder / "server.json").unlink(missing_ok=True)
+    _take_down(folder)
     return java.returncode
 
 
 def _stop(folder: Path, java: "subprocess.Popen[bytes]") -> int:
-    (folder / "server.json").unlink(missing_ok=True)
+    _take_down(folder)
     java.terminate()
     try:
         java.wait(_STOP_SECONDS)
@@ -58,6 +58,13 @@ def _stop(folder: Path, java: "subprocess.Popen[bytes]") -> int:
         java.kill()
         java.wait()
     return 0
+
+
+def _take_down(folder: Path) -> None:
+    """Tell nobody of this server any more. Where Java has died, somebody may have started another one already: that stays."""
+    state = read_state(folder)
+    if state is not None and state.keeper_pid == os.getpid():
+        (folder / "server.json").unlink(missing_ok=True)
 
 
 def _die_with_parent() -> None:

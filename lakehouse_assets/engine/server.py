@@ -84,7 +84,7 @@ def connect(config: ServerConfig, log: Callable[[str], None]) -> Server:
     _hold_clients_lock(config.folder)
     with _exclusively(config.folder / "start.lock"):
         running = read_state(config.folder)
-        if running is None or not _answers(running):
+        if running is None or not answers(running):
             running = _start(config, log)
     os.environ["SPARK_CONNECT_AUTHENTICATE_TOKEN"] = running.token
     return running
@@ -194,7 +194,8 @@ def _start(config: ServerConfig, log: Callable[[str], None]) -> Server:
     )
 
 
-def _answers(server: Server) -> bool:
+def answers(server: Server) -> bool:
+    """Whether the server's process lives and listens."""
     return Path(f"/proc/{server.java_pid}").exists() == Path("/proc/self").exists() and port_answers(server.port)
 
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lakehouse_assets.engine.server import ServerConfig, connect
+from lakehouse_assets.engine.server import Server, ServerConfig, answers, connect
 from lakehouse_assets.errors import EngineError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class Engine:
         self._log = log
         self._lock = threading.Lock()
         self._resource: PySparkResource | None = None
+        self._server: Server | None = None
 
     def session(self) -> "SparkSession":
         """The session, connected on first use.
@@ -32,6 +33,8 @@ class Engine:
             EngineError: the engine can't be started or reached.
         """
         with self._lock:
+            if self._server is not None and not answers(self._server):
+                self._resource = None  # it has died or was stopped: the next one is found or started
             if self._resource is None:
                 self._resource = self._connected()
             session: SparkSession = self._resource.spark_session
@@ -56,7 +59,7 @@ class Engine:
                 self._resource = None
 
     def _connected(self) -> "PySparkResource":
-        server = connect(self._config, self._log)
+        self._server = server = connect(self._config, self._log)
         # Imported after the server was started, so that both go on at once.
         import dagster as dg
         from dagster_pyspark import PySparkResource

@@ -6,6 +6,9 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deltalake import Schema
+
+from lakehouse_assets.errors import PartitionGuardError
 from lakehouse_assets.gold.models import Model, silver_versions
 from lakehouse_assets.storage.duck import table_view
 from lakehouse_assets.storage.ledger import InputVersion, Ledger, PartitionRecord
@@ -17,11 +20,14 @@ from lakehouse_assets.storage.tables import (
     dates_predicate,
     open_table,
     replace_rows,
+    replace_table,
     table_facts,
 )
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
+    from deltalake import DeltaTable
 
 
 def fill_database(file: Path, root: Root, models: Sequence[Model], selected: Iterable[str]) -> None:
@@ -46,14 +52,18 @@ def publish_model(
     `connection` has the run's database open.
     """
     uri = root.table("gold", model.name)
-    differing = _differing_dates(connection, uri, model.name)
-    if differing:
+    columns = connection.execute(f"FROM gold.{model.name} LIMIT 0").to_arrow_table().schema
+    _refuse_undated(connection, model)
+    table = open_table(uri)
+    commit = Commit(-1 if table is None else table.version(), changed=False)
+    if table is not None and _is_reshaped(table, columns):
+        commit = replace_table(
+            uri, connection.execute(f"FROM gold.{model.name}").to_arrow_table(), key=fingerprint, run_id=run_id
+        )
+    elif differing := _differing_dates(connection, uri, model.name):
         rows = connection.execute(f"FROM gold.{model.name} WHERE {dates_predicate(differing)}").to_arrow_table()
         key = f"{fingerprint}/{hashlib.sha256(repr(differing).encode()).hexdigest()[:8]}"
         commit = replace_rows(uri, rows, predicate=dates_predicate(differing), key=key, run_id=run_id, description=description)
-    else:
-        table = open_table(uri)
-        commit = Commit(-1 if table is None else table.version(), changed=False)
     table = open_table(uri)
     return commit, table_facts(table) if table is not None else TableFacts(-1, 0, 0, 0, {})
 
@@ -74,7 +84,9 @@ def record_model(
         if layer == "silver" and (table == model.grain_of if model.grain_of else table in model.sources)
     }
     old = {key[2]: record for key, record in records.items() if key[:2] == ("gold", model.name)}
-    dates = sorted({*facts.rows_by_date, *old, *(arrived if model.grain_of else [])}) or sorted(arrived)[:1]
+    dates = sorted({*facts.rows_by_date, *old, *(arrived if model.grain_of else [])})
+    # A table without a row has a record all the same, or it would count as never built.
+    dates = dates or sorted(day for (layer, _, day) in records if layer == "silver")[:1]
     versions = silver_versions(records)
     new = [
         PartitionRecord(
@@ -88,34 +100,48 @@ def record_model(
             delta_version=facts.version,
             run_id=run_id,
             fingerprint=fingerprint,
-            inputs=[InputVersion(s, versions[s]) for s in model.sources],
+            inputs=[InputVersion(s, versions.get(s, -1)) for s in model.sources],
         )
         for day in dates
     ]
     Ledger(root).replace("gold", model.name, dates, new, run_id)
 
 
+def _is_reshaped(table: "DeltaTable", columns: "pa.Schema") -> bool:
+    """Whether the model has lost a column of the table or gives one another type; a column more is no new shape."""
+    new = {field.name: str(field.type) for field in Schema.from_arrow(columns).fields}
+    return any(new.get(field.name) != str(field.type) for field in table.schema().fields)
+
+
+def _refuse_undated(connection: "duckdb.DuckDBPyConnection", model: Model) -> None:
+    found = connection.execute(f"SELECT count(*) FROM gold.{model.name} WHERE {DATE_COLUMN} IS NULL").fetchone()
+    if found and found[0]:
+        raise PartitionGuardError(
+            f"gold/{model.name}: {found[0]} rows have no {DATE_COLUMN}, by which every table is partitioned: nothing was written. "
+            f"Mend models/{model.folder}/{model.name}.sql."
+        )
+
+
 def _differing_dates(connection: "duckdb.DuckDBPyConnection", uri: str, name: str) -> list[date]:
     """The partitions whose rows, taken as a bag, are not the same in the run's database and in the Delta table."""
-    described = connection.execute(f"DESCRIBE gold.{name}").fetchall()
     table = open_table(uri)
     if table is None:
         return [row[0] for row in connection.execute(f"SELECT DISTINCT {DATE_COLUMN} FROM gold.{name} ORDER BY 1").fetchall()]
     standing = {field.name for field in table.schema().fields}
     connection.execute("CREATE SCHEMA IF NOT EXISTS memory.standing")
     table_view(connection, f"memory.standing.{name}", uri, table)
-    # A column that the table has not got yet makes every partition differ; so does one that the model has no more.
-    bag = ", ".join(f'"{column}"' for column, *_ in described)
-    old_bag = ", ".join(f'"{column}"' if column in standing else "'new column'" for column, *_ in described)
-    gone = standing - {column for column, *_ in described}
+    described = [row[0] for row in connection.execute(f"DESCRIBE gold.{name}").fetchall()]
+    new_bag = ", ".join(f'"{column}"' for column in described)
+    # A column that the table has not got yet makes every partition differ.
+    old_bag = ", ".join(f'"{column}"' if column in standing else "'new column'" for column in described)
     sums = "count(*) AS rows, sum(hash({bag})) AS total"
     found = connection.execute(
         f"""SELECT {DATE_COLUMN} FROM (
-                SELECT {DATE_COLUMN}, {sums.format(bag=bag)} FROM gold.{name} GROUP BY 1) AS new
+                SELECT {DATE_COLUMN}, {sums.format(bag=new_bag)} FROM gold.{name} GROUP BY 1) AS new
             FULL JOIN (
                 SELECT {DATE_COLUMN}, {sums.format(bag=old_bag)} FROM memory.standing.{name} GROUP BY 1) AS old
             USING ({DATE_COLUMN})
-            WHERE new.rows IS DISTINCT FROM old.rows OR new.total IS DISTINCT FROM old.total OR {bool(gone)}
+            WHERE new.rows IS DISTINCT FROM old.rows OR new.total IS DISTINCT FROM old.total
             ORDER BY 1"""
     ).fetchall()
     return [row[0] for row in found]

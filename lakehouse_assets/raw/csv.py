@@ -6,7 +6,9 @@ being 1: what an editor shows.
 """
 
 import codecs
+import csv
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -18,7 +20,7 @@ from lakehouse_assets.raw.batch import Batch, Reject
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MAX_LINES_PER_RECORD = 1_000
+MAX_LINES_PER_RECORD = 200
 """A quoted field may go over lines; one that goes over more than this counts as a quote that was never closed."""
 
 _BATCH_RECORDS = 100_000
@@ -31,13 +33,13 @@ Record = tuple[int, bytes]
 def read_csv(pieces: Iterable[bytes], contract: RawContract) -> Iterator[Batch]:
     """The rows of a CSV file, in batches, in the order of the file.
 
-    A file without a header, or one whose header lacks a required column, yields all its rows as rejects.
+    A file without a header, or one whose header is broken or lacks a required column, yields all its rows as rejects.
     """
-    records = _records(_lines(_utf8(pieces, contract.format)), _Grammar(contract.format.delimiter))
     header: list[str] | None = None
     fault: Reject | None = None
     good: list[Record] = []
     rejects: list[Reject] = []
+    has_rows = False
 
     def batch() -> Batch:
         rows = _parse(good, header or [], contract.format, rejects)
@@ -46,87 +48,140 @@ def read_csv(pieces: Iterable[bytes], contract: RawContract) -> Iterator[Batch]:
         rejects.clear()
         return found
 
-    for item in records:
+    for item in _file_records(pieces, contract):
+        if header is None:
+            header, fault = _header(item, contract)
+            if not isinstance(item, Reject):
+                continue
+        has_rows = True
         if isinstance(item, Reject):
             rejects.append(item)
-            continue
-        if header is None:
-            header, fault = _header(item[1], contract)
-            continue
-        if fault is not None:
+        elif fault is not None:
             rejects.append(Reject(item[0], fault.rule, fault.reason, _shown(item[1])))
         else:
             good.append(item)
         if len(good) + len(rejects) >= _BATCH_RECORDS:
             yield batch()
-    if header is None and not rejects:
-        rejects.append(Reject(None, "file_has_header", "the file is empty: it has no header", ""))
-    elif fault is not None and not rejects:
+    if header is None:
+        fault = Reject(None, "file_has_header", "the file is empty: it has no header", "")
+    if fault is not None and not has_rows:
         rejects.append(fault)
     yield batch()
 
 
 def read_header(pieces: Iterable[bytes], contract: RawContract) -> list[str]:
-    """The columns of a CSV file under their snake_case names; none where it has no header."""
-    for item in _records(_lines(_utf8(pieces, contract.format)), _Grammar(contract.format.delimiter)):
-        return [] if isinstance(item, Reject) else _header(item[1], contract)[0]
-    return []
+    """The columns of a CSV file under their snake_case names; none where it has no header that can be read."""
+    return next((_header(item, contract)[0] for item in _file_records(pieces, contract)), [])
+
+
+def _file_records(pieces: Iterable[bytes], contract: RawContract) -> "Iterator[Record | Reject]":
+    return _records(_lines(_utf8(pieces, contract.format)), _Grammar(contract.format.delimiter))
 
 
 class _Grammar:
     """What a record looks like, by the delimiter."""
 
     def __init__(self, delimiter: str) -> None:
-        d = re.escape(delimiter.encode())
+        self.delimiter = delimiter.encode()
+        d = re.escape(self.delimiter)
         # Possessive, so that a hostile line can't make the match take long. A quote within an unquoted field stands for itself.
         value = rb'(?:"(?:[^"]|"")*+"|(?!")[^%b\r\n]*+)' % d
         self.whole = re.compile(rb"%b(?:%b%b)*+\Z" % (value, d, value))
         self.open = re.compile(rb'(?:%b%b)*+"(?:[^"]|"")*+\Z' % (value, d))
+        self._value = re.compile(rb"%b(?:%b|\Z)" % (value, d))
+
+    def fields(self, text: bytes) -> int:
+        """The number of fields of a whole record."""
+        count, place = 0, 0
+        while found := self._value.match(text, place):
+            count, place = count + 1, found.end()
+            if not found.group().endswith(self.delimiter) or place > len(text):
+                break
+        return count
+
+    def is_blank(self, text: bytes) -> bool:
+        """Whether a line says nothing: a record of empty fields does."""
+        return not text.strip() and self.delimiter not in text
 
 
 def _records(lines: Iterable[tuple[int, bytes]], grammar: _Grammar) -> Iterator[Record | Reject]:
     """Cut lines into records. A quote that is never closed costs its own line only: cutting goes on with the next."""
-    waiting: list[tuple[int, bytes]] = []  # lines read ahead for a quoted field, to be read again if the quote never closes
-    source = iter(lines)
-    while True:
-        if waiting:
-            number, line = waiting.pop(0)
-        else:
-            try:
-                number, line = next(source)
-            except StopIteration:
-                return
-        text = line.rstrip(b"\r\n")
-        if not text.strip():
-            continue
-        if b'"' not in text or grammar.whole.match(text):
-            yield _valid(number, text)
-        elif not grammar.open.match(text):
-            yield Reject(number, "row_is_csv", "text follows a closing quote within a field", _shown(text))
-        else:
-            yield _joined(number, line, waiting, source, grammar)
+    reader = _RecordReader(iter(lines), grammar)
+    while (item := reader.next()) is not None:
+        yield item
 
 
-def _joined(
-    number: int, first: bytes, waiting: list[tuple[int, bytes]], source: Iterator[tuple[int, bytes]], grammar: _Grammar
-) -> Record | Reject:
-    """The record that begins with an open quote on its first line; takes its further lines out of `waiting` and `source`."""
-    taken = [first]
-    quotes = first.count(b'"')
-    for place in range(MAX_LINES_PER_RECORD):
-        if place == len(waiting):
-            following = next(source, None)
-            if following is None:
-                break
-            waiting.append(following)
-        line = waiting[place][1]
-        taken.append(line)
-        quotes += line.count(b'"')
-        # A record's quotes come in pairs, so only then is it worth a look.
-        if quotes % 2 == 0 and b'"' in line and grammar.whole.match(text := b"".join(taken).rstrip(b"\r\n")):
-            del waiting[: place + 1]
+class _RecordReader:
+    """Reads records, and lines again where a quoted field turned out to be none."""
+
+    def __init__(self, lines: Iterator[tuple[int, bytes]], grammar: _Grammar) -> None:
+        self._lines = lines
+        self._grammar = grammar
+        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._fields: int | None = None
+
+    def next(self) -> Record | Reject | None:
+        """The next record, a reject, or None at the end of the file."""
+        while (line := self._next_line()) is not None:
+            number, text = line[0], line[1].rstrip(b"\r\n")
+            if not self._grammar.is_blank(text):
+                item = self._record(number, line[1], text)
+                if self._fields is None and not isinstance(item, Reject):
+                    self._fields = self._grammar.fields(item[1])
+                return item
+        return None
+
+    def _next_line(self) -> tuple[int, bytes] | None:
+        return self._waiting.popleft() if self._waiting else next(self._lines, None)
+
+    def _record(self, number: int, line: bytes, text: bytes) -> Record | Reject:
+        if b'"' not in text:
             return _valid(number, text)
-    return Reject(number, "row_is_csv", "a quote is opened and never closed", _shown(first.rstrip(b"\r\n")))
+        if self._grammar.whole.match(text):
+            return _valid(number, text)
+        if not self._grammar.open.match(text):
+            return Reject(number, "row_is_csv", "text follows a closing quote within a field", _shown(text))
+        return self._joined(number, line)
+
+    def _joined(self, number: int, first: bytes) -> Record | Reject:
+        """The record that begins with an open quote on its first line.
+
+        Lines are joined to it until they make a record with as many fields as the header. Where none does and good rows lie between
+        this line and the one that seems to close the quote, the quote was a slip, and costs its own line only.
+        """
+        taken = [first]
+        quotes = first.count(b'"')
+        misfit: tuple[int, bytes] | None = None
+        for place in range(MAX_LINES_PER_RECORD):
+            if place == len(self._waiting):
+                following = next(self._lines, None)
+                if following is None:
+                    break
+                self._waiting.append(following)
+            line = self._waiting[place][1]
+            taken.append(line)
+            quotes += line.count(b'"')
+            # A record's quotes come in pairs, so only then is it worth a look.
+            if quotes % 2 or b'"' not in line:
+                continue
+            text = b"".join(taken).rstrip(b"\r\n")
+            if not self._grammar.whole.match(text):
+                continue
+            if self._fields is None or self._grammar.fields(text) == self._fields:
+                return self._take(number, text, place)
+            misfit = misfit or (place, text)
+        if misfit is not None and not self._good_rows_before(misfit[0]):
+            return self._take(number, misfit[1], misfit[0])
+        return Reject(number, "row_is_csv", "a quote is opened and never closed", _shown(first.rstrip(b"\r\n")))
+
+    def _take(self, number: int, text: bytes, place: int) -> Record | Reject:
+        for _ in range(place + 1):
+            self._waiting.popleft()
+        return _valid(number, text)
+
+    def _good_rows_before(self, place: int) -> bool:
+        inside = (self._waiting[n][1].rstrip(b"\r\n") for n in range(place))
+        return any(b'"' not in text and self._grammar.fields(text) == self._fields for text in inside)
 
 
 def _valid(number: int, text: bytes) -> Record | Reject:
@@ -153,13 +208,13 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
         yield number, line
 
 
-def _utf8(pieces: Iterable[bytes], csv: Csv) -> Iterator[bytes]:
+def _utf8(pieces: Iterable[bytes], form: Csv) -> Iterator[bytes]:
     """The same text in UTF-8 without a byte order mark, from the encoding that the mark or the contract names."""
     source = iter(pieces)
     first = b""
     while len(first) < 4 and (piece := next(source, None)) is not None:
         first += piece
-    mark, encoding = next(((m, e) for m, e in _BYTE_ORDER_MARKS if first.startswith(m)), (b"", csv.encoding))
+    mark, encoding = next(((m, e) for m, e in _BYTE_ORDER_MARKS if first.startswith(m)), (b"", form.encoding))
     first = first[len(mark) :]
     if encoding == "utf-8":
         yield first
@@ -172,24 +227,20 @@ def _utf8(pieces: Iterable[bytes], csv: Csv) -> Iterator[bytes]:
     yield decoder(b"", True).encode()
 
 
-def _header(text: bytes, contract: RawContract) -> tuple[list[str], Reject | None]:
-    import pyarrow.csv as arrow_csv
-
-    table = arrow_csv.read_csv(
-        BytesIO(text + b"\n"),
-        read_options=arrow_csv.ReadOptions(autogenerate_column_names=True),
-        parse_options=arrow_csv.ParseOptions(delimiter=contract.format.delimiter, newlines_in_values=True),
-        convert_options=arrow_csv.ConvertOptions(strings_can_be_null=False, null_values=[]),
-    )
-    header = column_names([str(c[0].as_py()) for c in table.columns])
+def _header(item: Record | Reject, contract: RawContract) -> tuple[list[str], Reject | None]:
+    """The columns under their snake_case names, and what is wrong with the header, which is then wrong with the whole file."""
+    if isinstance(item, Reject):
+        return [], Reject(None, "file_has_header", f"the header is broken: {item.reason}", item.payload)
+    [fields] = csv.reader([item[1].decode()], delimiter=contract.format.delimiter)
+    header = column_names(fields)
     missing = [c.name for c in contract.columns if snake_case(c.name) not in header]
     if not missing:
         return header, None
     reason = f"the file lacks the required column{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
-    return header, Reject(None, "file_has_required_columns", reason, _shown(text))
+    return header, Reject(None, "file_has_required_columns", reason, _shown(item[1]))
 
 
-def _parse(records: list[Record], header: list[str], csv: Csv, rejects: list[Reject]) -> "pa.Table":
+def _parse(records: list[Record], header: list[str], form: Csv, rejects: list[Reject]) -> "pa.Table":
     """Arrow's view of the records; those with another number of fields than the header are added to `rejects`."""
     import pyarrow as pa
     import pyarrow.csv as arrow_csv
@@ -206,12 +257,13 @@ def _parse(records: list[Record], header: list[str], csv: Csv, rejects: list[Rej
         rejects.append(Reject(number, "row_has_all_fields", reason, _shown(text)))
         return "skip"
 
+    data = b"\n".join(text for _, text in records) + b"\n"
     table = arrow_csv.read_csv(
-        BytesIO(b"\n".join(text for _, text in records) + b"\n"),
-        # Threads would lose the numbers of the rows that are refused.
-        read_options=arrow_csv.ReadOptions(use_threads=False, column_names=header),
+        BytesIO(data),
+        # Threads would lose the numbers of the rows that are refused; a block must hold the longest record, so it holds all.
+        read_options=arrow_csv.ReadOptions(use_threads=False, column_names=header, block_size=len(data) + 1),
         parse_options=arrow_csv.ParseOptions(
-            delimiter=csv.delimiter, newlines_in_values=True, invalid_row_handler=refuse, ignore_empty_lines=False
+            delimiter=form.delimiter, newlines_in_values=True, invalid_row_handler=refuse, ignore_empty_lines=False
         ),
         convert_options=arrow_csv.ConvertOptions(
             column_types=dict.fromkeys(header, pa.string()),

@@ -38,6 +38,8 @@ class FileDifference:
     kept: list[LandedFile]
     known: dict[str, LandedFile]
     """The files whose rows, read the same way as now, stand in the table."""
+    whole: bool
+    """All rows of the date are replaced: they are read another way now, or a step was killed while it wrote them."""
 
 
 @dataclass
@@ -51,7 +53,10 @@ class LandedRows:
     rejects: list[tuple[date, str, Reject]]
     files: dict[date, list[LandedFile]]
     fingerprints: dict[date, str]
-    replaced: dict[date, set[str]]
+    replaced: dict[date, set[str] | None]
+    """The files whose rows leave the table or come into it, by date; None where all rows of the date do."""
+    begun: dict[date, PartitionRecord] = field(default_factory=dict)
+    """The ledger's records of these dates, as they were."""
     new_columns: list[str] = field(default_factory=list)
     unstable: list[str] = field(default_factory=list)
 
@@ -80,7 +85,7 @@ def load(
     import pyarrow as pa
 
     tables: list[pa.Table] = []
-    landed = LandedRows(_empty_rows(entity), [], {}, {}, {})
+    landed = LandedRows(_empty_rows(entity), [], {}, {}, {}, begun={d: built[d] for d in dates if d in built})
     found_differences = differences(entity, objects, built, dates)
     total, done = sum(len(d.read) for d in found_differences), 0
     for difference in found_differences:
@@ -106,7 +111,9 @@ def load(
             landed.rejects += [(found.date, found.name, reject) for reject in rejects]
         landed.files[difference.date] = sorted(files.values(), key=lambda f: f.name)
         landed.fingerprints[difference.date] = fingerprint(entity, landed.files[difference.date])
-        if replaced:
+        if difference.whole:
+            landed.replaced[difference.date] = None
+        elif replaced:
             landed.replaced[difference.date] = replaced
     landed.rows = pa.concat_tables([landed.rows, *tables], promote_options="default")
     known = set(landed.rows.schema.names[: len(entity.raw.columns) + 4])
@@ -122,13 +129,13 @@ def fingerprint(entity: Entity, files: Sequence[LandedFile]) -> str:
 
 def _difference(entity: Entity, day: date, objects: list[LandingObject], record: PartitionRecord | None) -> FileDifference | None:
     known = {f.name: f for f in record.files} if record else {}
-    reading_changed = record is not None and record.fingerprint != fingerprint(entity, record.files)
-    unchanged = [o.name for o in objects if not reading_changed and o.name in known and known[o.name].version == o.version]
+    whole = record is not None and record.fingerprint != fingerprint(entity, record.files)
+    unchanged = [o.name for o in objects if not whole and o.name in known and known[o.name].version == o.version]
     read = [o for o in objects if o.name not in unchanged]
     vanished = sorted(known.keys() - {o.name for o in objects})
-    if not read and not vanished:
+    if not read and not vanished and not whole:
         return None
-    return FileDifference(day, read, vanished, [known[name] for name in unchanged], {} if reading_changed else known)
+    return FileDifference(day, read, vanished, [known[name] for name in unchanged], {} if whole else known, whole)
 
 
 def _read_stable(

@@ -1,4 +1,4 @@
-"""Writes landed rows: quarantine first, then the table, then the ledger, so that a kill in between is healed by the next pass."""
+"""Writes landed rows: a mark in the ledger, quarantine, the table, then how it stands. The next pass heals a kill in between."""
 
 import hashlib
 from datetime import date
@@ -8,7 +8,7 @@ from lakehouse_assets.raw.load import LandedRows
 from lakehouse_assets.storage.handlers import Handler, Source, Target, Written
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.quarantine import quarantine_schema, quarantined_by_date, replace_quarantine
-from lakehouse_assets.storage.tables import Commit, open_table, replace_rows, sql_date, sql_text, table_facts
+from lakehouse_assets.storage.tables import Commit, ensure_table, open_table, replace_rows, sql_date, sql_text, table_facts
 
 
 class LandedRowsHandler(Handler[LandedRows]):
@@ -23,7 +23,9 @@ class LandedRowsHandler(Handler[LandedRows]):
         dates = sorted(rows.files)
         if not dates:
             target.log.info("Nothing differs between landing and these partitions.")
-            return Written(_standing(target))
+            table = ensure_table(target.uri, rows.rows.schema, target.description)
+            return Written(Commit(table.version(), changed=False))
+        ledger = Ledger(target.root)
         rejects = pa.Table.from_pylist(
             [
                 {
@@ -42,6 +44,7 @@ class LandedRowsHandler(Handler[LandedRows]):
             schema=quarantine_schema(),
         )
         if rows.replaced:
+            ledger.begin(target.layer, target.name, dates, rows.begun, target.run_id)
             replace_quarantine(
                 target.root, target.layer, target.name, rejects, dates=dates, run_id=target.run_id, files_by_date=rows.replaced
             )
@@ -54,9 +57,9 @@ class LandedRowsHandler(Handler[LandedRows]):
                 description=target.description,
             )
         else:
-            commit = _standing(target)
+            commit = Commit(ensure_table(target.uri, rows.rows.schema, target.description).version(), changed=False)
         records = _records(rows, target, commit)
-        Ledger(target.root).replace(target.layer, target.name, dates, records, target.run_id)
+        ledger.replace(target.layer, target.name, dates, records, target.run_id)
         return Written(commit, _metadata(rows), {r.date: _metadata_of_day(r) for r in records})
 
     def read(self, source: Source) -> LandedRows:
@@ -64,17 +67,13 @@ class LandedRowsHandler(Handler[LandedRows]):
         raise TypeError(f"{source.layer}/{source.name}: take its rows as a DataFrame or an Arrow table, not as LandedRows.")
 
 
-def _standing(target: Target) -> Commit:
-    table = open_table(target.uri)
-    return Commit(-1 if table is None else table.version(), changed=False)
-
-
-def _replaced_predicate(replaced: dict[date, set[str]]) -> str:
-    """SQL for the rows of the given files."""
+def _replaced_predicate(replaced: dict[date, set[str] | None]) -> str:
+    """SQL for the rows of the given files, or of whole dates."""
     return " OR ".join(
-        f"(_date = {sql_date(day)} AND _source_file IN ({', '.join(sql_text(n) for n in sorted(names))}))"
+        f"(_date = {sql_date(day)}"
+        + ("" if names is None else f" AND _source_file IN ({', '.join(sql_text(n) for n in sorted(names))})")
+        + ")"
         for day, names in sorted(replaced.items())
-        if names
     )
 
 
@@ -102,7 +101,7 @@ def _records(rows: LandedRows, target: Target, commit: Commit) -> list[Partition
 
 def _metadata(rows: LandedRows) -> dict[str, Any]:
     told: dict[str, Any] = {
-        "files_read": sum(len(names) for names in rows.replaced.values()),
+        "files_loaded": sum(len(rows.files[day]) if names is None else len(names) for day, names in rows.replaced.items()),
         "rows_quarantined": len(rows.rejects),
     }
     if rows.new_columns:

@@ -6,7 +6,9 @@ the statement; and the connection that runs it can reach no file outside the roo
 
 import csv
 import json
+import math
 from collections.abc import Iterator
+from datetime import date, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -15,7 +17,7 @@ from lakehouse_assets.storage.duck import connect, table_view
 from lakehouse_assets.storage.ledger import Ledger, ledger_schema
 from lakehouse_assets.storage.quarantine import quarantine_schema, quarantine_uri
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import open_table
+from lakehouse_assets.storage.tables import file_paths, open_table, sql_text
 
 if TYPE_CHECKING:
     import duckdb
@@ -44,7 +46,7 @@ def query(root: Root, sql: str) -> "duckdb.DuckDBPyRelation":
     connection = connect()
     refuse_unless_harmless(connection, sql)
     open_views(connection, root)
-    connection.execute(f"SET allowed_directories = ['{root.uri}']")
+    connection.execute(f"SET allowed_directories = [{sql_text(root.uri)}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     try:
@@ -98,9 +100,15 @@ def open_views(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
             if (table := open_table(uri)) is not None:
                 table_view(connection, f'{layer}."{name}"', uri, table)
     quarantined = open_table(quarantine_uri(root))
-    _view(connection, "quarantine.rows", quarantined.file_uris() if quarantined else [], quarantine_schema(), _QUARANTINE)
+    _view(
+        connection,
+        "quarantine.rows",
+        file_paths(quarantined, quarantine_uri(root)) if quarantined else [],
+        quarantine_schema(),
+        _QUARANTINE,
+    )
     ledger = open_table(Ledger(root).uri)
-    _view(connection, "ops.partitions", ledger.file_uris() if ledger else [], ledger_schema(), "*")
+    _view(connection, "ops.partitions", file_paths(ledger, Ledger(root).uri) if ledger else [], ledger_schema(), "*")
     connection.execute(f"CREATE VIEW ops.row_accounts AS SELECT {_ROW_ACCOUNTS} FROM ops.partitions WHERE rows_in IS NOT NULL")
 
 
@@ -129,10 +137,29 @@ def _plain(error: Exception) -> str:
 
 
 def as_json(result: "duckdb.DuckDBPyRelation") -> list[dict[str, Any]]:
-    """The rows as plain values: decimals as numbers, dates and times as text in ISO 8601."""
-    rows = [dict(zip(result.columns, row, strict=True)) for row in result.fetchall()]
-    found: list[dict[str, Any]] = json.loads(json.dumps(rows, default=lambda v: float(v) if isinstance(v, Decimal) else str(v)))
-    return found
+    """The rows as plain values: decimals as numbers, dates and times as text in ISO 8601, what JSON has no number for as null.
+
+    A second column of one name is told as `name_2`.
+    """
+    names: list[str] = []
+    for name in result.columns:
+        likes = sum(n == name or n.startswith(f"{name}_") for n in names)
+        names.append(name if name not in names else f"{name}_{likes + 1}")
+    return [dict(zip(names, (_json_value(v) for v in row), strict=True)) for row in result.fetchall()]
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _json_value(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(v) for v in value]
+    if isinstance(value, Decimal):
+        return _json_value(float(value))
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return value if value is None or isinstance(value, str | int | bool) else str(value)
 
 
 def write_csv(result: "duckdb.DuckDBPyRelation", out: TextIO) -> None:

@@ -5,8 +5,7 @@ from pyspark.sql import DataFrame
 
 from lakehouse_assets.contracts.presentation import docs_metadata, silver_description, silver_schema
 from lakehouse_assets.contracts.system import Entity
-from lakehouse_assets.silver.audit import audited
-from lakehouse_assets.silver.publish import AuditedRows
+from lakehouse_assets.silver.publish import RowsToAudit
 
 
 def silver_asset(entity: Entity, *, partitions: dg.PartitionsDefinition[str], docs_url: str | None) -> dg.AssetsDefinition:
@@ -30,7 +29,7 @@ def silver_asset(entity: Entity, *, partitions: dg.PartitionsDefinition[str], do
             **docs_metadata(entity.table, docs_url),
         },
     )
-    def _silver(raw: DataFrame) -> AuditedRows:
-        return AuditedRows(audited(raw, entity), entity)
+    def _silver(raw: DataFrame) -> RowsToAudit:
+        return RowsToAudit(raw, entity)
 
     return _silver

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, get_args
 
+from lakehouse_assets.contracts.columns import snake_case
 from lakehouse_assets.contracts.contract import Contract, Outcome
 from lakehouse_assets.contracts.system import Entity
 
@@ -29,7 +30,9 @@ def audited(raw: "DataFrame", entity: Entity) -> "DataFrame":
     contract = entity.contract
     typed_rules = len(contract.all_rules) - len(contract.rules) - len(contract.key)
     type_rules, other_rules = contract.all_rules[:typed_rules], contract.all_rules[typed_rules:]
-    rows = entity.silver(raw)
+    # A column that the source has added since, under the name of one of the contract's, must not stand in its way.
+    declared = {snake_case(c.name) for c in entity.raw.columns}
+    rows = entity.silver(raw.drop(*(name for name in contract.column_names if name not in declared)))
     # Types are judged on what the function returned, the other rules on columns that have their type: two projections, one pass.
     judged = {f"_broken_{r.name}": _broken(r.expression) for r in type_rules}
     typed = {c.name: f"TRY_CAST(`{c.name}` AS {c.type})" for c in contract.columns}
@@ -73,8 +76,13 @@ def order(contract: Contract) -> str:
     return ", ".join([*sequence, "_date DESC", "_source_file DESC", "_row_number DESC"])
 
 
+def identity(contract: Contract) -> list[str]:
+    """The columns by which one row takes another's place: the key, in a snapshot within its date."""
+    return [*contract.key, "_date"] if contract.mode == "snapshot" else list(contract.key)
+
+
 def _key(contract: Contract) -> str:
-    return ", ".join(f"`{name}`" for name in contract.key)
+    return ", ".join(f"`{name}`" for name in identity(contract))
 
 
 def _broken(expression: str) -> str:

@@ -1,4 +1,4 @@
-"""Publishes audited rows: quarantine, one commit, row accounts, in this order, so that a kill in between is healed by the next pass."""
+"""Publishes audited rows: a mark in the ledger, quarantine, one commit, row accounts. The next pass heals a kill in between."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from deltalake.exceptions import CommitFailedError
 
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.errors import AuditError
-from lakehouse_assets.silver.audit import OK, SUPERSEDED, VERDICT, audited, table_columns, winners
+from lakehouse_assets.silver.audit import OK, SUPERSEDED, VERDICT, audited, identity, table_columns, winners
 from lakehouse_assets.silver.stage import Stage, staging
 from lakehouse_assets.storage.duck import connect, files_view
 from lakehouse_assets.storage.handlers import Handler, Source, SparkHandler, Target, Written
@@ -41,10 +41,13 @@ _FIRST_PAUSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class AuditedRows:
-    """What a silver asset returns: the lazy frame of its raw rows with a verdict each, and the entity that they belong to."""
+class RowsToAudit:
+    """What a silver asset returns: the lazy frame of its raw rows, and the entity whose function and contract they are to go through.
 
-    frame: "DataFrame"
+    Which partitions of it are computed is known only when it is written: those that are stale.
+    """
+
+    raw: "DataFrame"
     entity: Entity
 
 
@@ -59,16 +62,16 @@ def stale_dates(entity: Entity, raw: dict[date, PartitionRecord], silver: dict[d
     return {day: mark for day, mark in due.items() if day not in silver or silver[day].fingerprint != mark}
 
 
-class AuditedRowsHandler(Handler[AuditedRows]):
-    """Writes what a silver asset returns, by its contract's write mode."""
+class RowsToAuditHandler(Handler[RowsToAudit]):
+    """Audits what a silver asset returns, and writes it by its contract's mode."""
 
-    type_name = f"{AuditedRows.__module__}.{AuditedRows.__qualname__}"
+    type_name = f"{RowsToAudit.__module__}.{RowsToAudit.__qualname__}"
 
     def __init__(self, session: "Callable[[], SparkSession]") -> None:
         self._session = session
         self._spark = SparkHandler(session)
 
-    def write(self, rows: AuditedRows, target: Target) -> Written:
+    def write(self, rows: RowsToAudit, target: Target) -> Written:
         """Bring the stale partitions among the target's up to date, in one commit; nothing where none is stale.
 
         Raises:
@@ -84,40 +87,50 @@ class AuditedRowsHandler(Handler[AuditedRows]):
                 time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
         raise AssertionError("the loop returns or raises")
 
-    def read(self, source: Source) -> AuditedRows:
+    def read(self, source: Source) -> RowsToAudit:
         """Refused: silver tables are read as rows."""
-        raise TypeError(f"{source.layer}/{source.name}: take its rows as a DataFrame or an Arrow table, not as AuditedRows.")
+        raise TypeError(f"{source.layer}/{source.name}: take its rows as a DataFrame or an Arrow table, not as RowsToAudit.")
 
-    def _write_once(self, rows: AuditedRows, target: Target) -> Written:
-        entity = rows.entity
-        table = ensure_table(target.uri, arrow_schema(entity), target.description)
-        ledger = Ledger(target.root)
+    def _write_once(self, rows: RowsToAudit, target: Target) -> Written:
+        entity, ledger = rows.entity, Ledger(target.root)
+        schema = arrow_schema(entity)
+        table = ensure_table(target.uri, schema, target.description)
         records = {key[2]: record for key, record in ledger.read("silver", entity.table).items()}
-        raw = {key[2]: record for key, record in ledger.read("raw", entity.table).items()}
+        raw = {key[2]: record for key, record in ledger.read("raw", entity.table).items() if not record.is_begun}
         stale = stale_dates(entity, raw, records)
         due = {day: stale[day] for day in target.dates if day in stale}
-        if due and _ledger_is_behind(table, records, _key(entity, due)):
-            # A step was killed between commit and ledger, and the partitions due are others now: build all again.
+        reshaped = pa_schema(table) != schema
+        if due and (reshaped or _was_interrupted(table, records, _key(entity, due))):
+            # All is built again: the table's columns are others now; or a step was killed between its commit and the ledger, and
+            # what is due has changed since, so that nobody knows any more which rows that commit has superseded.
             due = {day: silver_fingerprint(record, entity) for day, record in raw.items()}
         if not due:
             target.log.info("These partitions are up to date.")
             return Written(Commit(table.version(), changed=False))
-        frame = rows.frame if set(due) <= set(target.dates) else self._audited(target, entity, list(due))
-        with staging(target, entity.contract) as stage, connect() as connection:
-            stage.write(frame.where(dates_predicate(due)), connection)
-            published = {day: mark for day, mark in due.items() if day not in stage.rejected_dates}
-            commit = Commit(table.version(), changed=False)
-            hits = stage.rule_hits(connection)
-            if published:
-                _quarantine(stage, entity, target, connection, list(published))
-                before, commit = self._commit(stage, entity, table, connection, published, others=sorted(raw.keys() - due.keys()))
-                account = _Account(target, entity, raw, records, hits, connection)
-                updated = account.records(before, commit, published)
-                ledger.replace("silver", entity.table, [r.date for r in updated], updated, target.run_id)
+        sound = sorted(records.keys() - stale.keys() - due.keys())
+        hits: dict[date, list[RuleHits]] = {}
+        rejected: set[date] = set()
+        commit = Commit(table.version(), changed=False)
+        while due:
+            with staging(target, entity.contract) as stage, connect() as connection:
+                stage.write(audited(self._raw(rows, target, list(due)), entity), connection)
+                hits |= stage.rule_hits(connection)
+                if stage.rejected_dates:
+                    # Rows of a date that is not published must not supersede those of one that is: judged again without it.
+                    rejected |= stage.rejected_dates
+                    due = {day: mark for day, mark in due.items() if day not in rejected}
+                    continue
+                ledger.begin("silver", entity.table, due, records, target.run_id)
+                _quarantine(stage, entity, target, connection, list(due))
+                before, commit = self._commit(stage, entity, table, connection, due, sound, schema if reshaped else None)
+                updated = _Account(target, entity, raw, records, hits, connection).records(before, commit, due)
+                if DeltaTable(target.uri).version() == commit.version:
+                    ledger.replace("silver", entity.table, [r.date for r in updated], updated, target.run_id)
                 records |= {r.date: r for r in updated}
-            if stage.rejected_dates:
-                raise _audit_error(entity, stage.rejected_dates, hits)
-        return Written(commit, {"partitions_built": len(published)}, {day: _metadata(records[day]) for day in published})
+                break
+        if rejected:
+            raise _audit_error(entity, rejected, hits)
+        return Written(commit, {"partitions_built": len(due)}, {day: _metadata(records[day]) for day in due})
 
     def _commit(
         self,
@@ -125,53 +138,63 @@ class AuditedRowsHandler(Handler[AuditedRows]):
         entity: Entity,
         table: DeltaTable,
         connection: "duckdb.DuckDBPyConnection",
-        published: dict[date, str],
-        others: Sequence[date],
+        due: dict[date, str],
+        sound: Sequence[date],
+        new_schema: "pa.Schema | None",
     ) -> tuple[DeltaTable, Commit]:
         """Make the stage part of the table. Returns the table as it was before, too, for the accounts."""
-        key = _key(entity, published)
+        key = _key(entity, due)
         if last_key(table) == key:
             # The commit was made by a step that was killed before it could write the ledger.
             before = open_table(stage.target.uri, version=table.version() - 1)
             assert before is not None, "a keyed commit is never the first version"
             return before, Commit(table.version(), changed=False)
         standing = live_files(table)
-        removed = [f for f in standing if f["date"] in published]
-        added = [f for f in stage.ok if f.date in published]
-        if entity.contract.mode == "upsert":
-            touched = _touched_dates(stage, entity, connection, [f for f in standing if f["date"] not in published])
+        removed = [f for f in standing if f["date"] in due]
+        added = stage.ok
+        if entity.contract.mode == "upsert" and new_schema is None:
+            touched = _touched_dates(stage, entity, connection, [f for f in standing if f["date"] not in due])
             retreats = _some_key_retreats(stage, entity, connection, removed)
             if touched or retreats:
-                candidates = self._candidates(stage, entity, list(published), touched, others if retreats else [])
+                candidates = self._candidates(stage, entity, list(due), touched, sound if retreats else [])
                 added = stage.write_merged(winners(candidates, entity.contract), connection)
                 removed += [f for f in standing if f["date"] in touched]
-        commit = commit_files(table, added, removed, key=key, run_id=stage.target.run_id)
+        # From here on the files may be the table's, even if this process never hears of it: better an orphan than a hole.
         stage.named = {f.path for f in added}
+        try:
+            commit = commit_files(table, added, removed, key=key, run_id=stage.target.run_id, new_schema=new_schema)
+        except CommitFailedError:
+            stage.named = set()
+            raise
         return table, commit
 
     def _candidates(
-        self, stage: Stage, entity: Entity, published: Sequence[date], touched: Sequence[date], others: Sequence[date]
+        self, stage: Stage, entity: Entity, due: Sequence[date], touched: Sequence[date], sound: Sequence[date]
     ) -> "DataFrame":
         """All rows that may stand after the commit in the partitions that it writes; several may share a key.
 
         These are the staged rows; the rows of `touched` partitions, which hold keys of staged rows; and, where a key may fall back
-        to an older version because a file lost its row (`others`), all versions that other raw partitions have of such keys.
+        to an older version because a file lost its row, all versions that other partitions (`sound`) have of such keys.
         """
         columns = table_columns(entity.contract)
         target = stage.target
         standing = self._spark.read(Source(target.root, "silver", entity.table, None, columns))
         staged = stage.read_ok(self._session())
-        candidates = standing.where("FALSE") if staged is None else staged.where(dates_predicate(published)).select(*columns)
+        candidates = standing.where("FALSE") if staged is None else staged.select(*columns)
         if touched:
             candidates = candidates.unionByName(standing.where(dates_predicate(touched)))
-        if others:
-            left = standing.where(dates_predicate(published)).select(*entity.contract.key)
-            older = self._audited(target, entity, others).where(f"{VERDICT} = '{OK}'").select(*columns)
+        if sound:
+            left = standing.where(dates_predicate(due)).select(*entity.contract.key)
+            raw = self._spark.read(Source(target.root, "raw", entity.table, sound, None))
+            older = audited(raw, entity).where(f"{VERDICT} = '{OK}'").select(*columns)
             candidates = candidates.unionByName(older.join(left, list(entity.contract.key), "left_semi").select(*columns))
         return candidates
 
-    def _audited(self, target: Target, entity: Entity, dates: Sequence[date]) -> "DataFrame":
-        return audited(self._spark.read(Source(target.root, "raw", entity.table, dates, None)), entity)
+    def _raw(self, rows: RowsToAudit, target: Target, dates: Sequence[date]) -> "DataFrame":
+        """The raw rows of the given dates: from what the asset was given, or read anew where that does not hold them all."""
+        if set(dates) <= set(target.dates):
+            return rows.raw.where(dates_predicate(dates))
+        return self._spark.read(Source(target.root, "raw", rows.entity.table, dates, None))
 
 
 class _Account:
@@ -238,7 +261,7 @@ class _Account:
 
     def _superseded(self) -> dict[date, int]:
         """Of the staged rows: how many don't stand because another row of their key does, by date."""
-        same_key = " AND ".join(f'a."{k}" = s."{k}"' for k in self._entity.contract.key)
+        same_key = " AND ".join(f'a."{k}" = s."{k}"' for k in identity(self._entity.contract))
         counted = self._connection.execute(
             f"""SELECT s._date, count(*) FROM staged AS s JOIN added AS a ON {same_key}
                 WHERE s.{VERDICT} IN ('{OK}', '{SUPERSEDED}') AND NOT ({_same_row("a", "s")}) GROUP BY s._date"""
@@ -283,11 +306,20 @@ def _key(entity: Entity, due: dict[date, str]) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
-def _ledger_is_behind(table: DeltaTable, records: dict[date, PartitionRecord], key: str) -> bool:
-    """Whether the newest keyed commit is unknown to the ledger, and is not the one that is about to be repeated."""
-    newest = last_key(table)
+def pa_schema(table: DeltaTable) -> "pa.Schema":
+    """A table's columns as Arrow has them."""
+    import pyarrow as pa
+
+    found = pa.schema(table.schema().to_arrow())
+    plain = {pa.string_view(): pa.string(), pa.large_string(): pa.string()}
+    return pa.schema([pa.field(f.name, plain.get(f.type, f.type)) for f in found])
+
+
+def _was_interrupted(table: DeltaTable, records: dict[date, PartitionRecord], key: str) -> bool:
+    """Whether a step was killed after a commit that the ledger does not know, and that is not the one about to be repeated."""
     known = max((r.delta_version for r in records.values()), default=0)
-    return newest is not None and newest != key and table.version() > known
+    begun = any(r.is_begun for r in records.values())
+    return begun and table.version() > known and last_key(table) != key
 
 
 def _same_row(left: str, right: str) -> str:

@@ -62,11 +62,13 @@ def account_faults(records: Sequence[PartitionRecord], standing: dict[date, int]
             if recorded != found:
                 faults.append(f"{r.date}: {found} rows {what}, the ledger says {recorded}.")
     known = {r.date for r in records}
-    return faults + [
-        f"{day}: {rows} rows stand in the table, of which the ledger knows nothing."
-        for day, rows in sorted(standing.items())
-        if day not in known
-    ]
+    for what, found_by_date in (("stand in the table", standing), ("are in quarantine", quarantined)):
+        faults += [
+            f"{day}: {rows} rows {what}, of which the ledger knows nothing."
+            for day, rows in sorted(found_by_date.items())
+            if day not in known
+        ]
+    return faults
 
 
 def accounts_table(records: Sequence[PartitionRecord]) -> str:

@@ -28,10 +28,11 @@ def files_view(
 ) -> None:
     """A view over some of a table's files (as `live_files` gives them): `columns` (name to type) and `_date` from the log.
 
-    `name` may have a schema. The view goes on showing these files, whatever is committed to the table meanwhile.
+    `name` may have a schema. The view goes on showing these files, whatever is committed to the table meanwhile. A column that none
+    of the files has is NULL.
     """
+    typed = ", ".join(f'CAST(NULL AS {_duckdb_type(t)}) AS "{c}"' for c, t in columns.items())
     if not files:
-        typed = ", ".join(f'CAST(NULL AS {_duckdb_type(t)}) AS "{c}"' for c, t in columns.items())
         connection.execute(f"CREATE VIEW {name} AS SELECT {typed}, CAST(NULL AS DATE) AS {DATE_COLUMN} WHERE FALSE")
         return
     paths = [f"{uri}/{f['path']}" for f in files]
@@ -39,9 +40,12 @@ def files_view(
     dates = ", ".join(f"({sql_text(path)}, {sql_date(f['date'])})" for path, f in zip(paths, files, strict=True))
     wanted = ", ".join(f'f."{c}"' for c in columns)
     connection.execute(
-        f"CREATE VIEW {name} AS SELECT {wanted}, d.{DATE_COLUMN} FROM read_parquet([{', '.join(sql_text(p) for p in paths)}], "
-        f"filename = true, hive_partitioning = false, union_by_name = true) AS f "
-        f"JOIN (VALUES {dates}) AS d (filename, {DATE_COLUMN}) ON f.filename = d.filename"
+        f"""CREATE VIEW {name} AS SELECT {wanted}, d.{DATE_COLUMN} FROM (
+                SELECT {typed} WHERE FALSE
+                UNION ALL BY NAME
+                FROM read_parquet([{", ".join(sql_text(p) for p in paths)}], filename = '_path', hive_partitioning = false,
+                                  union_by_name = true)
+            ) AS f JOIN (VALUES {dates}) AS d (_path, {DATE_COLUMN}) USING (_path)"""
     )
 
 
@@ -60,5 +64,18 @@ def table_view(connection: "duckdb.DuckDBPyConnection", name: str, uri: str, tab
         connection.unregister("_no_rows")
 
 
-def _duckdb_type(spark_type: str) -> str:
-    return "VARCHAR" if spark_type == "string" else spark_type
+_DUCKDB_TYPES = {
+    "string": "VARCHAR",
+    "large_string": "VARCHAR",
+    "string_view": "VARCHAR",
+    "int32": "INTEGER",
+    "int64": "BIGINT",
+    "bool": "BOOLEAN",
+    "date32[day]": "DATE",
+    "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
+}
+
+
+def _duckdb_type(type_name: str) -> str:
+    """DuckDB's word for a type that Spark or Arrow names; most words are the same."""
+    return _DUCKDB_TYPES.get(type_name, type_name.replace("decimal128", "decimal"))

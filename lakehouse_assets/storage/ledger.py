@@ -1,20 +1,25 @@
 """The ledger: how each partition of each table stands and what it was built from. A Delta table, `ops/partitions`.
 
-A step writes its ledger rows last. A step that is killed before leaves the old ones, so that the next pass finds the partition
-stale and builds it again. Row accounts are a view of the ledger.
+A step marks the partitions that it is about to change, before it changes anything, and writes how they stand when it is done. Where
+it is killed in between the mark remains, so that the next pass builds them again, whatever has happened to their input meanwhile.
+Row accounts are a view of the ledger.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import open_table, replace_rows, sql_date, sql_text
+from lakehouse_assets.storage.tables import file_paths, open_table, replace_rows, sql_date, sql_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+BEGUN = ""
+"""The fingerprint of a partition that a step is about to change, or was killed while it changed."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,11 @@ class PartitionRecord:
     inputs: list[InputVersion] = field(default_factory=list)
 
     @property
+    def is_begun(self) -> bool:
+        """Whether a step is changing the partition, or was killed while it did: what the record says may not be so."""
+        return self.fingerprint == BEGUN
+
+    @property
     def adds_up(self) -> bool:
         """Whether every row that came in stands somewhere."""
         return self.rows_in is None or self.rows_in == self.rows_out + self.rows_quarantined + self.rows_superseded
@@ -92,8 +102,8 @@ class Ledger:
         table = open_table(self.uri)
         if table is None:
             return {}
-        filters = [(k, "=", v) for k, v in (("layer", layer), ("table_name", table_name)) if v is not None]
-        files = table.file_uris(filters or None)
+        wanted = {k: v for k, v in (("layer", layer), ("table_name", table_name)) if v is not None}
+        files = file_paths(table, self.uri, **wanted)
         if not files:
             return {}
         import duckdb
@@ -102,6 +112,18 @@ class Ledger:
         names = [c[0] for c in rows.description or []]
         records = [_record(dict(zip(names, row, strict=True))) for row in rows.fetchall()]
         return {(r.layer, r.table_name, r.date): r for r in records}
+
+    def begin(
+        self, layer: str, table_name: str, dates: Iterable[date], known: Mapping[date, PartitionRecord], run_id: str
+    ) -> None:
+        """Mark partitions as about to change. `known` are the records as they are, by date."""
+        marked = [
+            replace(known[day], fingerprint=BEGUN, run_id=run_id)
+            if day in known
+            else PartitionRecord(layer, table_name, day, 0, 0, 0, 0, -1, run_id, BEGUN)
+            for day in sorted(dates)
+        ]
+        self.replace(layer, table_name, [r.date for r in marked], marked, run_id)
 
     def replace(
         self, layer: str, table_name: str, dates: Iterable[date], records: Sequence[PartitionRecord], run_id: str

@@ -1,12 +1,13 @@
 """Quarantine: rows that could not go on, with their reason and their original text. A Delta table, `quarantine/rows`."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import TYPE_CHECKING
 
+from lakehouse_assets.storage.duck import connect
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import open_table, replace_rows, sql_date, sql_text
+from lakehouse_assets.storage.tables import file_paths, open_table, replace_rows, sql_date, sql_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,27 +45,26 @@ def replace_quarantine(
     *,
     dates: Iterable[date],
     run_id: str,
-    files_by_date: dict[date, set[str]] | None = None,
+    files_by_date: Mapping[date, set[str] | None] | None = None,
 ) -> None:
     """Put `rows` in place of those that the table's partitions had in quarantine, in one commit.
 
-    With `files_by_date` only the rows of those files are replaced. Where there is nothing to take out or put in, nothing is
-    committed.
+    With `files_by_date` only the rows of those files are replaced (of all files of a date where it has None). Where there is nothing
+    to take out or put in, nothing is committed.
     """
-    mine = f"layer = {sql_text(layer)} AND table_name = {sql_text(table_name)}"
     uri = quarantine_uri(root)
-    table = open_table(uri)
-    if rows.num_rows == 0 and (table is None or not table.file_uris([("layer", "=", layer), ("table_name", "=", table_name)])):
-        return
     if files_by_date is None:
-        predicate = f"{mine} AND date IN ({', '.join(sql_date(d) for d in sorted(dates))})"
+        chosen = f"date IN ({', '.join(sql_date(d) for d in sorted(dates))})"
     else:
-        files = " OR ".join(
-            f"(date = {sql_date(d)} AND source_file IN ({', '.join(sql_text(n) for n in sorted(names))}))"
-            for d, names in sorted(files_by_date.items())
-            if names
+        chosen = " OR ".join(
+            f"(date = {sql_date(day)}"
+            + ("" if names is None else f" AND source_file IN ({', '.join(sql_text(n) for n in sorted(names))})")
+            + ")"
+            for day, names in sorted(files_by_date.items())
         )
-        predicate = f"{mine} AND ({files or 'FALSE'})"
+    if rows.num_rows == 0 and not _any_stands(root, layer, table_name, chosen):
+        return
+    predicate = f"layer = {sql_text(layer)} AND table_name = {sql_text(table_name)} AND ({chosen or 'FALSE'})"
     without_run = rows.drop_columns(["run_id"]).to_pylist()
     key = hashlib.sha256(f"{predicate}{without_run!r}".encode()).hexdigest()[:16]
     replace_rows(
@@ -80,11 +80,22 @@ def replace_quarantine(
 
 def quarantined_by_date(root: Root, layer: str, table_name: str) -> dict[date, int]:
     """How many rows of a table lie in quarantine now, by date, counted in the quarantine table itself."""
-    table = open_table(quarantine_uri(root))
-    files = table.file_uris([("layer", "=", layer), ("table_name", "=", table_name)]) if table is not None else []
+    files = _files(root, layer, table_name)
     if not files:
         return {}
-    import duckdb
+    with connect() as connection:
+        return dict(connection.execute("SELECT date, count(*) FROM read_parquet(?) GROUP BY date", [files]).fetchall())
 
-    counted = duckdb.connect().execute("SELECT date, count(*) FROM read_parquet(?) GROUP BY date", [files])
-    return dict(counted.fetchall())
+
+def _any_stands(root: Root, layer: str, table_name: str, chosen: str) -> bool:
+    files = _files(root, layer, table_name)
+    if not files or not chosen:
+        return False
+    with connect() as connection:
+        return bool(connection.execute(f"SELECT 1 FROM read_parquet(?) WHERE {chosen} LIMIT 1", [files]).fetchone())
+
+
+def _files(root: Root, layer: str, table_name: str) -> list[str]:
+    uri = quarantine_uri(root)
+    table = open_table(uri)
+    return [] if table is None else file_paths(table, uri, layer=layer, table_name=table_name)

@@ -30,7 +30,12 @@ class Root:
         """
         if "://" in text:
             raise SettingsError(f"LAKEHOUSE_ROOT={text}: only a local folder can be the root.")
-        return cls(str(Path(text).expanduser().absolute()).rstrip("/"))
+        uri = str(Path(text).expanduser().absolute()).rstrip("/")
+        if found := sorted({c for c in uri if c in "%[]*?{}"}):
+            raise SettingsError(
+                f"LAKEHOUSE_ROOT={text}: the path has {' '.join(found)}, which readers of tables take for patterns."
+            )
+        return cls(uri)
 
     @property
     def local_folder(self) -> Path | None:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -74,14 +75,26 @@ def table_facts(table: DeltaTable) -> TableFacts:
 
 def live_files(table: DeltaTable) -> list[dict[str, Any]]:
     """The live files: `path`, `size_bytes`, `num_records`, and `date` where the table is partitioned by `_date`."""
-    import pyarrow as pa
-
-    adds = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    adds = _adds(table)
     partition = f"partition.{DATE_COLUMN}"
     return [
         {"path": a["path"], "size_bytes": a["size_bytes"], "num_records": a["num_records"] or 0, "date": a.get(partition)}
         for a in adds
     ]
+
+
+def file_paths(table: DeltaTable, uri: str, **partition: str) -> list[str]:
+    """The paths of the live files of a partition, or of all, as DuckDB opens them (delta-rs's own are percent-encoded)."""
+    wanted = [(f"partition.{column}", value) for column, value in partition.items()]
+    adds = _adds(table)
+    return [f"{uri}/{unquote(add['path'])}" for add in adds if all(add[column] == value for column, value in wanted)]
+
+
+def _adds(table: DeltaTable) -> list[dict[str, Any]]:
+    import pyarrow as pa
+
+    found: list[dict[str, Any]] = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    return found
 
 
 def dates_predicate(dates: Iterable[date]) -> str:
@@ -165,6 +178,19 @@ def replace_rows(
     return Commit(written.version(), changed=True, metrics=written.history(1)[0].get("operationMetrics", {}))
 
 
+def replace_table(uri: str, rows: "pa.Table", *, key: str, run_id: str) -> Commit:
+    """Put `rows` in place of all that a table holds, its columns included, in one commit.
+
+    For a table that is made anew as a whole because its columns have other types now, and for nothing else.
+    """
+    properties = CommitProperties(custom_metadata=commit_metadata(key, run_id))
+    write_deltalake(
+        uri, rows, mode="overwrite", schema_mode="overwrite", partition_by=[DATE_COLUMN], commit_properties=properties
+    )
+    written = DeltaTable(uri)
+    return Commit(written.version(), changed=True, metrics=written.history(1)[0].get("operationMetrics", {}))
+
+
 def retry_conflicts(write: Callable[[], None], *, repeatable: bool = True) -> None:
     """Run `write`, again after a pause where another process committed to the same table first."""
     for attempt in range(_ATTEMPTS):
@@ -188,9 +214,17 @@ class DataFile:
 
 
 def commit_files(
-    table: DeltaTable, added: Sequence[DataFile], removed: Sequence[dict[str, Any]], *, key: str, run_id: str
+    table: DeltaTable,
+    added: Sequence[DataFile],
+    removed: Sequence[dict[str, Any]],
+    *,
+    key: str,
+    run_id: str,
+    new_schema: "pa.Schema | None" = None,
 ) -> Commit:
     """Make data files part of a table and take others out (`removed` as `live_files` gives them), in one commit.
+
+    With `new_schema` the files become all that the table holds, and its columns those of the schema.
 
     Raises:
         CommitFailedError: somebody committed since `table` was opened. What was computed from it may be wrong now: compute it again.
@@ -218,7 +252,11 @@ def commit_files(
         for file in removed
     ]
     properties = CommitProperties(custom_metadata=commit_metadata(key, run_id), max_commit_retries=0)
-    table.create_write_transaction([*adds, *removes], "append", table.schema(), [DATE_COLUMN], commit_properties=properties)
+    if new_schema is None:
+        table.create_write_transaction([*adds, *removes], "append", table.schema(), [DATE_COLUMN], commit_properties=properties)
+    else:
+        schema = Schema.from_arrow(new_schema)
+        table.create_write_transaction([*adds], "overwrite", schema, [DATE_COLUMN], commit_properties=properties)
     metrics = {
         "num_added_files": len(adds),
         "num_removed_files": len(removes),

@@ -62,7 +62,9 @@ def test_a_file_without_a_required_column_is_quarantined_as_a_whole_and_its_neig
 
 
 def test_a_missing_file_keeps_no_other_table_back(built):
-    assert built.rows("silver.erp_customer_locations", "customer_number, country") == [{"customer_number": "AW1", "country": "Germany"}]
+    assert built.rows("silver.erp_customer_locations", "customer_number, country") == [
+        {"customer_number": "AW1", "country": "Germany"}
+    ]
 
 
 def test_accounts_add_up_all_the_same(built):

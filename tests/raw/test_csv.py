@@ -1,3 +1,4 @@
+import codecs
 import csv
 import io
 import json
@@ -38,6 +39,9 @@ def reasons(*pieces, like=ABC):
     return [r.reason for b in read_csv(pieces, like) for r in b.rejects]
 
 
+WIDE = 'a,b,c\r\n1,"ß\r\n😀",3\r\n4,5,6\r\n'
+WIDE_ROWS = [(2, "1", "ß\r\n😀", "3"), (4, "4", "5", "6")]
+
 GOOD = {
     "plain": (b"a,b,c\n1,2,3\n4,5,6\n", [(2, "1", "2", "3"), (3, "4", "5", "6")]),
     "no line end at the end of the file": (b"a,b,c\n1,2,3", [(2, "1", "2", "3")]),
@@ -70,16 +74,9 @@ GOOD = {
     "a quoted header": (b'"a","b","c"\n1,2,3\n', [(2, "1", "2", "3")]),
     "a header over two lines": (b'"a",b,"c\n"\n1,2,3\n', [(3, "1", "2", "3")]),
     "UTF-8 with a mark and a quoted header": (b'\xef\xbb\xbf"a",b,c\n1,2,3\n', [(2, "1", "2", "3")]),
-    "UTF-16 little end first": ('a,b,c\r\n1,"ß\r\n😀",3\r\n4,5,6\r\n', [(2, "1", "ß\r\n😀", "3"), (4, "4", "5", "6")]),
+    "UTF-16, little end first": (codecs.BOM_UTF16_LE + WIDE.encode("utf-16-le"), WIDE_ROWS),
+    "UTF-16, big end first": (codecs.BOM_UTF16_BE + WIDE.encode("utf-16-be"), WIDE_ROWS),
 }
-GOOD["UTF-16 big end first"] = (
-    b"\xfe\xff" + GOOD["UTF-16 little end first"][0].encode("utf-16-be"),
-    GOOD["UTF-16 little end first"][1],
-)
-GOOD["UTF-16 little end first"] = (
-    b"\xff\xfe" + GOOD["UTF-16 little end first"][0].encode("utf-16-le"),
-    GOOD["UTF-16 little end first"][1],
-)
 
 
 @pytest.mark.parametrize(("data", "rows"), GOOD.values(), ids=GOOD.keys())
@@ -191,10 +188,6 @@ def test_a_field_over_as_many_lines_as_are_allowed_is_read():
     assert [row[0] for row in read(b'a,b,c\n1,"' + b"x\n" * lines + b'",3\n').rows] == [2]
 
 
-def test_a_line_broken_before_the_end_of_the_file_is_read_again_after_the_piece_that_held_it():
-    assert [row[0] for row in read(b'a,b,c\n1,"2,', b"3\n4,5", b",6\n7,8,", b"9\n").rows] == [3, 4]
-
-
 @pytest.mark.parametrize("data", [b"", b"\n", b"\r\n\r\n", b"  \n", b"\xef\xbb\xbf"], ids=repr)
 def test_a_file_without_a_header_is_refused_as_a_whole(data):
     assert [r[:2] for r in read(data).rejects] == [(None, "file_has_header")]
@@ -232,7 +225,9 @@ def test_a_file_that_lacks_a_required_column_and_has_no_rows_is_refused_by_its_h
     assert read(b"a,c\n").rejects == [(None, "file_has_required_columns", "a,c")]
 
 
-@pytest.mark.parametrize("header", [b'"a,b,c', b"a,b,\xffc", b'"a"x,b,c'], ids=["unclosed quote", "not UTF-8", "text behind a quote"])
+@pytest.mark.parametrize(
+    "header", [b'"a,b,c', b"a,b,\xffc", b'"a"x,b,c'], ids=["unclosed quote", "not UTF-8", "text behind a quote"]
+)
 def test_every_row_behind_a_broken_header_is_accounted_for(header):
     assert [r[0] for r in read(header + b"\n1,2,3\n4,5,6\n").rejects] == [1, 2, 3]
 
@@ -257,10 +252,11 @@ def test_header_fields_without_a_name_are_columns():
     assert read(b"a,b,c,,\n1,2,3,4,5\n").columns == ["a", "b", "c", "column", "column_2"]
 
 
-@pytest.mark.parametrize("field", ["007", "1.50", "2026-01-31", "true"])
-def test_header_fields_that_look_like_values_keep_their_text(field):
-    found = read(f"a,b,c,{field}\n1,2,3,4\n".encode()).columns
-    assert found[3] == {"1.50": "1_50", "2026-01-31": "2026_01_31"}.get(field, field)
+@pytest.mark.parametrize(
+    ("field", "name"), [("007", "007"), ("1.50", "1_50"), ("2026", "2026"), ("2026-01-31", "2026_01_31"), ("true", "true")]
+)
+def test_header_fields_that_look_like_values_keep_their_text(field, name):
+    assert read(f"a,b,c,{field}\n1,2,3,4\n".encode()).columns[3] == name
 
 
 def test_header_fields_never_take_the_lakehouse_s_own_names():
@@ -333,7 +329,7 @@ def test_the_result_does_not_depend_on_the_size_of_batches(monkeypatch, data, si
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("data", [b"a\n1\n2\n3\n4\n", b'"\n"\n"\n"\n'], ids=["missing columns", "no header"])
+@pytest.mark.parametrize("data", [b"a\n1\n2\n3\n4\n", b'"x"y\n"x"y\n'], ids=["missing columns", "no header"])
 def test_what_a_file_without_a_sound_header_is_refused_for_does_not_depend_on_the_size_of_batches(monkeypatch, data, size):
     whole = read(data)
     monkeypatch.setattr(reader, "_BATCH_RECORDS", size)

@@ -13,7 +13,7 @@ def clean(spark, entity, *rows, day=date(2026, 1, 31)):
     """The audited rows of an entity, in the order of the input; each input row is a dict of source columns."""
     names = [c.name.lower() for c in entity.raw.columns]
     schema = ", ".join(f"{n} string" for n in names) + ", _source_file string, _row_number bigint, _date date"
-    data = [tuple(row.get(n) for n in names) + ("f.csv", number, day) for number, row in enumerate(rows, 2)]
+    data = [(*(row.get(n) for n in names), "f.csv", number, day) for number, row in enumerate(rows, 2)]
     found = audited(spark.createDataFrame(data, schema), entity).orderBy("_row_number").collect()
     return [row.asDict() for row in found]
 
@@ -38,7 +38,9 @@ class TestCustomers:
         [row] = clean(spark, crm.CUSTOMERS, customer(cst_firstname=" Jon", cst_lastname="Yang  "))
         assert (row["first_name"], row["last_name"]) == ("Jon", "Yang")
 
-    @pytest.mark.parametrize(("code", "word"), [("S", "Single"), ("M", "Married"), (" m ", "Married"), (None, "n/a"), ("X", "n/a")])
+    @pytest.mark.parametrize(
+        ("code", "word"), [("S", "Single"), ("M", "Married"), (" m ", "Married"), (None, "n/a"), ("X", "n/a")]
+    )
     def test_marital_status_in_words(self, spark, code, word):
         [row] = clean(spark, crm.CUSTOMERS, customer(cst_marital_status=code))
         assert row["marital_status"] == word
@@ -82,7 +84,8 @@ class TestProducts:
         assert (row["cost"], row["_verdict"], row["_broken_rules"]) == (Decimal("0.00"), "ok", "cost_present")
 
     @pytest.mark.parametrize(
-        ("code", "line"), [("M ", "Mountain"), ("R ", "Road"), ("S ", "Other Sales"), ("T", "Touring"), (None, "n/a"), ("Z", "n/a")]
+        ("code", "line"),
+        [("M ", "Mountain"), ("R ", "Road"), ("S ", "Other Sales"), ("T", "Touring"), (None, "n/a"), ("Z", "n/a")],
     )
     def test_the_line_in_words(self, spark, code, line):
         [row] = clean(spark, crm.PRODUCTS, product(prd_line=code))
@@ -127,4 +130,9 @@ class TestSales:
 
     def test_good_rows_break_no_rule(self, spark):
         [row] = clean(spark, crm.SALES, sale())
-        assert (row["_verdict"], row["_broken_rules"], row["sales"], row["price"]) == ("ok", None, Decimal("20.00"), Decimal("10.00"))
+        assert (row["_verdict"], row["_broken_rules"], row["sales"], row["price"]) == (
+            "ok",
+            None,
+            Decimal("20.00"),
+            Decimal("10.00"),
+        )

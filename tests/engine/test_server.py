@@ -1,0 +1,82 @@
+import os
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lakehouse_assets.engine.server import (
+    Server,
+    ServerConfig,
+    free_port,
+    port_answers,
+    read_state,
+    server_environment,
+    write_state,
+)
+
+SERVER = Server(port=15002, token="a token", keeper_pid=1, java_pid=2)
+CONFIG = ServerConfig(cache=Path("/cache"), memory="2g", idle_seconds=300, port=0)
+
+
+@pytest.fixture
+def open_umask():
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def test_there_is_no_state_before_a_server_was_started(tmp_path):
+    assert read_state(tmp_path) is None
+
+
+def test_the_state_that_was_written_is_read_back(tmp_path):
+    write_state(tmp_path, SERVER)
+    assert read_state(tmp_path) == SERVER
+
+
+def test_only_the_user_can_read_the_state(tmp_path, open_umask):
+    write_state(tmp_path, SERVER)
+    assert (tmp_path / "server.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_newer_state_takes_the_place_of_the_older(tmp_path):
+    write_state(tmp_path, SERVER)
+    write_state(tmp_path, replace(SERVER, port=15003))
+    assert read_state(tmp_path).port == 15003
+
+
+def test_nothing_unfinished_stays_behind(tmp_path):
+    write_state(tmp_path, SERVER)
+    assert [f.name for f in tmp_path.iterdir()] == ["server.json"]
+
+
+def test_the_token_is_no_part_of_the_address():
+    assert SERVER.url == "sc://localhost:15002"
+
+
+def test_a_free_port_can_be_bound():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", free_port()))
+
+
+def test_a_port_that_is_listened_on_answers():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert port_answers(server.getsockname()[1])
+
+
+def test_a_free_port_does_not_answer():
+    assert not port_answers(free_port())
+
+
+def test_the_same_settings_mean_the_same_server():
+    assert replace(CONFIG).folder == CONFIG.folder
+
+
+@pytest.mark.parametrize("change", [{"memory": "4g"}, {"idle_seconds": 1}, {"port": 15002}, {"cache": Path("/other")}], ids=str)
+def test_other_settings_mean_another_server(change):
+    assert replace(CONFIG, **change).folder != CONFIG.folder
+
+
+def test_the_token_goes_to_the_server_by_the_environment():
+    assert server_environment("a token")["SPARK_CONNECT_AUTHENTICATE_TOKEN"] == "a token"

@@ -1,0 +1,248 @@
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from lakehouse_assets.gold.models import (
+    Model,
+    due_fingerprints,
+    project_digest,
+    read_models,
+    shared_digest,
+    silver_versions,
+    stale_models,
+)
+from lakehouse_assets.storage.ledger import InputVersion, PartitionRecord
+
+D1, D2, D3 = date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)
+SHARED = "macros-1"
+
+
+def manifest(**reads):
+    """A dbt manifest of models, each with what it reads: `source.x` and `model.x`."""
+    return {
+        "nodes": {
+            f"model.lakehouse.{name}": {
+                "name": name,
+                "resource_type": "model",
+                "path": f"facts/{name}.sql",
+                "checksum": {"name": "sha256", "checksum": f"sql of {name}"},
+                "description": f"what {name} is",
+                "config": {"meta": {}},
+                "depends_on": {"macros": ["macro.dbt.ref"], "nodes": reading},
+            }
+            for name, reading in reads.items()
+        }
+    }
+
+
+def names(models):
+    return [m.name for m in models]
+
+
+def test_a_model_stands_after_those_that_it_reads():
+    found = read_models(manifest(a=["model.lakehouse.b"], b=["model.lakehouse.c"], c=[]))
+    assert names(found) == ["c", "b", "a"]
+
+
+def test_a_model_that_several_read_stands_once():
+    found = read_models(
+        manifest(a=["model.lakehouse.d"], b=["model.lakehouse.d"], c=["model.lakehouse.a", "model.lakehouse.b"], d=[])
+    )
+    assert names(found) == ["d", "a", "b", "c"]
+
+
+def test_models_that_read_none_stand_by_name():
+    assert names(read_models(manifest(b=[], a=[], c=[]))) == ["a", "b", "c"]
+
+
+def test_only_models_are_taken_from_the_manifest():
+    found = manifest(a=[])
+    found["nodes"]["test.lakehouse.unique_a"] = {"name": "unique_a", "resource_type": "test"}
+    assert names(read_models(found)) == ["a"]
+
+
+def test_a_model_knows_its_silver_tables_and_models():
+    found = read_models(manifest(a=["source.lakehouse.silver.crm_sales", "model.lakehouse.b"], b=[]))
+    assert (found[1].sources, found[1].refs) == (("crm_sales",), ("b",))
+
+
+def test_a_model_knows_its_folder_sql_and_description():
+    [found] = read_models(manifest(fact_sales=[]))
+    assert (found.folder, found.checksum, found.description) == ("facts", "sql of fact_sales", "what fact_sales is")
+
+
+def test_a_model_knows_the_table_whose_grain_it_keeps():
+    described = manifest(fact_sales=[])
+    described["nodes"]["model.lakehouse.fact_sales"]["config"]["meta"] = {"grain_of": "crm_sales"}
+    assert read_models(described)[0].grain_of == "crm_sales"
+
+
+def test_a_project_without_models_has_none():
+    assert read_models({"nodes": {}}) == []
+
+
+# sales ─► fact ─► mart, and customers ─► people
+FACT = Model("fact", "facts", ("sales",), (), "sql 1", None, "")
+MART = Model("mart", "marts", (), ("fact",), "sql 1", None, "")
+PEOPLE = Model("people", "dimensions", ("customers",), (), "sql 1", None, "")
+MODELS = [FACT, MART, PEOPLE]
+VERSIONS = {"sales": 3, "customers": 5}
+
+
+def changed(models=MODELS, versions=VERSIONS, shared=SHARED):
+    """The models whose fingerprint is not what it is for MODELS, VERSIONS and SHARED."""
+    before, now = due_fingerprints(MODELS, VERSIONS, SHARED), due_fingerprints(models, versions, shared)
+    return [name for name in now if now[name] != before[name]]
+
+
+@pytest.mark.parametrize(
+    ("change", "models"),
+    [
+        ({}, []),
+        ({"versions": {"sales": 4, "customers": 5}}, ["fact", "mart"]),
+        ({"versions": {"sales": 3, "customers": 6}}, ["people"]),
+        ({"versions": {"sales": 3}}, ["people"]),
+        ({"versions": VERSIONS | {"tickets": 1}}, []),
+        ({"models": [replace(FACT, checksum="sql 2"), MART, PEOPLE]}, ["fact", "mart"]),
+        ({"models": [FACT, replace(MART, checksum="sql 2"), PEOPLE]}, ["mart"]),
+        ({"models": [replace(FACT, sources=("sales", "customers")), MART, PEOPLE]}, ["fact", "mart"]),
+        ({"shared": "macros-2"}, ["fact", "mart", "people"]),
+    ],
+    ids=[
+        "nothing",
+        "a silver table",
+        "another silver table",
+        "a silver table gone",
+        "a silver table that nobody reads",
+        "SQL",
+        "SQL of the last",
+        "sources",
+        "shared files",
+    ],
+)
+def test_a_change_reaches_the_models_that_are_built_from_it(change, models):
+    assert changed(**change) == models
+
+
+def test_models_of_the_same_sql_over_different_tables_have_different_fingerprints():
+    due = due_fingerprints([FACT, PEOPLE], {"sales": 3, "customers": 3}, SHARED)
+    assert due["fact"] != due["people"]
+
+
+def record(layer, table, day, version, fingerprint="", inputs=()):
+    return PartitionRecord(
+        layer, table, day, None, 1, 0, 0, version, "run-1", fingerprint, inputs=[InputVersion(*i) for i in inputs]
+    )
+
+
+def ledger(*records):
+    return {(r.layer, r.table_name, r.date): r for r in records}
+
+
+SILVER = ledger(record("silver", "sales", D1, 2), record("silver", "sales", D2, 3), record("silver", "customers", D1, 5))
+
+
+def built(silver=SILVER, models=MODELS, shared=SHARED):
+    """The ledger after all models were built from `silver`."""
+    versions = silver_versions(silver)
+    due = due_fingerprints(models, versions, shared)
+    gold = [record("gold", m.name, D1, 1, due[m.name], [(s, versions[s]) for s in m.sources]) for m in models]
+    return silver | ledger(*gold)
+
+
+def test_the_version_of_a_silver_table_is_the_highest_of_its_partitions():
+    assert silver_versions(SILVER) == {"sales": 3, "customers": 5}
+
+
+def test_versions_of_other_layers_do_not_count():
+    assert silver_versions(ledger(record("raw", "sales", D1, 9), record("gold", "fact", D1, 9))) == {}
+
+
+def test_what_was_never_built_is_stale_on_the_dates_of_its_silver_tables():
+    assert stale_models(MODELS, SILVER, SHARED) == {"fact": {D1, D2}, "mart": {D1, D2}, "people": {D1}}
+
+
+def test_what_was_built_is_not_stale():
+    assert stale_models(MODELS, built(), SHARED) == {}
+
+
+def test_a_date_that_changed_makes_its_models_stale_on_that_date():
+    assert stale_models(MODELS, built() | ledger(record("silver", "sales", D2, 4)), SHARED) == {"fact": {D2}, "mart": {D2}}
+
+
+def test_a_new_date_makes_its_models_stale_on_that_date():
+    assert stale_models(MODELS, built() | ledger(record("silver", "customers", D3, 6)), SHARED) == {"people": {D3}}
+
+
+def test_changed_sql_makes_the_model_and_its_readers_stale_on_all_dates():
+    models = [replace(FACT, checksum="sql 2"), MART, PEOPLE]
+    assert stale_models(models, built(), SHARED) == {"fact": {D1, D2}, "mart": {D1, D2}}
+
+
+def test_changed_shared_files_make_all_models_stale():
+    assert list(stale_models(MODELS, built(), "macros-2")) == ["fact", "mart", "people"]
+
+
+def test_a_model_of_which_a_partition_was_built_from_something_else_is_stale():
+    records = built() | ledger(record("gold", "people", D2, 1, "older", [("customers", 5)]))
+    assert list(stale_models(MODELS, records, SHARED)) == ["people"]
+
+
+def test_a_model_that_was_built_from_an_older_version_is_stale_though_others_are_not():
+    records = {key: r for key, r in built().items() if key[:2] != ("gold", "people")}
+    assert list(stale_models(MODELS, records, SHARED)) == ["people"]
+
+
+def test_a_model_of_which_a_silver_table_was_never_written_is_left_out_with_its_readers():
+    only_customers = ledger(record("silver", "customers", D1, 5))
+    assert list(stale_models(MODELS, only_customers, SHARED)) == ["people"]
+
+
+def test_nothing_is_stale_before_silver_is_written():
+    assert stale_models(MODELS, {}, SHARED) == {}
+
+
+@pytest.fixture
+def project(tmp_path):
+    for name in ("dbt_project.yml", "macros/a.sql", "models/facts/fact.sql", "models/facts/facts.yml", "tests/b.sql"):
+        file = Path(tmp_path, name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"-- {name}\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name", ["dbt_project.yml", "macros/a.sql", "models/facts/fact.sql", "models/facts/facts.yml", "tests/b.sql"]
+)
+def test_every_file_of_the_project_counts_for_its_digest(project, name):
+    before = project_digest(project)
+    (project / name).write_text("-- changed\n")
+    assert project_digest(project) != before
+
+
+def test_a_model_s_own_sql_does_not_count_for_the_digest_of_shared_files(project):
+    before = shared_digest(project)
+    (project / "models/facts/fact.sql").write_text("-- changed\n")
+    assert shared_digest(project) == before
+
+
+@pytest.mark.parametrize("name", ["macros/a.sql", "models/facts/facts.yml"])
+def test_macros_and_descriptions_count_for_the_digest_of_shared_files(project, name):
+    before = shared_digest(project)
+    (project / name).write_text("-- changed\n")
+    assert shared_digest(project) != before
+
+
+def test_a_renamed_file_changes_the_digest(project):
+    before = project_digest(project)
+    (project / "models/facts/fact.sql").rename(project / "models/facts/other.sql")
+    assert project_digest(project) != before
+
+
+def test_dbt_s_own_files_do_not_count(project):
+    before = project_digest(project)
+    (project / "target").mkdir()
+    (project / "target" / "manifest.json").write_text("{}")
+    assert project_digest(project) == before
