@@ -5,7 +5,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
-export DAGSTER_HOME ?= $(CURDIR)/.lakehouse/dagster
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: demo test dev setup lint docs lock clean
@@ -17,8 +16,7 @@ test: setup lint  ## lint, type check, layer check, and all tests
 	@$(BIN)/pytest
 
 dev: setup  ## the Dagster UI at http://localhost:3000
-	@mkdir -p $(DAGSTER_HOME)
-	@$(BIN)/dg dev
+	@DAGSTER_HOME="$$($(BIN)/python -m lakehouse_assets.automation.setup)" $(BIN)/dg dev
 
 setup: $(VENV)/ready
 
@@ -27,7 +25,7 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	@command -v uv >/dev/null || $(BIN)/python -m pip install -q uv==$(UV_VERSION)
 	@uv pip sync -q --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
 	@uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m lakehouse_assets.automation.setup
+	@$(BIN)/python -m lakehouse_assets.automation.setup >/dev/null
 	@touch $@
 
 lint: setup

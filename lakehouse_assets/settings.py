@@ -22,7 +22,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
 
     lakehouse_root: str = Field("./.lakehouse", description="Where all data lies: a folder.")
-    lakehouse_engine: Literal["spark"] = Field("spark", description="Where silver is computed: `spark`, a local server started on demand.")
+    lakehouse_engine: Literal["spark"] = Field(
+        "spark", description="Where silver is computed: `spark`, a local server started on demand."
+    )
     lakehouse_start_date: date = Field(date(2026, 1, 1), description="The first partition of every table.")
     lakehouse_docs_url: str | None = Field(None, description="Where the docs are published; the UI links to it.")
     lakehouse_engine_memory: str = Field("2g", description="Heap of the local Spark server, as Java writes it.")

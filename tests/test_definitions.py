@@ -62,4 +62,3 @@ def test_importing_the_code_location_starts_nothing():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-

@@ -20,12 +20,17 @@ freshness:
 PROCESS_TAG = "lakehouse/process"
 
 
-def open_instance(home: Path) -> dg.DagsterInstance:
-    """The instance with its home in the given folder, made where there is none."""
+def prepare_home(home: Path) -> None:
+    """Make the folder of an instance, and its `dagster.yaml` where there is none."""
     home.mkdir(parents=True, exist_ok=True)
     config = home / "dagster.yaml"
     if not config.exists():
         config.write_text(_CONFIG)
+
+
+def open_instance(home: Path) -> dg.DagsterInstance:
+    """The instance with its home in the given folder, made where there is none."""
+    prepare_home(home)
     os.environ["DAGSTER_HOME"] = str(home)
     return dg.DagsterInstance.from_config(str(home))
 

@@ -1,10 +1,12 @@
-"""Set-up of a new environment: dbt's manifest, the engine's jars and its archive of classes.
+"""Set-up: dbt's manifest, the engine's jars and its archive of classes, the folder of the Dagster instance.
 
-Run as `python -m lakehouse_assets.automation.setup`; `make` does it on first use.
+Run as `python -m lakehouse_assets.automation.setup`; `make` does it. It prints the Dagster instance's folder, and takes no time where
+all is done.
 """
 
 import sys
 
+from lakehouse_assets.automation.instance import prepare_home
 from lakehouse_assets.engine.prepare import prepare
 from lakehouse_assets.errors import LakehouseError
 from lakehouse_assets.gold.project import prepare_manifest
@@ -14,11 +16,14 @@ from lakehouse_assets.settings import load_settings
 def main() -> int:
     """Set up; the exit code."""
     try:
+        settings = load_settings()
         prepare_manifest()
-        prepare(load_settings().engine_config)
+        prepare(settings.engine_config)
+        prepare_home(settings.dagster_home)
     except LakehouseError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    print(settings.dagster_home)
     return 0
 
 

@@ -10,6 +10,7 @@ from lakehouse_assets.silver.publish import RowsToAudit
 
 def silver_asset(entity: Entity, *, partitions: dg.PartitionsDefinition[str], docs_url: str | None) -> dg.AssetsDefinition:
     """The asset `silver/<table>`: what arrived on date d in raw, applied by the contract's write mode."""
+    freshness = entity.contract.freshness
 
     @dg.asset(
         key=["silver", entity.table],
@@ -21,6 +22,7 @@ def silver_asset(entity: Entity, *, partitions: dg.PartitionsDefinition[str], do
         owners=[entity.contract.owner],
         tags={"system": entity.system},
         code_version=entity.silver_digest(),
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=freshness) if freshness else None,
         description=silver_description(entity),
         metadata={
             "dagster/column_schema": silver_schema(entity.contract),

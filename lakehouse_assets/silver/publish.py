@@ -14,8 +14,9 @@ from deltalake.exceptions import CommitFailedError
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.errors import AuditError
 from lakehouse_assets.silver.audit import OK, SUPERSEDED, VERDICT, audited, identity, table_columns, winners
-from lakehouse_assets.silver.stage import Stage, staging
+from lakehouse_assets.silver.stage import Stage
 from lakehouse_assets.storage.duck import connect, files_view
+from lakehouse_assets.storage.engine_files import data_folder
 from lakehouse_assets.storage.handlers import Handler, Source, SparkHandler, Target, Written
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord, RuleHits
 from lakehouse_assets.storage.quarantine import quarantine_schema, quarantined_by_date, replace_quarantine
@@ -112,7 +113,11 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
         rejected: set[date] = set()
         commit = Commit(table.version(), changed=False)
         while due:
-            with staging(target, entity.contract) as stage, connect() as connection:
+            with (
+                data_folder(target.root, target.layer, target.name, target.run_id) as folder,
+                connect() as connection,
+            ):
+                stage = Stage(folder, entity.contract)
                 stage.write(audited(self._raw(rows, target, list(due)), entity), connection)
                 hits |= stage.rule_hits(connection)
                 if stage.rejected_dates:
@@ -122,7 +127,7 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
                     continue
                 ledger.begin("silver", entity.table, due, records, target.run_id)
                 _quarantine(stage, entity, target, connection, list(due))
-                before, commit = self._commit(stage, entity, table, connection, due, sound, schema if reshaped else None)
+                before, commit = self._commit(stage, target, entity, table, connection, due, sound, schema if reshaped else None)
                 updated = _Account(target, entity, raw, records, hits, connection).records(before, commit, due)
                 if DeltaTable(target.uri).version() == commit.version:
                     ledger.replace("silver", entity.table, [r.date for r in updated], updated, target.run_id)
@@ -135,6 +140,7 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
     def _commit(
         self,
         stage: Stage,
+        target: Target,
         entity: Entity,
         table: DeltaTable,
         connection: "duckdb.DuckDBPyConnection",
@@ -146,30 +152,30 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
         key = _key(entity, due)
         if last_key(table) == key:
             # The commit was made by a step that was killed before it could write the ledger.
-            before = open_table(stage.target.uri, version=table.version() - 1)
+            before = open_table(target.uri, version=table.version() - 1)
             assert before is not None, "a keyed commit is never the first version"
             return before, Commit(table.version(), changed=False)
         standing = live_files(table)
         removed = [f for f in standing if f["date"] in due]
         added = stage.ok
         if entity.contract.mode == "upsert" and new_schema is None:
-            touched = _touched_dates(stage, entity, connection, [f for f in standing if f["date"] not in due])
-            retreats = _some_key_retreats(stage, entity, connection, removed)
+            touched = _touched_dates(target, entity, connection, [f for f in standing if f["date"] not in due])
+            retreats = _some_key_retreats(target, entity, connection, removed)
             if touched or retreats:
-                candidates = self._candidates(stage, entity, list(due), touched, sound if retreats else [])
-                added = stage.write_merged(winners(candidates, entity.contract), connection)
+                candidates = self._candidates(stage, target, entity, list(due), touched, sound if retreats else [])
+                added = stage.folder.write(winners(candidates, entity.contract), "merged")
                 removed += [f for f in standing if f["date"] in touched]
         # From here on the files may be the table's, even if this process never hears of it: better an orphan than a hole.
-        stage.named = {f.path for f in added}
+        stage.folder.named = {f.path for f in added}
         try:
-            commit = commit_files(table, added, removed, key=key, run_id=stage.target.run_id, new_schema=new_schema)
+            commit = commit_files(table, added, removed, key=key, run_id=target.run_id, new_schema=new_schema)
         except CommitFailedError:
-            stage.named = set()
+            stage.folder.named = set()
             raise
         return table, commit
 
     def _candidates(
-        self, stage: Stage, entity: Entity, due: Sequence[date], touched: Sequence[date], sound: Sequence[date]
+        self, stage: Stage, target: Target, entity: Entity, due: Sequence[date], touched: Sequence[date], sound: Sequence[date]
     ) -> "DataFrame":
         """All rows that may stand after the commit in the partitions that it writes; several may share a key.
 
@@ -177,7 +183,6 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
         to an older version because a file lost its row, all versions that other partitions (`sound`) have of such keys.
         """
         columns = table_columns(entity.contract)
-        target = stage.target
         standing = self._spark.read(Source(target.root, "silver", entity.table, None, columns))
         staged = stage.read_ok(self._session())
         candidates = standing.where("FALSE") if staged is None else staged.select(*columns)
@@ -327,20 +332,20 @@ def _same_row(left: str, right: str) -> str:
 
 
 def _touched_dates(
-    stage: Stage, entity: Entity, connection: "duckdb.DuckDBPyConnection", standing: list[dict[str, Any]]
+    target: Target, entity: Entity, connection: "duckdb.DuckDBPyConnection", standing: list[dict[str, Any]]
 ) -> list[date]:
     """The other partitions of the table that hold a key of a staged row."""
     if not standing:
         return []
     key_columns = {c.name: c.type for c in entity.contract.columns if c.name in entity.contract.key}
-    files_view(connection, "standing", stage.target.uri, standing, key_columns)
+    files_view(connection, "standing", target.uri, standing, key_columns)
     keys = ", ".join(f'"{k}"' for k in entity.contract.key)
     found = connection.execute(f"SELECT DISTINCT _date FROM standing SEMI JOIN staged_ok USING ({keys}) ORDER BY _date")
     return [row[0] for row in found.fetchall()]
 
 
 def _some_key_retreats(
-    stage: Stage, entity: Entity, connection: "duckdb.DuckDBPyConnection", removed: list[dict[str, Any]]
+    target: Target, entity: Entity, connection: "duckdb.DuckDBPyConnection", removed: list[dict[str, Any]]
 ) -> bool:
     """Whether a key that stands by these partitions now has a lower row there, or none: an older one may come back."""
     if not removed:
@@ -348,7 +353,7 @@ def _some_key_retreats(
     contract = entity.contract
     columns = {c.name: c.type for c in contract.columns if c.name in {*contract.key, contract.sequence}}
     columns |= {"_source_file": "string", "_row_number": "bigint"}
-    files_view(connection, "void", stage.target.uri, removed, columns)
+    files_view(connection, "void", target.uri, removed, columns)
     same_key = " AND ".join(f's."{k}" = v."{k}"' for k in contract.key)
     # A NULL sequence is below any other; in a comparison of rows it must not make the whole NULL.
     order = f'{{t}}."{contract.sequence}" IS NOT NULL, {{t}}."{contract.sequence}", ' if contract.sequence else ""

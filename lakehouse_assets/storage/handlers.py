@@ -11,14 +11,19 @@ from datetime import date
 from logging import Logger
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from deltalake.exceptions import CommitFailedError
+
 from lakehouse_assets.errors import PartitionGuardError
+from lakehouse_assets.storage.engine_files import data_folder
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import (
     DATE_COLUMN,
     Commit,
-    commit_metadata,
+    commit_files,
     dates_predicate,
+    ensure_table,
     last_key,
+    live_files,
     open_table,
     replace_rows,
 )
@@ -155,7 +160,10 @@ def arrow_handlers() -> list[Handler[Any]]:
 
 
 class SparkHandler(Handler["DataFrame"]):
-    """A Spark DataFrame; the engine writes it. `session` is asked for only when rows are written or read."""
+    """A Spark DataFrame: the engine computes and writes the files, delta-rs commits them.
+
+    `session` is asked for only when rows are written or read.
+    """
 
     type_name = "pyspark.sql.dataframe.DataFrame"
 
@@ -164,14 +172,23 @@ class SparkHandler(Handler["DataFrame"]):
 
     def write(self, rows: "DataFrame", target: Target) -> Written:
         """See `Handler.write`."""
+        from pyspark.sql.pandas.types import to_arrow_schema
+
         refuse_without_date(rows.columns, target)
-        before = open_table(target.uri)
-        if before is not None and last_key(before) == target.key:
-            return Written(Commit(before.version(), changed=False))
-        write_spark(rows, target.uri, dates=target.dates, key=target.key, run_id=target.run_id)
-        after = open_table(target.uri)
-        assert after is not None, "Spark's write made the table"
-        return Written(Commit(after.version(), changed=True, metrics=after.history(1)[0].get("operationMetrics", {})))
+        table = ensure_table(target.uri, to_arrow_schema(rows.schema), target.description)
+        if last_key(table) == target.key:
+            return Written(Commit(table.version(), changed=False))
+        with data_folder(target.root, target.layer, target.name, target.run_id) as folder:
+            files = folder.write(rows, "rows")
+            if any(file.date not in target.dates for file in files):
+                raise outside_partitions(target)
+            removed = [file for file in live_files(table) if file["date"] in target.dates]
+            folder.named = {file.path for file in files}
+            try:
+                return Written(commit_files(table, files, removed, key=target.key, run_id=target.run_id))
+            except CommitFailedError:
+                folder.named = set()
+                raise
 
     def read(self, source: Source) -> "DataFrame":
         """See `Handler.read`."""
@@ -181,33 +198,6 @@ class SparkHandler(Handler["DataFrame"]):
         if source.dates is not None:
             rows = rows.where(dates_predicate(source.dates))
         return rows.select(*source.columns) if source.columns is not None else rows
-
-
-def write_spark(rows: "DataFrame", uri: str, *, dates: Sequence[date], key: str, run_id: str) -> None:
-    """Let the engine put `rows` in place of the given partitions, in one commit.
-
-    Raises:
-        PartitionGuardError: a row lies outside the partitions; nothing was written.
-    """
-    import json
-
-    from pyspark.errors import PySparkException
-
-    if open_table(uri) is None:
-        rows.limit(0).write.format("delta").partitionBy(DATE_COLUMN).save(uri)
-    writer = (
-        rows.write.format("delta")
-        .mode("overwrite")
-        .option("replaceWhere", dates_predicate(dates))
-        .option("mergeSchema", "true")
-        .option("userMetadata", json.dumps(commit_metadata(key, run_id)))
-    )
-    try:
-        writer.save(uri)
-    except PySparkException as error:
-        if "REPLACE_WHERE" in str(error):
-            raise outside_partitions(uri, dates) from None  # the cause shows the rows themselves
-        raise
 
 
 def refuse_without_date(columns: Sequence[str], target: Target) -> None:
@@ -223,11 +213,11 @@ def refuse_without_date(columns: Sequence[str], target: Target) -> None:
         )
 
 
-def outside_partitions(uri: str, dates: Sequence[date]) -> PartitionGuardError:
+def outside_partitions(target: Target) -> PartitionGuardError:
     """The error for rows that the run was not started for."""
-    days = f"{min(dates)}" if len(dates) == 1 else f"{min(dates)} to {max(dates)}"
+    days = f"{min(target.dates)}" if len(target.dates) == 1 else f"{min(target.dates)} to {max(target.dates)}"
     return PartitionGuardError(
-        f"Rows to be written to {uri} lie outside the partitions of the run ({days}): nothing was written. "
+        f"Rows to be written to {target.uri} lie outside the partitions of the run ({days}): nothing was written. "
         "Start the run for their dates too, or mend the asset that returned them."
     )
 

@@ -205,12 +205,15 @@ def retry_conflicts(write: Callable[[], None], *, repeatable: bool = True) -> No
 
 @dataclass(frozen=True)
 class DataFile:
-    """A Parquet file that an engine wrote below a table's folder and that no commit names yet. `path` is relative to the table."""
+    """A Parquet file below a table's folder that no commit names yet. `path` is relative to the table.
+
+    `date` is None where its rows have none, which no commit takes.
+    """
 
     path: str
     size_bytes: int
     num_records: int
-    date: date
+    date: date | None
 
 
 def commit_files(
@@ -234,7 +237,7 @@ def commit_files(
         AddAction(
             path=file.path,
             size=file.size_bytes,
-            partition_values={DATE_COLUMN: file.date.isoformat()},
+            partition_values={DATE_COLUMN: str(file.date)},
             modification_time=now,
             data_change=True,
             stats=json.dumps({"numRecords": file.num_records}),

@@ -1,0 +1,68 @@
+"""Data files that an engine has written below a table's folder and that no commit names yet.
+
+Spark, or any engine behind Spark Connect, computes rows and writes them as Parquet, partitioned by `_date`; delta-rs commits them. Put
+here how such files are found and cleared away. What is in them is the business of whoever had them written.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from lakehouse_assets.storage.duck import connect
+from lakehouse_assets.storage.root import Root
+from lakehouse_assets.storage.tables import DATE_COLUMN, DataFile
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+@dataclass
+class DataFolder:
+    """A folder below a table's for the files of one commit."""
+
+    root: Root
+    layer: str
+    table: str
+    name: str
+    named: set[str] = field(default_factory=set)
+    """Paths of files that a commit has made part of the table, or may have: these are kept."""
+
+    def write(self, rows: "DataFrame", part: str, *partition_by: str) -> list[DataFile]:
+        """Let the engine compute and write rows, by the given columns and `_date`; the files, with paths below the table."""
+        rows.write.partitionBy(*partition_by, DATE_COLUMN).parquet(self.root.path(self.layer, self.table, self.name, part))
+        prefix = f"{self.layer}/{self.table}/"
+        sizes = {
+            path.removeprefix(prefix): size
+            for path, size in self.root.files(f"{prefix}{self.name}/{part}")
+            if path.endswith(".parquet")
+        }
+        if not sizes:
+            return []
+        below = self.root.path(self.layer, self.table)
+        with connect() as connection:
+            counted = connection.execute(
+                "SELECT file_name, num_rows FROM parquet_file_metadata(?)", [[f"{below}/{path}" for path in sizes]]
+            ).fetchall()
+        paths = ((name.removeprefix(f"{below}/"), rows) for name, rows in counted)
+        return [DataFile(path, sizes[path], count, _date_of(path)) for path, count in paths]
+
+
+@contextmanager
+def data_folder(root: Root, layer: str, table: str, run_id: str) -> Iterator[DataFolder]:
+    """A new folder; at the end, what no commit has named of it is deleted."""
+    folder = DataFolder(root, layer, table, f"data-{run_id[:8]}-{uuid4().hex[:8]}")
+    try:
+        yield folder
+    finally:
+        prefix = f"{layer}/{table}/"
+        unnamed = [path for path, _ in root.files(f"{prefix}{folder.name}") if path.removeprefix(prefix) not in folder.named]
+        root.delete(unnamed)
+
+
+def _date_of(path: str) -> date | None:
+    """The partition that a path says; None where the engine wrote rows without a date."""
+    value = path.split(f"{DATE_COLUMN}=", 1)[1].split("/", 1)[0]
+    return None if value.startswith("__") else date.fromisoformat(value)

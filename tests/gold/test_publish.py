@@ -1,0 +1,81 @@
+"""Publishing a model: partitions whose rows differ are written, and no other."""
+
+import duckdb
+import pytest
+
+from lakehouse_assets.errors import PartitionGuardError
+from lakehouse_assets.gold.models import Model
+from lakehouse_assets.gold.publish import publish_model
+from lakehouse_assets.storage.root import Root
+from lakehouse_assets.storage.tables import open_table
+
+MODEL = Model("things", "marts", (), (), "checksum", None, "Things")
+
+
+@pytest.fixture
+def publish(tmp_path):
+    root = Root.parse(str(tmp_path / "root"))
+    count = iter(range(100))
+
+    def run(sql: str):
+        with duckdb.connect() as connection:
+            connection.execute(f"CREATE SCHEMA gold; CREATE TABLE gold.things AS {sql}")
+            commit, facts = publish_model(
+                connection, root, MODEL, fingerprint=str(next(count)), run_id="run", description="Things"
+            )
+        return commit.changed, facts.rows_by_date
+
+    run.root = root
+    return run
+
+
+def standing(publish):
+    table = open_table(publish.root.table("gold", "things"))
+    return sorted(tuple(row.values()) for row in table.to_pyarrow_table().to_pylist())
+
+
+def test_a_model_that_came_out_the_same_is_not_committed(publish):
+    publish("SELECT 1 AS n, DATE '2026-01-01' AS _date")
+    assert publish("SELECT 1 AS n, DATE '2026-01-01' AS _date")[0] is False
+
+
+def test_only_differing_partitions_are_written(publish):
+    publish("SELECT n, DATE '2026-01-01' + n::INTEGER AS _date FROM range(3) AS t (n)")
+    before = {f for f in open_table(publish.root.table("gold", "things")).file_uris() if "2026-01-02" not in f}
+    publish("SELECT CASE n WHEN 1 THEN 9 ELSE n END AS n, DATE '2026-01-01' + n::INTEGER AS _date FROM range(3) AS t (n)")
+    assert before <= set(open_table(publish.root.table("gold", "things")).file_uris())
+    assert [row[0] for row in standing(publish)] == [0, 2, 9]
+
+
+def test_a_row_that_moves_to_another_date_leaves_its_old_one(publish):
+    publish("SELECT 1 AS n, DATE '2026-01-01' AS _date")
+    publish("SELECT 1 AS n, DATE '2026-01-05' AS _date")
+    assert [str(row[1]) for row in standing(publish)] == ["2026-01-05"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "rows"),
+    [
+        ("SELECT 1.5::DOUBLE AS n, DATE '2026-01-01' AS _date", [1.5]),
+        ("SELECT 'x' AS n, DATE '2026-01-01' AS _date", ["x"]),
+        ("SELECT 5000000000 AS n, DATE '2026-01-01' AS _date", [5000000000]),
+    ],
+)
+def test_a_column_may_change_its_type(publish, sql, rows):
+    publish("SELECT 1 AS n, DATE '2026-01-01' AS _date")
+    publish(sql)
+    assert [row[0] for row in standing(publish)] == rows
+    assert publish(sql)[0] is False
+
+
+def test_a_column_may_go_and_another_come(publish):
+    publish("SELECT 1 AS n, 2 AS m, DATE '2026-01-01' AS _date")
+    publish("SELECT 1 AS n, 3 AS k, DATE '2026-01-01' AS _date")
+    table = open_table(publish.root.table("gold", "things"))
+    assert [f.name for f in table.schema().fields] == ["n", "k", "_date"]
+    assert publish("SELECT 1 AS n, 3 AS k, DATE '2026-01-01' AS _date")[0] is False
+
+
+def test_a_row_without_a_date_is_refused(publish):
+    with pytest.raises(PartitionGuardError, match=r"1 rows have no _date.*models/marts/things\.sql"):
+        publish("SELECT 1 AS n, CAST(NULL AS DATE) AS _date")

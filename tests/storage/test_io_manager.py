@@ -1,0 +1,91 @@
+"""The IO manager inside Dagster: the annotation picks the handler, runs cover partitions and ranges."""
+
+from datetime import date
+
+import dagster as dg
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from pyspark.sql import DataFrame
+
+from lakehouse_assets.storage.handlers import SparkHandler, arrow_handlers
+from lakehouse_assets.storage.io_manager import DeltaIOManager
+from lakehouse_assets.storage.partitions import daily_partitions
+from lakehouse_assets.storage.root import Root
+
+PARTITIONS = daily_partitions(date(2026, 1, 1))
+COMMON = {"partitions_def": PARTITIONS, "backfill_policy": dg.BackfillPolicy.single_run()}
+
+
+@dg.asset(key=["raw", "numbers"], **COMMON)
+def numbers(context: dg.AssetExecutionContext) -> pa.Table:
+    days = [date.fromisoformat(key) for key in context.partition_keys]
+    return pa.table({"n": pa.array([d.day for d in days], pa.int64()), "_date": pa.array(days, pa.date32())})
+
+
+@dg.asset(key=["silver", "doubled"], ins={"numbers": dg.AssetIn(key=["raw", "numbers"])}, **COMMON)
+def doubled(numbers: DataFrame) -> DataFrame:
+    return numbers.selectExpr("n * 2 AS n", "_date")
+
+
+@dg.asset(key=["gold", "from_polars"], ins={"doubled": dg.AssetIn(key=["silver", "doubled"])}, **COMMON)
+def from_polars(doubled: pl.DataFrame) -> pl.DataFrame:
+    return doubled.with_columns(n=pl.col("n") + 1)
+
+
+@dg.asset(
+    key=["gold", "from_pandas"], ins={"doubled": dg.AssetIn(key=["silver", "doubled"], metadata={"columns": ["_date"]})}, **COMMON
+)
+def from_pandas(doubled: pd.DataFrame) -> pd.DataFrame:
+    assert list(doubled.columns) == ["_date"]
+    return doubled.assign(n=7)
+
+
+@dg.asset(key=["gold", "stray"], **COMMON)
+def stray() -> pa.Table:
+    return pa.table({"_date": pa.array([date(2026, 5, 5)], pa.date32())})
+
+
+@pytest.fixture
+def materialize(tmp_path, engine):
+    root = Root.parse(str(tmp_path / "root"))
+    manager = DeltaIOManager(root, [SparkHandler(engine.session), *arrow_handlers()])
+
+    def run(*assets, **chosen):
+        with dg.DagsterInstance.ephemeral() as instance:
+            return dg.materialize([*assets], resources={"io_manager": manager}, instance=instance, raise_on_error=False, **chosen)
+
+    run.root = root
+    return run
+
+
+def rows(root, layer, table):
+    from lakehouse_assets.serving.query import query
+
+    return query(root, f"SELECT n, _date::VARCHAR FROM {layer}.{table} ORDER BY ALL").fetchall()
+
+
+def test_each_annotation_has_its_handler(materialize):
+    done = materialize(numbers, doubled, from_polars, from_pandas, partition_key="2026-01-04")
+    assert done.success
+    assert rows(materialize.root, "gold", "from_polars") == [(9, "2026-01-04")]
+    assert rows(materialize.root, "gold", "from_pandas") == [(7, "2026-01-04")]
+
+
+def test_a_range_is_one_commit_a_table_and_tells_row_counts_by_partition(materialize):
+    tags = {"dagster/asset_partition_range_start": "2026-01-01", "dagster/asset_partition_range_end": "2026-01-03"}
+    done = materialize(numbers, doubled, tags=tags)
+    assert done.success
+    assert rows(materialize.root, "silver", "doubled") == [(2, "2026-01-01"), (4, "2026-01-02"), (6, "2026-01-03")]
+    told = [
+        (m.partition, m.metadata["dagster/partition_row_count"].value, m.metadata["delta_version"].value)
+        for m in done.asset_materializations_for_node("silver__doubled")
+    ]
+    assert told == [("2026-01-01", 1, 1), ("2026-01-02", 1, 1), ("2026-01-03", 1, 1)]
+
+
+def test_rows_outside_the_partition_of_the_run_fail_the_step_with_a_clear_sentence(materialize):
+    done = materialize(stray, partition_key="2026-01-01")
+    [event] = done.get_step_failure_events()
+    assert "lie outside the partitions of the run" in event.step_failure_data.error.cause.message
