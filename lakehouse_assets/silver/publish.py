@@ -183,15 +183,15 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
         to an older version because a file lost its row, all versions that other partitions (`sound`) have of such keys.
         """
         columns = table_columns(entity.contract)
-        standing = self._spark.read(Source(target.root, "silver", entity.table, None, columns))
+        # The rows of no partition at all, where none is touched.
+        candidates = self._spark.read(Source(target.root, "silver", entity.table, touched, columns))
         staged = stage.read_ok(self._session())
-        candidates = standing.where("FALSE") if staged is None else staged.select(*columns)
-        if touched:
-            candidates = candidates.unionByName(standing.where(dates_predicate(touched)))
+        if staged is not None:
+            candidates = candidates.unionByName(staged.select(*columns))
         if sound:
-            left = standing.where(dates_predicate(due)).select(*entity.contract.key)
+            left = self._spark.read(Source(target.root, "silver", entity.table, due, entity.contract.key))
             raw = self._spark.read(Source(target.root, "raw", entity.table, sound, None))
-            older = audited(raw, entity).where(f"{VERDICT} = '{OK}'").select(*columns)
+            older = audited(raw, entity).where(f"{VERDICT} = '{OK}'")
             candidates = candidates.unionByName(older.join(left, list(entity.contract.key), "left_semi").select(*columns))
         return candidates
 

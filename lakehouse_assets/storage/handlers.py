@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from deltalake.exceptions import CommitFailedError
 
 from lakehouse_assets.errors import PartitionGuardError
-from lakehouse_assets.storage.engine_files import data_folder
+from lakehouse_assets.storage.engine_files import data_folder, read_files
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import (
     DATE_COLUMN,
@@ -191,12 +191,12 @@ class SparkHandler(Handler["DataFrame"]):
                 raise
 
     def read(self, source: Source) -> "DataFrame":
-        """See `Handler.read`."""
-        if open_table(source.uri) is None:
+        """See `Handler.read`. The frame goes on reading the version of the table that stands now."""
+        table = open_table(source.uri)
+        if table is None:
             raise missing_table(source)
-        rows = self._session().read.format("delta").load(source.uri)
-        if source.dates is not None:
-            rows = rows.where(dates_predicate(source.dates))
+        files = [f["path"] for f in live_files(table) if source.dates is None or f["date"] in source.dates]
+        rows = read_files(self._session(), source.uri, files, table)
         return rows.select(*source.columns) if source.columns is not None else rows
 
 
