@@ -1,5 +1,6 @@
 """The jars of the engine: Spark's own from the package pyspark, Delta's fetched once from Maven Central."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def _fetched(java: Java, module: tuple[str, str, str], folder: Path) -> Path:
     command += ["-retrieve", str(folder / "[artifact]-[revision].[ext]")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode != 0 or not jar.exists():
-        last = next((line.strip() for line in reversed((done.stdout + done.stderr).splitlines()) if line.strip()), "no output")
+        told = [line.strip(" \t:.") for line in (done.stdout + done.stderr).splitlines() if re.search(r"[a-z]{3}", line)]
+        last = told[-1] if told else "no reason given"
         raise EngineError(
             f"The jar {organisation}:{name}:{version} can't be fetched from Maven Central ({last}). "
             f"Check the network, or put the file {jar.name} into {folder} yourself."

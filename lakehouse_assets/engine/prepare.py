@@ -52,18 +52,24 @@ def prepare(config: ServerConfig) -> None:
 def _exercise(url: str, scratch: Path) -> None:
     """The kind of work that silver asks of the engine."""
     from pyspark.sql import SparkSession
+    from pyspark.sql import functions as F
 
     session = SparkSession.builder.remote(url).create()
-    rows = session.range(1000).selectExpr("CAST(id AS STRING) AS id", "DATE '2026-01-01' AS _date", "id % 7 AS part")
-    rows.write.format("delta").partitionBy("_date").save(str(scratch / "delta"))
-    (
-        session.read.format("delta")
-        .load(str(scratch / "delta"))
-        .where("_date = DATE '2026-01-01'")
-        .selectExpr("*", "ROW_NUMBER() OVER (PARTITION BY part ORDER BY id DESC) AS place", "TRY_CAST(id AS INT) AS number")
-        .selectExpr("*", "CASE WHEN place = 1 THEN 'ok' ELSE 'no' END AS verdict", "to_json(struct(id, part)) AS text")
-        .write.partitionBy("verdict", "_date")
-        .parquet(str(scratch / "parquet"))
+    rows = session.range(1000).selectExpr(
+        "CAST(id AS STRING) AS id", "DATE '2026-01-01' AS _date", "CAST(id % 7 AS STRING) AS part"
     )
-    session.read.parquet(str(scratch / "parquet")).groupBy("verdict").count().collect()
+    rows.write.partitionBy("_date").parquet(str(scratch / "raw"))
+    raw = session.read.schema("id string, part string").option("recursiveFileLookup", "true").parquet(str(scratch / "raw"))
+    raw = raw.selectExpr("*", "CAST(REGEXP_EXTRACT(_metadata.file_path, '_date=([0-9-]+)', 1) AS DATE) AS _date")
+    cleaned = raw.where("_date IN (DATE '2026-01-01')").selectExpr(
+        "*", "UPPER(TRIM(part)) AS letter", "REPLACE(id, '1', '') AS text"
+    )
+    judged = cleaned.withColumns({"number": F.expr("TRY_CAST(id AS INT)"), "amount": F.expr("TRY_CAST(id AS DECIMAL(12,2))")})
+    placed = judged.selectExpr("*", "ROW_NUMBER() OVER (PARTITION BY part ORDER BY amount DESC NULLS LAST, id DESC) AS place")
+    verdicts = placed.selectExpr(
+        "*",
+        "NULLIF(CONCAT_WS(',', CASE WHEN NOT COALESCE((number > 5), FALSE) THEN 'small' END), '') AS broken",
+        "CASE WHEN place = 1 THEN 'ok' ELSE 'no' END AS verdict",
+    )
+    verdicts.write.partitionBy("verdict", "_date").parquet(str(scratch / "silver"))
     session.stop()

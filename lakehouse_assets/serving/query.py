@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lakehouse_assets.errors import QueryError
-from lakehouse_assets.storage.duck import connect, table_view
+from lakehouse_assets.storage.duck import connect, parquet, table_view
 from lakehouse_assets.storage.ledger import Ledger, ledger_schema
 from lakehouse_assets.storage.quarantine import quarantine_schema, quarantine_uri
 from lakehouse_assets.storage.root import Root
@@ -114,8 +114,7 @@ def open_views(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
 
 def _view(connection: "duckdb.DuckDBPyConnection", name: str, files: list[str], schema: "pa.Schema", columns: str) -> None:
     if files:
-        listed = ", ".join("'" + f.replace("'", "''") + "'" for f in files)
-        connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM read_parquet([{listed}], hive_partitioning = true)")
+        connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {parquet(files)}")
     else:
         connection.register("_no_rows", schema.empty_table())
         connection.execute(f"CREATE TABLE {name} AS SELECT {columns} FROM _no_rows")

@@ -19,6 +19,14 @@ def connect() -> "duckdb.DuckDBPyConnection":
     return connection
 
 
+def parquet(paths: Sequence[str]) -> str:
+    """SQL that reads Parquet files, with columns out of folders named `column=value`.
+
+    The paths stand in the text, because a bound list makes DuckDB import pandas, which takes longer than the query.
+    """
+    return f"read_parquet([{', '.join(sql_text(p) for p in paths)}], hive_partitioning = true)"
+
+
 def files_view(
     connection: "duckdb.DuckDBPyConnection",
     name: str,

@@ -16,7 +16,7 @@ from deltalake import DeltaTable
 
 from lakehouse_assets.storage.duck import connect
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import DATE_COLUMN, DataFile
+from lakehouse_assets.storage.tables import DATE_COLUMN, DataFile, sql_text
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -46,9 +46,8 @@ class DataFolder:
             return []
         below = self.root.path(self.layer, self.table)
         with connect() as connection:
-            counted = connection.execute(
-                "SELECT file_name, num_rows FROM parquet_file_metadata(?)", [[f"{below}/{path}" for path in sizes]]
-            ).fetchall()
+            written = ", ".join(sql_text(f"{below}/{path}") for path in sizes)
+            counted = connection.execute(f"SELECT file_name, num_rows FROM parquet_file_metadata([{written}])").fetchall()
         paths = ((name.removeprefix(f"{below}/"), rows) for name, rows in counted)
         return [DataFile(path, sizes[path], count, _date_of(path)) for path, count in paths]
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from lakehouse_assets.storage.duck import connect, parquet
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import file_paths, open_table, replace_rows, sql_date, sql_text
 
@@ -106,11 +107,10 @@ class Ledger:
         files = file_paths(table, self.uri, **wanted)
         if not files:
             return {}
-        import duckdb
-
-        rows = duckdb.connect().execute("SELECT * FROM read_parquet(?, hive_partitioning = true)", [files])
-        names = [c[0] for c in rows.description or []]
-        records = [_record(dict(zip(names, row, strict=True))) for row in rows.fetchall()]
+        with connect() as connection:
+            rows = connection.execute(f"FROM {parquet(files)}")
+            names = [c[0] for c in rows.description or []]
+            records = [_record(dict(zip(names, row, strict=True))) for row in rows.fetchall()]
         return {(r.layer, r.table_name, r.date): r for r in records}
 
     def begin(

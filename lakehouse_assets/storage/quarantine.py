@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import TYPE_CHECKING
 
-from lakehouse_assets.storage.duck import connect
+from lakehouse_assets.storage.duck import connect, parquet
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import file_paths, open_table, replace_rows, sql_date, sql_text
 
@@ -84,7 +84,7 @@ def quarantined_by_date(root: Root, layer: str, table_name: str) -> dict[date, i
     if not files:
         return {}
     with connect() as connection:
-        return dict(connection.execute("SELECT date, count(*) FROM read_parquet(?) GROUP BY date", [files]).fetchall())
+        return dict(connection.execute(f"SELECT date, count(*) FROM {parquet(files)} GROUP BY date").fetchall())
 
 
 def _any_stands(root: Root, layer: str, table_name: str, chosen: str) -> bool:
@@ -92,7 +92,7 @@ def _any_stands(root: Root, layer: str, table_name: str, chosen: str) -> bool:
     if not files or not chosen:
         return False
     with connect() as connection:
-        return bool(connection.execute(f"SELECT 1 FROM read_parquet(?) WHERE {chosen} LIMIT 1", [files]).fetchone())
+        return bool(connection.execute(f"SELECT 1 FROM {parquet(files)} WHERE {chosen} LIMIT 1").fetchone())
 
 
 def _files(root: Root, layer: str, table_name: str) -> list[str]:

@@ -91,9 +91,9 @@ def file_paths(table: DeltaTable, uri: str, **partition: str) -> list[str]:
 
 
 def _adds(table: DeltaTable) -> list[dict[str, Any]]:
-    import pyarrow as pa
-
-    found: list[dict[str, Any]] = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    # As delta-rs's own Arrow values: pyarrow would import pandas for it, which takes longer than a pass with nothing to do.
+    entries: Any = table.get_add_actions(flatten=True)
+    found: list[dict[str, Any]] = entries.to_struct_array().to_pylist()
     return found
 
 
