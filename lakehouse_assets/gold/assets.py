@@ -43,6 +43,7 @@ class GoldTranslator(DagsterDbtTranslator):
             metadata={
                 "dagster/partition_expr": "_date",
                 "dagster/storage_kind": "deltalake",
+                "dagster/table_name": f"gold.{props['name']}",
                 **docs_metadata(props["name"], self._docs_url),
             }
         )
