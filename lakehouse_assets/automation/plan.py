@@ -17,7 +17,7 @@ from lakehouse_assets.landing.objects import Landing, LandingObject
 from lakehouse_assets.raw.csv import read_header
 from lakehouse_assets.raw.load import FileDifference, differences
 from lakehouse_assets.settings import Settings
-from lakehouse_assets.silver.publish import stale_dates
+from lakehouse_assets.silver.fingerprints import stale_dates
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.tables import open_table
 

@@ -1,0 +1,67 @@
+"""Puts the rows that broke a `drop` rule into quarantine, with the reason and what the source said."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.silver.stage import Stage
+from lakehouse_assets.storage.duck import files_view
+from lakehouse_assets.storage.handlers import Target
+from lakehouse_assets.storage.quarantine import quarantine_schema, replace_quarantine
+from lakehouse_assets.storage.tables import live_files, open_table
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def quarantine_dropped(
+    stage: Stage, entity: Entity, target: Target, connection: "duckdb.DuckDBPyConnection", dates: Sequence[date]
+) -> None:
+    """Put the dropped rows into quarantine with what the source said, as JSON."""
+    import pyarrow as pa
+
+    dropped = [row for row in stage.dropped(connection).to_pylist() if row["_date"] in dates]
+    payloads = _payloads(entity, target, connection, dropped)
+    rules = {r.name: r for r in entity.contract.all_rules}
+    rows = []
+    for row in dropped:
+        broken = [name for name in row["_broken_rules"].split(",") if rules[name].outcome == "drop"]
+        rows.append(
+            {
+                "layer": "silver",
+                "table_name": entity.table,
+                "date": row["_date"],
+                "source_file": row["_source_file"],
+                "row_number": row["_row_number"],
+                "rule": broken[0],
+                "reason": " ".join(f"Broken: {rules[name].description}" for name in broken),
+                "payload": payloads[(row["_date"], row["_source_file"], row["_row_number"])],
+                "run_id": target.run_id,
+            }
+        )
+    table = pa.Table.from_pylist(rows, schema=quarantine_schema())
+    replace_quarantine(target.root, "silver", entity.table, table, dates=dates, run_id=target.run_id)
+
+
+def _payloads(
+    entity: Entity, target: Target, connection: "duckdb.DuckDBPyConnection", dropped: list[dict[str, Any]]
+) -> dict[tuple[date, str, int], str]:
+    """What the source said of the dropped rows: their raw columns as JSON, by date, file and row number."""
+    if not dropped:
+        return {}
+    raw = open_table(target.root.table("raw", entity.table))
+    assert raw is not None, "the rows came from there"
+    own = ("_source_file", "_source_etag", "_row_number", "_date")
+    source = [f.name for f in raw.schema().fields if f.name not in own]
+    days = {row["_date"] for row in dropped}
+    columns = dict.fromkeys(source, "string") | {"_source_file": "string", "_row_number": "bigint"}
+    files_view(
+        connection, "raw_rows", target.root.table("raw", entity.table), [f for f in live_files(raw) if f["date"] in days], columns
+    )
+    as_json = ", ".join(f"'{name}', \"{name}\"" for name in source)
+    found = connection.execute(
+        f"SELECT _date, _source_file, _row_number, json_object({as_json}) FROM raw_rows "
+        "SEMI JOIN staged_dropped USING (_date, _source_file, _row_number)"
+    )
+    return {(day, file, number): str(payload) for day, file, number, payload in found.fetchall()}

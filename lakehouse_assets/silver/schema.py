@@ -1,0 +1,37 @@
+"""The columns of silver tables as Arrow has them."""
+
+from typing import TYPE_CHECKING
+
+from deltalake import DeltaTable
+
+from lakehouse_assets.contracts.system import Entity
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def contract_schema(entity: Entity) -> "pa.Schema":
+    """The columns that a silver table has by its contract."""
+    import pyarrow as pa
+
+    types = {"string": pa.string(), "int": pa.int32(), "bigint": pa.int64(), "double": pa.float64(), "boolean": pa.bool_()}
+    types |= {"date": pa.date32(), "timestamp": pa.timestamp("us", "UTC")}
+
+    def arrow_type(text: str) -> "pa.DataType":
+        if text.startswith("decimal("):
+            precision, scale = text.removeprefix("decimal(").rstrip(")").split(",")
+            return pa.decimal128(int(precision), int(scale))
+        return types[text]
+
+    contract = [pa.field(c.name, arrow_type(c.type)) for c in entity.contract.columns]
+    own = [("_source_file", pa.string()), ("_row_number", pa.int64()), ("_date", pa.date32()), ("_broken_rules", pa.string())]
+    return pa.schema([*contract, *(pa.field(name, kind) for name, kind in own)])
+
+
+def standing_schema(table: DeltaTable) -> "pa.Schema":
+    """The columns that a table has now."""
+    import pyarrow as pa
+
+    found = pa.schema(table.schema().to_arrow())
+    plain = {pa.string_view(): pa.string(), pa.large_string(): pa.string()}
+    return pa.schema([pa.field(f.name, plain.get(f.type, f.type)) for f in found])
