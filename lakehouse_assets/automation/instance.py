@@ -5,6 +5,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from lakehouse_assets.locks import exclusively
+
 _CONFIG = """\
 # Made by `lakehouse`; yours to change. See https://docs.dagster.io/deployment/oss/dagster-yaml
 telemetry:
@@ -32,7 +34,9 @@ def open_instance(home: Path) -> dg.DagsterInstance:
     """The instance with its home in the given folder, made where there is none."""
     prepare_home(home)
     os.environ["DAGSTER_HOME"] = str(home)
-    return dg.DagsterInstance.from_config(str(home))
+    # Two processes that make the databases of one instance at the same time would trip over each other.
+    with exclusively(home / "lock"):
+        return dg.DagsterInstance.from_config(str(home))
 
 
 def close_killed_runs(instance: dg.DagsterInstance) -> None:

@@ -14,8 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -23,6 +22,7 @@ from typing import IO
 from lakehouse_assets.engine.jars import engine_jars, spark_home
 from lakehouse_assets.engine.java import find_java, server_command
 from lakehouse_assets.errors import EngineError
+from lakehouse_assets.locks import exclusively
 
 START_SECONDS = 120
 """How long a start may take before it counts as failed. Usual are 3 to 9 s."""
@@ -82,7 +82,7 @@ def connect(config: ServerConfig, log: Callable[[str], None]) -> Server:
     """
     config.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _hold_clients_lock(config.folder)
-    with _exclusively(config.folder / "start.lock"):
+    with exclusively(config.folder / "start.lock"):
         running = read_state(config.folder)
         if running is None or not answers(running):
             running = _start(config, log)
@@ -207,10 +207,3 @@ def _hold_clients_lock(folder: Path) -> None:
         lock = (folder / "clients.lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_SH)
         _held[folder] = lock
-
-
-@contextmanager
-def _exclusively(file: Path) -> Iterator[None]:
-    with file.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

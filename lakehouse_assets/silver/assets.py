@@ -1,7 +1,6 @@
 """Silver assets: one for each entity, made from its contract and its silver function."""
 
 import dagster as dg
-from pyspark.sql import DataFrame
 
 from lakehouse_assets.contracts.presentation import docs_metadata, silver_description, silver_schema
 from lakehouse_assets.contracts.system import Entity
@@ -14,7 +13,7 @@ def silver_asset(entity: Entity, *, partitions: dg.PartitionsDefinition[str], do
 
     @dg.asset(
         key=["silver", entity.table],
-        ins={"raw": dg.AssetIn(key=["raw", entity.table])},
+        deps=[dg.AssetKey(["raw", entity.table])],
         group_name=f"silver_{entity.system}",
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -31,7 +30,7 @@ def silver_asset(entity: Entity, *, partitions: dg.PartitionsDefinition[str], do
             **docs_metadata(entity.table, docs_url),
         },
     )
-    def _silver(raw: DataFrame) -> RowsToAudit:
-        return RowsToAudit(raw, entity)
+    def _silver() -> RowsToAudit:
+        return RowsToAudit(entity)
 
     return _silver

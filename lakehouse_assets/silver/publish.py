@@ -24,7 +24,14 @@ from lakehouse_assets.storage.duck import connect
 from lakehouse_assets.storage.engine_files import data_folder
 from lakehouse_assets.storage.handlers import Handler, Source, SparkHandler, Target, Written
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord, RuleHits
-from lakehouse_assets.storage.tables import Commit, commit_files, dates_predicate, ensure_table, last_key, live_files, open_table
+from lakehouse_assets.storage.tables import (
+    Commit,
+    commit_files,
+    ensure_table,
+    last_commit,
+    live_files,
+    open_table,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -37,12 +44,12 @@ _FIRST_PAUSE_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class RowsToAudit:
-    """What a silver asset returns: the lazy frame of its raw rows, and the entity whose function and contract they are to go through.
+    """What a silver asset returns: the raw rows of an entity, to go through its function and its contract.
 
-    Which partitions of it are computed is known only when it is written: those that are stale.
+    Which of them is decided when they are written, by the ledger: those of stale partitions. They are read after the ledger, so that
+    a partition never counts as built from newer rows than it was.
     """
 
-    raw: "DataFrame"
     entity: Entity
 
 
@@ -84,7 +91,7 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
         stale = stale_dates(entity, raw, records)
         due = {day: stale[day] for day in target.dates if day in stale}
         reshaped = standing_schema(table) != schema
-        if due and (reshaped or _was_interrupted(table, records, _key(entity, due))):
+        if due and (reshaped or _was_interrupted(target.uri, records, _key(entity, due))):
             # All is built again: the table's columns are others now; or a step was killed between its commit and the ledger, and
             # what is due has changed since, so that nobody knows any more which rows that commit has superseded.
             due = {day: silver_fingerprint(record, entity) for day, record in raw.items()}
@@ -101,7 +108,7 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
                 connect() as connection,
             ):
                 stage = Stage(folder, entity.contract)
-                stage.write(audited(self._raw(rows, target, list(due)), entity), connection)
+                stage.write(audited(self._raw(target, entity, list(due)), entity), connection)
                 hits |= stage.rule_hits(connection)
                 if stage.rejected_dates:
                     # Rows of a date that is not published must not supersede those of one that is: judged again without it.
@@ -133,11 +140,12 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
     ) -> tuple[DeltaTable, Commit]:
         """Make the stage part of the table. Returns the table as it was before, too, for the accounts."""
         key = _key(entity, due)
-        if last_key(table) == key:
-            # The commit was made by a step that was killed before it could write the ledger.
-            before = open_table(target.uri, version=table.version() - 1)
+        version, newest_key = last_commit(target.uri)
+        if newest_key == key:
+            # The commit was made by a step that was killed before it could write the ledger, or by one that runs beside this one.
+            before = open_table(target.uri, version=version - 1)
             assert before is not None, "a keyed commit is never the first version"
-            return before, Commit(table.version(), changed=False)
+            return before, Commit(version, changed=False)
         standing = live_files(table)
         removed = [f for f in standing if f["date"] in due]
         added = stage.ok
@@ -173,16 +181,12 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
             candidates = candidates.unionByName(staged.select(*columns))
         if sound:
             left = self._spark.read(Source(target.root, "silver", entity.table, due, entity.contract.key))
-            raw = self._spark.read(Source(target.root, "raw", entity.table, sound, None))
-            older = audited(raw, entity).where(f"{VERDICT} = '{OK}'")
+            older = audited(self._raw(target, entity, sound), entity).where(f"{VERDICT} = '{OK}'")
             candidates = candidates.unionByName(older.join(left, list(entity.contract.key), "left_semi").select(*columns))
         return candidates
 
-    def _raw(self, rows: RowsToAudit, target: Target, dates: Sequence[date]) -> "DataFrame":
-        """The raw rows of the given dates: from what the asset was given, or read anew where that does not hold them all."""
-        if set(dates) <= set(target.dates):
-            return rows.raw.where(dates_predicate(dates))
-        return self._spark.read(Source(target.root, "raw", rows.entity.table, dates, None))
+    def _raw(self, target: Target, entity: Entity, dates: Sequence[date]) -> "DataFrame":
+        return self._spark.read(Source(target.root, "raw", entity.table, dates, None))
 
 
 def _key(entity: Entity, due: dict[date, str]) -> str:
@@ -190,11 +194,12 @@ def _key(entity: Entity, due: dict[date, str]) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
-def _was_interrupted(table: DeltaTable, records: dict[date, PartitionRecord], key: str) -> bool:
+def _was_interrupted(uri: str, records: dict[date, PartitionRecord], key: str) -> bool:
     """Whether a step was killed after a commit that the ledger does not know, and that is not the one about to be repeated."""
     known = max((r.delta_version for r in records.values()), default=0)
     begun = any(r.is_begun for r in records.values())
-    return begun and table.version() > known and last_key(table) != key
+    version, newest_key = last_commit(uri)
+    return begun and version > known and newest_key != key
 
 
 def _audit_error(entity: Entity, dates: set[date], hits: dict[date, list[RuleHits]]) -> AuditError:

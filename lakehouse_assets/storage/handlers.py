@@ -22,7 +22,7 @@ from lakehouse_assets.storage.tables import (
     commit_files,
     dates_predicate,
     ensure_table,
-    last_key,
+    last_commit,
     live_files,
     open_table,
     replace_rows,
@@ -176,8 +176,9 @@ class SparkHandler(Handler["DataFrame"]):
 
         refuse_without_date(rows.columns, target)
         table = ensure_table(target.uri, to_arrow_schema(rows.schema), target.description)
-        if last_key(table) == target.key:
-            return Written(Commit(table.version(), changed=False))
+        version, key = last_commit(target.uri)
+        if key == target.key:
+            return Written(Commit(version, changed=False))
         with data_folder(target.root, target.layer, target.name, target.run_id) as folder:
             files = folder.write(rows, "rows")
             if any(file.date not in target.dates for file in files):

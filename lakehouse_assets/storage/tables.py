@@ -112,15 +112,15 @@ def sql_text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def last_key(table: DeltaTable) -> str | None:
-    """The idempotency key of the table's newest commit that carries one."""
-    newest = table.history(1)
-    if not newest:
-        return None
-    key = newest[0].get(IDEMPOTENCY_KEY)
-    if key is None and (user := newest[0].get("userMetadata")):
-        key = json.loads(user).get(IDEMPOTENCY_KEY)
-    return str(key) if key is not None else None
+def last_commit(uri: str) -> tuple[int, str | None]:
+    """The version of a table's newest commit, and its idempotency key where it has one. The table is there."""
+    while True:
+        table = DeltaTable(uri)
+        # delta-rs reads the history as it is now, and numbers it by the version that was opened.
+        newest = table.history(1)[0]
+        if DeltaTable(uri).version() == table.version():
+            key = newest.get(IDEMPOTENCY_KEY)
+            return table.version(), None if key is None else str(key)
 
 
 def commit_metadata(key: str, run_id: str) -> dict[str, str]:
@@ -146,8 +146,10 @@ def replace_rows(
         PartitionGuardError: a row lies outside the predicate; nothing was written.
     """
     table = open_table(uri)
-    if table is not None and last_key(table) == key:
-        return Commit(table.version(), changed=False)
+    if table is not None:
+        version, newest_key = last_commit(uri)
+        if newest_key == key:
+            return Commit(version, changed=False)
     properties = CommitProperties(custom_metadata=commit_metadata(key, run_id), max_commit_retries=_ATTEMPTS)
 
     if table is None:

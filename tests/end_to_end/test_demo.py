@@ -199,3 +199,22 @@ def test_a_changed_file_rebuilds_what_depends_on_it_and_nothing_else(command, tm
 
 def _digest(command: Command, table: str) -> list[dict[str, object]]:
     return command.query(f"SELECT count(*) AS rows, sum(hash(t))::VARCHAR AS digest FROM {table} AS t")
+
+
+def test_two_passes_at_once_both_succeed_and_leave_the_tables_of_one(command, tmp_path):
+    both = Command(tmp_path / "both")
+    (both.root / "landing").mkdir(parents=True)
+    subprocess.run(["cp", "-r", str(command.root / "landing"), str(both.root)], check=True)
+    run = [str(Path(sys.executable).with_name("lakehouse")), "sync"]
+    passes = [
+        subprocess.Popen(run, env={**os.environ, "LAKEHOUSE_ROOT": str(both.root)}, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    told = [process.communicate()[1] for process in passes]
+    assert [process.returncode for process in passes] == [0, 0], told
+    accounts = both.query("FROM ops.row_accounts")
+    assert len(accounts) == 13
+    assert all(a["rows_in"] == a["rows_out"] + a["rows_quarantined"] + a["rows_superseded"] for a in accounts)
+    for table in (*TABLES, "gold.sales_performance"):
+        assert _digest(command, table) == _digest(both, table), table
+    assert "Nothing to do" in both.run("sync").stderr

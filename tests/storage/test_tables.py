@@ -9,7 +9,7 @@ from lakehouse_assets.storage.tables import (
     DataFile,
     commit_files,
     dates_predicate,
-    last_key,
+    last_commit,
     live_files,
     open_table,
     replace_rows,
@@ -146,7 +146,7 @@ def test_an_older_key_is_written_again(uri):
 def test_a_commit_carries_its_key_and_run(uri):
     put(uri, notes((D1, "a")), D1, key="1")
     newest = open_table(uri).history(1)[0]
-    assert (last_key(open_table(uri)), newest["lakehouse.run_id"]) == ("1", "run-1")
+    assert (last_commit(uri)[1], newest["lakehouse.run_id"]) == ("1", "run-1")
 
 
 def test_a_new_column_is_added(uri):
@@ -215,7 +215,7 @@ def test_a_commit_of_files_tells_its_version(uri):
 def test_a_commit_of_files_carries_its_key(uri):
     put(uri, notes((D1, "a")), D1, key="1")
     commit_files(open_table(uri), [written_file(uri, "new.parquet", "x")], [], key="2", run_id="run-1")
-    assert last_key(open_table(uri)) == "2"
+    assert last_commit(uri)[1] == "2"
 
 
 def test_files_are_refused_where_the_table_has_moved_on(uri):
