@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -118,4 +118,7 @@ def _parse(landing: str, meta: Any, start: date) -> LandingObject | str | None:
         return f"its folder {folder!r} is no date (YYYY-MM-DD)"
     if day < start:
         return f"its date is before LAKEHOUSE_START_DATE ({start.isoformat()})"
+    if day > datetime.now(UTC).date():
+        # The partitions end with today, so a run for it could not even start, and would hold others up.
+        return "its date is in the future (UTC): it is loaded once that day has come"
     return LandingObject(landing, day, name, _version(meta), meta["size"])

@@ -99,3 +99,13 @@ def test_a_new_column_is_added_and_old_rows_have_none(built):
         {"cid": "AW-1", "postal_code": None},
         {"cid": "AW-2", "postal_code": "12345"},
     ]
+
+
+def test_a_file_dated_in_the_future_is_named_and_keeps_nothing_back(lakehouse):
+    lakehouse.land("erp/customer_locations", "2999-01-01", "loc.csv", "CID,CNTRY\nAW-9,DE\n")
+    lakehouse.land("erp/customer_locations", DAY, "loc.csv", "CID,CNTRY\nAW-1,DE\n")
+    assert [(path.rsplit("/", 2)[1], "in the future" in reason) for path, reason in lakehouse.plan().ignored] == [
+        ("2999-01-01", True)
+    ]
+    assert lakehouse.build() == {}
+    assert lakehouse.rows("silver.erp_customer_locations", "customer_number") == [{"customer_number": "AW1"}]
