@@ -1,14 +1,13 @@
 """Writes landed rows: a mark in the ledger, quarantine, the table, then how it stands. The next pass heals a kill in between."""
 
 import hashlib
-from datetime import date
 from typing import Any
 
 from lakehouse_assets.raw.load import LandedRows
 from lakehouse_assets.storage.handlers import Handler, Source, Target, Written
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.quarantine import quarantine_schema, quarantined_by_date, replace_quarantine
-from lakehouse_assets.storage.tables import Commit, ensure_table, open_table, replace_rows, sql_date, sql_text, table_facts
+from lakehouse_assets.storage.tables import Commit, ensure_table, files_predicate, open_table, replace_rows, table_facts
 
 
 class LandedRowsHandler(Handler[LandedRows]):
@@ -51,7 +50,7 @@ class LandedRowsHandler(Handler[LandedRows]):
             commit = replace_rows(
                 target.uri,
                 rows.rows,
-                predicate=_replaced_predicate(rows.replaced),
+                predicate=files_predicate(rows.replaced, "_date", "_source_file"),
                 key=hashlib.sha256(repr(sorted(rows.fingerprints.items())).encode()).hexdigest()[:16],
                 run_id=target.run_id,
                 description=target.description,
@@ -65,16 +64,6 @@ class LandedRowsHandler(Handler[LandedRows]):
     def read(self, source: Source) -> LandedRows:
         """Refused: see the class."""
         raise TypeError(f"{source.layer}/{source.name}: take its rows as a DataFrame or an Arrow table, not as LandedRows.")
-
-
-def _replaced_predicate(replaced: dict[date, set[str] | None]) -> str:
-    """SQL for the rows of the given files, or of whole dates."""
-    return " OR ".join(
-        f"(_date = {sql_date(day)}"
-        + ("" if names is None else f" AND _source_file IN ({', '.join(sql_text(n) for n in sorted(names))})")
-        + ")"
-        for day, names in sorted(replaced.items())
-    )
 
 
 def _records(rows: LandedRows, target: Target, commit: Commit) -> list[PartitionRecord]:

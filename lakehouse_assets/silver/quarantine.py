@@ -21,7 +21,7 @@ def quarantine_dropped(
     """Put the dropped rows into quarantine with what the source said, as JSON."""
     import pyarrow as pa
 
-    dropped = [row for row in stage.dropped(connection).to_pylist() if row["_date"] in dates]
+    dropped = stage.dropped(connection).to_pylist()
     payloads = _payloads(entity, target, connection, dropped)
     rules = {r.name: r for r in entity.contract.all_rules}
     rows = []

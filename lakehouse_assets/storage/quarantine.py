@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse_assets.storage.duck import connect, parquet
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import file_paths, open_table, replace_rows, sql_date, sql_text
+from lakehouse_assets.storage.tables import file_paths, files_predicate, open_table, replace_rows, sql_date, sql_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,12 +56,7 @@ def replace_quarantine(
     if files_by_date is None:
         chosen = f"date IN ({', '.join(sql_date(d) for d in sorted(dates))})"
     else:
-        chosen = " OR ".join(
-            f"(date = {sql_date(day)}"
-            + ("" if names is None else f" AND source_file IN ({', '.join(sql_text(n) for n in sorted(names))})")
-            + ")"
-            for day, names in sorted(files_by_date.items())
-        )
+        chosen = files_predicate(files_by_date, "date", "source_file")
     if rows.num_rows == 0 and not _any_stands(root, layer, table_name, chosen):
         return
     predicate = f"layer = {sql_text(layer)} AND table_name = {sql_text(table_name)} AND ({chosen or 'FALSE'})"

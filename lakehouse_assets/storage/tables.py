@@ -5,7 +5,7 @@ Put here what is true of any Delta table. What a raw, silver or gold table does 
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -102,6 +102,16 @@ def dates_predicate(dates: Iterable[date]) -> str:
     return f"{DATE_COLUMN} IN ({', '.join(sql_date(d) for d in sorted(dates))})"
 
 
+def files_predicate(files_by_date: Mapping[date, set[str] | None], date_column: str, file_column: str) -> str:
+    """SQL that is true for rows of the given files, or of a whole date where it has None."""
+    return " OR ".join(
+        f"({date_column} = {sql_date(day)}"
+        + ("" if names is None else f" AND {file_column} IN ({', '.join(sql_text(n) for n in sorted(names))})")
+        + ")"
+        for day, names in sorted(files_by_date.items())
+    )
+
+
 def sql_date(day: date) -> str:
     """A date as a SQL literal."""
     return f"DATE '{day.isoformat()}'"
@@ -145,16 +155,12 @@ def replace_rows(
     Raises:
         PartitionGuardError: a row lies outside the predicate; nothing was written.
     """
-    table = open_table(uri)
-    if table is not None:
-        version, newest_key = last_commit(uri)
-        if newest_key == key:
-            return Commit(version, changed=False)
+    # Made empty where there is none, so that the first rows pass the same guard as all later ones.
+    ensure_table(uri, rows.schema, description, partition_by)
+    version, newest_key = last_commit(uri)
+    if newest_key == key:
+        return Commit(version, changed=False)
     properties = CommitProperties(custom_metadata=commit_metadata(key, run_id), max_commit_retries=_ATTEMPTS)
-
-    if table is None:
-        # Made empty first, so that the first rows pass the same guard as all later ones.
-        ensure_table(uri, rows.schema, description, partition_by)
 
     def write() -> None:
         write_deltalake(
