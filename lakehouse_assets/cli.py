@@ -230,9 +230,9 @@ def _land_if_new(settings: Settings, entity: str, day: date, file: Path) -> None
     """Put a sample file into landing unless it lies there: an upload of the same bytes would be read again for nothing."""
     from lakehouse_assets.landing.objects import Landing
 
-    standing = Path(settings.root.path("landing", entity, day.isoformat(), file.name))
-    if not standing.exists() or standing.stat().st_size != file.stat().st_size:
-        Landing(settings.root).put(entity, day, file)
+    landing = Landing(settings.root)
+    if landing.size(entity, day, file.name) != file.stat().st_size:
+        landing.put(entity, day, file)
 
 
 def _show_plan(found: "Plan") -> None:

@@ -3,15 +3,18 @@
 Secrets (`AWS_SECRET_ACCESS_KEY` and the like) are not read here: the libraries that need them take them from the environment.
 """
 
+import os
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
+from dotenv import load_dotenv
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from lakehouse_assets.engine.remote import ADDRESS
 from lakehouse_assets.engine.server import ServerConfig
+from lakehouse_assets.engine.session import EngineConfig
 from lakehouse_assets.errors import SettingsError
 from lakehouse_assets.storage.root import Root
 
@@ -19,11 +22,14 @@ from lakehouse_assets.storage.root import Root
 class Settings(BaseSettings):
     """The settings of one process. Read once at an entry point (the code location, the command line) and passed on."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
-    lakehouse_root: str = Field("./.lakehouse", description="Where all data lies: a folder.")
-    lakehouse_engine: Literal["spark"] = Field(
-        "spark", description="Where silver is computed: `spark`, a local server started on demand."
+    lakehouse_root: str = Field("./.lakehouse", description="Where all data lies: a folder, or `s3://bucket/prefix`.")
+    lakehouse_engine: str = Field(
+        "spark",
+        pattern=rf"^(spark|sail|{ADDRESS.pattern})$",
+        description="Where silver is computed: `spark`, a local server started on demand; `sail`, a server in Rust within the "
+        "process; `sc://host:port`, a Spark Connect server that others run.",
     )
     lakehouse_start_date: date = Field(date(2026, 1, 1), description="The first partition of every table.")
     lakehouse_docs_url: str | None = Field(None, description="Where the docs are published; the UI links to it.")
@@ -43,13 +49,19 @@ class Settings(BaseSettings):
         return self.root.local_folder or Path(".lakehouse").absolute()
 
     @property
-    def engine_config(self) -> ServerConfig:
+    def engine_config(self) -> EngineConfig:
+        """The engine that these settings mean."""
+        return EngineConfig(self.lakehouse_engine, self.local_spark)
+
+    @property
+    def local_spark(self) -> ServerConfig:
         """The local Spark server that these settings mean."""
         return ServerConfig(
             cache=self.lakehouse_cache.expanduser().absolute(),
             memory=self.lakehouse_engine_memory,
             idle_seconds=self.lakehouse_engine_idle_seconds,
             port=self.lakehouse_engine_port,
+            reads_s3=self.root.bucket is not None,
         )
 
     @property
@@ -64,6 +76,10 @@ def load_settings() -> Settings:
     Raises:
         SettingsError: a value can't be read; the text names each setting and its fault, never a value that may be secret.
     """
+    # Into the environment of this process, because the libraries that speak to the store take `AWS_*` from there.
+    load_dotenv(".env")
+    if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
+        os.environ.setdefault("AWS_ALLOW_HTTP", "true")
     try:
         return Settings()
     except ValidationError as error:

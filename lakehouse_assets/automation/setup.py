@@ -18,7 +18,7 @@ def main() -> int:
     try:
         settings = load_settings()
         prepare_manifest()
-        prepare(settings.engine_config)
+        prepare(settings.local_spark)
         prepare_home(settings.dagster_home)
     except LakehouseError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -28,6 +28,14 @@ START_SECONDS = 120
 """How long a start may take before it counts as failed. Usual are 3 to 9 s."""
 
 _POLL_SECONDS = 0.05
+_STORE_SETTINGS = (
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+    "AWS_PROFILE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+)
 
 
 @dataclass(frozen=True)
@@ -38,12 +46,17 @@ class ServerConfig:
     memory: str
     idle_seconds: int
     port: int
+    reads_s3: bool = False
 
     @property
     def folder(self) -> Path:
         """Where the state lies."""
-        facts = json.dumps([str(spark_home()), self.memory, self.idle_seconds, self.port])
+        facts = json.dumps([str(spark_home()), self.memory, self.idle_seconds, self.port, self._store()])
         return self.cache / "engine" / hashlib.sha256(facts.encode()).hexdigest()[:12]
+
+    def _store(self) -> list[str | None]:
+        """What a server knows of the store from the environment that it was started in."""
+        return [os.environ.get(name) for name in _STORE_SETTINGS] if self.reads_s3 else []
 
     @property
     def log(self) -> Path:
@@ -74,6 +87,29 @@ class Server:
         return f"sc://localhost:{self.port}"
 
 
+class LocalSpark:
+    """The local server as this process sees it."""
+
+    def __init__(self, config: ServerConfig, log: Callable[[str], None]) -> None:
+        self._config = config
+        self._log = log
+        self._server: Server | None = None
+
+    def connect(self) -> str:
+        """What PySpark connects to: the running server, started if there is none; it stays at least as long as this process.
+
+        Raises:
+            EngineError: it can't be started; the text names the log.
+        """
+        self._server = connect(self._config, self._log)
+        os.environ["SPARK_CONNECT_AUTHENTICATE_TOKEN"] = self._server.token
+        return self._server.url
+
+    def answers(self) -> bool:
+        """Whether the server lives and listens."""
+        return self._server is not None and answers(self._server)
+
+
 def connect(config: ServerConfig, log: Callable[[str], None]) -> Server:
     """The running server, started if there is none; it keeps running at least as long as this process lives.
 
@@ -86,14 +122,13 @@ def connect(config: ServerConfig, log: Callable[[str], None]) -> Server:
         running = read_state(config.folder)
         if running is None or not answers(running):
             running = _start(config, log)
-    os.environ["SPARK_CONNECT_AUTHENTICATE_TOKEN"] = running.token
     return running
 
 
 def command_for(config: ServerConfig, port: int, *, dump_archive: bool = False) -> list[str]:
     """The command line of the server on the given port. Fetches jars on first use."""
     java = find_java()
-    jars = engine_jars(java, config.cache / "jars")
+    jars = engine_jars(java, config.cache / "jars", reads_s3=config.reads_s3)
     conf = {
         "spark.app.name": "lakehouse",
         "spark.master": "local[*]",
@@ -114,7 +149,23 @@ def command_for(config: ServerConfig, port: int, *, dump_archive: bool = False) 
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.session.timeZone": "UTC",
     }
+    if config.reads_s3:
+        conf |= s3_conf()
     return server_command(java, jars=jars, conf=conf, memory=config.memory, archive=config.archive, dump_archive=dump_archive)
+
+
+def s3_conf() -> dict[str, str]:
+    """What makes Spark read and write `s3://`. The keys stay in the environment, where AWS's SDK looks for them."""
+    conf = {
+        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        "spark.hadoop.fs.s3a.aws.credentials.provider": "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider",
+        "spark.hadoop.fs.s3a.endpoint.region": os.environ.get("AWS_REGION") or "us-east-1",
+        # A task's files are put in their place when it ends, not once more when the job does: nobody reads them before a commit.
+        "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
+    }
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
+        conf |= {"spark.hadoop.fs.s3a.endpoint": endpoint, "spark.hadoop.fs.s3a.path.style.access": "true"}
+    return conf
 
 
 def server_environment(token: str) -> dict[str, str]:

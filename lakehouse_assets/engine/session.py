@@ -3,9 +3,12 @@
 import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-from lakehouse_assets.engine.server import Server, ServerConfig, answers, connect
+from lakehouse_assets.engine.remote import RemoteServer
+from lakehouse_assets.engine.sail import Sail
+from lakehouse_assets.engine.server import LocalSpark, ServerConfig
 from lakehouse_assets.errors import EngineError
 
 if TYPE_CHECKING:
@@ -16,15 +19,37 @@ RETRIES_OF_A_LOST_SERVER = 4
 """PySpark's default goes on for ten minutes, at exit too."""
 
 
+@dataclass(frozen=True)
+class EngineConfig:
+    """Which engine: `spark` (a local server as `server` says), `sail`, or the address of a remote server, `sc://host:port`."""
+
+    kind: str
+    server: ServerConfig
+
+
+class Connectable(Protocol):
+    """A server of Spark's protocol, wherever it runs."""
+
+    def connect(self) -> str:
+        """What PySpark connects to; starts the server where that is ours to do."""
+
+    def answers(self) -> bool:
+        """Whether the server that was connected to is still there."""
+
+
 class Engine:
     """Hands out the one session of this process. Nothing is started or imported before it is asked for."""
 
-    def __init__(self, config: ServerConfig, log: Callable[[str], None] = lambda text: print(text, file=sys.stderr)) -> None:
-        self._config = config
-        self._log = log
+    def __init__(self, config: EngineConfig, log: Callable[[str], None] = lambda text: print(text, file=sys.stderr)) -> None:
+        self._server: Connectable
+        if config.kind == "spark":
+            self._server = LocalSpark(config.server, log)
+        elif config.kind == "sail":
+            self._server = Sail()
+        else:
+            self._server = RemoteServer(config.kind)
         self._lock = threading.Lock()
         self._resource: PySparkResource | None = None
-        self._server: Server | None = None
 
     def session(self) -> "SparkSession":
         """The session, connected on first use.
@@ -33,7 +58,7 @@ class Engine:
             EngineError: the engine can't be started or reached.
         """
         with self._lock:
-            if self._server is not None and not answers(self._server):
+            if self._resource is not None and not self._server.answers():
                 self._resource = None  # it has died or was stopped: the next one is found or started
             if self._resource is None:
                 self._resource = self._connected()
@@ -59,13 +84,13 @@ class Engine:
                 self._resource = None
 
     def _connected(self) -> "PySparkResource":
-        self._server = server = connect(self._config, self._log)
+        url = self._server.connect()
         # Imported after the server was started, so that both go on at once.
         import dagster as dg
         from dagster_pyspark import PySparkResource
         from pyspark.sql.connect.client.retries import DefaultPolicy
 
-        resource = PySparkResource(spark_config={"spark.remote": server.url})
+        resource = PySparkResource(spark_config={"spark.remote": url})
         resource.setup_for_execution(dg.build_init_resource_context())
         resource.spark_session.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES_OF_A_LOST_SERVER)])
         return resource

@@ -11,9 +11,10 @@ from dagster_dbt import DagsterDbtTranslator, DbtProject, dbt_assets
 
 from lakehouse_assets.contracts.presentation import docs_metadata
 from lakehouse_assets.gold.dbt import QuickStartDbt
-from lakehouse_assets.gold.dbt_plugin import RUN_DATABASE
+from lakehouse_assets.gold.dbt_plugin import RUN_DATABASE, RUN_ROOT
 from lakehouse_assets.gold.models import Model, due_fingerprints, read_models, shared_digest, silver_versions
 from lakehouse_assets.gold.publish import fill_database, publish_model, record_model
+from lakehouse_assets.storage.duck import connect
 from lakehouse_assets.storage.ledger import Ledger
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import TableFacts
@@ -82,9 +83,10 @@ def gold_assets(
         with tempfile.TemporaryDirectory(prefix="lakehouse-gold-") as folder:
             database = Path(folder, "run.duckdb")
             fill_database(database, root, models, selected)
-            built, checks, problems = _build(context, dbt, database)
+            built, checks, problems = _build(context, dbt, root, database)
             refused = {c.asset_key.path[-1] for c in checks if _blocks(c) and c.asset_key is not None}
-            with _open(database) as connection:
+            with connect(root) as connection:
+                connection.execute(f"ATTACH '{database}' AS run (READ_ONLY); USE run")
                 for model in (m for m in models if m.name in built and m.name not in refused):
                     output = built[model.name]
                     commit, facts = publish_model(
@@ -107,10 +109,10 @@ def gold_assets(
 
 
 def _build(
-    context: dg.AssetExecutionContext, dbt: QuickStartDbt, database: Path
+    context: dg.AssetExecutionContext, dbt: QuickStartDbt, root: Root, database: Path
 ) -> tuple[dict[str, "dg.Output[None]"], list[dg.AssetCheckResult], str | None]:
     """Run dbt: the outputs of the models that were built, the results of the tests, and what dbt says went wrong."""
-    os.environ[RUN_DATABASE] = str(database)
+    os.environ |= {RUN_DATABASE: str(database), RUN_ROOT: root.uri}
     built: dict[str, dg.Output[None]] = {}
     checks: list[dg.AssetCheckResult] = []
     invocation = dbt.cli(["build"], context=context, raise_on_error=False)
@@ -121,14 +123,6 @@ def _build(
             checks.append(event)
     failed = not invocation.is_successful()
     return built, checks, str(invocation.get_error() or "") if failed else None
-
-
-def _open(database: Path) -> Any:
-    import duckdb
-
-    connection = duckdb.connect()
-    connection.execute(f"ATTACH '{database}' AS run (READ_ONLY); USE run")
-    return connection
 
 
 def _blocks(check: dg.AssetCheckResult) -> bool:

@@ -10,7 +10,7 @@ from deltalake import Schema
 
 from lakehouse_assets.errors import PartitionGuardError
 from lakehouse_assets.gold.models import Model, silver_versions
-from lakehouse_assets.storage.duck import table_view
+from lakehouse_assets.storage.duck import let_read, table_view
 from lakehouse_assets.storage.ledger import InputVersion, Ledger, PartitionRecord
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import (
@@ -36,6 +36,7 @@ def fill_database(file: Path, root: Root, models: Sequence[Model], selected: Ite
 
     built_elsewhere = {m.name for m in models} - set(selected)
     with duckdb.connect(str(file)) as connection:
+        let_read(connection, root)
         connection.execute("CREATE SCHEMA silver; CREATE SCHEMA gold")
         for layer, names in (("silver", {s for m in models for s in m.sources}), ("gold", built_elsewhere)):
             for name in sorted(names):

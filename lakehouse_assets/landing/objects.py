@@ -80,6 +80,13 @@ class Landing:
             return None
         return _version(meta)
 
+    def size(self, landing: str, day: date, name: str) -> int | None:
+        """The bytes of the object of that name; None where there is none."""
+        try:
+            return int(obstore.head(self.root.store, f"landing/{landing}/{day.isoformat()}/{name}")["size"])
+        except FileNotFoundError:
+            return None
+
     def put(self, landing: str, day: date, file: Path) -> str:
         """Copy a local file into landing under its own name; its key below the root.
 

@@ -15,7 +15,7 @@ def quarantined(root: Root, *, table: str | None = None, day: date | None = None
 
     A sample has `source_file`, `row_number` and `payload`, the original text.
     """
-    with connect() as connection:
+    with connect(root) as connection:
         open_views(connection, root)
         found = connection.execute(
             f"""SELECT layer, table_name, date, rule, reason, count(*) AS rows,

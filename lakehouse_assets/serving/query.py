@@ -43,7 +43,7 @@ def query(root: Root, sql: str) -> "duckdb.DuckDBPyRelation":
     """
     import duckdb
 
-    connection = connect()
+    connection = connect(root)
     refuse_unless_harmless(connection, sql)
     open_views(connection, root)
     connection.execute(f"SET allowed_directories = [{sql_text(root.uri)}]")

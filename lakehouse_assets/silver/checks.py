@@ -91,7 +91,7 @@ def _relationship_result(entity: Entity, relationship: Relationship, root: Root)
     for side, name in (("child", entity.table), ("parent", relationship.to_table)):
         uri = root.table("silver", name)
         tables[side] = (uri, open_table(uri))
-    with connect() as connection:
+    with connect(root) as connection:
         for side, (uri, table) in tables.items():
             if table is None:
                 return dg.AssetCheckResult(

@@ -105,7 +105,7 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
         while due:
             with (
                 data_folder(target.root, target.layer, target.name, target.run_id) as folder,
-                connect() as connection,
+                connect(target.root) as connection,
             ):
                 stage = Stage(folder, entity.contract)
                 stage.write(audited(self._raw(target, entity, list(due)), entity), connection)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import DATE_COLUMN, live_files, sql_date, sql_text
 
 if TYPE_CHECKING:
@@ -10,13 +11,22 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 
-def connect() -> "duckdb.DuckDBPyConnection":
-    """A connection of its own, in memory."""
+def connect(root: Root) -> "duckdb.DuckDBPyConnection":
+    """A connection of its own, in memory, that can read what lies below the root."""
     import duckdb
 
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
+    let_read(connection, root)
     return connection
+
+
+def let_read(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
+    """Let a connection read what lies below the root, where that takes more than a path."""
+    if root.bucket:
+        from lakehouse_assets.storage.s3 import let_duckdb_read
+
+        let_duckdb_read(connection, root.bucket)
 
 
 def parquet(paths: Sequence[str]) -> str:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 from deltalake import DeltaTable
 
 from lakehouse_assets.storage.duck import connect
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import DATE_COLUMN, DataFile, sql_text
+from lakehouse_assets.storage.tables import DATE_COLUMN, DataFile, dates_predicate, live_files, sql_text
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -45,7 +46,7 @@ class DataFolder:
         if not sizes:
             return []
         below = self.root.path(self.layer, self.table)
-        with connect() as connection:
+        with connect(self.root) as connection:
             written = ", ".join(sql_text(f"{below}/{path}") for path in sizes)
             counted = connection.execute(f"SELECT file_name, num_rows FROM parquet_file_metadata([{written}])").fetchall()
         paths = ((name.removeprefix(f"{below}/"), rows) for name, rows in counted)
@@ -64,7 +65,31 @@ def data_folder(root: Root, layer: str, table: str, run_id: str) -> Iterator[Dat
         root.delete(unnamed)
 
 
-def read_files(session: "SparkSession", uri: str, files: Sequence[str], table: DeltaTable) -> "DataFrame":
+def read_partitions(session: "SparkSession", uri: str, table: DeltaTable, dates: Sequence[date] | None) -> "DataFrame":
+    """The rows of some of a table's partitions (of all where None) at the version that was opened, with all its columns."""
+    files = [f["path"] for f in live_files(table) if dates is None or f["date"] in dates]
+    if not files or _tells_paths(session):
+        return _read_files(session, uri, files, table)
+    rows = session.read.format("delta").option("versionAsOf", table.version()).load(uri)
+    return rows if dates is None else rows.where(dates_predicate(dates))
+
+
+def _tells_paths(session: "SparkSession") -> bool:
+    """Whether the engine can say which file a row is from. Sail can't (0.7), and reads by its own Delta reader, which is quick."""
+    if session not in _telling:
+        from pyspark.errors import PySparkException
+
+        try:
+            _telling[session] = bool(session.sql("SELECT input_file_name()").schema)
+        except PySparkException:
+            _telling[session] = False
+    return _telling[session]
+
+
+_telling: "WeakKeyDictionary[SparkSession, bool]" = WeakKeyDictionary()
+
+
+def _read_files(session: "SparkSession", uri: str, files: Sequence[str], table: DeltaTable) -> "DataFrame":
     """The rows of some of a table's files, with all columns of the table; `_date` comes from the files' paths."""
     types = {field.name: _SPARK_TYPES.get(str(field.type.type), str(field.type.type)) for field in table.schema().fields}
     columns = {name: type_name for name, type_name in types.items() if name != DATE_COLUMN}

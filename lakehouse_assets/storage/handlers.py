@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from deltalake.exceptions import CommitFailedError
 
 from lakehouse_assets.errors import PartitionGuardError
-from lakehouse_assets.storage.engine_files import data_folder, read_files
+from lakehouse_assets.storage.engine_files import data_folder, read_partitions
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import (
     DATE_COLUMN,
@@ -196,8 +196,7 @@ class SparkHandler(Handler["DataFrame"]):
         table = open_table(source.uri)
         if table is None:
             raise missing_table(source)
-        files = [f["path"] for f in live_files(table) if source.dates is None or f["date"] in source.dates]
-        rows = read_files(self._session(), source.uri, files, table)
+        rows = read_partitions(self._session(), source.uri, table, source.dates)
         return rows.select(*source.columns) if source.columns is not None else rows
 
 

@@ -107,7 +107,7 @@ class Ledger:
         files = file_paths(table, self.uri, **wanted)
         if not files:
             return {}
-        with connect() as connection:
+        with connect(self.root) as connection:
             rows = connection.execute(f"FROM {parquet(files)}")
             names = [c[0] for c in rows.description or []]
             records = [_record(dict(zip(names, row, strict=True))) for row in rows.fetchall()]

@@ -78,7 +78,7 @@ def quarantined_by_date(root: Root, layer: str, table_name: str) -> dict[date, i
     files = _files(root, layer, table_name)
     if not files:
         return {}
-    with connect() as connection:
+    with connect(root) as connection:
         return dict(connection.execute(f"SELECT date, count(*) FROM {parquet(files)} GROUP BY date").fetchall())
 
 
@@ -86,7 +86,7 @@ def _any_stands(root: Root, layer: str, table_name: str, chosen: str) -> bool:
     files = _files(root, layer, table_name)
     if not files or not chosen:
         return False
-    with connect() as connection:
+    with connect(root) as connection:
         return bool(connection.execute(f"SELECT 1 FROM {parquet(files)} WHERE {chosen} LIMIT 1").fetchone())
 
 

@@ -1,0 +1,92 @@
+"""An S3-compatible store as object client and DuckDB see it. delta-rs and the engines read the same `AWS_*` names by themselves.
+
+Only what every S3 store has is spoken: GET, PUT (also on condition), LIST, DELETE, multipart uploads.
+"""
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from obstore.store import S3Store
+
+from lakehouse_assets.errors import SettingsError
+
+if TYPE_CHECKING:
+    import duckdb
+
+_RETRIES = {"max_retries": 5, "retry_timeout": timedelta(seconds=20)}
+"""The client's own default tries for three minutes, which is no answer to a wrong endpoint."""
+
+
+def s3_store(bucket: str, prefix: str) -> S3Store:
+    """The client for keys below a prefix. It takes endpoint, region and keys from the environment, else as boto3 finds them."""
+    options: dict[str, Any] = {"prefix": prefix or None, "retry_config": _RETRIES}
+    if not _has_keys():
+        from obstore.auth.boto3 import Boto3CredentialProvider
+
+        options["credential_provider"] = Boto3CredentialProvider()
+    return S3Store(bucket, **options)
+
+
+def let_duckdb_read(connection: "duckdb.DuckDBPyConnection", bucket: str) -> None:
+    """Load DuckDB's S3 client from the installed package, and give it what the environment says of the store."""
+    connection.execute(f"LOAD {_quoted(str(_extension()))}")
+    found = _credentials()
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+    settings = {
+        "KEY_ID": found.key,
+        "SECRET": found.secret,
+        "SESSION_TOKEN": found.token,
+        "REGION": os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
+        "SCOPE": f"s3://{bucket}",
+    }
+    if endpoint:
+        scheme, _, host = endpoint.rstrip("/").partition("://")
+        settings |= {"ENDPOINT": host, "URL_STYLE": "path", "USE_SSL": "true" if scheme == "https" else "false"}
+    told = ", ".join(f"{name} {_quoted(value)}" for name, value in settings.items() if value)
+    connection.execute(f"CREATE OR REPLACE SECRET lakehouse (TYPE s3, {told})")
+
+
+@dataclass(frozen=True)
+class _Credentials:
+    key: str
+    secret: str
+    token: str
+
+    def __repr__(self) -> str:
+        return "_Credentials(...)"
+
+
+def _credentials() -> _Credentials:
+    if _has_keys():
+        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+        return _Credentials(*(os.environ.get(name, "") for name in names))
+    from botocore.session import Session
+
+    found = Session().get_credentials()
+    if found is None:
+        raise SettingsError(
+            "LAKEHOUSE_ROOT is on S3, but there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            "or AWS_PROFILE, or run where the machine has a role."
+        )
+    frozen = found.get_frozen_credentials()
+    return _Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
+
+
+def _has_keys() -> bool:
+    return bool(os.environ.get("AWS_ACCESS_KEY_ID"))
+
+
+def _extension() -> Path:
+    """The package brings the extension for its own version of DuckDB, so that nothing is downloaded at run time."""
+    package = find_spec("duckdb_extension_httpfs")
+    if package is None or package.origin is None:
+        raise SettingsError("The package duckdb-extension-httpfs is not installed: install the environment with `make setup`.")
+    return next(Path(package.origin).parent.glob("extensions/*/httpfs.duckdb_extension"))
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
