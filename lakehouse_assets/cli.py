@@ -4,10 +4,12 @@ With `--json` one document goes to stdout and nothing else; all that is said on 
 imported by the command that needs it, so that a pass with nothing to do takes little more than Python's own start.
 """
 
+import atexit
 import json
+import os
 import sys
 import time
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -43,12 +45,21 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
-def main() -> None:
+def main() -> NoReturn:
     """The entry point: errors that a user can mend become one sentence and exit code 1."""
+    code: int | str | None = 0
     try:
         app()
+    except SystemExit as end:
+        code = end.code
     except LakehouseError as error:
-        _fail(str(error))
+        typer.secho(f"error: {error}", fg="red", err=True)
+        code = 1
+    # All that is left is to free memory object by object, for most of a second after a pass: the kernel does it at once.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 @app.command()
@@ -210,20 +221,24 @@ def _sync(settings: Settings, found: "Plan") -> "SyncResult | None":
         _say("Nothing to do: all tables are up to date with landing.")
         return None
     from lakehouse_assets.engine.session import Engine
+    from lakehouse_assets.gold.dbt_ahead import loaded_ahead
+    from lakehouse_assets.gold.project import PROJECT_FOLDER
 
     engine = Engine(settings.engine_config, _say)
-    if found.of_layers("silver"):
-        engine.start_in_background()
-    from lakehouse_assets.automation.sync import sync as run_sync
-    from lakehouse_assets.definitions import build_definitions
+    with ExitStack() as resources:
+        resources.callback(engine.stop_session)
+        # Both start now, while this process is busy importing Dagster.
+        if found.of_layers("silver"):
+            engine.start_in_background()
+        if found.of_layers("gold"):
+            resources.enter_context(loaded_ahead(PROJECT_FOLDER))
+        from lakehouse_assets.automation.sync import sync as run_sync
+        from lakehouse_assets.definitions import build_definitions
 
-    settings.dagster_home.mkdir(parents=True, exist_ok=True)
-    try:
+        settings.dagster_home.mkdir(parents=True, exist_ok=True)
         # dbt's own lines go into a file: stdout is for the result.
         with (settings.dagster_home / "sync.log").open("a") as log, redirect_stdout(log):
             return run_sync(settings, found, build_definitions(settings, engine=engine), _say)
-    finally:
-        engine.stop_session()
 
 
 def _land_if_new(settings: Settings, entity: str, day: date, file: Path) -> None:
@@ -289,8 +304,3 @@ def _width() -> int | None:
 
 def _say(text: str) -> None:
     typer.echo(text, err=True)
-
-
-def _fail(text: str) -> NoReturn:
-    typer.secho(f"error: {text}", fg="red", err=True)
-    sys.exit(1)

@@ -17,6 +17,11 @@ run_monitoring:
   enabled: true
 freshness:
   enabled: true
+event_log_storage:
+  module: lakehouse_assets.automation.event_storage
+  class: QuickSqliteEventLogStorage
+  config:
+    base_dir: {home}/history/runs
 """
 
 PROCESS_TAG = "lakehouse/process"
@@ -27,7 +32,7 @@ def prepare_home(home: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
     config = home / "dagster.yaml"
     if not config.exists():
-        config.write_text(_CONFIG)
+        config.write_text(_CONFIG.format(home=home))
 
 
 def open_instance(home: Path) -> dg.DagsterInstance:

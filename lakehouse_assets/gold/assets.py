@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DbtProject, dbt_assets
 
 from lakehouse_assets.contracts.presentation import docs_metadata
-from lakehouse_assets.gold.dbt import QuickStartDbt
+from lakehouse_assets.gold.dbt import DagsterDbtTranslator, DbtProject, QuickStartDbt, dbt_assets
 from lakehouse_assets.gold.dbt_plugin import RUN_DATABASE, RUN_ROOT
 from lakehouse_assets.gold.models import Model, due_fingerprints, read_models, shared_digest, silver_versions
-from lakehouse_assets.gold.publish import fill_database, publish_model, record_model
-from lakehouse_assets.storage.duck import connect
-from lakehouse_assets.storage.ledger import Ledger
+from lakehouse_assets.gold.publish import fill_database, model_records, publish_model, record_models
+from lakehouse_assets.storage.duck import separate
+from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import TableFacts
 
@@ -84,8 +83,9 @@ def gold_assets(
             database = Path(folder, "run.duckdb")
             fill_database(database, root, models, selected)
             built, checks, problems = _build(context, dbt, root, database)
+            standing: list[PartitionRecord] = []
             refused = {c.asset_key.path[-1] for c in checks if _blocks(c) and c.asset_key is not None}
-            with connect(root) as connection:
+            with separate(root) as connection:
                 connection.execute(f"ATTACH '{database}' AS run (READ_ONLY); USE run")
                 for model in (m for m in models if m.name in built and m.name not in refused):
                     output = built[model.name]
@@ -97,10 +97,12 @@ def gold_assets(
                         run_id=context.run_id,
                         description=model.description,
                     )
-                    record_model(root, model, facts, records, fingerprint=due[model.name], run_id=context.run_id)
+                    standing += model_records(model, facts, records, fingerprint=due[model.name], run_id=context.run_id)
                     _tell_partitions(context, model, facts)
                     metadata = {**output.metadata, **_metadata(root, model, facts), "committed": commit.changed}
                     yield dg.Output(None, output_name=output.output_name, metadata=metadata)
+            # What is not recorded, because the step is killed before, is built again by the next pass, and found the same.
+            record_models(root, standing, run_id=context.run_id)
         yield from checks
         if refused or problems:
             raise dg.Failure(_failure(refused, problems, checks))
@@ -115,7 +117,7 @@ def _build(
     os.environ |= {RUN_DATABASE: str(database), RUN_ROOT: root.uri}
     built: dict[str, dg.Output[None]] = {}
     checks: list[dg.AssetCheckResult] = []
-    invocation = dbt.cli(["build"], context=context, raise_on_error=False)
+    invocation = dbt.cli(["build"], context=context, raise_on_error=False, target_path=database.with_name("target"))
     for event in invocation.stream():
         if isinstance(event, dg.Output):
             built[context.asset_key_for_output(event.output_name).path[-1]] = event

@@ -2,21 +2,16 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from lakehouse_assets.errors import LakehouseError
+from lakehouse_assets.gold.dbt_ahead import executable
 from lakehouse_assets.gold.models import Model, project_digest, read_models
 
 PROJECT_FOLDER = Path(__file__).parents[2] / "dbt_project"
-
-
-def dbt_executable() -> str:
-    """The dbt of this environment, whether or not the environment is on the path."""
-    return str(Path(sys.executable).with_name("dbt"))
 
 
 def prepare_manifest(folder: Path = PROJECT_FOLDER) -> Path:
@@ -28,7 +23,7 @@ def prepare_manifest(folder: Path = PROJECT_FOLDER) -> Path:
     manifest, mark = folder / "target" / "manifest.json", folder / "target" / "parsed-from"
     digest = project_digest(folder)
     if not manifest.exists() or not mark.exists() or mark.read_text() != digest:
-        command = [dbt_executable(), "--quiet", "--no-version-check", "parse", "--target-path", "target"]
+        command = [executable("dbt"), "--quiet", "--no-version-check", "parse", "--target-path", "target"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise LakehouseError(f"dbt can't parse the project in {folder}: {(done.stdout + done.stderr).strip()}")

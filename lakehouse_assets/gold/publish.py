@@ -69,16 +69,15 @@ def publish_model(
     return commit, table_facts(table) if table is not None else TableFacts(-1, 0, 0, 0, {})
 
 
-def record_model(
-    root: Root,
+def model_records(
     model: Model,
     facts: TableFacts,
     records: Mapping[tuple[str, str, date], PartitionRecord],
     *,
     fingerprint: str,
     run_id: str,
-) -> None:
-    """Write into the ledger how a model stands, by date, and what it was built from."""
+) -> list[PartitionRecord]:
+    """How a model stands, by date, and what it was built from, for the ledger."""
     arrived = {
         day: record.rows_out
         for (layer, table, day), record in records.items()
@@ -89,7 +88,7 @@ def record_model(
     # A table without a row has a record all the same, or it would count as never built.
     dates = dates or sorted(day for (layer, _, day) in records if layer == "silver")[:1]
     versions = silver_versions(records)
-    new = [
+    return [
         PartitionRecord(
             layer="gold",
             table_name=model.name,
@@ -105,7 +104,15 @@ def record_model(
         )
         for day in dates
     ]
-    Ledger(root).replace("gold", model.name, dates, new, run_id)
+
+
+def record_models(root: Root, standing: Sequence[PartitionRecord], *, run_id: str) -> None:
+    """Write into the ledger how models stand, in one commit."""
+    dates: dict[str, list[date]] = {}
+    for record in standing:
+        dates.setdefault(record.table_name, []).append(record.date)
+    if dates:
+        Ledger(root).replace("gold", dates, standing, run_id)
 
 
 def _is_reshaped(table: "DeltaTable", columns: "pa.Schema") -> bool:

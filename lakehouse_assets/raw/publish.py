@@ -58,7 +58,7 @@ class LandedRowsHandler(Handler[LandedRows]):
         else:
             commit = Commit(ensure_table(target.uri, rows.rows.schema, target.description).version(), changed=False)
         records = _records(rows, target, commit)
-        ledger.replace(target.layer, target.name, dates, records, target.run_id)
+        ledger.replace(target.layer, {target.name: dates}, records, target.run_id)
         return Written(commit, _metadata(rows), {r.date: _metadata_of_day(r) for r in records})
 
     def read(self, source: Source) -> LandedRows:

@@ -4,7 +4,7 @@ from datetime import date
 from typing import Any
 
 from lakehouse_assets.serving.query import open_views
-from lakehouse_assets.storage.duck import connect
+from lakehouse_assets.storage.duck import separate
 from lakehouse_assets.storage.root import Root
 
 SAMPLES = 3
@@ -15,7 +15,7 @@ def quarantined(root: Root, *, table: str | None = None, day: date | None = None
 
     A sample has `source_file`, `row_number` and `payload`, the original text.
     """
-    with connect(root) as connection:
+    with separate(root) as connection:
         open_views(connection, root)
         found = connection.execute(
             f"""SELECT layer, table_name, date, rule, reason, count(*) AS rows,

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lakehouse_assets.errors import QueryError
-from lakehouse_assets.storage.duck import connect, parquet, table_view
+from lakehouse_assets.storage.duck import parquet, separate, table_view
 from lakehouse_assets.storage.ledger import Ledger, ledger_schema
 from lakehouse_assets.storage.quarantine import quarantine_schema, quarantine_uri
 from lakehouse_assets.storage.root import Root
@@ -43,7 +43,7 @@ def query(root: Root, sql: str) -> "duckdb.DuckDBPyRelation":
     """
     import duckdb
 
-    connection = connect(root)
+    connection = separate(root)
     refuse_unless_harmless(connection, sql)
     open_views(connection, root)
     connection.execute(f"SET allowed_directories = [{sql_text(root.uri)}]")

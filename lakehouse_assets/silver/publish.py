@@ -86,8 +86,9 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
         entity, ledger = rows.entity, Ledger(target.root)
         schema = contract_schema(entity)
         table = ensure_table(target.uri, schema, target.description)
-        records = {key[2]: record for key, record in ledger.read("silver", entity.table).items()}
-        raw = {key[2]: record for key, record in ledger.read("raw", entity.table).items() if not record.is_begun}
+        both = ledger.read(table_name=entity.table)
+        records = {day: record for (layer, _, day), record in both.items() if layer == "silver"}
+        raw = {day: record for (layer, _, day), record in both.items() if layer == "raw" and not record.is_begun}
         stale = stale_dates(entity, raw, records)
         due = {day: stale[day] for day in target.dates if day in stale}
         reshaped = standing_schema(table) != schema
@@ -120,7 +121,7 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
                 before, commit = self._commit(stage, target, entity, table, connection, due, sound, schema if reshaped else None)
                 updated = SilverAccount(target, entity, raw, records, hits, connection).records(before, commit, due)
                 if DeltaTable(target.uri).version() == commit.version:
-                    ledger.replace("silver", entity.table, [r.date for r in updated], updated, target.run_id)
+                    ledger.replace("silver", {entity.table: [r.date for r in updated]}, updated, target.run_id)
                 records |= {r.date: r for r in updated}
                 break
         if rejected:

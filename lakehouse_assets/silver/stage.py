@@ -46,7 +46,7 @@ class Stage:
             if verdict == OK:
                 self.ok = of_verdict
         staged = " UNION ALL ".join(f"SELECT *, '{verdict}' AS {VERDICT} FROM staged_{verdict}" for verdict in verdicts)
-        connection.execute(f"CREATE VIEW staged AS {staged}")
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW staged AS {staged}")
         self.rejected_dates = {
             row[0] for row in connection.execute(f"SELECT DISTINCT {DATE_COLUMN} FROM staged_{FAILED}").fetchall()
         }

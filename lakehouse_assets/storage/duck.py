@@ -1,9 +1,14 @@
-"""DuckDB connections of this process: for bookkeeping over Parquet files, at any scale that fits this machine."""
+"""DuckDB connections of this process: for bookkeeping over Parquet files, at any scale that fits this machine.
+
+Views made here are the connection's own (TEMP), unless their name has a schema: then the connection is one of `separate`.
+"""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.storage.root import Root
+from lakehouse_assets.storage.s3 import credentials_mark, let_duckdb_read
 from lakehouse_assets.storage.tables import DATE_COLUMN, live_files, sql_date, sql_text
 
 if TYPE_CHECKING:
@@ -12,7 +17,12 @@ if TYPE_CHECKING:
 
 
 def connect(root: Root) -> "duckdb.DuckDBPyConnection":
-    """A connection of its own, in memory, that can read what lies below the root."""
+    """A connection that can read what lies below the root, to an instance that this process shares: 10 ms sooner than a new one."""
+    return _shared(root, credentials_mark() if root.bucket else "").cursor()
+
+
+def separate(root: Root) -> "duckdb.DuckDBPyConnection":
+    """A connection to an in-memory instance of its own, that can read what lies below the root."""
     import duckdb
 
     connection = duckdb.connect()
@@ -21,11 +31,15 @@ def connect(root: Root) -> "duckdb.DuckDBPyConnection":
     return connection
 
 
+@lru_cache(maxsize=4)
+def _shared(root: Root, credentials: str) -> "duckdb.DuckDBPyConnection":
+    del credentials  # an instance keeps those that it was made with
+    return separate(root)
+
+
 def let_read(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
     """Let a connection read what lies below the root, where that takes more than a path."""
     if root.bucket:
-        from lakehouse_assets.storage.s3 import let_duckdb_read
-
         let_duckdb_read(connection, root.bucket)
 
 
@@ -46,19 +60,20 @@ def files_view(
 ) -> None:
     """A view over some of a table's files (as `live_files` gives them): `columns` (name to type) and `_date` from the log.
 
-    `name` may have a schema. The view goes on showing these files, whatever is committed to the table meanwhile. A column that none
+    The view goes on showing these files, whatever is committed to the table meanwhile. A column that none
     of the files has is NULL.
     """
     typed = ", ".join(f'CAST(NULL AS {_duckdb_type(t)}) AS "{c}"' for c, t in columns.items())
+    create = _create("VIEW", name)
     if not files:
-        connection.execute(f"CREATE VIEW {name} AS SELECT {typed}, CAST(NULL AS DATE) AS {DATE_COLUMN} WHERE FALSE")
+        connection.execute(f"{create} AS SELECT {typed}, CAST(NULL AS DATE) AS {DATE_COLUMN} WHERE FALSE")
         return
     paths = [f"{uri}/{f['path']}" for f in files]
     # The log knows a file's partition; its path merely tends to say it too.
     dates = ", ".join(f"({sql_text(path)}, {sql_date(f['date'])})" for path, f in zip(paths, files, strict=True))
     wanted = ", ".join(f'f."{c}"' for c in columns)
     connection.execute(
-        f"""CREATE VIEW {name} AS SELECT {wanted}, d.{DATE_COLUMN} FROM (
+        f"""{create} AS SELECT {wanted}, d.{DATE_COLUMN} FROM (
                 SELECT {typed} WHERE FALSE
                 UNION ALL BY NAME
                 FROM read_parquet([{", ".join(sql_text(p) for p in paths)}], filename = '_path', hive_partitioning = false,
@@ -78,8 +93,12 @@ def table_view(connection: "duckdb.DuckDBPyConnection", name: str, uri: str, tab
         files_view(connection, name, uri, files, columns)
     else:
         connection.register("_no_rows", schema.empty_table())
-        connection.execute(f"CREATE TABLE {name} AS FROM _no_rows")
+        connection.execute(f"{_create('TABLE', name)} AS FROM _no_rows")
         connection.unregister("_no_rows")
+
+
+def _create(kind: str, name: str) -> str:
+    return f"CREATE {'' if '.' in name else 'OR REPLACE TEMP '}{kind} {name}"
 
 
 _DUCKDB_TYPES = {

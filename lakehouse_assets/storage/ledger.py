@@ -123,21 +123,24 @@ class Ledger:
             else PartitionRecord(layer, table_name, day, 0, 0, 0, 0, -1, run_id, BEGUN)
             for day in sorted(dates)
         ]
-        self.replace(layer, table_name, [r.date for r in marked], marked, run_id)
+        self.replace(layer, {table_name: [r.date for r in marked]}, marked, run_id)
 
     def replace(
-        self, layer: str, table_name: str, dates: Iterable[date], records: Sequence[PartitionRecord], run_id: str
+        self, layer: str, dates: Mapping[str, Iterable[date]], records: Sequence[PartitionRecord], run_id: str
     ) -> None:
-        """Put `records` in place of those of the given table and dates, in one commit."""
+        """Put `records` in place of those of the given tables and dates, in one commit."""
         import pyarrow as pa
 
-        days = ", ".join(sql_date(d) for d in sorted(dates))
+        chosen = " OR ".join(
+            f"(table_name = {sql_text(table)} AND date IN ({', '.join(sql_date(d) for d in sorted(days))}))"
+            for table, days in sorted(dates.items())
+        )
         rows = pa.Table.from_pylist([asdict(r) for r in records], schema=ledger_schema())
-        key = hashlib.sha256(f"{layer}/{table_name}/{days}/{records!r}".encode()).hexdigest()[:16]
+        key = hashlib.sha256(f"{layer}/{chosen}/{records!r}".encode()).hexdigest()[:16]
         replace_rows(
             self.uri,
             rows,
-            predicate=f"layer = {sql_text(layer)} AND table_name = {sql_text(table_name)} AND date IN ({days})",
+            predicate=f"layer = {sql_text(layer)} AND ({chosen})",
             key=key,
             run_id=run_id,
             partition_by=("layer", "table_name"),

@@ -3,6 +3,7 @@
 Only what every S3 store has is spoken: GET, PUT (also on condition), LIST, DELETE, multipart uploads.
 """
 
+import hashlib
 import os
 from dataclasses import dataclass
 from datetime import timedelta
@@ -48,6 +49,12 @@ def let_duckdb_read(connection: "duckdb.DuckDBPyConnection", bucket: str) -> Non
         settings |= {"ENDPOINT": host, "URL_STYLE": "path", "USE_SSL": "true" if scheme == "https" else "false"}
     told = ", ".join(f"{name} {_quoted(value)}" for name, value in settings.items() if value)
     connection.execute(f"CREATE OR REPLACE SECRET lakehouse (TYPE s3, {told})")
+
+
+def credentials_mark() -> str:
+    """Tells credentials apart without telling them: another mark once they have been renewed."""
+    found = _credentials()
+    return hashlib.sha256(f"{found.key}/{found.secret}/{found.token}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

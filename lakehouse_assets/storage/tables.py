@@ -6,7 +6,7 @@ Put here what is true of any Delta table. What a raw, silver or gold table does 
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -24,20 +24,22 @@ DATE_COLUMN = "_date"
 IDEMPOTENCY_KEY = "lakehouse.idempotency_key"
 RUN_ID = "lakehouse.run_id"
 
+_COMMITS_PER_CHECKPOINT = 10
+"""Opening a table reads all commits since the last checkpoint. Spark's default; delta-rs's own is 100."""
+
 _ATTEMPTS = 8
 _FIRST_PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class Commit:
-    """What a write left behind: the table's version, and the figures that the commit itself counted.
+    """What a write left behind: the table's version.
 
     `changed` is False where the table already held what was to be written, and no commit was made.
     """
 
     version: int
     changed: bool
-    metrics: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -124,13 +126,19 @@ def sql_text(text: str) -> str:
 
 def last_commit(uri: str) -> tuple[int, str | None]:
     """The version of a table's newest commit, and its idempotency key where it has one. The table is there."""
+    return _newest_commit(DeltaTable(uri))
+
+
+def _newest_commit(table: DeltaTable) -> tuple[int, str | None]:
+    """See `last_commit`. The table is brought to its newest version."""
     while True:
-        table = DeltaTable(uri)
+        version = table.version()
         # delta-rs reads the history as it is now, and numbers it by the version that was opened.
         newest = table.history(1)[0]
-        if DeltaTable(uri).version() == table.version():
+        table.update_incremental()
+        if table.version() == version:
             key = newest.get(IDEMPOTENCY_KEY)
-            return table.version(), None if key is None else str(key)
+            return version, None if key is None else str(key)
 
 
 def commit_metadata(key: str, run_id: str) -> dict[str, str]:
@@ -156,25 +164,19 @@ def replace_rows(
         PartitionGuardError: a row lies outside the predicate; nothing was written.
     """
     # Made empty where there is none, so that the first rows pass the same guard as all later ones.
-    ensure_table(uri, rows.schema, description, partition_by)
-    version, newest_key = last_commit(uri)
+    table = ensure_table(uri, rows.schema, description, partition_by)
+    version, newest_key = _newest_commit(table)
     if newest_key == key:
         return Commit(version, changed=False)
     properties = CommitProperties(custom_metadata=commit_metadata(key, run_id), max_commit_retries=_ATTEMPTS)
 
     def write() -> None:
         write_deltalake(
-            uri,
-            rows,
-            mode="overwrite",
-            predicate=predicate,
-            schema_mode="merge",
-            partition_by=list(partition_by),
-            commit_properties=properties,
+            table, rows, mode="overwrite", predicate=predicate, schema_mode="merge", commit_properties=properties
         )
 
     try:
-        retry_conflicts(write, repeatable=not hasattr(rows, "read_next_batch"))
+        retry_conflicts(write, table, repeatable=not hasattr(rows, "read_next_batch"))
     except DeltaError as error:
         if "validation check" in str(error):
             raise PartitionGuardError(
@@ -182,8 +184,7 @@ def replace_rows(
                 "Start the run for their dates too, or mend the asset that returned them."
             ) from None  # the cause shows the rows themselves
         raise
-    written = DeltaTable(uri)
-    return Commit(written.version(), changed=True, metrics=written.history(1)[0].get("operationMetrics", {}))
+    return Commit(table.version(), changed=True)
 
 
 def replace_table(uri: str, rows: "pa.Table", *, key: str, run_id: str) -> Commit:
@@ -195,12 +196,11 @@ def replace_table(uri: str, rows: "pa.Table", *, key: str, run_id: str) -> Commi
     write_deltalake(
         uri, rows, mode="overwrite", schema_mode="overwrite", partition_by=[DATE_COLUMN], commit_properties=properties
     )
-    written = DeltaTable(uri)
-    return Commit(written.version(), changed=True, metrics=written.history(1)[0].get("operationMetrics", {}))
+    return Commit(DeltaTable(uri).version(), changed=True)
 
 
-def retry_conflicts(write: Callable[[], None], *, repeatable: bool = True) -> None:
-    """Run `write`, again after a pause where another process committed to the same table first."""
+def retry_conflicts(write: Callable[[], None], table: DeltaTable, *, repeatable: bool = True) -> None:
+    """Run `write`, again over the newest version of `table` after a pause, where another process committed to it first."""
     for attempt in range(_ATTEMPTS):
         try:
             write()
@@ -209,6 +209,7 @@ def retry_conflicts(write: Callable[[], None], *, repeatable: bool = True) -> No
             if attempt == _ATTEMPTS - 1 or not repeatable:
                 raise
             time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
+            table.update_incremental()
 
 
 @dataclass(frozen=True)
@@ -268,12 +269,7 @@ def commit_files(
     else:
         schema = Schema.from_arrow(new_schema)
         table.create_write_transaction([*adds], "overwrite", schema, [DATE_COLUMN], commit_properties=properties)
-    metrics = {
-        "num_added_files": len(adds),
-        "num_removed_files": len(removes),
-        "num_added_rows": sum(f.num_records for f in added),
-    }
-    return Commit(table.version() + 1, changed=True, metrics=metrics)
+    return Commit(table.version() + 1, changed=True)
 
 
 def ensure_table(
@@ -281,5 +277,10 @@ def ensure_table(
 ) -> DeltaTable:
     """The table, made empty where there is none yet."""
     return open_table(uri) or DeltaTable.create(
-        uri, schema, mode="ignore", partition_by=list(partition_by), description=description
+        uri,
+        schema,
+        mode="ignore",
+        partition_by=list(partition_by),
+        description=description,
+        configuration={"delta.checkpointInterval": str(_COMMITS_PER_CHECKPOINT)},
     )
