@@ -8,12 +8,14 @@ machine loses power; tables and ledger don't depend on events. `dagster.yaml` na
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SQLITE_BUSY_TIMEOUT_SECONDS, SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, create_engine, event
-from typing_extensions import Self
+
+_BUSY_SECONDS = 30
+"""How long a write waits for another process, as in Dagster's own."""
 
 _OPEN_SHARDS = 16
 """Each run has a database file of its own; the webserver and the daemon look at many."""
@@ -43,7 +45,7 @@ class QuickSqliteEventLogStorage(SqliteEventLogStorage):
 
     def _engine(self, shard: str) -> Engine:
         if shard not in self._engines:
-            engine = create_engine(self.conn_string_for_shard(shard), connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
+            engine = create_engine(self.conn_string_for_shard(shard), connect_args={"timeout": _BUSY_SECONDS})
             event.listen(engine, "connect", _wait_less_for_the_disk)
             self._engines[shard] = engine
             if len(self._engines) > _OPEN_SHARDS:

@@ -19,7 +19,7 @@ from lakehouse_assets.raw.load import FileDifference, differences
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.silver.fingerprints import stale_dates
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
-from lakehouse_assets.storage.tables import open_table
+from lakehouse_assets.storage.tables import forget_open_tables, open_table
 
 MAX_GAP_DAYS = 3
 """Dates that lie no further apart are one run: a run costs more than a few partitions in which nothing is to be done."""
@@ -84,6 +84,7 @@ class Plan:
 
 def make_plan(settings: Settings, entities: Sequence[Entity], *, read_headers: bool = False) -> Plan:
     """Compare all stages. With `read_headers` new and changed files are opened for the columns that they bring or lack."""
+    forget_open_tables()
     landing, records = Landing(settings.root), Ledger(settings.root).read()
     files: list[PlannedFile] = []
     ignored: list[tuple[str, str]] = []

@@ -124,7 +124,12 @@ def _ivy_module(wanted: JarSet) -> str:
     ElementTree.SubElement(ElementTree.SubElement(module, "configurations"), "conf", name="default")
     dependencies = ElementTree.SubElement(module, "dependencies")
     for organisation, name, version in wanted.modules:
-        facts = {"org": organisation, "name": name, "rev": version, "conf": "default->master" if wanted.alone else "default->default"}
+        facts = {
+            "org": organisation,
+            "name": name,
+            "rev": version,
+            "conf": "default->master" if wanted.alone else "default->default",
+        }
         ElementTree.SubElement(dependencies, "dependency", facts)
     for organisation, name in wanted.without:
         ElementTree.SubElement(dependencies, "exclude", org=organisation, module=name)

@@ -75,6 +75,7 @@ def _wait(place: str, project: Path) -> NoReturn:
         os.chdir(project)
         from dbt.adapters import duckdb
         from dbt.cli.main import dbtRunner
+        from dbt.contracts.graph.manifest import Manifest
 
         del duckdb  # imported for the time that it takes
         parsed = dbtRunner().invoke(["--quiet", "--no-version-check", "--log-level-file", "none", "parse"])
@@ -90,7 +91,8 @@ def _wait(place: str, project: Path) -> NoReturn:
         os.environ.clear()
         os.environ.update(request["environment"])
         os.chdir(request["folder"])
-        done = dbtRunner(manifest=parsed.result if parsed.success else None).invoke(request["arguments"])
+        manifest = parsed.result if isinstance(parsed.result, Manifest) else None
+        done = dbtRunner(manifest=manifest).invoke(request["arguments"])
         sys.stdout.flush()
         sys.stderr.flush()
         line.sendall(bytes([0 if done.success else 2 if done.exception else 1]))

@@ -18,7 +18,7 @@ from lakehouse_assets.storage.tables import (
     Commit,
     TableFacts,
     dates_predicate,
-    open_table,
+    newest_table,
     replace_rows,
     replace_table,
     table_facts,
@@ -41,7 +41,7 @@ def fill_database(file: Path, root: Root, models: Sequence[Model], selected: Ite
         for layer, names in (("silver", {s for m in models for s in m.sources}), ("gold", built_elsewhere)):
             for name in sorted(names):
                 uri = root.table(layer, name)
-                if (table := open_table(uri)) is not None:
+                if (table := newest_table(uri)) is not None:
                     table_view(connection, f"{layer}.{name}", uri, table)
 
 
@@ -55,7 +55,7 @@ def publish_model(
     uri = root.table("gold", model.name)
     columns = connection.execute(f"FROM gold.{model.name} LIMIT 0").to_arrow_table().schema
     _refuse_undated(connection, model)
-    table = open_table(uri)
+    table = newest_table(uri)
     commit = Commit(-1 if table is None else table.version(), changed=False)
     if table is not None and _is_reshaped(table, columns):
         commit = replace_table(
@@ -65,7 +65,7 @@ def publish_model(
         rows = connection.execute(f"FROM gold.{model.name} WHERE {dates_predicate(differing)}").to_arrow_table()
         key = f"{fingerprint}/{hashlib.sha256(repr(differing).encode()).hexdigest()[:8]}"
         commit = replace_rows(uri, rows, predicate=dates_predicate(differing), key=key, run_id=run_id, description=description)
-    table = open_table(uri)
+    table = newest_table(uri)
     return commit, table_facts(table) if table is not None else TableFacts(-1, 0, 0, 0, {})
 
 
@@ -132,7 +132,7 @@ def _refuse_undated(connection: "duckdb.DuckDBPyConnection", model: Model) -> No
 
 def _differing_dates(connection: "duckdb.DuckDBPyConnection", uri: str, name: str) -> list[date]:
     """The partitions whose rows, taken as a bag, are not the same in the run's database and in the Delta table."""
-    table = open_table(uri)
+    table = newest_table(uri)
     if table is None:
         return [row[0] for row in connection.execute(f"SELECT DISTINCT {DATE_COLUMN} FROM gold.{name} ORDER BY 1").fetchall()]
     standing = {field.name for field in table.schema().fields}

@@ -6,8 +6,8 @@ from typing import Any
 from lakehouse_assets.raw.load import LandedRows
 from lakehouse_assets.storage.handlers import Handler, Source, Target, Written
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
-from lakehouse_assets.storage.quarantine import quarantine_schema, quarantined_by_date, replace_quarantine
-from lakehouse_assets.storage.tables import Commit, ensure_table, files_predicate, open_table, replace_rows, table_facts
+from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema
+from lakehouse_assets.storage.tables import Commit, ensure_table, files_predicate, newest_table, replace_rows, table_facts
 
 
 class LandedRowsHandler(Handler[LandedRows]):
@@ -24,7 +24,7 @@ class LandedRowsHandler(Handler[LandedRows]):
             target.log.info("Nothing differs between landing and these partitions.")
             table = ensure_table(target.uri, rows.rows.schema, target.description)
             return Written(Commit(table.version(), changed=False))
-        ledger = Ledger(target.root)
+        ledger, quarantine = Ledger(target.root), Quarantine(target.root)
         rejects = pa.Table.from_pylist(
             [
                 {
@@ -44,9 +44,7 @@ class LandedRowsHandler(Handler[LandedRows]):
         )
         if rows.replaced:
             ledger.begin(target.layer, target.name, dates, rows.begun, target.run_id)
-            replace_quarantine(
-                target.root, target.layer, target.name, rejects, dates=dates, run_id=target.run_id, files_by_date=rows.replaced
-            )
+            quarantine.replace(target.layer, target.name, rejects, dates=dates, run_id=target.run_id, files_by_date=rows.replaced)
             commit = replace_rows(
                 target.uri,
                 rows.rows,
@@ -57,7 +55,7 @@ class LandedRowsHandler(Handler[LandedRows]):
             )
         else:
             commit = Commit(ensure_table(target.uri, rows.rows.schema, target.description).version(), changed=False)
-        records = _records(rows, target, commit)
+        records = _records(rows, target, quarantine, commit)
         ledger.replace(target.layer, {target.name: dates}, records, target.run_id)
         return Written(commit, _metadata(rows), {r.date: _metadata_of_day(r) for r in records})
 
@@ -66,10 +64,10 @@ class LandedRowsHandler(Handler[LandedRows]):
         raise TypeError(f"{source.layer}/{source.name}: take its rows as a DataFrame or an Arrow table, not as LandedRows.")
 
 
-def _records(rows: LandedRows, target: Target, commit: Commit) -> list[PartitionRecord]:
-    table = open_table(target.uri)
+def _records(rows: LandedRows, target: Target, quarantine: Quarantine, commit: Commit) -> list[PartitionRecord]:
+    table = newest_table(target.uri)
     standing = table_facts(table).rows_by_date if table is not None else {}
-    quarantined = quarantined_by_date(target.root, target.layer, target.name)
+    quarantined = quarantine.by_date(target.layer, target.name)
     return [
         PartitionRecord(
             layer=target.layer,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from lakehouse_assets.errors import QueryError
 from lakehouse_assets.storage.duck import parquet, separate, table_view
 from lakehouse_assets.storage.ledger import Ledger, ledger_schema
-from lakehouse_assets.storage.quarantine import quarantine_schema, quarantine_uri
+from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import file_paths, open_table, sql_text
 
@@ -99,11 +99,12 @@ def open_views(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
             uri = root.table(layer, name)
             if (table := open_table(uri)) is not None:
                 table_view(connection, f'{layer}."{name}"', uri, table)
-    quarantined = open_table(quarantine_uri(root))
+    quarantine = Quarantine(root)
+    quarantined = open_table(quarantine.uri)
     _view(
         connection,
         "quarantine.rows",
-        file_paths(quarantined, quarantine_uri(root)) if quarantined else [],
+        file_paths(quarantined, quarantine.uri) if quarantined else [],
         quarantine_schema(),
         _QUARANTINE,
     )

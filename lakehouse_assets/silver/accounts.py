@@ -11,7 +11,7 @@ from lakehouse_assets.silver.audit import OK, SUPERSEDED, VERDICT, identity
 from lakehouse_assets.storage.duck import files_view
 from lakehouse_assets.storage.handlers import Target
 from lakehouse_assets.storage.ledger import PartitionRecord, RuleHits
-from lakehouse_assets.storage.quarantine import quarantined_by_date
+from lakehouse_assets.storage.quarantine import Quarantine
 from lakehouse_assets.storage.tables import Commit, live_files, open_table, sql_date, table_facts
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class SilverAccount:
     old: dict[date, PartitionRecord]
     hits: dict[date, list[RuleHits]]
     connection: "duckdb.DuckDBPyConnection"
+    quarantine: Quarantine
 
     def records(self, before: DeltaTable, commit: Commit, published: dict[date, str]) -> list[PartitionRecord]:
         """The ledger's new records: of the published partitions, and of those whose rows they superseded or gave back."""
@@ -43,7 +44,7 @@ class SilverAccount:
         files_view(self.connection, "removed", self.target.uri, [f for f in old_files if f["path"] not in new_paths], columns)
         files_view(self.connection, "added", self.target.uri, [f for f in new_files if f["path"] not in old_paths], columns)
         standing = table_facts(after).rows_by_date
-        quarantined = quarantined_by_date(self.target.root, "silver", self.entity.table)
+        quarantined = self.quarantine.by_date("silver", self.entity.table)
         superseded = self._superseded()
         changes = self._changes(published)
         mine = [

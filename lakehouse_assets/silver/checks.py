@@ -10,7 +10,7 @@ from lakehouse_assets.storage.accounts import row_accounts_result, row_accounts_
 from lakehouse_assets.storage.duck import connect, table_view
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import open_table
+from lakehouse_assets.storage.tables import newest_table
 
 _OUTCOMES = {
     "warn": "A row that breaks it stays and is counted.",
@@ -90,7 +90,7 @@ def _relationship_result(entity: Entity, relationship: Relationship, root: Root)
     tables = {}
     for side, name in (("child", entity.table), ("parent", relationship.to_table)):
         uri = root.table("silver", name)
-        tables[side] = (uri, open_table(uri))
+        tables[side] = (uri, newest_table(uri))
     with connect(root) as connection:
         for side, (uri, table) in tables.items():
             if table is None:

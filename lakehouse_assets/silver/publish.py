@@ -24,6 +24,7 @@ from lakehouse_assets.storage.duck import connect
 from lakehouse_assets.storage.engine_files import data_folder
 from lakehouse_assets.storage.handlers import Handler, Source, SparkHandler, Target, Written
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord, RuleHits
+from lakehouse_assets.storage.quarantine import Quarantine
 from lakehouse_assets.storage.tables import (
     Commit,
     commit_files,
@@ -83,16 +84,17 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
         raise TypeError(f"{source.layer}/{source.name}: take its rows as a DataFrame or an Arrow table, not as RowsToAudit.")
 
     def _write_once(self, rows: RowsToAudit, target: Target) -> Written:
-        entity, ledger = rows.entity, Ledger(target.root)
+        entity, ledger, quarantine = rows.entity, Ledger(target.root), Quarantine(target.root)
         schema = contract_schema(entity)
-        table = ensure_table(target.uri, schema, target.description)
+        ensure_table(target.uri, schema, target.description)
+        table = DeltaTable(target.uri)  # as it stands now: whoever commits after this makes the commit below fail
         both = ledger.read(table_name=entity.table)
         records = {day: record for (layer, _, day), record in both.items() if layer == "silver"}
         raw = {day: record for (layer, _, day), record in both.items() if layer == "raw" and not record.is_begun}
         stale = stale_dates(entity, raw, records)
         due = {day: stale[day] for day in target.dates if day in stale}
         reshaped = standing_schema(table) != schema
-        if due and (reshaped or _was_interrupted(target.uri, records, _key(entity, due))):
+        if due and (reshaped or _was_interrupted(target.uri, table.version(), records, _key(entity, due))):
             # All is built again: the table's columns are others now; or a step was killed between its commit and the ledger, and
             # what is due has changed since, so that nobody knows any more which rows that commit has superseded.
             due = {day: silver_fingerprint(record, entity) for day, record in raw.items()}
@@ -117,10 +119,10 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
                     due = {day: mark for day, mark in due.items() if day not in rejected}
                     continue
                 ledger.begin("silver", entity.table, due, records, target.run_id)
-                quarantine_dropped(stage, entity, target, connection, list(due))
+                quarantine_dropped(quarantine, stage, entity, target, connection, list(due))
                 before, commit = self._commit(stage, target, entity, table, connection, due, sound, schema if reshaped else None)
-                updated = SilverAccount(target, entity, raw, records, hits, connection).records(before, commit, due)
-                if DeltaTable(target.uri).version() == commit.version:
+                updated = SilverAccount(target, entity, raw, records, hits, connection, quarantine).records(before, commit, due)
+                if last_commit(target.uri)[0] == commit.version:
                     ledger.replace("silver", {entity.table: [r.date for r in updated]}, updated, target.run_id)
                 records |= {r.date: r for r in updated}
                 break
@@ -195,12 +197,12 @@ def _key(entity: Entity, due: dict[date, str]) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
-def _was_interrupted(uri: str, records: dict[date, PartitionRecord], key: str) -> bool:
+def _was_interrupted(uri: str, version: int, records: dict[date, PartitionRecord], key: str) -> bool:
     """Whether a step was killed after a commit that the ledger does not know, and that is not the one about to be repeated."""
     known = max((r.delta_version for r in records.values()), default=0)
-    begun = any(r.is_begun for r in records.values())
-    version, newest_key = last_commit(uri)
-    return begun and version > known and newest_key != key
+    if not any(r.is_begun for r in records.values()) or version <= known:
+        return False
+    return last_commit(uri)[1] != key
 
 
 def _audit_error(entity: Entity, dates: set[date], hits: dict[date, list[RuleHits]]) -> AuditError:

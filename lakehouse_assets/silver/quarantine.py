@@ -8,15 +8,20 @@ from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.silver.stage import Stage
 from lakehouse_assets.storage.duck import files_view
 from lakehouse_assets.storage.handlers import Target
-from lakehouse_assets.storage.quarantine import quarantine_schema, replace_quarantine
-from lakehouse_assets.storage.tables import live_files, open_table
+from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema
+from lakehouse_assets.storage.tables import live_files, newest_table
 
 if TYPE_CHECKING:
     import duckdb
 
 
 def quarantine_dropped(
-    stage: Stage, entity: Entity, target: Target, connection: "duckdb.DuckDBPyConnection", dates: Sequence[date]
+    quarantine: Quarantine,
+    stage: Stage,
+    entity: Entity,
+    target: Target,
+    connection: "duckdb.DuckDBPyConnection",
+    dates: Sequence[date],
 ) -> None:
     """Put the dropped rows into quarantine with what the source said, as JSON."""
     import pyarrow as pa
@@ -41,7 +46,7 @@ def quarantine_dropped(
             }
         )
     table = pa.Table.from_pylist(rows, schema=quarantine_schema())
-    replace_quarantine(target.root, "silver", entity.table, table, dates=dates, run_id=target.run_id)
+    quarantine.replace("silver", entity.table, table, dates=dates, run_id=target.run_id)
 
 
 def _payloads(
@@ -50,7 +55,7 @@ def _payloads(
     """What the source said of the dropped rows: their raw columns as JSON, by date, file and row number."""
     if not dropped:
         return {}
-    raw = open_table(target.root.table("raw", entity.table))
+    raw = newest_table(target.root.table("raw", entity.table))
     assert raw is not None, "the rows came from there"
     own = ("_source_file", "_source_etag", "_row_number", "_date")
     source = [f.name for f in raw.schema().fields if f.name not in own]

@@ -6,9 +6,9 @@ from datetime import date
 import dagster as dg
 
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
-from lakehouse_assets.storage.quarantine import quarantined_by_date
+from lakehouse_assets.storage.quarantine import Quarantine
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import open_table, table_facts
+from lakehouse_assets.storage.tables import newest_table, table_facts
 
 ROW_ACCOUNTS = "row_accounts"
 _DATES_SHOWN = 31
@@ -27,9 +27,9 @@ def row_accounts_spec(layer: str, table: str) -> dg.AssetCheckSpec:
 def row_accounts_result(root: Root, layer: str, table: str) -> dg.AssetCheckResult:
     """Hold the ledger against the table's log and the quarantine, and see whether each date adds up."""
     records = sorted(Ledger(root).read(layer, table).values(), key=lambda r: r.date)
-    opened = open_table(root.table(layer, table))
+    opened = newest_table(root.table(layer, table))
     standing = table_facts(opened).rows_by_date if opened is not None else {}
-    faults = account_faults(records, standing, quarantined_by_date(root, layer, table))
+    faults = account_faults(records, standing, Quarantine(root).by_date(layer, table))
     return dg.AssetCheckResult(
         passed=not faults,
         check_name=ROW_ACCOUNTS,

@@ -11,6 +11,7 @@ from datetime import date
 from logging import Logger
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from lakehouse_assets.errors import PartitionGuardError
@@ -24,6 +25,7 @@ from lakehouse_assets.storage.tables import (
     ensure_table,
     last_commit,
     live_files,
+    newest_table,
     open_table,
     replace_rows,
 )
@@ -175,7 +177,8 @@ class SparkHandler(Handler["DataFrame"]):
         from pyspark.sql.pandas.types import to_arrow_schema
 
         refuse_without_date(rows.columns, target)
-        table = ensure_table(target.uri, to_arrow_schema(rows.schema), target.description)
+        ensure_table(target.uri, to_arrow_schema(rows.schema), target.description)
+        table = DeltaTable(target.uri)  # as it stands now: whoever commits after this makes the commit below fail
         version, key = last_commit(target.uri)
         if key == target.key:
             return Written(Commit(version, changed=False))
@@ -193,7 +196,7 @@ class SparkHandler(Handler["DataFrame"]):
 
     def read(self, source: Source) -> "DataFrame":
         """See `Handler.read`. The frame goes on reading the version of the table that stands now."""
-        table = open_table(source.uri)
+        table = newest_table(source.uri)
         if table is None:
             raise missing_table(source)
         rows = read_partitions(self._session(), source.uri, table, source.dates)

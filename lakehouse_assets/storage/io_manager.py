@@ -8,7 +8,7 @@ import dagster as dg
 
 from lakehouse_assets.storage.handlers import Handler, Source, Target
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import open_table, table_facts
+from lakehouse_assets.storage.tables import newest_table, table_facts
 
 
 class DeltaIOManager(dg.IOManager):
@@ -34,7 +34,7 @@ class DeltaIOManager(dg.IOManager):
             description=context.step_context.job_def.asset_layer.get(context.asset_key).description,
         )
         written = self._handler(type(obj), context.asset_key).write(obj, target)
-        table = open_table(target.uri)
+        table = newest_table(target.uri)
         if table is None:  # a run over partitions of which none has ever held a row
             context.add_output_metadata({"dagster/row_count": 0, **written.metadata})
             return

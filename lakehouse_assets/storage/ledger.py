@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.storage.duck import connect, parquet
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import file_paths, open_table, replace_rows, sql_date, sql_text
+from lakehouse_assets.storage.tables import file_paths, newest_table, replace_rows, sql_date, sql_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -100,7 +100,7 @@ class Ledger:
 
     def read(self, layer: str | None = None, table_name: str | None = None) -> dict[tuple[str, str, date], PartitionRecord]:
         """The records by layer, table and date, of one layer or table or of all."""
-        table = open_table(self.uri)
+        table = newest_table(self.uri)
         if table is None:
             return {}
         wanted = {k: v for k, v in (("layer", layer), ("table_name", table_name)) if v is not None}
@@ -125,9 +125,7 @@ class Ledger:
         ]
         self.replace(layer, {table_name: [r.date for r in marked]}, marked, run_id)
 
-    def replace(
-        self, layer: str, dates: Mapping[str, Iterable[date]], records: Sequence[PartitionRecord], run_id: str
-    ) -> None:
+    def replace(self, layer: str, dates: Mapping[str, Iterable[date]], records: Sequence[PartitionRecord], run_id: str) -> None:
         """Put `records` in place of those of the given tables and dates, in one commit."""
         import pyarrow as pa
 

@@ -2,20 +2,16 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.storage.duck import connect, parquet
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import file_paths, files_predicate, open_table, replace_rows, sql_date, sql_text
+from lakehouse_assets.storage.tables import file_paths, files_predicate, newest_table, replace_rows, sql_date, sql_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-def quarantine_uri(root: Root) -> str:
-    """Where the Delta table lies."""
-    return root.path("quarantine", "rows")
 
 
 def quarantine_schema() -> "pa.Schema":
@@ -37,60 +33,66 @@ def quarantine_schema() -> "pa.Schema":
     )
 
 
-def replace_quarantine(
-    root: Root,
-    layer: str,
-    table_name: str,
-    rows: "pa.Table",
-    *,
-    dates: Iterable[date],
-    run_id: str,
-    files_by_date: Mapping[date, set[str] | None] | None = None,
-) -> None:
-    """Put `rows` in place of those that the table's partitions had in quarantine, in one commit.
+@dataclass(frozen=True)
+class Quarantine:
+    """Reads and replaces quarantined rows below a root."""
 
-    With `files_by_date` only the rows of those files are replaced (of all files of a date where it has None). Where there is nothing
-    to take out or put in, nothing is committed.
-    """
-    uri = quarantine_uri(root)
-    if files_by_date is None:
-        chosen = f"date IN ({', '.join(sql_date(d) for d in sorted(dates))})"
-    else:
-        chosen = files_predicate(files_by_date, "date", "source_file")
-    if rows.num_rows == 0 and not _any_stands(root, layer, table_name, chosen):
-        return
-    predicate = f"layer = {sql_text(layer)} AND table_name = {sql_text(table_name)} AND ({chosen or 'FALSE'})"
-    without_run = rows.drop_columns(["run_id"]).to_pylist()
-    key = hashlib.sha256(f"{predicate}{without_run!r}".encode()).hexdigest()[:16]
-    replace_rows(
-        uri,
-        rows,
-        predicate=predicate,
-        key=key,
-        run_id=run_id,
-        partition_by=("layer", "table_name"),
-        description="Rows that could not go on, with their reason and their original text",
-    )
+    root: Root
 
+    @property
+    def uri(self) -> str:
+        """Where the Delta table lies."""
+        return self.root.path("quarantine", "rows")
 
-def quarantined_by_date(root: Root, layer: str, table_name: str) -> dict[date, int]:
-    """How many rows of a table lie in quarantine now, by date, counted in the quarantine table itself."""
-    files = _files(root, layer, table_name)
-    if not files:
-        return {}
-    with connect(root) as connection:
-        return dict(connection.execute(f"SELECT date, count(*) FROM {parquet(files)} GROUP BY date").fetchall())
+    def replace(
+        self,
+        layer: str,
+        table_name: str,
+        rows: "pa.Table",
+        *,
+        dates: Iterable[date],
+        run_id: str,
+        files_by_date: Mapping[date, set[str] | None] | None = None,
+    ) -> None:
+        """Put `rows` in place of those that the table's partitions had in quarantine, in one commit.
 
+        With `files_by_date` only the rows of those files are replaced (of all files of a date where it has None). Where there is
+        nothing to take out or put in, nothing is committed.
+        """
+        if files_by_date is None:
+            chosen = f"date IN ({', '.join(sql_date(d) for d in sorted(dates))})"
+        else:
+            chosen = files_predicate(files_by_date, "date", "source_file")
+        if rows.num_rows == 0 and not self._any_stands(layer, table_name, chosen):
+            return
+        predicate = f"layer = {sql_text(layer)} AND table_name = {sql_text(table_name)} AND ({chosen or 'FALSE'})"
+        without_run = rows.drop_columns(["run_id"]).to_pylist()
+        key = hashlib.sha256(f"{predicate}{without_run!r}".encode()).hexdigest()[:16]
+        replace_rows(
+            self.uri,
+            rows,
+            predicate=predicate,
+            key=key,
+            run_id=run_id,
+            partition_by=("layer", "table_name"),
+            description="Rows that could not go on, with their reason and their original text",
+        )
 
-def _any_stands(root: Root, layer: str, table_name: str, chosen: str) -> bool:
-    files = _files(root, layer, table_name)
-    if not files or not chosen:
-        return False
-    with connect(root) as connection:
-        return bool(connection.execute(f"SELECT 1 FROM {parquet(files)} WHERE {chosen} LIMIT 1").fetchone())
+    def by_date(self, layer: str, table_name: str) -> dict[date, int]:
+        """How many rows of a table lie in quarantine now, by date, counted in the quarantine table itself."""
+        files = self._files(layer, table_name)
+        if not files:
+            return {}
+        with connect(self.root) as connection:
+            return dict(connection.execute(f"SELECT date, count(*) FROM {parquet(files)} GROUP BY date").fetchall())
 
+    def _any_stands(self, layer: str, table_name: str, chosen: str) -> bool:
+        files = self._files(layer, table_name)
+        if not files or not chosen:
+            return False
+        with connect(self.root) as connection:
+            return bool(connection.execute(f"SELECT 1 FROM {parquet(files)} WHERE {chosen} LIMIT 1").fetchone())
 
-def _files(root: Root, layer: str, table_name: str) -> list[str]:
-    uri = quarantine_uri(root)
-    table = open_table(uri)
-    return [] if table is None else file_paths(table, uri, layer=layer, table_name=table_name)
+    def _files(self, layer: str, table_name: str) -> list[str]:
+        table = newest_table(self.uri)
+        return [] if table is None else file_paths(table, self.uri, layer=layer, table_name=table_name)

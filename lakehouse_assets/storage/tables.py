@@ -61,6 +61,28 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable | None:
         return None
 
 
+def newest_table(uri: str) -> DeltaTable | None:
+    """The table at its newest version, kept open by this process and brought up to date by each call; None where there is none.
+
+    Take what you need of it at once, because the next call moves it on: `open_table` is for a version that must stay. On S3 this takes
+    2 ms, opening a table 12 ms of computing alone.
+    """
+    table = _kept_open.get(uri)
+    if table is not None:
+        table.update_incremental()
+    elif (table := open_table(uri)) is not None:
+        _kept_open[uri] = table
+    return table
+
+
+def forget_open_tables() -> None:
+    """Open tables anew from now on. At the start of a pass, because somebody may have deleted a table and made it anew."""
+    _kept_open.clear()
+
+
+_kept_open: dict[str, DeltaTable] = {}
+
+
 def table_facts(table: DeltaTable) -> TableFacts:
     """Rows, bytes and files as the log's entries for the live files tell them."""
     rows_by_date: dict[date, int] = {}
@@ -126,11 +148,8 @@ def sql_text(text: str) -> str:
 
 def last_commit(uri: str) -> tuple[int, str | None]:
     """The version of a table's newest commit, and its idempotency key where it has one. The table is there."""
-    return _newest_commit(DeltaTable(uri))
-
-
-def _newest_commit(table: DeltaTable) -> tuple[int, str | None]:
-    """See `last_commit`. The table is brought to its newest version."""
+    table = newest_table(uri)
+    assert table is not None, "the table is there"
     while True:
         version = table.version()
         # delta-rs reads the history as it is now, and numbers it by the version that was opened.
@@ -164,16 +183,15 @@ def replace_rows(
         PartitionGuardError: a row lies outside the predicate; nothing was written.
     """
     # Made empty where there is none, so that the first rows pass the same guard as all later ones.
-    table = ensure_table(uri, rows.schema, description, partition_by)
-    version, newest_key = _newest_commit(table)
+    ensure_table(uri, rows.schema, description, partition_by)
+    version, newest_key = last_commit(uri)
+    table = _kept_open[uri]
     if newest_key == key:
         return Commit(version, changed=False)
     properties = CommitProperties(custom_metadata=commit_metadata(key, run_id), max_commit_retries=_ATTEMPTS)
 
     def write() -> None:
-        write_deltalake(
-            table, rows, mode="overwrite", predicate=predicate, schema_mode="merge", commit_properties=properties
-        )
+        write_deltalake(table, rows, mode="overwrite", predicate=predicate, schema_mode="merge", commit_properties=properties)
 
     try:
         retry_conflicts(write, table, repeatable=not hasattr(rows, "read_next_batch"))
@@ -275,12 +293,15 @@ def commit_files(
 def ensure_table(
     uri: str, schema: "pa.Schema", description: str | None = None, partition_by: Sequence[str] = (DATE_COLUMN,)
 ) -> DeltaTable:
-    """The table, made empty where there is none yet."""
-    return open_table(uri) or DeltaTable.create(
-        uri,
-        schema,
-        mode="ignore",
-        partition_by=list(partition_by),
-        description=description,
-        configuration={"delta.checkpointInterval": str(_COMMITS_PER_CHECKPOINT)},
-    )
+    """The table as `newest_table` gives it, made empty where there is none yet."""
+    table = newest_table(uri)
+    if table is None:
+        _kept_open[uri] = table = DeltaTable.create(
+            uri,
+            schema,
+            mode="ignore",
+            partition_by=list(partition_by),
+            description=description,
+            configuration={"delta.checkpointInterval": str(_COMMITS_PER_CHECKPOINT)},
+        )
+    return table

@@ -11,7 +11,7 @@ from lakehouse_assets.errors import QueryError
 from lakehouse_assets.serving import query as serving
 from lakehouse_assets.serving.query import as_json, query, refuse_unless_harmless, write_csv
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
-from lakehouse_assets.storage.quarantine import quarantine_schema, replace_quarantine
+from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import dates_predicate, replace_rows
 
@@ -235,8 +235,8 @@ def notes(root):
     refused = {"layer": "raw", "table_name": "notes", "date": D1, "source_file": "a.csv", "row_number": 3, "run_id": "run-1"}
     faults = {"rule": "row_has_all_fields", "reason": "expected 2 fields, found 1", "payload": "3"}
     rejects = pa.Table.from_pylist([refused | faults], schema=quarantine_schema())
-    replace_quarantine(root, "raw", "notes", rejects, dates=[D1], run_id="run-1")
-    Ledger(root).replace("raw", "notes", [D1], [PartitionRecord("raw", "notes", D1, 2, 1, 1, 0, 1, "run-1", "f1")], "run-1")
+    Quarantine(root).replace("raw", "notes", rejects, dates=[D1], run_id="run-1")
+    Ledger(root).replace("raw", {"notes": [D1]}, [PartitionRecord("raw", "notes", D1, 2, 1, 1, 0, 1, "run-1", "f1")], "run-1")
     return root
 
 

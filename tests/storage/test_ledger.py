@@ -33,7 +33,7 @@ def ledger(root):
 def put(ledger, *records, dates=None):
     first = records[0]
     days = dates if dates is not None else [r.date for r in records]
-    ledger.replace(first.layer, first.table_name, days, records, "run-1")
+    ledger.replace(first.layer, {first.table_name: days}, records, "run-1")
 
 
 def version(ledger):
@@ -68,7 +68,7 @@ def test_records_of_the_dates_are_replaced(ledger):
 
 def test_dates_without_a_record_are_forgotten(ledger):
     put(ledger, BUILT, replace(BUILT, date=D2))
-    ledger.replace("silver", "crm_customers", [D1], [], "run-1")
+    ledger.replace("silver", {"crm_customers": [D1]}, [], "run-1")
     assert [key[2] for key in ledger.read()] == [D2]
 
 

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from lakehouse_assets.errors import PartitionGuardError
-from lakehouse_assets.storage.quarantine import quarantine_schema, quarantine_uri, quarantined_by_date, replace_quarantine
+from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema
 from lakehouse_assets.storage.tables import open_table
 
 D1, D2 = date(2026, 1, 1), date(2026, 1, 2)
@@ -33,17 +33,17 @@ def refused(*rows, layer="raw", table="notes", run_id="run-1"):
 
 def put(root, *rows, dates, files=None, table="notes", run_id="run-1"):
     found = refused(*rows, table=table, run_id=run_id)
-    replace_quarantine(root, "raw", table, found, dates=dates, run_id=run_id, files_by_date=files)
+    Quarantine(root).replace("raw", table, found, dates=dates, run_id=run_id, files_by_date=files)
 
 
 def held(root, table="notes"):
     """What lies in quarantine for a table, as sorted (date, file, row number)."""
-    rows = open_table(quarantine_uri(root)).to_pyarrow_table().to_pylist()
+    rows = open_table(Quarantine(root).uri).to_pyarrow_table().to_pylist()
     return sorted((r["date"], r["source_file"], r["row_number"]) for r in rows if r["table_name"] == table)
 
 
 def version(root):
-    return open_table(quarantine_uri(root)).version()
+    return open_table(Quarantine(root).uri).version()
 
 
 def test_rows_lie_in_quarantine(root):
@@ -106,7 +106,7 @@ def test_a_row_of_a_file_that_is_not_replaced_is_refused(root):
 
 def test_a_quarantine_without_rows_is_not_made(root):
     put(root, dates=[D1])
-    assert open_table(quarantine_uri(root)) is None
+    assert open_table(Quarantine(root).uri) is None
 
 
 def test_nothing_is_committed_where_a_table_has_no_rows_and_gets_none(root):
@@ -146,13 +146,13 @@ def test_nothing_is_committed_where_another_run_brings_the_same_rows(root):
 
 def test_rows_are_counted_by_date(root):
     put(root, (D1, "a.csv", 2), (D1, "b.csv", 2), (D2, "a.csv", 2), dates=[D1, D2])
-    assert quarantined_by_date(root, "raw", "notes") == {D1: 2, D2: 1}
+    assert Quarantine(root).by_date("raw", "notes") == {D1: 2, D2: 1}
 
 
 def test_rows_of_another_table_are_not_counted(root):
     put(root, (D1, "a.csv", 2), dates=[D1], table="letters")
-    assert quarantined_by_date(root, "raw", "notes") == {}
+    assert Quarantine(root).by_date("raw", "notes") == {}
 
 
 def test_there_is_nothing_to_count_before_the_first_row(root):
-    assert quarantined_by_date(root, "raw", "notes") == {}
+    assert Quarantine(root).by_date("raw", "notes") == {}
