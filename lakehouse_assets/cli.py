@@ -23,6 +23,7 @@ from lakehouse_assets.settings import Settings, load_settings
 if TYPE_CHECKING:
     from lakehouse_assets.automation.plan import Plan
     from lakehouse_assets.automation.sync import SyncResult
+    from lakehouse_assets.services.stack import Stack
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,6 +31,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A retail lakehouse: from files as they arrive to a star schema, every row accounted for.",
 )
+
+services = typer.Typer(no_args_is_help=True, help="A real object store, Kafka and PostgreSQL on this machine, without Docker.")
+app.add_typer(services, name="services")
 
 SAMPLE_DATA = Path(__file__).parents[1] / "sample_data"
 
@@ -43,6 +47,13 @@ class Format(StrEnum):
     csv = "csv"
     json = "json"
     parquet = "parquet"
+
+
+class Store(StrEnum):
+    """Which object store `services` runs."""
+
+    minio = "minio"
+    versitygw = "versitygw"
 
 
 def main() -> NoReturn:
@@ -204,6 +215,49 @@ def quarantine(
                 (sample["payload"] or "")[:120],
             )
     Console(width=_width()).print(shown)
+
+
+@services.command("up")
+def services_up(
+    store: Annotated[Store, typer.Option(help="Which object store.")] = Store.minio,
+) -> None:
+    """Start them where they don't run; programs that the machine lacks are built or fetched, once."""
+    _stack(load_settings()).up(_say, store.value)
+    _say("Use them with `lakehouse services env >> .env`, or look there first.")
+
+
+@services.command("down")
+def services_down() -> None:
+    """Stop them. Their data stay."""
+    _stack(load_settings()).down(_say)
+
+
+@services.command("status")
+def services_status() -> None:
+    """Show whether they run and answer. Exit code 1 where one does not."""
+    from rich.console import Console
+    from rich.table import Table
+
+    found = _stack(load_settings()).status()
+    shown = Table("service", "state", "address", "process", "log")
+    for s in found:
+        shown.add_row(s.name, s.state, s.address, str(s.pid or ""), str(s.log))
+    Console(width=_width()).print(shown)
+    if not found or any(s.state != "running" for s in found):
+        raise typer.Exit(1)
+
+
+@services.command("env")
+def services_env() -> None:
+    """Print the settings that use them, as KEY=value lines. They hold passwords."""
+    for name, value in _stack(load_settings()).environment().items():
+        typer.echo(f"{name}={value}")
+
+
+def _stack(settings: Settings) -> "Stack":
+    from lakehouse_assets.services.stack import Stack
+
+    return Stack(settings.services_folder, settings.lakehouse_cache.expanduser().absolute())
 
 
 def _plan(settings: Settings) -> "Plan":

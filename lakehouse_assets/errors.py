@@ -7,6 +7,7 @@
     ├── PartitionGuardError rows outside the partitions of the run
     ├── AuditError          a `fail` rule was broken: the partition is not published
     ├── EngineError         the Spark engine can't be had
+    ├── ServiceError        MinIO, Kafka or PostgreSQL can't be had on this machine
     └── QueryError          a query that is refused or does not compile
 
 Each takes the finished sentence: what is wrong, where, what to do. The command line prints it without a trace.
@@ -40,6 +41,10 @@ class AuditError(LakehouseError):
 
 class EngineError(LakehouseError):
     """The Spark engine can't be started or reached."""
+
+
+class ServiceError(LakehouseError):
+    """A service can't be installed, started or reached on this machine."""
 
 
 class QueryError(LakehouseError):

@@ -65,6 +65,11 @@ class Settings(BaseSettings):
         )
 
     @property
+    def services_folder(self) -> Path:
+        """Where `lakehouse services` keeps their data and state."""
+        return Path(".lakehouse", "services").absolute()
+
+    @property
     def dagster_home(self) -> Path:
         """Folder of the Dagster instance."""
         return self.local_state / "dagster"

@@ -1,12 +1,17 @@
-"""What tests share: a lakehouse in a folder of its own, over one Spark server for the whole session."""
+"""What tests share: a lakehouse over an empty root, in each of the worlds in which it must give the same tables.
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+A world is an engine and a kind of root. `--world` picks some of them, such as `--world spark-folder --world sail-minio`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
+import obstore
 import pytest
 
 from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB
@@ -17,6 +22,8 @@ from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.serving.query import query
+from lakehouse_assets.services.service import free_port
+from lakehouse_assets.services.store import REGION, MinIO, ObjectStore, VersityGateway
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.tables import open_table
@@ -35,13 +42,17 @@ class Lakehouse:
 
     def land(self, entity: str, day: str, name: str, text: str | bytes) -> None:
         """Drop a file into landing."""
-        file = Path(self.settings.root.path("landing", entity, day, name))
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(text.encode() if isinstance(text, str) else text)
+        content = text.encode() if isinstance(text, str) else text
+        obstore.put(self.settings.root.store, f"landing/{entity}/{day}/{name}", content)
 
     def remove(self, entity: str, day: str, name: str) -> None:
         """Take a file out of landing."""
-        Path(self.settings.root.path("landing", entity, day, name)).unlink()
+        obstore.delete(self.settings.root.store, f"landing/{entity}/{day}/{name}")
+
+    def copy_landing(self, other: "Lakehouse") -> None:
+        """Put all of the other's landing objects into this one's."""
+        for path, _ in other.settings.root.files("landing"):
+            obstore.put(self.settings.root.store, path, bytes(obstore.get(other.settings.root.store, path).bytes()))
 
     def plan(self) -> Plan:
         return make_plan(self.settings, self.entities)
@@ -92,9 +103,82 @@ class Lakehouse:
         return {name: table.version() for name, table in opened.items() if table is not None}
 
 
+WORLDS = ("spark-folder", "sail-folder", "sail-minio", "spark-minio", "sail-versitygw")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--world", action="append", choices=WORLDS, help="run only in these worlds")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "world" in metafunc.fixturenames:
+        metafunc.parametrize("world", metafunc.config.getoption("world") or WORLDS, indirect=True, scope="session")
+
+
+@dataclass
+class World:
+    """An engine, a kind of root, and the environment that leads to it."""
+
+    name: str
+    root: Callable[[], str]
+    """A new empty root."""
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def engine_kind(self) -> str:
+        return self.name.split("-")[0]
+
+    def settings(self, root: str | None = None, **more: Any) -> Settings:
+        return Settings(lakehouse_root=root or self.root(), lakehouse_engine=self.engine_kind, **more)
+
+
 @pytest.fixture(scope="session")
-def engine() -> Iterator[Engine]:
-    engine = Engine(Settings().engine_config)
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], dict[str, str]]]:
+    """Starts a store by name, once: the environment that leads to it, `LAKEHOUSE_ROOT` included."""
+    started: dict[str, ObjectStore] = {}
+    cache = Settings().lakehouse_cache.expanduser()
+
+    def start(name: str) -> dict[str, str]:
+        keys = {"access_key": f"test-{name}", "secret_key": "test-secret-of-this-session"}
+        if name not in started:
+            kind = {"minio": MinIO, "versitygw": VersityGateway}[name]
+            started[name] = kind(tmp_path_factory.mktemp(name), free_port(0), cache / "programs", **keys)
+            started[name].bucket = f"test-{name}"
+            started[name].up(print)
+        return {
+            "LAKEHOUSE_ROOT": f"s3://test-{name}/{uuid4().hex[:8]}",
+            "AWS_ENDPOINT_URL": started[name].url,
+            "AWS_ACCESS_KEY_ID": keys["access_key"],
+            "AWS_SECRET_ACCESS_KEY": keys["secret_key"],
+            "AWS_REGION": REGION,
+            "AWS_ALLOW_HTTP": "true",
+        }
+
+    yield start
+    for store in started.values():
+        store.down(print)
+
+
+@pytest.fixture(scope="session")
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    place = request.param.split("-")[1]
+    with pytest.MonkeyPatch.context() as patch:
+        if place == "folder":
+            for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+                patch.delenv(name, raising=False)
+            yield World(request.param, lambda: str(tmp_path_factory.mktemp("root") / "lakehouse"))
+        else:
+            stores = request.getfixturevalue("stores")
+            environment = stores(place)
+            for name, value in environment.items():
+                if name != "LAKEHOUSE_ROOT":
+                    patch.setenv(name, value)
+            yield World(request.param, lambda: stores(place)["LAKEHOUSE_ROOT"], environment)
+
+
+@pytest.fixture(scope="session")
+def engine(world: World) -> Iterator[Engine]:
+    engine = Engine(world.settings().engine_config)
     yield engine
     engine.stop_session()
 
@@ -105,18 +189,14 @@ def spark(engine: Engine):
 
 
 @pytest.fixture
-def lakehouse(tmp_path: Path, engine: Engine) -> Lakehouse:
+def lakehouse(world: World, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lakehouse:
     """All source systems over an empty root."""
-    return Lakehouse(Settings(lakehouse_root=str(tmp_path / "lakehouse")), all_entities(), engine)
+    monkeypatch.chdir(tmp_path)  # what is no data lies there, where the root is no folder
+    return Lakehouse(world.settings(), all_entities(), engine)
 
 
 @pytest.fixture
-def make_lakehouse(tmp_path: Path, engine: Engine):
+def make_lakehouse(world: World, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A maker of lakehouses with entities of the test's own, each with a root of its own."""
-    made: list[Lakehouse] = []
-
-    def make(*entities: Entity) -> Lakehouse:
-        made.append(Lakehouse(Settings(lakehouse_root=str(tmp_path / f"root{len(made)}")), list(entities), engine))
-        return made[-1]
-
-    return make
+    monkeypatch.chdir(tmp_path)
+    return lambda *entities: Lakehouse(world.settings(), list(entities), engine)

@@ -36,7 +36,7 @@ def let_duckdb_read(connection: "duckdb.DuckDBPyConnection", bucket: str) -> Non
     """Load DuckDB's S3 client from the installed package, and give it what the environment says of the store."""
     connection.execute(f"LOAD {_quoted(str(_extension()))}")
     found = _credentials()
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+    endpoint = _endpoint()
     settings = {
         "KEY_ID": found.key,
         "SECRET": found.secret,
@@ -52,9 +52,9 @@ def let_duckdb_read(connection: "duckdb.DuckDBPyConnection", bucket: str) -> Non
 
 
 def credentials_mark() -> str:
-    """Tells credentials apart without telling them: another mark once they have been renewed."""
+    """Tells stores and credentials apart without telling them: another mark once they have been renewed."""
     found = _credentials()
-    return hashlib.sha256(f"{found.key}/{found.secret}/{found.token}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{_endpoint()}/{found.key}/{found.secret}/{found.token}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,10 @@ def _credentials() -> _Credentials:
         )
     frozen = found.get_frozen_credentials()
     return _Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
+
+
+def _endpoint() -> str:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
 
 
 def _has_keys() -> bool:

@@ -47,12 +47,10 @@ def shop(make_lakehouse):
 @pytest.fixture
 def expect(shop, make_lakehouse):
     """Builds, and asserts that tables and accounts are those of a fresh build of the same landing."""
-    import shutil
-
     def check() -> dict[str, tuple[int, int]]:
         assert shop.build() == {}
         fresh = make_lakehouse(ORDERS)
-        shutil.copytree(shop.settings.root.path("landing"), fresh.settings.root.path("landing"))
+        fresh.copy_landing(shop)
         assert fresh.build() == {}
         for table in ("raw.shop_orders", "silver.shop_orders"):
             assert shop.rows(table) == fresh.rows(table)
@@ -201,10 +199,10 @@ def killed_after_commit(shop, monkeypatch):
     def run(layer: str) -> None:
         write = Ledger.replace
 
-        def dies(self, of_layer, table, dates, records, run_id):
+        def dies(self, of_layer, dates, records, run_id):
             if of_layer == layer and not all(r.is_begun for r in records):
                 raise KilledError
-            write(self, of_layer, table, dates, records, run_id)
+            write(self, of_layer, dates, records, run_id)
 
         with monkeypatch.context() as patched:
             patched.setattr(Ledger, "replace", dies)

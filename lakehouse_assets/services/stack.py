@@ -1,0 +1,129 @@
+"""All services together, with their ports and credentials: made once, kept in a file that only the user can read."""
+
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from lakehouse_assets.errors import ServiceError
+from lakehouse_assets.locks import exclusively
+from lakehouse_assets.services.kafka import Kafka
+from lakehouse_assets.services.postgres import Postgres
+from lakehouse_assets.services.service import Service, Status, Tell, free_port
+from lakehouse_assets.services.store import BUCKET, REGION, MinIO, ObjectStore, VersityGateway
+
+StoreKind = Literal["minio", "versitygw"]
+
+
+@dataclass(frozen=True)
+class StackSettings:
+    """What was decided at the first start."""
+
+    store: StoreKind
+    store_port: int
+    access_key: str
+    secret_key: str
+    kafka_port: int
+    kafka_controller_port: int
+    postgres_port: int
+    postgres_password: str
+
+    def __repr__(self) -> str:
+        return "StackSettings(...)"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The services below a folder. `cache` keeps programs and jars for all stacks of the user."""
+
+    folder: Path
+    cache: Path
+
+    def up(self, tell: Tell, store: StoreKind = "minio") -> None:
+        """Start all that do not run, and wait until they answer.
+
+        Raises:
+            ServiceError: one can't be had or does not answer.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with exclusively(self.folder / "lock"):
+            decided = self._settings() or self._decide(store)
+            if decided.store != store:
+                raise ServiceError(
+                    f"The store below {self.folder} is {decided.store}. Its objects are no use to {store}: "
+                    "take another folder, or stop the services and remove this one."
+                )
+            for service in self._services(decided):
+                service.up(tell)
+
+    def down(self, tell: Tell) -> None:
+        """Stop all that run. Their data stay."""
+        decided = self._settings()
+        if decided is not None:
+            with exclusively(self.folder / "lock"):
+                for service in reversed(self._services(decided)):
+                    service.down(tell)
+
+    def status(self) -> list[Status]:
+        """How each service is; none where they were never started."""
+        decided = self._settings()
+        return [service.status() for service in self._services(decided)] if decided else []
+
+    def environment(self) -> dict[str, str]:
+        """The settings with which the lakehouse uses these services.
+
+        Raises:
+            ServiceError: they were never started.
+        """
+        decided = self._settings()
+        if decided is None:
+            raise ServiceError("The services were never started: run `lakehouse services up` first.")
+        store, kafka, postgres = self._services(decided)
+        assert isinstance(store, ObjectStore)
+        assert isinstance(postgres, Postgres)
+        return {
+            "LAKEHOUSE_ROOT": f"s3://{BUCKET}",
+            "AWS_ENDPOINT_URL": store.url,
+            "AWS_ACCESS_KEY_ID": decided.access_key,
+            "AWS_SECRET_ACCESS_KEY": decided.secret_key,
+            "AWS_REGION": REGION,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.address,
+            "LAKEHOUSE_POSTGRES_URL": postgres.url,
+        }
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "settings.json"
+
+    def _settings(self) -> StackSettings | None:
+        try:
+            return StackSettings(**json.loads(self._file.read_text()))
+        except FileNotFoundError:
+            return None
+
+    def _decide(self, store: StoreKind) -> StackSettings:
+        decided = StackSettings(
+            store=store,
+            store_port=free_port(9000),
+            access_key=f"lakehouse-{secrets.token_hex(4)}",
+            secret_key=secrets.token_urlsafe(24),
+            kafka_port=free_port(9092),
+            kafka_controller_port=free_port(9093),
+            postgres_port=free_port(5432),
+            postgres_password=secrets.token_urlsafe(24),
+        )
+        descriptor = os.open(self._file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as out:
+            json.dump(asdict(decided), out)
+        return decided
+
+    def _services(self, decided: StackSettings) -> list[Service]:
+        programs, jars = self.cache / "programs", self.cache / "jars"
+        store = MinIO if decided.store == "minio" else VersityGateway
+        return [
+            store(self.folder / "store", decided.store_port, programs, decided.access_key, decided.secret_key),
+            Kafka(self.folder / "kafka", decided.kafka_port, decided.kafka_controller_port, jars),
+            Postgres(self.folder / "postgres", decided.postgres_port, programs, decided.postgres_password),
+        ]

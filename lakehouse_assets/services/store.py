@@ -1,0 +1,100 @@
+"""The object store: MinIO, or versitygw, which keeps objects as plain files."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lakehouse_assets.services.programs import built_with_go, found
+from lakehouse_assets.services.service import Service, Tell
+
+BUCKET = "lakehouse"
+REGION = "us-east-1"
+
+
+class ObjectStore(Service):
+    """What both stores have in common: an administrator's keys, and the bucket."""
+
+    module: str
+    bucket: str = BUCKET
+
+    def __init__(self, folder: Path, port: int, programs: Path, access_key: str, secret_key: str) -> None:
+        super().__init__(folder, port)
+        self._programs = programs
+        self._access_key = access_key
+        self._secret_key = secret_key
+
+    @property
+    def url(self) -> str:
+        """What `AWS_ENDPOINT_URL` is to say."""
+        return f"http://{self.address}"
+
+    def prepare(self, tell: Tell) -> None:
+        """See `Service.prepare`."""
+        (self.folder / "data").mkdir(exist_ok=True)
+        self._program = found(self.name) or built_with_go(self.name, self.module, self._programs, tell)
+
+    def settle(self) -> None:
+        """Make the bucket."""
+        import boto3
+        from botocore.exceptions import ClientError
+
+        keys = {"aws_access_key_id": self._access_key, "aws_secret_access_key": self._secret_key}
+        client = boto3.client("s3", endpoint_url=self.url, region_name=REGION, **keys)
+        try:
+            client.create_bucket(Bucket=self.bucket)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                raise
+
+
+class MinIO(ObjectStore):
+    """MinIO. Its project is archived; its last version is still built from source."""
+
+    name = "minio"
+    module = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
+
+    def command(self) -> Sequence[str]:
+        """See `Service.command`."""
+        addresses = ["--address", self.address, "--console-address", "127.0.0.1:0"]
+        return [str(self._program), "server", "--quiet", *addresses, str(self.folder / "data")]
+
+    def environment(self) -> Mapping[str, str]:
+        """See `Service.environment`."""
+        return {"MINIO_ROOT_USER": self._access_key, "MINIO_ROOT_PASSWORD": self._secret_key, "MINIO_UPDATE": "off"}
+
+    def is_healthy(self) -> bool:
+        """Whether it says that it is ready."""
+        return _answers(f"{self.url}/minio/health/ready") == 200
+
+
+class VersityGateway(ObjectStore):
+    """Versity's gateway over a folder: another S3 store, so that nothing is built on what only MinIO has."""
+
+    name = "versitygw"
+    module = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
+
+    def command(self) -> Sequence[str]:
+        """See `Service.command`."""
+        (self.folder / "iam").mkdir(exist_ok=True)
+        flags = ["--port", self.address, "--health", "/health", "--iam-dir", str(self.folder / "iam"), "--quiet"]
+        return [str(self._program), *flags, "posix", str(self.folder / "data")]
+
+    def environment(self) -> Mapping[str, str]:
+        """See `Service.environment`."""
+        return {"ROOT_ACCESS_KEY": self._access_key, "ROOT_SECRET_KEY": self._secret_key}
+
+    def is_healthy(self) -> bool:
+        """Whether its health check answers."""
+        return _answers(f"{self.url}/health") == 200
+
+
+def _answers(url: str) -> int | None:
+    """The HTTP status; None where nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=3) as answer:  # noqa: S310 - an address of this machine
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return None
