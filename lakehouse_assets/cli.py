@@ -19,6 +19,7 @@ import typer
 
 from lakehouse_assets.errors import LakehouseError, LandingError
 from lakehouse_assets.settings import Settings, load_settings
+from lakehouse_assets.storage.reach import check_readable, check_writable
 
 if TYPE_CHECKING:
     from lakehouse_assets.automation.plan import Plan
@@ -76,7 +77,7 @@ def main() -> NoReturn:
 @app.command()
 def demo() -> None:
     """Land the sample data and carry it from landing to gold."""
-    settings = load_settings()
+    settings = _reachable(load_settings(), writes=True)
     began = time.perf_counter()
     landed = 0
     for file in sorted(SAMPLE_DATA.glob("*/*/*/*")):
@@ -128,7 +129,7 @@ def plan(as_json: Json = False) -> None:
     from lakehouse_assets.automation.plan import make_plan
     from lakehouse_assets.systems import all_entities
 
-    found = make_plan(load_settings(), all_entities(), read_headers=True)
+    found = make_plan(_reachable(load_settings()), all_entities(), read_headers=True)
     if as_json:
         typer.echo(json.dumps(found.to_json()))
     else:
@@ -138,7 +139,7 @@ def plan(as_json: Json = False) -> None:
 @app.command()
 def sync(as_json: Json = False) -> None:
     """Bring all tables up to date with landing, in one pass. Exit code 1 where a partition failed; the rest goes on."""
-    settings = load_settings()
+    settings = _reachable(load_settings(), writes=True)
     found = _plan(settings)
     result = _sync(settings, found)
     if as_json:
@@ -161,7 +162,7 @@ def query(
     from lakehouse_assets.errors import QueryError
     from lakehouse_assets.serving import query as serving
 
-    result = serving.query(load_settings().root, sql)
+    result = serving.query(_reachable(load_settings()).root, sql)
     try:
         if output is Format.table:
             result.show(max_rows=1000, max_width=_width())
@@ -188,7 +189,7 @@ def quarantine(
     """Show the rows that could not go on: reasons, counts, samples."""
     from lakehouse_assets.serving.quarantine import quarantined
 
-    found = quarantined(load_settings().root, table=table, day=_date(day) if day else None)
+    found = quarantined(_reachable(load_settings()).root, table=table, day=_date(day) if day else None)
     if as_json:
         typer.echo(json.dumps(found, default=str))
         return
@@ -258,6 +259,14 @@ def _stack(settings: Settings) -> "Stack":
     from lakehouse_assets.services.stack import Stack
 
     return Stack(settings.services_folder, settings.lakehouse_cache.expanduser().absolute())
+
+
+def _reachable(settings: Settings, *, writes: bool = False) -> Settings:
+    """The settings, once it is sure that the root can be used."""
+    check_readable(settings.root)
+    if writes:
+        check_writable(settings.root)
+    return settings
 
 
 def _plan(settings: Settings) -> "Plan":

@@ -4,12 +4,14 @@ Secrets (`AWS_SECRET_ACCESS_KEY` and the like) are not read here: the libraries 
 """
 
 import os
+import re
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 from dotenv import load_dotenv
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lakehouse_assets.engine.remote import ADDRESS
@@ -27,7 +29,6 @@ class Settings(BaseSettings):
     lakehouse_root: str = Field("./.lakehouse", description="Where all data lies: a folder, or `s3://bucket/prefix`.")
     lakehouse_engine: str = Field(
         "spark",
-        pattern=rf"^(spark|sail|{ADDRESS.pattern})$",
         description="Where silver is computed: `spark`, a local server started on demand; `sail`, a server in Rust within the "
         "process; `sc://host:port`, a Spark Connect server that others run.",
     )
@@ -38,6 +39,17 @@ class Settings(BaseSettings):
     lakehouse_engine_port: int = Field(0, ge=0, le=65535, description="Port of the local Spark server; 0 takes a free one.")
     lakehouse_cache: Path = Field(Path("~/.cache/lakehouse"), description="Where jars and the state of the engine are kept.")
 
+    @model_validator(mode="after")
+    def _engine_can_work(self) -> Self:
+        if self.lakehouse_engine not in ("spark", "sail") and not ADDRESS.fullmatch(self.lakehouse_engine):
+            raise SettingsError("LAKEHOUSE_ENGINE: an engine is `spark`, `sail`, or the address of a server, sc://host:port.")
+        if self.lakehouse_engine == "sail" and not re.fullmatch(r"[!-~]+", self.root.uri):
+            raise SettingsError(
+                f"LAKEHOUSE_ENGINE=sail can't read Delta tables below {self.root.uri}, because of its blanks or letters beyond ASCII "
+                "(Sail 0.7.2): name another folder in LAKEHOUSE_ROOT, or take LAKEHOUSE_ENGINE=spark."
+            )
+        return self
+
     @cached_property
     def root(self) -> Root:
         """The root as an object that knows the paths below it."""
@@ -45,8 +57,8 @@ class Settings(BaseSettings):
 
     @property
     def local_state(self) -> Path:
-        """Where this machine keeps what is not data: the Dagster instance, the engine's state, logs, downloaded jars."""
-        return self.root.local_folder or Path(".lakehouse").absolute()
+        """Where this machine keeps what is not data: the Dagster instance. For a root on S3 a folder of its own below `.lakehouse`."""
+        return self.root.local_folder or Path(".lakehouse", "s3", self.root.uri.removeprefix("s3://")).absolute()
 
     @property
     def engine_config(self) -> EngineConfig:

@@ -4,7 +4,7 @@ A world is an engine and a kind of root. `--world` picks some of them, such as `
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from lakehouse_assets.settings import Settings
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.tables import open_table
 from lakehouse_assets.systems import all_entities
+from tests.cluster import Cluster
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -103,33 +104,38 @@ class Lakehouse:
         return {name: table.version() for name, table in opened.items() if table is not None}
 
 
-WORLDS = ("spark-folder", "sail-folder", "sail-minio", "spark-minio", "sail-versitygw")
+WORLDS = ("spark-folder", "sail-folder", "sail-minio", "sail-versitygw")
+SLOW_WORLDS = ("spark-minio", "cluster-minio")
+"""For tests marked `in_every_world`, and for all where `--world` names them. The cluster is a standalone Spark cluster."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--world", action="append", choices=WORLDS, help="run only in these worlds")
+    parser.addoption("--world", action="append", choices=[*WORLDS, *SLOW_WORLDS], help="run only in these worlds")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "world" in metafunc.fixturenames:
-        metafunc.parametrize("world", metafunc.config.getoption("world") or WORLDS, indirect=True, scope="session")
+        own = metafunc.definition.get_closest_marker("worlds")
+        more = SLOW_WORLDS if metafunc.definition.get_closest_marker("in_every_world") else ()
+        usual = own.args if own else (*WORLDS, *more)
+        wanted = metafunc.config.getoption("world")
+        worlds = [w for w in wanted if not own or w in own.args] if wanted else usual
+        metafunc.parametrize("world", worlds, indirect=True, scope="session")
 
 
 @dataclass
 class World:
-    """An engine, a kind of root, and the environment that leads to it."""
+    """An engine and a kind of root. While it is the one in use, this process's environment leads to its store."""
 
     name: str
     root: Callable[[], str]
     """A new empty root."""
-    environment: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def engine_kind(self) -> str:
-        return self.name.split("-")[0]
+    engine: str
+    """What `LAKEHOUSE_ENGINE` says."""
+    cluster: Cluster | None = None
 
     def settings(self, root: str | None = None, **more: Any) -> Settings:
-        return Settings(lakehouse_root=root or self.root(), lakehouse_engine=self.engine_kind, **more)
+        return Settings(lakehouse_root=root or self.root(), lakehouse_engine=self.engine, **more)
 
 
 @pytest.fixture(scope="session")
@@ -161,19 +167,23 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
 
 @pytest.fixture(scope="session")
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    place = request.param.split("-")[1]
+    engine, place = request.param.split("-")
     with pytest.MonkeyPatch.context() as patch:
         if place == "folder":
             for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
                 patch.delenv(name, raising=False)
-            yield World(request.param, lambda: str(tmp_path_factory.mktemp("root") / "lakehouse"))
+            yield World(request.param, lambda: str(tmp_path_factory.mktemp("root") / "lakehouse"), engine)
         else:
             stores = request.getfixturevalue("stores")
-            environment = stores(place)
-            for name, value in environment.items():
+            for name, value in stores(place).items():
                 if name != "LAKEHOUSE_ROOT":
                     patch.setenv(name, value)
-            yield World(request.param, lambda: stores(place)["LAKEHOUSE_ROOT"], environment)
+            cluster = None
+            if engine == "cluster":
+                cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+                request.addfinalizer(cluster.down)
+                engine = cluster.up().url
+            yield World(request.param, lambda: stores(place)["LAKEHOUSE_ROOT"], engine, cluster)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,13 @@
 """The Dagster instance that the command line and the UI share, below the root where that is a folder."""
 
+import json
 import os
 from pathlib import Path
 
 import dagster as dg
 
 from lakehouse_assets.locks import exclusively
+from lakehouse_assets.storage.root import Root
 
 _CONFIG = """\
 # Made by `lakehouse`; yours to change. See https://docs.dagster.io/deployment/oss/dagster-yaml
@@ -13,8 +15,22 @@ telemetry:
   enabled: false
 nux:
   enabled: false
+# A run whose process has gone is noticed, reported as failed, and started once more; a step that failed is not: it would fail again.
 run_monitoring:
   enabled: true
+  start_timeout_seconds: 180
+  cancel_timeout_seconds: 60
+  poll_interval_seconds: 30
+  free_slots_after_run_end_seconds: 30
+run_retries:
+  enabled: true
+  max_retries: 1
+  retry_on_asset_or_op_failure: false
+# One writer at a time to each table: every table's steps have a pool.
+concurrency:
+  pools:
+    granularity: op
+    default_limit: 1
 freshness:
   enabled: true
 event_log_storage:
@@ -24,20 +40,38 @@ event_log_storage:
     base_dir: {home}/history/runs
 """
 
+_S3_LOGS = """\
+compute_logs:
+  module: dagster_aws.s3.compute_log_manager
+  class: S3ComputeLogManager
+  config:
+    bucket: {bucket}
+    prefix: {prefix}
+    region: {region}
+    skip_empty_files: true
+"""
+
 PROCESS_TAG = "lakehouse/process"
 
 
-def prepare_home(home: Path) -> None:
-    """Make the folder of an instance, and its `dagster.yaml` where there is none."""
+def prepare_home(home: Path, root: Root) -> None:
+    """Make the folder of an instance, and its `dagster.yaml` where there is none. With a root on S3 the logs of steps go there too."""
     home.mkdir(parents=True, exist_ok=True)
     config = home / "dagster.yaml"
-    if not config.exists():
-        config.write_text(_CONFIG.format(home=home))
+    if config.exists():
+        return
+    text = _CONFIG.format(home=json.dumps(str(home))[1:-1])
+    if root.bucket:
+        prefix = "/".join(filter(None, [root.prefix, "dagster", "compute-logs"]))
+        text += _S3_LOGS.format(bucket=root.bucket, prefix=prefix, region=os.environ.get("AWS_REGION", "us-east-1"))
+        if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
+            text += f"    endpoint_url: {endpoint}\n"
+    config.write_text(text)
 
 
-def open_instance(home: Path) -> dg.DagsterInstance:
+def open_instance(home: Path, root: Root) -> dg.DagsterInstance:
     """The instance with its home in the given folder, made where there is none."""
-    prepare_home(home)
+    prepare_home(home, root)
     os.environ["DAGSTER_HOME"] = str(home)
     # Two processes that make the databases of one instance at the same time would trip over each other.
     with exclusively(home / "lock"):
@@ -50,6 +84,7 @@ def close_killed_runs(instance: dg.DagsterInstance) -> None:
         host, _, pid = run.tags.get(PROCESS_TAG, "").rpartition(":")
         if host == os.uname().nodename and not _is_alive(int(pid)):
             instance.report_run_failed(run, "The process that ran it was killed.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def process_tag() -> str:

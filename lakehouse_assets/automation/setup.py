@@ -19,7 +19,7 @@ def main() -> int:
         settings = load_settings()
         prepare_manifest()
         prepare(settings.local_spark)
-        prepare_home(settings.dagster_home)
+        prepare_home(settings.dagster_home, settings.root)
     except LakehouseError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -70,7 +70,7 @@ class _Steps:
 def sync(settings: Settings, plan: Plan, definitions: dg.Definitions, tell: Tell) -> SyncResult:
     """Carry out a plan: raw and silver first, then gold from what silver has become. A failed table does not keep others back."""
     result = SyncResult()
-    with open_instance(settings.dagster_home) as instance:
+    with open_instance(settings.dagster_home, settings.root) as instance:
         close_killed_runs(instance)
         job = definitions.resolve_job_def(LAKEHOUSE_JOB)
         for run in rows_runs(plan):

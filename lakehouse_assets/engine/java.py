@@ -32,6 +32,10 @@ _OPENED_PACKAGES = (
 )
 
 
+OPENED = tuple(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED_PACKAGES)
+"""What every JVM of Spark is started with."""
+
+
 @dataclass(frozen=True)
 class Java:
     """A Java executable and its major version."""
@@ -86,7 +90,7 @@ def server_command(
         "-XX:+UseSerialGC",
         f"-Xmx{memory}",
         *sharing,
-        *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED_PACKAGES),
+        *OPENED,
         "-cp",
         os.pathsep.join(str(jar) for jar in jars),
         "org.apache.spark.sql.connect.service.SparkConnectServer",

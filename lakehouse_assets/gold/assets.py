@@ -73,6 +73,7 @@ def gold_assets(
         dagster_dbt_translator=GoldTranslator(docs_url),
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
+        pool="gold",
     )
     def _gold(context: dg.AssetExecutionContext, dbt: QuickStartDbt) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
         selected = {key.path[-1] for key in context.selected_asset_keys}

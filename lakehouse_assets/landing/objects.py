@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -12,6 +12,8 @@ import obstore
 
 from lakehouse_assets.errors import LandingError
 from lakehouse_assets.storage.root import Root
+
+_DATES_LISTED_ALONE = 8
 
 _UNFINISHED = re.compile(r"(^|/)[._]|\.(tmp|part|partial|crdownload|filepart)$", re.IGNORECASE)
 
@@ -46,21 +48,24 @@ class Landing:
 
     root: Root
 
-    def listing(self, landing: str, start: date) -> Listing:
-        """The objects of one entity (`crm/customers`), in the order of date and name.
+    def listing(self, landing: str, start: date, dates: Sequence[date] | None = None) -> Listing:
+        """The objects of one entity (`crm/customers`) of the given dates, or of all, in the order of date and name.
 
         Hidden and unfinished names (`.x`, `_x`, `x.tmp`, `x.part`) are passed over without a word: they are somebody's
         work in progress. A folder that is no date, or one before `start`, is named with the reason.
         """
         objects: list[LandingObject] = []
         ignored: list[tuple[str, str]] = []
-        for batch in obstore.list(self.root.store, prefix=f"landing/{landing}"):
-            for meta in batch:
-                found = _parse(landing, meta, start)
-                if isinstance(found, LandingObject):
-                    objects.append(found)
-                elif found is not None:
-                    ignored.append((meta["path"], found))
+        # A request for each date, while that takes fewer than listing all dates is likely to.
+        few = dates is not None and len(dates) <= _DATES_LISTED_ALONE
+        for prefix in [f"landing/{landing}/{day.isoformat()}" for day in dates] if few and dates else [f"landing/{landing}"]:
+            for batch in obstore.list(self.root.store, prefix=prefix):
+                for meta in batch:
+                    found = _parse(landing, meta, start)
+                    if isinstance(found, LandingObject):
+                        objects.append(found)
+                    elif found is not None:
+                        ignored.append((meta["path"], found))
         return Listing(sorted(objects, key=lambda o: (o.date, o.name)), sorted(ignored))
 
     def read(self, found: LandingObject) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw.load import READER_VERSION, LandedRows, load
 from lakehouse_assets.storage.ledger import Ledger
+from lakehouse_assets.storage.partitions import table_pool
 from lakehouse_assets.storage.root import Root
 
 
@@ -22,6 +23,7 @@ def raw_asset(
         group_name=f"raw_{entity.system}",
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=table_pool("raw", entity.table),
         kinds={"deltalake", "csv"},
         owners=[entity.contract.owner],
         tags={"system": entity.system},
@@ -36,11 +38,11 @@ def raw_asset(
     )
     def _raw(context: dg.AssetExecutionContext) -> LandedRows:
         landing = Landing(root)
-        listing = landing.listing(entity.landing, start)
+        dates = [date.fromisoformat(key) for key in context.partition_keys]
+        listing = landing.listing(entity.landing, start, dates)
         for path, reason in listing.ignored:
             context.log.warning(f"{path} is not loaded: {reason}.")
         built = {key[2]: record for key, record in Ledger(root).read("raw", entity.table).items()}
-        dates = [date.fromisoformat(key) for key in context.partition_keys]
         return load(entity, landing, listing.objects, built, dates, context.log)
 
     return _raw

@@ -5,6 +5,7 @@ import dagster as dg
 from lakehouse_assets.contracts.presentation import docs_metadata, silver_description, silver_schema
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.silver.publish import RowsToAudit
+from lakehouse_assets.storage.partitions import table_pool
 
 
 def silver_asset(entity: Entity, *, partitions: dg.PartitionsDefinition[str], docs_url: str | None) -> dg.AssetsDefinition:
@@ -17,6 +18,7 @@ def silver_asset(entity: Entity, *, partitions: dg.PartitionsDefinition[str], do
         group_name=f"silver_{entity.system}",
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=table_pool("silver", entity.table),
         kinds={"deltalake", "pyspark"},
         owners=[entity.contract.owner],
         tags={"system": entity.system},

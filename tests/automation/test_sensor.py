@@ -12,7 +12,7 @@ LOCATIONS = "CID,CNTRY\nAW-1,DE\n"
 
 @pytest.fixture
 def instance(lakehouse):
-    with open_instance(lakehouse.settings.dagster_home) as instance:
+    with open_instance(lakehouse.settings.dagster_home, lakehouse.settings.root) as instance:
         yield instance
 
 

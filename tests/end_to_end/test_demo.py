@@ -7,8 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import obstore
 import pytest
-from deltalake import DeltaTable
+
+from lakehouse_assets.storage.root import Root
+from lakehouse_assets.storage.tables import open_table
+from tests.conftest import World
 
 TABLES = {
     "raw.crm_customers": 18494,
@@ -29,16 +33,22 @@ TABLES = {
 }
 
 
+pytestmark = pytest.mark.in_every_world
+
+
 class Command:
     """The command line over a root."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, world: World, folder: Path) -> None:
+        self.root = Root.parse(world.root())
+        self.folder = folder
+        self.environment = {"LAKEHOUSE_ROOT": self.root.uri, "LAKEHOUSE_ENGINE": world.engine}
 
     def run(self, *arguments: str, succeeds: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [str(Path(sys.executable).with_name("lakehouse")), *arguments],
-            env={**os.environ, "LAKEHOUSE_ROOT": str(self.root)},
+            env={**os.environ, **self.environment},
+            cwd=self.folder,
             capture_output=True,
             text=True,
             check=False,
@@ -50,14 +60,27 @@ class Command:
         return json.loads(self.run("query", sql, "--format", "json").stdout)
 
     def versions(self) -> dict[str, int]:
-        tables = sorted(self.root.glob("*/*/_delta_log"))
-        return {str(t.parent.relative_to(self.root)): DeltaTable(str(t.parent)).version() for t in tables}
+        layers = ("raw", "silver", "gold", "quarantine", "ops")
+        tables = [(layer, name) for layer in layers for name in self.root.table_names(layer)]
+        opened = {f"{layer}/{name}": open_table(self.root.table(layer, name)) for layer, name in tables}
+        return {name: table.version() for name, table in opened.items() if table is not None}
+
+    def read(self, path: str) -> str:
+        """The text of a landing file."""
+        return bytes(obstore.get(self.root.store, f"landing/{path}").bytes()).decode()
+
+    def write(self, path: str, text: str) -> None:
+        obstore.put(self.root.store, f"landing/{path}", text.encode())
+
+    def copy_landing(self, other: "Command") -> None:
+        for path, _ in other.root.files("landing"):
+            obstore.put(self.root.store, path, bytes(obstore.get(other.root.store, path).bytes()))
 
 
-@pytest.fixture(scope="module")
-def command(tmp_path_factory) -> Command:
+@pytest.fixture(scope="session")
+def command(world: World, tmp_path_factory) -> Command:
     """A root on which the demo has run."""
-    command = Command(tmp_path_factory.mktemp("demo") / "lakehouse")
+    command = Command(world, tmp_path_factory.mktemp("demo"))
     command.run("demo")
     return command
 
@@ -133,8 +156,7 @@ def test_every_row_is_accounted_for(command):
 def test_quarantined_rows_say_where_they_stood_and_what_they_said(command):
     rows = command.query("SELECT source_file, row_number, rule, payload FROM quarantine.rows ORDER BY row_number")
     assert len(rows) == 4
-    file = command.root / "landing/crm/customers/2026-01-31/cust_info.csv"
-    lines = file.read_text().splitlines()
+    lines = command.read("crm/customers/2026-01-31/cust_info.csv").splitlines()
     for row in rows:
         assert (row["source_file"], row["rule"]) == ("cust_info.csv", "customer_id_present")
         assert lines[row["row_number"] - 1].split(",")[1] == json.loads(row["payload"])["cst_key"]
@@ -173,12 +195,12 @@ def test_a_query_that_is_more_than_a_query_is_refused_with_the_reason(command, s
     assert "Traceback" not in done.stderr
 
 
-def test_a_changed_file_rebuilds_what_depends_on_it_and_nothing_else(command, tmp_path):
+@pytest.mark.worlds("spark-folder", "sail-minio")
+def test_a_changed_file_rebuilds_what_depends_on_it_and_nothing_else(command, world, tmp_path):
     """The tables then equal those of a build from nothing."""
     before = command.versions()
-    file = command.root / "landing/erp/product_categories/2026-01-31/PX_CAT_G1V2.csv"
-    changed = file.read_text().replace("Bike Racks", "Racks for bikes")
-    file.write_text(changed)
+    file = "erp/product_categories/2026-01-31/PX_CAT_G1V2.csv"
+    command.write(file, command.read(file).replace("Bike Racks", "Racks for bikes"))
     plan = json.loads(command.run("plan", "--json").stdout)
     assert [(f["name"], f["change"]) for f in plan["files"]] == [("PX_CAT_G1V2.csv", "changed")]
     built = json.loads(command.run("sync", "--json").stdout)
@@ -189,25 +211,41 @@ def test_a_changed_file_rebuilds_what_depends_on_it_and_nothing_else(command, tm
     moved = {name for name, version in command.versions().items() if version != before[name]}
     assert moved - {"ops/partitions"} == depends | {"gold/dim_product"}
 
-    fresh = Command(tmp_path / "fresh")
-    (fresh.root / "landing").mkdir(parents=True)
-    subprocess.run(["cp", "-r", str(command.root / "landing"), str(fresh.root)], check=True)
+    fresh = Command(world, tmp_path)
+    fresh.copy_landing(command)
     fresh.run("sync")
     for table in (*TABLES, "gold.sales_performance", "gold.dim_date"):
         assert _digest(command, table) == _digest(fresh, table), table
+
+
+_of_the_first_world: dict[str, list[dict[str, object]]] = {}
+
+
+def test_the_tables_are_those_of_every_other_world(command):
+    for table in (*TABLES, "gold.sales_performance", "gold.dim_date", "ops.row_accounts"):
+        without_the_run = "* EXCLUDE (run_id, delta_version)" if table.startswith("ops") else "*"
+        digest = command.query(
+            f"SELECT count(*) AS rows, sum(hash(t))::VARCHAR AS digest FROM (SELECT {without_the_run} FROM {table}) AS t"
+        )
+        assert digest == _of_the_first_world.setdefault(table, digest), table
+
+
+def test_a_cluster_has_computed_on_its_workers(command, world):
+    if world.cluster is not None:
+        assert world.cluster.executors() >= 2
 
 
 def _digest(command: Command, table: str) -> list[dict[str, object]]:
     return command.query(f"SELECT count(*) AS rows, sum(hash(t))::VARCHAR AS digest FROM {table} AS t")
 
 
-def test_two_passes_at_once_both_succeed_and_leave_the_tables_of_one(command, tmp_path):
-    both = Command(tmp_path / "both")
-    (both.root / "landing").mkdir(parents=True)
-    subprocess.run(["cp", "-r", str(command.root / "landing"), str(both.root)], check=True)
+@pytest.mark.worlds("spark-folder", "sail-minio")
+def test_two_passes_at_once_both_succeed_and_leave_the_tables_of_one(command, world, tmp_path):
+    both = Command(world, tmp_path)
+    both.copy_landing(command)
     run = [str(Path(sys.executable).with_name("lakehouse")), "sync"]
     passes = [
-        subprocess.Popen(run, env={**os.environ, "LAKEHOUSE_ROOT": str(both.root)}, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(run, env={**os.environ, **both.environment}, cwd=both.folder, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
     told = [process.communicate()[1] for process in passes]

@@ -7,6 +7,7 @@ import pytest
 
 from lakehouse_assets.contracts.contract import Column, Contract, RawContract, Rule, SourceColumn
 from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.errors import SettingsError
 from lakehouse_assets.storage.ledger import Ledger
 
 
@@ -47,6 +48,7 @@ def shop(make_lakehouse):
 @pytest.fixture
 def expect(shop, make_lakehouse):
     """Builds, and asserts that tables and accounts are those of a fresh build of the same landing."""
+
     def check() -> dict[str, tuple[int, int]]:
         assert shop.build() == {}
         fresh = make_lakehouse(ORDERS)
@@ -305,7 +307,11 @@ def test_a_date_without_files_may_be_asked_for(shop):
     assert shop.rows("silver.shop_orders") == []
 
 
-def test_a_root_may_have_blanks_and_letters_of_any_language(shop, tmp_path):
+def test_a_root_may_have_blanks_and_letters_of_any_language(shop, tmp_path, world):
+    if world.engine == "sail":
+        with pytest.raises(SettingsError, match="because of its blanks or letters beyond ASCII"):
+            world.settings(root=str(tmp_path / "Jörg's data"))
+        return
     shop.settings = shop.settings.model_copy(update={"lakehouse_root": str(tmp_path / "Jörg's data")})
     shop.land("shop/orders", DAY1, "a b.csv", csv(("A", 1, 10), (None, 1, 1)))
     assert shop.build() == {}
