@@ -24,7 +24,7 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	@test -x $(BIN)/python || (command -v uv >/dev/null && uv venv -q --seed --python ">=3.11,<3.13" $(VENV)) || $(PYTHON) -m venv $(VENV)
 	@command -v uv >/dev/null || $(BIN)/python -m pip install -q uv==$(UV_VERSION)
 	@uv pip sync -q --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
-	@uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e '.[sail]'
 	@$(BIN)/python -m lakehouse_assets.automation.setup >/dev/null
 	@touch $@
 
@@ -38,7 +38,7 @@ docs: setup  ## write docs/tables.md from the contracts and models
 	@$(BIN)/python -m lakehouse_assets.automation.tables_page
 
 lock:  ## resolve the dependencies anew, with hashes
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --group dev --no-header -o requirements.lock pyproject.toml
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --group dev --extra sail --no-header -o requirements.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) .lakehouse dbt_project/target

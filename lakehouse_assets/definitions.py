@@ -3,7 +3,9 @@
 `defs` is what Dagster loads. Tests call `build_definitions` with settings of their own.
 """
 
+import os
 import warnings
+from typing import Any
 
 import dagster as dg
 
@@ -25,6 +27,7 @@ from lakehouse_assets.storage.accounts import row_accounts_check
 from lakehouse_assets.storage.handlers import SparkHandler, arrow_handlers
 from lakehouse_assets.storage.io_manager import DeltaIOManager
 from lakehouse_assets.storage.partitions import daily_partitions
+from lakehouse_assets.storage.root import Root
 from lakehouse_assets.systems import all_entities
 
 
@@ -59,9 +62,19 @@ def build_definitions(
                 [LandedRowsHandler(), RowsToAuditHandler(engine.session), SparkHandler(engine.session), *arrow_handlers()],
             ),
             "dbt": dbt_resource(),
+            **_s3_client(root),
         },
         executor=dg.in_process_executor,
     )
+
+
+def _s3_client(root: Root) -> dict[str, Any]:
+    """The resource `s3` for assets that want the store's own client, where the root is on S3."""
+    if root.bucket is None:
+        return {}
+    from dagster_aws.s3 import S3Resource
+
+    return {"s3": S3Resource(endpoint_url=os.environ.get("AWS_ENDPOINT_URL"), region_name=os.environ.get("AWS_REGION"))}
 
 
 @dg.definitions
