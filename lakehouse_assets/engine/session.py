@@ -1,5 +1,6 @@
 """The Spark session of this process: dagster-pyspark's resource, connected to whatever engine the settings name."""
 
+import logging
 import sys
 import threading
 from collections.abc import Callable
@@ -90,6 +91,8 @@ class Engine:
         from dagster_pyspark import PySparkResource
         from pyspark.sql.connect.client.retries import DefaultPolicy
 
+        # Every error that it logs is raised as well, and told by whoever catches it.
+        logging.getLogger("pyspark.sql.connect.logging").setLevel(logging.CRITICAL)
         resource = PySparkResource(spark_config={"spark.remote": url})
         resource.setup_for_execution(dg.build_init_resource_context())
         resource.spark_session.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES_OF_A_LOST_SERVER)])

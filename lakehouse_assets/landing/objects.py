@@ -11,6 +11,7 @@ from typing import Any
 import obstore
 
 from lakehouse_assets.errors import LandingError
+from lakehouse_assets.storage.reach import explained
 from lakehouse_assets.storage.root import Root
 
 _DATES_LISTED_ALONE = 8
@@ -58,14 +59,15 @@ class Landing:
         ignored: list[tuple[str, str]] = []
         # A request for each date, while that takes fewer than listing all dates is likely to.
         few = dates is not None and len(dates) <= _DATES_LISTED_ALONE
-        for prefix in [f"landing/{landing}/{day.isoformat()}" for day in dates] if few and dates else [f"landing/{landing}"]:
-            for batch in obstore.list(self.root.store, prefix=prefix):
-                for meta in batch:
-                    found = _parse(landing, meta, start)
-                    if isinstance(found, LandingObject):
-                        objects.append(found)
-                    elif found is not None:
-                        ignored.append((meta["path"], found))
+        prefixes = [f"landing/{landing}/{day.isoformat()}" for day in dates] if few and dates else [f"landing/{landing}"]
+        with explained(self.root, "list landing"):
+            listed = (meta for prefix in prefixes for batch in obstore.list(self.root.store, prefix=prefix) for meta in batch)
+            for meta in listed:
+                found = _parse(landing, meta, start)
+                if isinstance(found, LandingObject):
+                    objects.append(found)
+                elif found is not None:
+                    ignored.append((meta["path"], found))
         return Listing(sorted(objects, key=lambda o: (o.date, o.name)), sorted(ignored))
 
     def read(self, found: LandingObject) -> Iterator[bytes]:
@@ -103,7 +105,8 @@ class Landing:
         if _UNFINISHED.search(file.name):
             raise LandingError(f"{file.name} has the name of a hidden or unfinished file, which is never loaded: rename it.")
         key = f"landing/{landing}/{day.isoformat()}/{file.name}"
-        obstore.put(self.root.store, key, file)
+        with explained(self.root, "write landing"):
+            obstore.put(self.root.store, key, file)
         return key
 
 

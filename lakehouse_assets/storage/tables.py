@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction, RemoveAction
+from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAction
 
 from lakehouse_assets.errors import PartitionGuardError
 
@@ -26,6 +26,9 @@ RUN_ID = "lakehouse.run_id"
 
 _COMMITS_PER_CHECKPOINT = 10
 """Opening a table reads all commits since the last checkpoint. Spark's default; delta-rs's own is 100."""
+
+_HOOKS = PostCommitHookProperties(cleanup_expired_logs=False)
+"""Old log entries go by `lakehouse maintain`, whose identity may delete them; a commit that tried it would fail where it may not."""
 
 _ATTEMPTS = 8
 _FIRST_PAUSE_SECONDS = 0.05
@@ -191,7 +194,15 @@ def replace_rows(
     properties = CommitProperties(custom_metadata=commit_metadata(key, run_id), max_commit_retries=_ATTEMPTS)
 
     def write() -> None:
-        write_deltalake(table, rows, mode="overwrite", predicate=predicate, schema_mode="merge", commit_properties=properties)
+        write_deltalake(
+            table,
+            rows,
+            mode="overwrite",
+            predicate=predicate,
+            schema_mode="merge",
+            commit_properties=properties,
+            post_commithook_properties=_HOOKS,
+        )
 
     try:
         retry_conflicts(write, table, repeatable=not hasattr(rows, "read_next_batch"))
@@ -212,7 +223,13 @@ def replace_table(uri: str, rows: "pa.Table", *, key: str, run_id: str) -> Commi
     """
     properties = CommitProperties(custom_metadata=commit_metadata(key, run_id))
     write_deltalake(
-        uri, rows, mode="overwrite", schema_mode="overwrite", partition_by=[DATE_COLUMN], commit_properties=properties
+        uri,
+        rows,
+        mode="overwrite",
+        schema_mode="overwrite",
+        partition_by=[DATE_COLUMN],
+        commit_properties=properties,
+        post_commithook_properties=_HOOKS,
     )
     return Commit(DeltaTable(uri).version(), changed=True)
 
@@ -283,10 +300,19 @@ def commit_files(
     ]
     properties = CommitProperties(custom_metadata=commit_metadata(key, run_id), max_commit_retries=0)
     if new_schema is None:
-        table.create_write_transaction([*adds, *removes], "append", table.schema(), [DATE_COLUMN], commit_properties=properties)
+        table.create_write_transaction(
+            [*adds, *removes],
+            "append",
+            table.schema(),
+            [DATE_COLUMN],
+            commit_properties=properties,
+            post_commithook_properties=_HOOKS,
+        )
     else:
         schema = Schema.from_arrow(new_schema)
-        table.create_write_transaction([*adds], "overwrite", schema, [DATE_COLUMN], commit_properties=properties)
+        table.create_write_transaction(
+            [*adds], "overwrite", schema, [DATE_COLUMN], commit_properties=properties, post_commithook_properties=_HOOKS
+        )
     return Commit(table.version() + 1, changed=True)
 
 
