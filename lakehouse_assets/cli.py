@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from contextlib import ExitStack, redirect_stdout
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -19,7 +19,7 @@ import typer
 
 from lakehouse_assets.errors import LakehouseError, LandingError
 from lakehouse_assets.settings import Settings, load_settings
-from lakehouse_assets.storage.reach import check_readable, check_writable
+from lakehouse_assets.storage.reach import check_readable, check_writable, explained
 
 if TYPE_CHECKING:
     from lakehouse_assets.automation.plan import Plan
@@ -216,6 +216,20 @@ def quarantine(
                 (sample["payload"] or "")[:120],
             )
     Console(width=_width()).print(shown)
+
+
+@app.command()
+def maintain(
+    keep_days: Annotated[
+        int, typer.Option(min=1, help="Files that left a table stay this long, for whoever still reads them.")
+    ] = 7,
+) -> None:
+    """Compact small files, delete what no table names any more, shorten logs. Needs the right to delete."""
+    from lakehouse_assets.automation.upkeep import maintain as run
+
+    with explained(settings_root := _reachable(load_settings()).root, "delete"):
+        for table in run(settings_root, timedelta(days=keep_days)):
+            _say(f"{table.name}: {table.files_before} files became {table.files_after}; {table.deleted} old ones deleted")
 
 
 @services.command("up")
