@@ -4,11 +4,12 @@ import os
 from functools import cache
 from typing import Any
 
+from lakehouse_assets.engine.server import store_settings
 from lakehouse_assets.errors import EngineError
 
 
 class Sail:
-    """The one Sail server of this process, on a free port of 127.0.0.1. It ends with the process."""
+    """The Sail server of this process, on a free port of 127.0.0.1. It ends with the process."""
 
     def connect(self) -> str:
         """What PySpark connects to; the server is started on first use.
@@ -16,7 +17,7 @@ class Sail:
         Raises:
             EngineError: the package is not installed.
         """
-        host, port = _server().listening_address
+        host, port = _server(store_settings()).listening_address
         del host  # PySpark and gRPC agree on the name `localhost` for a server without TLS
         return f"sc://localhost:{port}"
 
@@ -26,7 +27,8 @@ class Sail:
 
 
 @cache
-def _server() -> Any:
+def _server(store: tuple[str | None, ...]) -> Any:
+    del store  # what the server reads from the environment once
     # Its log goes to stderr, each session a line, unless somebody has asked for more.
     os.environ.setdefault("RUST_LOG", "error")
     try:

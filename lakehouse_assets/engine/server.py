@@ -52,12 +52,8 @@ class ServerConfig:
     @property
     def folder(self) -> Path:
         """Where the state lies."""
-        facts = json.dumps([str(spark_home()), self.memory, self.idle_seconds, self.port, self._store()])
+        facts = json.dumps([str(spark_home()), self.memory, self.idle_seconds, self.port, store_settings() if self.reads_s3 else []])
         return self.cache / "engine" / hashlib.sha256(facts.encode()).hexdigest()[:12]
-
-    def _store(self) -> list[str | None]:
-        """What a server knows of the store from the environment that it was started in."""
-        return [os.environ.get(name) for name in _STORE_SETTINGS] if self.reads_s3 else []
 
     @property
     def log(self) -> Path:
@@ -153,6 +149,11 @@ def command_for(config: ServerConfig, port: int, *, dump_archive: bool = False) 
     if config.reads_s3:
         conf |= s3_conf()
     return server_command(java, jars=jars, conf=conf, memory=config.memory, archive=config.archive, dump_archive=dump_archive)
+
+
+def store_settings() -> tuple[str | None, ...]:
+    """What a server knows of the store from the environment that it was started in: with others it must be another server."""
+    return tuple(os.environ.get(name) for name in _STORE_SETTINGS)
 
 
 def s3_conf() -> dict[str, str]:

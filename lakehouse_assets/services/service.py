@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -10,12 +11,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lakehouse_assets.errors import ServiceError
 
 START_SECONDS = 60
 STOP_SECONDS = 20
 _POLL_SECONDS = 0.1
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+"""On Linux, another text after each start of the machine."""
 
 Tell = Callable[[str], None]
 
@@ -29,7 +33,12 @@ class Process:
 
     def is_alive(self) -> bool:
         """Whether it still runs."""
-        return _began(self.pid) == self.began
+        # One that ended before it was asked has no beginning, and neither has a number that nobody has.
+        return bool(self.began) and _began(self.pid) == self.began
+
+
+class PortTakenError(ServiceError):
+    """Somebody else listens on the service's port."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,7 @@ class Service(ABC):
     """One service. Its data, log and process id lie in a folder of its own; `port` stays the same from start to start."""
 
     name: str
+    stop_signal = signal.SIGTERM
 
     def __init__(self, folder: Path, port: int) -> None:
         self.folder = folder
@@ -75,6 +85,15 @@ class Service(ABC):
     def settle(self) -> None:  # noqa: B027 - most services have nothing to do here
         """What is to be done once it runs, such as making a bucket; does nothing where that is done."""
 
+    def ports(self) -> Sequence[int]:
+        """All ports on which it listens."""
+        return [self.port]
+
+    def identity(self) -> dict[str, Any]:
+        """What `subprocess` is told so that a program runs as `user`, without root's groups."""
+        user = self.user()
+        return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
+
     @property
     def address(self) -> str:
         """Where it listens."""
@@ -85,33 +104,45 @@ class Service(ABC):
         """What it prints."""
         return self.folder / "log"
 
+    def make_ready(self, tell: Tell) -> None:
+        """Get all that it needs; nothing where it runs already.
+
+        Raises:
+            ServiceError: it can't be had.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.process() is None:
+            self.prepare(tell)
+
     def up(self, tell: Tell) -> None:
         """Start it and wait until it answers; nothing where it runs already.
 
         Raises:
             ServiceError: it can't be had, or does not answer in time; the text names the log.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.make_ready(tell)
+        said_before = 0
         if self.process() is None:
-            self.prepare(tell)
-            if not _is_free(self.port):
-                raise ServiceError(
-                    f"{self.name}: port {self.port} of 127.0.0.1 is taken. Stop whoever has it, or remove {self.folder}."
-                )
+            for port in self.ports():
+                if not _is_free(port):
+                    raise PortTakenError(f"{self.name}: port {port} of 127.0.0.1 is taken. Stop whoever has it.")
+            said_before = self.log.stat().st_size if self.log.exists() else 0
             self._start()
-        self._wait_until_healthy()
+        self._wait_until_healthy(said_before)
         self.settle()
         tell(f"{self.name} answers at {self.address}")
 
     def down(self, tell: Tell) -> None:
-        """Stop it as it wants to be stopped; nothing where it does not run."""
+        """Stop it as it wants to be stopped; nothing where it does not run.
+
+        Raises:
+            ServiceError: it can't be stopped.
+        """
         running = self.process()
         if running is None:
             return
-        os.kill(running.pid, signal.SIGTERM)
-        if not _within(STOP_SECONDS, lambda: not running.is_alive()):
-            os.kill(running.pid, signal.SIGKILL)
-            _within(STOP_SECONDS, lambda: not running.is_alive())
+        if not (self._ends(running, self.stop_signal) or self._ends(running, signal.SIGKILL)):
+            raise ServiceError(f"{self.name}: process {running.pid} does not end, although it was killed.")
         self._state.unlink(missing_ok=True)
         tell(f"{self.name} is stopped")
 
@@ -129,25 +160,38 @@ class Service(ABC):
             return None
         return found if found.is_alive() else None
 
+    def _ends(self, running: Process, by: signal.Signals) -> bool:
+        try:
+            os.kill(running.pid, by)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            raise ServiceError(f"{self.name}: process {running.pid} is another user's. Stop it as that user.") from None
+        return _within(STOP_SECONDS, lambda: not running.is_alive())
+
     @property
     def _state(self) -> Path:
         return self.folder / "process.json"
 
     def _start(self) -> None:
+        command = self.command()
         with self.log.open("a") as out:
-            started = subprocess.Popen(
-                self.command(),
-                env={**os.environ, **self.environment()},
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-                user=self.user(),
-            )
-        self._state.write_text(json.dumps({"pid": started.pid, "began": _began(started.pid)}))
+            try:
+                started = subprocess.Popen(
+                    command,
+                    env={**os.environ, **self.environment()},
+                    cwd=self.folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    start_new_session=True,
+                    **self.identity(),
+                )
+            except OSError as error:
+                raise ServiceError(f"{self.name}: {command[0]} can't be run: {error.strerror}.") from None
+        write_whole(self._state, json.dumps({"pid": started.pid, "began": _began(started.pid)}))
 
-    def _wait_until_healthy(self) -> None:
+    def _wait_until_healthy(self, said_before: int) -> None:
         running = self.process()
         if (
             running is not None
@@ -155,10 +199,21 @@ class Service(ABC):
             and self.is_healthy()
         ):
             return
-        told = self.log.read_text(errors="replace").strip().splitlines()[-3:]
+        does = "does not answer" if running is not None and running.is_alive() else "ended and does not answer"
+        with self.log.open("rb") as log:
+            log.seek(said_before)
+            told = log.read().decode(errors="replace").strip().splitlines()[-3:]
         raise ServiceError(
-            f"{self.name} does not answer at {self.address} ({' / '.join(told) or 'it said nothing'}). Its log is {self.log}."
+            f"{self.name} {does} at {self.address} ({' / '.join(told) or 'it said nothing'}). Its log is {self.log}."
         )
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Put a file in place in one step, so that a reader never sees half of it; only the user can read it."""
+    unfinished = file.with_name(f".{file.name}-{os.getpid()}")
+    with os.fdopen(os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as out:
+        out.write(text)
+    unfinished.replace(file)
 
 
 def free_port(preferred: int) -> int:
@@ -191,6 +246,18 @@ def _within(seconds: float, holds: Callable[[], bool]) -> bool:
 
 def _began(pid: int) -> str:
     """When a process began, in the system's own words; empty where there is none, or it has ended and nobody has asked how."""
-    done = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S607
+    if _BOOT.exists():
+        # Ticks since the machine's start. `ps` would tell a time of day, which moves when somebody sets the clock.
+        try:
+            facts = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
+        state, threads, began = facts[0], int(facts[17]), facts[19]
+        # The first thread may have ended before the others, which hold on to ports and files for a moment.
+        return "" if state in "ZX" and threads <= 1 else f"{_BOOT.read_text().strip()} {began}"
+    # What `ps` says of a time depends on the language and the time zone of whoever asks.
+    neutral = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
+    command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
+    done = subprocess.run(command, env=neutral, capture_output=True, text=True, check=False)
     state, _, began = done.stdout.strip().partition(" ")
     return "" if state.startswith("Z") else began.strip()

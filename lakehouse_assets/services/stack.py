@@ -1,7 +1,6 @@
 """All services together, with their ports and credentials: made once, kept in a file that only the user can read."""
 
 import json
-import os
 import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from lakehouse_assets.errors import ServiceError
 from lakehouse_assets.locks import exclusively
 from lakehouse_assets.services.kafka import Kafka
 from lakehouse_assets.services.postgres import Postgres
-from lakehouse_assets.services.service import Service, Status, Tell, free_port
+from lakehouse_assets.services.service import PortTakenError, Service, Status, Tell, free_port, write_whole
 from lakehouse_assets.services.store import BUCKET, REGION, MinIO, ObjectStore, VersityGateway
 
 StoreKind = Literal["minio", "versitygw"]
@@ -55,8 +54,15 @@ class Stack:
                     f"The store below {self.folder} is {decided.store}. Its objects are no use to {store}: "
                     "take another folder, or stop the services and remove this one."
                 )
-            for service in self._services(decided):
-                service.up(tell)
+            services = self._services(decided)
+            # All before the first starts, so that none is left running where another can't be had.
+            for service in services:
+                service.make_ready(tell)
+            for service in services:
+                try:
+                    service.up(tell)
+                except PortTakenError as error:
+                    raise ServiceError(f"{error} Or write another port into {self._file}.") from None
 
     def down(self, tell: Tell) -> None:
         """Stop all that run. Their data stay."""
@@ -102,6 +108,8 @@ class Stack:
             return StackSettings(**json.loads(self._file.read_text()))
         except FileNotFoundError:
             return None
+        except (TypeError, ValueError):
+            raise ServiceError(f"{self._file} can't be read: mend it, or stop the services and remove {self.folder}.") from None
 
     def _decide(self, store: StoreKind) -> StackSettings:
         decided = StackSettings(
@@ -114,9 +122,7 @@ class Stack:
             postgres_port=free_port(5432),
             postgres_password=secrets.token_urlsafe(24),
         )
-        descriptor = os.open(self._file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as out:
-            json.dump(asdict(decided), out)
+        write_whole(self._file, json.dumps(asdict(decided), indent=2))
         return decided
 
     def _services(self, decided: StackSettings) -> list[Service]:

@@ -1,10 +1,12 @@
 """The object store: MinIO, or versitygw, which keeps objects as plain files."""
 
+import http.client
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lakehouse_assets.errors import ServiceError
 from lakehouse_assets.services.programs import built_with_go, found
 from lakehouse_assets.services.service import Service, Tell
 
@@ -37,15 +39,19 @@ class ObjectStore(Service):
     def settle(self) -> None:
         """Make the bucket."""
         import boto3
+        from botocore.config import Config
         from botocore.exceptions import ClientError
 
         keys = {"aws_access_key_id": self._access_key, "aws_secret_access_key": self._secret_key}
-        client = boto3.client("s3", endpoint_url=self.url, region_name=REGION, **keys)
+        client = boto3.client("s3", endpoint_url=self.url, region_name=REGION, config=Config(proxies={}), **keys)
         try:
             client.create_bucket(Bucket=self.bucket)
         except ClientError as error:
-            if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
-                raise
+            code = error.response["Error"]["Code"]
+            if code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                raise ServiceError(
+                    f"{self.name}: the bucket {self.bucket} can't be made ({code}). Its log is {self.log}."
+                ) from None
 
 
 class MinIO(ObjectStore):
@@ -91,10 +97,12 @@ class VersityGateway(ObjectStore):
 
 def _answers(url: str) -> int | None:
     """The HTTP status; None where nobody answers."""
+    # A proxy that the environment names knows nothing of this machine's own addresses.
+    ask = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(url, timeout=3) as answer:  # noqa: S310 - an address of this machine
+        with ask.open(url, timeout=3) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return None
