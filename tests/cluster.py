@@ -3,6 +3,8 @@
 import os
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,6 +78,13 @@ class Cluster:
         self._wait("connect", connect_port)
         self.url = f"sc://127.0.0.1:{connect_port}"
         return self
+
+    @contextmanager
+    def running(self) -> "Iterator[Cluster]":
+        try:
+            yield self.up()
+        finally:
+            self.down()
 
     def down(self) -> None:
         for process in reversed(self.processes):

@@ -3,8 +3,12 @@
 A world is an engine and a kind of root. `--world` picks some of them, such as `--world spark-folder --world sail-minio`.
 """
 
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,10 +24,11 @@ from lakehouse_assets.automation.requests import rows_runs
 from lakehouse_assets.automation.sensors import run_tags
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.definitions import build_definitions
+from lakehouse_assets.engine.server import port_answers
 from lakehouse_assets.engine.session import Engine
-from lakehouse_assets.serving.query import query
 from lakehouse_assets.services.service import free_port
 from lakehouse_assets.services.store import REGION, MinIO, ObjectStore, VersityGateway
+from lakehouse_assets.serving.query import query
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.tables import open_table
@@ -178,12 +183,32 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             for name, value in stores(place).items():
                 if name != "LAKEHOUSE_ROOT":
                     patch.setenv(name, value)
-            cluster = None
+            world = World(request.param, lambda: stores(place)["LAKEHOUSE_ROOT"], engine)
             if engine == "cluster":
-                cluster = Cluster(tmp_path_factory.mktemp("cluster"))
-                request.addfinalizer(cluster.down)
-                engine = cluster.up().url
-            yield World(request.param, lambda: stores(place)["LAKEHOUSE_ROOT"], engine, cluster)
+                with Cluster(tmp_path_factory.mktemp("cluster")).running() as cluster:
+                    yield replace(world, engine=cluster.url, cluster=cluster)
+            elif request.param == "sail-versitygw":
+                # A process knows one store for Sail, and this one may know MinIO already: so this is Sail as a remote server, too.
+                with _sail_server() as url:
+                    yield replace(world, engine=url)
+            else:
+                yield world
+
+
+@contextmanager
+def _sail_server() -> Iterator[str]:
+    port = free_port(0)
+    command = [str(Path(sys.executable).with_name("sail")), "spark", "server", "--ip", "127.0.0.1", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 30
+        while not port_answers(port):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield f"sc://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
 
 
 @pytest.fixture(scope="session")

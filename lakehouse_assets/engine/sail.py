@@ -4,7 +4,6 @@ import os
 from functools import cache
 from typing import Any
 
-from lakehouse_assets.engine.server import store_settings
 from lakehouse_assets.errors import EngineError
 
 
@@ -17,7 +16,7 @@ class Sail:
         Raises:
             EngineError: the package is not installed.
         """
-        host, port = _server(store_settings()).listening_address
+        host, port = _server().listening_address
         del host  # PySpark and gRPC agree on the name `localhost` for a server without TLS
         return f"sc://localhost:{port}"
 
@@ -27,8 +26,7 @@ class Sail:
 
 
 @cache
-def _server(store: tuple[str | None, ...]) -> Any:
-    del store  # what the server reads from the environment once
+def _server() -> Any:
     # Its log goes to stderr, each session a line, unless somebody has asked for more.
     os.environ.setdefault("RUST_LOG", "error")
     try:
