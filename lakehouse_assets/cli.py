@@ -234,10 +234,10 @@ def maintain(
 
 @services.command("up")
 def services_up(
-    store: Annotated[Store, typer.Option(help="Which object store.")] = Store.minio,
+    store: Annotated[Store | None, typer.Option(help="Which object store; MinIO where none was started yet.")] = None,
 ) -> None:
     """Start them where they don't run; programs that the machine lacks are built or fetched, once."""
-    _stack(load_settings()).up(_say, store.value)
+    _stack(load_settings()).up(_say, store.value if store else None)
     _say("Use them with `lakehouse services env >> .env`, or look there first.")
 
 

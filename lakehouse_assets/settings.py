@@ -95,8 +95,11 @@ def load_settings() -> Settings:
     """
     # Into the environment of this process, because the libraries that speak to the store take `AWS_*` from there.
     load_dotenv(".env")
-    if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
+    if any(os.environ.get(name, "").startswith("http://") for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")):
         os.environ.setdefault("AWS_ALLOW_HTTP", "true")
+    if not os.environ.get("AWS_ACCESS_KEY_ID"):
+        # Else delta-rs asks a cloud's metadata service and not AWS_PROFILE, where an endpoint is set.
+        os.environ.setdefault("AWS_FORCE_CREDENTIAL_LOAD", "true")
     try:
         return Settings()
     except ValidationError as error:

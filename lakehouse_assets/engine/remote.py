@@ -2,6 +2,8 @@
 
 import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from lakehouse_assets.errors import EngineError
 
@@ -15,7 +17,8 @@ class RemoteServer:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def connect(self) -> str:
+    @contextmanager
+    def connecting(self) -> Iterator[str]:
         """What PySpark connects to.
 
         Raises:
@@ -31,7 +34,7 @@ class RemoteServer:
                 f"LAKEHOUSE_ENGINE: no Spark Connect server answers at {host}:{port} ({error.strerror or error}). "
                 "Is it up, and may this machine reach it?"
             ) from None
-        return self._url
+        yield self._url
 
     def answers(self) -> bool:
         """Whoever asks it will hear; PySpark tries again by itself."""

@@ -1,6 +1,8 @@
 """Sail, the Rust server that speaks Spark's protocol: it runs within this process, and starts in a tenth of a second."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -10,7 +12,8 @@ from lakehouse_assets.errors import EngineError
 class Sail:
     """The Sail server of this process, on a free port of 127.0.0.1. It ends with the process."""
 
-    def connect(self) -> str:
+    @contextmanager
+    def connecting(self) -> Iterator[str]:
         """What PySpark connects to; the server is started on first use.
 
         Raises:
@@ -18,7 +21,7 @@ class Sail:
         """
         host, port = _server().listening_address
         del host  # PySpark and gRPC agree on the name `localhost` for a server without TLS
-        return f"sc://localhost:{port}"
+        yield f"sc://localhost:{port}"
 
     def answers(self) -> bool:
         """Always: it lives as long as this process."""

@@ -14,7 +14,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -26,6 +27,9 @@ from lakehouse_assets.locks import exclusively
 
 START_SECONDS = 120
 """How long a start may take before it counts as failed. Usual are 3 to 9 s."""
+
+TOKEN = "SPARK_CONNECT_AUTHENTICATE_TOKEN"
+"""The environment variable by which Spark's server learns its token, and PySpark what to send."""
 
 _POLL_SECONDS = 0.05
 _STORE_SETTINGS = (
@@ -52,7 +56,9 @@ class ServerConfig:
     @property
     def folder(self) -> Path:
         """Where the state lies."""
-        facts = json.dumps([str(spark_home()), self.memory, self.idle_seconds, self.port, store_settings() if self.reads_s3 else []])
+        facts = json.dumps(
+            [str(spark_home()), self.memory, self.idle_seconds, self.port, store_settings() if self.reads_s3 else []]
+        )
         return self.cache / "engine" / hashlib.sha256(facts.encode()).hexdigest()[:12]
 
     @property
@@ -92,15 +98,25 @@ class LocalSpark:
         self._log = log
         self._server: Server | None = None
 
-    def connect(self) -> str:
-        """What PySpark connects to: the running server, started if there is none; it stays at least as long as this process.
+    @contextmanager
+    def connecting(self) -> Iterator[str]:
+        """What PySpark connects to within the block: the running server, started if there is none.
+
+        It stays at least as long as this process.
 
         Raises:
             EngineError: it can't be started; the text names the log.
         """
         self._server = connect(self._config, self._log)
-        os.environ["SPARK_CONNECT_AUTHENTICATE_TOKEN"] = self._server.token
-        return self._server.url
+        # Only while PySpark connects: a child of this process that uses another server must not show it this one's token.
+        before = os.environ.get(TOKEN)
+        os.environ[TOKEN] = self._server.token
+        try:
+            yield self._server.url
+        finally:
+            del os.environ[TOKEN]
+            if before is not None:
+                os.environ[TOKEN] = before
 
     def answers(self) -> bool:
         """Whether the server lives and listens."""
@@ -165,7 +181,7 @@ def s3_conf() -> dict[str, str]:
         # A task's files are put in their place when it ends, not once more when the job does: nobody reads them before a commit.
         "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
     }
-    if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
         conf |= {"spark.hadoop.fs.s3a.endpoint": endpoint, "spark.hadoop.fs.s3a.path.style.access": "true"}
     return conf
 
@@ -176,7 +192,7 @@ def server_environment(token: str) -> dict[str, str]:
         **os.environ,
         "SPARK_HOME": str(spark_home()),
         "SPARK_LOCAL_IP": "127.0.0.1",
-        "SPARK_CONNECT_AUTHENTICATE_TOKEN": token,
+        TOKEN: token,
     }
 
 

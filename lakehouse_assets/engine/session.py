@@ -4,6 +4,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -31,8 +32,8 @@ class EngineConfig:
 class Connectable(Protocol):
     """A server of Spark's protocol, wherever it runs."""
 
-    def connect(self) -> str:
-        """What PySpark connects to; starts the server where that is ours to do."""
+    def connecting(self) -> AbstractContextManager[str]:
+        """What PySpark connects to within the block; starts the server where that is ours to do."""
 
     def answers(self) -> bool:
         """Whether the server that was connected to is still there."""
@@ -85,15 +86,15 @@ class Engine:
                 self._resource = None
 
     def _connected(self) -> "PySparkResource":
-        url = self._server.connect()
-        # Imported after the server was started, so that both go on at once.
-        import dagster as dg
-        from dagster_pyspark import PySparkResource
-        from pyspark.sql.connect.client.retries import DefaultPolicy
+        with self._server.connecting() as url:
+            # Imported after the server was started, so that both go on at once.
+            import dagster as dg
+            from dagster_pyspark import PySparkResource
+            from pyspark.sql.connect.client.retries import DefaultPolicy
 
-        # Every error that it logs is raised as well, and told by whoever catches it.
-        logging.getLogger("pyspark.sql.connect.logging").setLevel(logging.CRITICAL)
-        resource = PySparkResource(spark_config={"spark.remote": url})
-        resource.setup_for_execution(dg.build_init_resource_context())
-        resource.spark_session.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES_OF_A_LOST_SERVER)])
-        return resource
+            # Every error that it logs is raised as well, and told by whoever catches it.
+            logging.getLogger("pyspark.sql.connect.logging").setLevel(logging.CRITICAL)
+            resource = PySparkResource(spark_config={"spark.remote": url})
+            resource.setup_for_execution(dg.build_init_resource_context())
+            resource.spark_session.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES_OF_A_LOST_SERVER)])
+            return resource

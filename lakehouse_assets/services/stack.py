@@ -40,16 +40,16 @@ class Stack:
     folder: Path
     cache: Path
 
-    def up(self, tell: Tell, store: StoreKind = "minio") -> None:
-        """Start all that do not run, and wait until they answer.
+    def up(self, tell: Tell, store: StoreKind | None = None) -> None:
+        """Start all that do not run, and wait until they answer. Without `store` it is the one that was taken before, or MinIO.
 
         Raises:
             ServiceError: one can't be had or does not answer.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with exclusively(self.folder / "lock"):
-            decided = self._settings() or self._decide(store)
-            if decided.store != store:
+            decided = self._settings() or self._decide(store or "minio")
+            if decided.store != (store or decided.store):
                 raise ServiceError(
                     f"The store below {self.folder} is {decided.store}. Its objects are no use to {store}: "
                     "take another folder, or stop the services and remove this one."

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -81,8 +82,12 @@ class Root:
 
     def delete(self, paths: Sequence[str]) -> None:
         """Delete objects by their paths below the root; those that are gone already don't matter."""
-        if paths:
+        if self.bucket:
             obstore.delete(self.store, list(paths))
+            return
+        for path in paths:
+            with suppress(FileNotFoundError):
+                obstore.delete(self.store, path)
 
     def table(self, layer: str, name: str) -> str:
         """The URI of a Delta table."""

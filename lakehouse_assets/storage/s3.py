@@ -22,13 +22,22 @@ _RETRIES = {"max_retries": 5, "retry_timeout": timedelta(seconds=20)}
 """The client's own default tries for three minutes, which is no answer to a wrong endpoint."""
 
 
+_NO_CREDENTIALS = (
+    "LAKEHOUSE_ROOT is on S3, but there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+    "or AWS_PROFILE, or run where the machine has a role."
+)
+
+
 def s3_store(bucket: str, prefix: str) -> S3Store:
     """The client for keys below a prefix. It takes endpoint, region and keys from the environment, else as boto3 finds them."""
     options: dict[str, Any] = {"prefix": prefix or None, "retry_config": _RETRIES}
     if not _has_keys():
         from obstore.auth.boto3 import Boto3CredentialProvider
 
-        options["credential_provider"] = Boto3CredentialProvider()
+        try:
+            options["credential_provider"] = Boto3CredentialProvider()
+        except ValueError:
+            raise SettingsError(_NO_CREDENTIALS) from None
     return S3Store(bucket, **options)
 
 
@@ -75,10 +84,7 @@ def _credentials() -> _Credentials:
 
     found = Session().get_credentials()
     if found is None:
-        raise SettingsError(
-            "LAKEHOUSE_ROOT is on S3, but there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-            "or AWS_PROFILE, or run where the machine has a role."
-        )
+        raise SettingsError(_NO_CREDENTIALS)
     frozen = found.get_frozen_credentials()
     return _Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
 
