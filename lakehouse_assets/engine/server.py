@@ -28,7 +28,7 @@ from lakehouse_assets.locks import exclusively
 START_SECONDS = 120
 """How long a start may take before it counts as failed. Usual are 3 to 9 s."""
 
-TOKEN = "SPARK_CONNECT_AUTHENTICATE_TOKEN"
+AUTHENTICATION = "SPARK_CONNECT_AUTHENTICATE_TOKEN"
 """The environment variable by which Spark's server learns its token, and PySpark what to send."""
 
 _POLL_SECONDS = 0.05
@@ -109,14 +109,14 @@ class LocalSpark:
         """
         self._server = connect(self._config, self._log)
         # Only while PySpark connects: a child of this process that uses another server must not show it this one's token.
-        before = os.environ.get(TOKEN)
-        os.environ[TOKEN] = self._server.token
+        before = os.environ.get(AUTHENTICATION)
+        os.environ[AUTHENTICATION] = self._server.token
         try:
             yield self._server.url
         finally:
-            del os.environ[TOKEN]
+            del os.environ[AUTHENTICATION]
             if before is not None:
-                os.environ[TOKEN] = before
+                os.environ[AUTHENTICATION] = before
 
     def answers(self) -> bool:
         """Whether the server lives and listens."""
@@ -192,7 +192,7 @@ def server_environment(token: str) -> dict[str, str]:
         **os.environ,
         "SPARK_HOME": str(spark_home()),
         "SPARK_LOCAL_IP": "127.0.0.1",
-        TOKEN: token,
+        AUTHENTICATION: token,
     }
 
 
