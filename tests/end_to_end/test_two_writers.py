@@ -12,7 +12,7 @@ from lakehouse_assets.engine.session import Engine
 from tests.conftest import QUIET
 from tests.silver.test_upsert import ORDERS, csv
 
-pytestmark = pytest.mark.worlds("sail-minio", "sail-versitygw", "spark-folder")
+pytestmark = pytest.mark.worlds("sail-minio")
 
 ROUNDS = 10
 SECONDS = 120
