@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     lakehouse_engine_memory: str = Field("2g", description="Heap of the local Spark server, as Java writes it.")
     lakehouse_engine_idle_seconds: int = Field(300, ge=1, description="The local Spark server ends after this long unused.")
     lakehouse_engine_port: int = Field(0, ge=0, le=65535, description="Port of the local Spark server; 0 takes a free one.")
+    given_home: Path | None = Field(
+        None, validation_alias="DAGSTER_HOME", description="The Dagster instance; by default a folder of its own for each root."
+    )
     lakehouse_cache: Path = Field(Path("~/.cache/lakehouse"), description="Where jars and the state of the engine are kept.")
 
     @model_validator(mode="after")
@@ -83,8 +86,8 @@ class Settings(BaseSettings):
 
     @property
     def dagster_home(self) -> Path:
-        """Folder of the Dagster instance."""
-        return self.local_state / "dagster"
+        """Folder of the Dagster instance: the one that `DAGSTER_HOME` names, so that command line and UI share it."""
+        return self.given_home.absolute() if self.given_home else self.local_state / "dagster"
 
 
 def load_settings() -> Settings:

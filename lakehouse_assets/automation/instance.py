@@ -72,7 +72,6 @@ def prepare_home(home: Path, root: Root) -> None:
 def open_instance(home: Path, root: Root) -> dg.DagsterInstance:
     """The instance with its home in the given folder, made where there is none."""
     prepare_home(home, root)
-    os.environ["DAGSTER_HOME"] = str(home)
     # Two processes that make the databases of one instance at the same time would trip over each other.
     with exclusively(home / "lock"):
         return dg.DagsterInstance.from_config(str(home))

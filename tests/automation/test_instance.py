@@ -13,6 +13,7 @@ import yaml
 
 from lakehouse_assets.automation.event_storage import QuickSqliteEventLogStorage
 from lakehouse_assets.automation.instance import PROCESS_TAG, close_killed_runs, open_instance, prepare_home
+from lakehouse_assets.settings import Settings
 from lakehouse_assets.storage.root import Root
 
 
@@ -59,6 +60,17 @@ def test_logs_of_steps_go_to_the_bucket_where_the_root_is_one(tmp_path, monkeypa
     logs = yaml.safe_load(text)["compute_logs"]["config"]
     assert (logs["bucket"], logs["prefix"]) == ("bucket", "some/prefix/dagster/compute-logs")
     assert "a secret" not in text
+
+
+def test_the_command_line_uses_the_instance_that_the_environment_names(tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "theirs"))
+    assert Settings(lakehouse_root=str(tmp_path / "root")).dagster_home == tmp_path / "theirs"
+    monkeypatch.delenv("DAGSTER_HOME")
+    assert Settings(lakehouse_root=str(tmp_path / "root")).dagster_home == tmp_path / "root" / "dagster"
+
+
+def test_opening_an_instance_leaves_the_environment_alone(instance):
+    assert "DAGSTER_HOME" not in os.environ
 
 
 def test_what_the_user_has_set_stays(tmp_path, root):
