@@ -48,9 +48,10 @@ def _entity(entity: Entity) -> Iterator[str]:
     yield f"### {entity.table}\n\n{contract.description} Owner: {contract.owner}. Lands at `landing/{entity.landing}/<date>/`.\n"
     yield "Raw columns, all text:\n\n| column | in the file | meaning |\n|---|---|---|"
     yield "\n".join(f"| {snake_case(c.name)} | {c.name} | {c.description} |" for c in entity.raw.columns) + "\n"
-    yield f"Silver columns; one row per {', '.join(contract.key)}, write mode `{contract.mode}`:\n"
+    grain = [*contract.key, "version"] if contract.mode == "history" else contract.key
+    yield f"Silver columns; one row per {', '.join(grain)}, write mode `{contract.mode}`:\n"
     yield "| column | type | meaning |\n|---|---|---|"
-    yield "\n".join(f"| {c.name} | {c.type} | {c.description} |" for c in contract.columns) + "\n"
+    yield "\n".join(f"| {c.name} | {c.type} | {c.description} |" for c in contract.table_columns) + "\n"
     yield "Rules:\n\n| rule | outcome | meaning |\n|---|---|---|"
     yield "\n".join(f"| {r.name} | {r.outcome} | {r.description} |" for r in contract.all_rules) + "\n"
     if contract.relationships:

@@ -4,21 +4,27 @@ Put here what one table promises to its readers. How the promise is checked stan
 how a violation is shown stands in `checks.py`.
 """
 
+import codecs
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Literal, get_args
 
+from lakehouse_assets.contracts.columns import column_names, snake_case
 from lakehouse_assets.errors import ContractError
 
 Outcome = Literal["warn", "drop", "fail"]
 """What happens to a row that breaks a rule: it stays and is counted | it goes to quarantine | its partition is not published."""
 
-WriteMode = Literal["snapshot", "upsert"]
-"""How silver takes rows in: the run's partitions are replaced | one row per key, the highest sequence wins."""
+WriteMode = Literal["snapshot", "upsert", "history"]
+"""How silver takes rows in: the run's partitions are replaced | one row per key, the highest sequence wins | each version of a key
+with the time from and to which it held (SCD type 2)."""
+
+OTHER_CHECKS = ("row_accounts", "freshness", "volume")
+"""The names of the asset checks that stand beside those of rules and relationships."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -60,15 +66,48 @@ class Relationship:
 
 
 @dataclass(frozen=True)
+class Volume:
+    """What size of a partition is usual: from `smallest` to `largest` times the median of those before it.
+
+    Up to `dates` partitions with rows are looked back at. Where there are fewer than `at_least`, no size is unusual.
+    """
+
+    dates: int = 28
+    at_least: int = 7
+    smallest: float = 0.25
+    largest: float = 4.0
+
+    @property
+    def problems(self) -> list[str]:
+        """What can't be so."""
+        return [
+            *(["volume needs at least one date"] if self.at_least < 1 else []),
+            *([f"volume needs {self.at_least} dates and looks at {self.dates}"] if self.dates < self.at_least else []),
+            *(
+                [f"volume from {self.smallest} to {self.largest} times does not hold the usual size itself"]
+                if not 0 <= self.smallest <= 1 <= self.largest
+                else []
+            ),
+        ]
+
+
+@dataclass(frozen=True)
 class Contract:
     """All that one silver table promises.
 
-    `key` names the columns that identify a row; they are never NULL. `sequence` names the column whose highest value
-    wins among rows of one key; where it is equal or NULL, the later landing date wins, then the file name, then the row.
-    `freshness` is how old the newest partition may be before the table counts as stale.
+    `key` names the columns that identify a row; they are never NULL. `sequence` names the column, or several with the most
+    significant first, whose highest value wins among rows of one key, NULL below any other; where it is equal, the later
+    landing date wins, then the file name, then the row. In a history the first of them says from when a version holds, the
+    landing date where there is none; of versions from one moment the one that wins stands.
+    `deleted` is SQL over the columns that the silver function returns: true for a row that says its key is gone. Such a row, a
+    tombstone, never stands in the table itself; of the rules only those on key and types apply to it.
+    `tracked` names the columns of a history whose change makes a new version: all but key and sequence where it is None.
+    `freshness` is how old the newest partition may be before the table counts as stale. `volume` says which size of a partition
+    is usual; None where any is.
 
     Raises:
-        ContractError: two columns or rules share a name, or a key, sequence or relationship names no column.
+        ContractError: two columns or rules share a name, a key, sequence, tracked or relationship column is none of the table,
+            or the mode does not go with what is declared.
     """
 
     table: str
@@ -77,10 +116,13 @@ class Contract:
     columns: Sequence[Column]
     key: Sequence[str]
     mode: WriteMode = "upsert"
-    sequence: str | None = None
+    sequence: str | Sequence[str] | None = None
+    deleted: str | None = None
+    tracked: Sequence[str] | None = None
     rules: Sequence[Rule] = ()
     relationships: Sequence[Relationship] = ()
     freshness: timedelta | None = None
+    volume: Volume | None = Volume()
 
     def __post_init__(self) -> None:
         names = self.column_names
@@ -99,11 +141,19 @@ class Contract:
                 for r in self.rules
                 if r.outcome not in get_args(Outcome)
             ),
+            *(f"rule {r.name!r} has the name of a check that any table has" for r in self.rules if r.name in OTHER_CHECKS),
         ]
+        problems += self.volume.problems if self.volume else []
         if not self.key:
             problems.append("there is no key")
-        if self.sequence is not None and self.sequence not in names:
-            problems.append(f"sequence {self.sequence!r} is no column")
+        problems += [f"sequence {n!r} is no column" for n in self.sequence_columns if n not in names]
+        problems += [f"tracked {n!r} is no column" for n in self.tracked or () if n not in names]
+        if self.mode == "history":
+            problems += [f"column {c.name!r} is made by the history itself" for c in self.validity if c.name in names]
+        elif self.tracked is not None:
+            problems.append("only a history tracks columns")
+        if self.mode == "snapshot" and self.deleted is not None:
+            problems.append("a snapshot has no deletes: a key is gone when its date no longer brings it")
         if problems:
             raise ContractError(f"Contract of {self.table}: {'; '.join(problems)}.")
 
@@ -111,6 +161,40 @@ class Contract:
     def column_names(self) -> list[str]:
         """The names of the columns, in their order."""
         return [c.name for c in self.columns]
+
+    @property
+    def sequence_columns(self) -> tuple[str, ...]:
+        """The columns of `sequence`, most significant first; none where there is none."""
+        return (self.sequence,) if isinstance(self.sequence, str) else tuple(self.sequence or ())
+
+    @property
+    def tracked_columns(self) -> list[str]:
+        """The columns of a history whose change makes a new version."""
+        if self.tracked is not None:
+            return list(self.tracked)
+        return [name for name in self.column_names if name not in {*self.key, *self.sequence_columns}]
+
+    @property
+    def valid_from(self) -> str:
+        """The column that says from when a version of a history holds."""
+        return self.sequence_columns[0] if self.sequence_columns else "_date"
+
+    @property
+    def validity(self) -> tuple[Column, ...]:
+        """The columns that a history adds to those of the contract; none in other modes."""
+        if self.mode != "history":
+            return ()
+        moment = next((c.type for c in self.columns if c.name == self.valid_from), "date")
+        return (
+            Column("valid_from", moment, "From when the version holds; NULL where the source does not say"),
+            Column("valid_to", moment, "When the next version took its place or the key was deleted; NULL while neither was"),
+            Column("is_current", "boolean", "Whether the version holds still: whether valid_to is NULL"),
+        )
+
+    @property
+    def table_columns(self) -> list[Column]:
+        """The columns of the silver table, without those that say where a row came from."""
+        return [*self.columns, *self.validity]
 
     @property
     def all_rules(self) -> list[Rule]:
@@ -136,7 +220,9 @@ class Contract:
             "columns": [(c.name, c.type) for c in self.columns],
             "key": list(self.key),
             "mode": self.mode,
-            "sequence": self.sequence,
+            "sequence": self.sequence_columns,
+            "deleted": self.deleted,
+            "tracked": self.tracked_columns if self.mode == "history" else None,
             "rules": [(r.name, r.expression, r.outcome) for r in self.rules],
         }
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
@@ -144,31 +230,102 @@ class Contract:
 
 @dataclass(frozen=True)
 class Csv:
-    """How the files of an entity are written: delimiter and, where it isn't UTF-8 or UTF-16 with a mark, the encoding."""
+    """How the files of an entity are written: delimiter and, where it isn't UTF-8 or UTF-16 with a mark, the encoding.
+
+    Raises:
+        ContractError: the delimiter is not one ASCII character, or Python knows no such encoding.
+    """
 
     delimiter: str = ","
     encoding: str = "utf-8"
 
+    def __post_init__(self) -> None:
+        if len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '"\r\n':
+            raise ContractError(f"Csv: delimiter {self.delimiter!r} is not one ASCII character that may stand between fields.")
+        try:
+            codecs.lookup(self.encoding)
+        except LookupError:
+            raise ContractError(
+                f"Csv: there is no encoding {self.encoding!r}; see Python's list of standard encodings."
+            ) from None
+
+
+@dataclass(frozen=True)
+class Json:
+    """JSON Lines: one object a line, in UTF-8.
+
+    `unwrap` names a key whose value is the row, in lines that have it: `payload` for what Kafka Connect wraps with its schema.
+    """
+
+    unwrap: str | None = None
+
+
+Format = Csv | Json
+"""How files are written. Each has its reader in `raw/formats.py`."""
+
 
 @dataclass(frozen=True)
 class SourceColumn:
-    """A column that a source file must have, under its name there."""
+    """A column that a source file has, under its name there. Spaces, case and underscores make no difference to a name.
+
+    `also` are other names under which the column is known, such as the one it had before somebody renamed it.
+    A file without a column that is `required` is quarantined as a whole; any other is NULL where the file lacks it.
+    """
 
     name: str
     description: str
+    also: Sequence[str] = ()
+    required: bool = True
 
 
 @dataclass(frozen=True)
 class RawContract:
-    """What the landing files of an entity must hold: their columns (all read as text) and how they are written."""
+    """What the landing files of an entity must hold: their columns (all read as text) and how they are written.
+
+    Raises:
+        ContractError: two columns share a name, counting the names under which they are known also.
+    """
 
     columns: Sequence[SourceColumn]
-    format: Csv = field(default_factory=Csv)
+    format: Format = field(default_factory=Csv)
+
+    def __post_init__(self) -> None:
+        twice = _repeated([n for c in self.columns for n in dict.fromkeys(snake_case(name) for name in (c.name, *c.also))])
+        if twice:
+            columns = ", ".join(c.name for c in self.columns)
+            raise ContractError(f"Raw contract of the columns {columns}: {', '.join(twice)} stands for more than one of them.")
+
+    @property
+    def column_names(self) -> list[str]:
+        """The names of the columns in the raw table."""
+        return [snake_case(c.name) for c in self.columns]
+
+    def names_of(self, fields: Sequence[str]) -> list[str]:
+        """What the fields of a file are called in the raw table: as the contract says where it knows them, else in snake_case."""
+        names = column_names(fields)
+        free = {
+            _letters(name): place for place, name in reversed(list(enumerate(fields))) if names[place] not in self.column_names
+        }
+        for column, name in zip(self.columns, self.column_names, strict=True):
+            known = [_letters(n) for n in (column.name, *column.also)]
+            if name not in names and (found := next((n for n in known if n in free), None)):
+                names[free.pop(found)] = name
+        return names
+
+    def missing(self, names: Collection[str]) -> list[SourceColumn]:
+        """The required columns that are not among the names (as `names_of` gives them)."""
+        return [c for c, name in zip(self.columns, self.column_names, strict=True) if c.required and name not in names]
 
     def digest(self) -> str:
         """A hash of all that decides which rows the raw table holds."""
-        facts = [[c.name for c in self.columns], asdict(self.format)]
+        columns = [[c.name, list(c.also), c.required] for c in self.columns]
+        facts = [columns, type(self.format).__name__, asdict(self.format)]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _letters(name: str) -> str:
+    """What makes two names the same: their letters and digits. `CustomerID`, `customer id` and `CUSTOMER_ID` are one name."""
+    return snake_case(name).replace("_", "")
 
 
 def _repeated(names: Sequence[str]) -> list[str]:

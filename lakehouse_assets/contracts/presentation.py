@@ -31,9 +31,11 @@ def silver_schema(contract: Contract) -> dg.TableSchema:
             c.name,
             c.type,
             description=c.description,
-            constraints=dg.TableColumnConstraints(nullable=c.name not in contract.key, unique=[c.name] == list(contract.key)),
+            constraints=dg.TableColumnConstraints(
+                nullable=c.name not in contract.key, unique=contract.mode == "upsert" and [c.name] == list(contract.key)
+            ),
         )
-        for c in contract.columns
+        for c in contract.table_columns
     ]
     return dg.TableSchema(columns=[*columns, *_own_columns("_source_file", "_row_number", "_date", "_broken_rules")])
 
@@ -41,13 +43,17 @@ def silver_schema(contract: Contract) -> dg.TableSchema:
 def silver_description(entity: Entity) -> str:
     """The contract in words, as Markdown: what a row is, how rows of one key are settled, and each rule with its outcome."""
     contract = entity.contract
+    order = ", ".join(f"`{name}`" for name in contract.sequence_columns)
+    wins = (f"the highest {order} wins, then " if order else "") + "the latest landing date, file name and row number"
+    wins += "" if order else " wins"
     settled = {
-        "upsert": f"one row per {_names(contract.key)}; "
-        + (f"the highest {_names([contract.sequence])} wins, then " if contract.sequence else "")
-        + "the latest landing date, file name and row number"
-        + ("" if contract.sequence else " wins"),
+        "upsert": f"one row per {_names(contract.key)}; {wins}",
         "snapshot": "the rows of a date are replaced as a whole",
+        "history": f"one row per {_names(contract.key)} and version; a version holds from `{contract.valid_from}` until the next "
+        f"one that differs in {_names(contract.tracked_columns)}; of versions from one moment {wins}",
     }[contract.mode]
+    if contract.deleted:
+        settled += f"; `{contract.deleted}` deletes"
     rules = "\n".join(f"| {r.name} | {r.outcome} | {r.description} |" for r in contract.all_rules)
     return f"{contract.description}\n\nWrite mode `{contract.mode}`: {settled}.\n\n| rule | outcome | meaning |\n|---|---|---|\n{rules}"
 

@@ -1,43 +1,129 @@
-"""What a merge of staged rows into a silver table concerns: other partitions that hold their keys, and keys that fall back."""
+"""Merges staged rows with what other partitions hold of their keys.
 
-from datetime import date
+DuckDB looks at the deciding columns of these keys alone and finds the rows that have to change their state: one that stood is superseded,
+one comes back, a version ends earlier. The engine then writes the partitions anew that hold such a row; all others stay as they are.
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+import obstore
+
 from lakehouse_assets.contracts.contract import Contract
+from lakehouse_assets.silver.audit import BROKEN_RULES, OK, SUPERSEDED, VERDICT, table_columns, validity
+from lakehouse_assets.silver.stage import staged_columns
+from lakehouse_assets.silver.versions import (
+    DELETED,
+    OWN_COLUMNS,
+    STANDS,
+    VALID_TO,
+    deciding_columns,
+    identity,
+    in_duckdb,
+    settle,
+)
 from lakehouse_assets.storage.duck import files_view
+from lakehouse_assets.storage.engine_files import DataFolder
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+_NEW_VERDICT = "_new_verdict"
 
 
-def touched_dates(
-    uri: str, contract: Contract, connection: "duckdb.DuckDBPyConnection", standing: list[dict[str, Any]]
-) -> list[date]:
-    """The other partitions of the table that hold a key of a staged row."""
-    if not standing:
-        return []
-    key_columns = {c.name: c.type for c in contract.columns if c.name in contract.key}
-    files_view(connection, "standing", uri, standing, key_columns)
-    keys = ", ".join(f'"{k}"' for k in contract.key)
-    found = connection.execute(f"SELECT DISTINCT _date FROM standing SEMI JOIN staged_ok USING ({keys}) ORDER BY _date")
-    return [row[0] for row in found.fetchall()]
+def changed_rows(
+    uri: str,
+    contract: Contract,
+    connection: "duckdb.DuckDBPyConnection",
+    *,
+    void: Sequence[dict[str, Any]],
+    standing: Sequence[dict[str, Any]],
+    superseded: Sequence[dict[str, Any]],
+) -> "pa.Table":
+    """The rows whose state is another one than staged or now: `OWN_COLUMNS`, `_new_verdict`, and `_valid_to` for a history.
+
+    `void` are the files, standing and superseded, whose rows the commit takes out; `standing` and `superseded` those of all other
+    partitions; `connection` knows the views of the stage.
+    """
+    types = {name: kind for name, kind in staged_columns(contract).items() if name != BROKEN_RULES}
+    for name, files in (("void", void), ("standing", standing), ("superseded", superseded)):
+        files_view(connection, name, uri, files, types)
+    key = ", ".join(f'"{name}"' for name in identity(contract))
+    decides = ", ".join(f'"{name}"' for name in deciding_columns(contract)) + ", " + ", ".join(OWN_COLUMNS)
+    # A row that is void takes part no more, but what it stood before may come back.
+    candidates = " UNION ALL ".join(
+        f"SELECT {decides}, {'FALSE' if verdict == OK else DELETED} AS {DELETED}, '{verdict}' AS {VERDICT}{_until(contract)} FROM {view}"
+        for view, verdict in (
+            (f"staged_{OK}", OK),
+            (f"staged_{SUPERSEDED}", SUPERSEDED),
+            ("(FROM standing SEMI JOIN keys USING (%s))" % key, OK),
+            ("(FROM superseded SEMI JOIN keys USING (%s))" % key, SUPERSEDED),
+        )
+    )
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE keys AS
+            SELECT {key} FROM staged_{OK} UNION SELECT {key} FROM staged_{SUPERSEDED} UNION SELECT {key} FROM void"""
+    )
+    settled = f"({candidates})"
+    for columns in settle(contract):
+        added = ", ".join(f"{in_duckdb(sql)} AS {name}" for name, sql in columns.items())
+        settled = f"(SELECT *, {added} FROM {settled})"
+    verdict = f"CASE WHEN {STANDS} THEN '{OK}' ELSE '{SUPERSEDED}' END"
+    ends_otherwise = f" OR ({STANDS} AND {VALID_TO} IS DISTINCT FROM valid_to)" if contract.validity else ""
+    told = ", ".join([*OWN_COLUMNS, f"{verdict} AS {_NEW_VERDICT}", *([VALID_TO] if contract.validity else [])])
+    found: pa.Table = connection.execute(
+        f"SELECT {told} FROM {settled} WHERE {verdict} <> {VERDICT}{ends_otherwise}"
+    ).to_arrow_table()
+    return found
 
 
-def some_key_retreats(
-    uri: str, contract: Contract, connection: "duckdb.DuckDBPyConnection", removed: list[dict[str, Any]]
-) -> bool:
-    """Whether a key that stands by these partitions now has a lower row there, or none: an older one may come back."""
-    if not removed:
-        return False
-    columns = {c.name: c.type for c in contract.columns if c.name in {*contract.key, contract.sequence}}
-    columns |= {"_source_file": "string", "_row_number": "bigint"}
-    files_view(connection, "void", uri, removed, columns)
-    same_key = " AND ".join(f's."{k}" = v."{k}"' for k in contract.key)
-    # A NULL sequence is below any other; in a comparison of rows it must not make the whole NULL.
-    order = f'{{t}}."{contract.sequence}" IS NOT NULL, {{t}}."{contract.sequence}", ' if contract.sequence else ""
-    as_row = f"ROW({order}{{t}}._date, {{t}}._source_file, {{t}}._row_number)"
-    found = connection.execute(
-        f"""SELECT count(*) FROM void AS v WHERE NOT EXISTS (
-                FROM staged_ok AS s WHERE {same_key} AND {as_row.format(t="s")} >= {as_row.format(t="v")})"""
-    ).fetchone()
-    return bool(found and found[0])
+def merged(
+    session: "SparkSession",
+    folder: DataFolder,
+    contract: Contract,
+    standing: "DataFrame",
+    superseded: "DataFrame | None",
+    changes: "pa.Table",
+) -> "DataFrame":
+    """All rows of the partitions that are written anew, as `audited` gives them, in their new state.
+
+    `standing` has the columns of the table, `superseded` those of the stage; None is no row.
+    """
+    import pyarrow.parquet as parquet
+
+    file = f"{folder.layer}/{folder.table}/{folder.name}/changes.parquet"
+    buffer = BytesIO()
+    parquet.write_table(changes, buffer)
+    obstore.put(folder.root.store, file, buffer.getvalue())
+    columns = [f"`{name}`" for name in table_columns(contract) if name not in OWN_COLUMNS]
+    was = standing.selectExpr(*columns, *OWN_COLUMNS, f"FALSE AS {DELETED}", f"'{OK}' AS {VERDICT}")
+    if superseded is not None:
+        was = was.unionByName(superseded.selectExpr(*columns, *OWN_COLUMNS, DELETED, f"'{SUPERSEDED}' AS {VERDICT}"))
+    own = {name: f"_changed{name}" for name in OWN_COLUMNS}
+    changed = session.read.parquet(folder.root.path(file)).withColumnsRenamed(own)
+    joined = was.join(changed, on=[was[name] == changed[other] for name, other in own.items()], how="left")
+    new_verdict = f"COALESCE({_NEW_VERDICT}, {VERDICT})"
+    until = f"CASE WHEN {_NEW_VERDICT} IS NULL THEN valid_to ELSE {VALID_TO} END"
+    settled = joined.selectExpr(
+        *(f"`{name}`" for name in contract.column_names),
+        *([f"{until} AS {VALID_TO}"] if contract.validity else []),
+        *OWN_COLUMNS,
+        BROKEN_RULES,
+        DELETED,
+        f"{new_verdict} AS {VERDICT}",
+    )
+    return settled.selectExpr(
+        *(f"`{name}`" for name in contract.column_names),
+        *validity(contract, f"{VERDICT} = '{OK}'", VALID_TO),
+        *OWN_COLUMNS,
+        BROKEN_RULES,
+        DELETED,
+        VERDICT,
+    )
+
+
+def _until(contract: Contract) -> str:
+    return ", valid_to" if contract.validity else ""

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -13,25 +13,27 @@ from deltalake.exceptions import CommitFailedError
 
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.errors import AuditError
-from lakehouse_assets.silver.accounts import SilverAccount
-from lakehouse_assets.silver.audit import OK, VERDICT, audited, table_columns, winners
+from lakehouse_assets.silver.accounts import silver_records
+from lakehouse_assets.silver.audit import audited, table_columns
 from lakehouse_assets.silver.fingerprints import silver_fingerprint, stale_dates
-from lakehouse_assets.silver.merge import some_key_retreats, touched_dates
+from lakehouse_assets.silver.merge import changed_rows, merged
 from lakehouse_assets.silver.quarantine import quarantine_dropped
 from lakehouse_assets.silver.schema import contract_schema, standing_schema
-from lakehouse_assets.silver.stage import Stage
+from lakehouse_assets.silver.stage import Stage, read_staged
 from lakehouse_assets.storage.duck import connect
-from lakehouse_assets.storage.engine_files import data_folder
+from lakehouse_assets.storage.engine_files import data_folder, read_partitions
 from lakehouse_assets.storage.handlers import Handler, Source, SparkHandler, Target, Written
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord, RuleHits
 from lakehouse_assets.storage.quarantine import Quarantine
+from lakehouse_assets.storage.superseded import delete_superseded, read_superseded, write_superseded
 from lakehouse_assets.storage.tables import (
+    DATE_COLUMN,
     Commit,
+    DataFile,
     commit_files,
     ensure_table,
     last_commit,
     live_files,
-    open_table,
 )
 
 if TYPE_CHECKING:
@@ -84,24 +86,23 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
         raise TypeError(f"{source.layer}/{source.name}: take its rows as a DataFrame or an Arrow table, not as RowsToAudit.")
 
     def _write_once(self, rows: RowsToAudit, target: Target) -> Written:
-        entity, ledger, quarantine = rows.entity, Ledger(target.root), Quarantine(target.root)
+        entity, ledger = rows.entity, Ledger(target.root)
         schema = contract_schema(entity)
         ensure_table(target.uri, schema, target.description)
         table = DeltaTable(target.uri)  # as it stands now: whoever commits after this makes the commit below fail
+        superseded = read_superseded(target.root, target.layer, target.name, table)
         both = ledger.read(table_name=entity.table)
         records = {day: record for (layer, _, day), record in both.items() if layer == "silver"}
         raw = {day: record for (layer, _, day), record in both.items() if layer == "raw" and not record.is_begun}
         stale = stale_dates(entity, raw, records)
         due = {day: stale[day] for day in target.dates if day in stale}
-        reshaped = standing_schema(table) != schema
-        if due and (reshaped or _was_interrupted(target.uri, table.version(), records, _key(entity, due))):
-            # All is built again: the table's columns are others now; or a step was killed between its commit and the ledger, and
-            # what is due has changed since, so that nobody knows any more which rows that commit has superseded.
+        anew = superseded is None or standing_schema(table) != schema
+        if due and anew:
+            # All is built again: the table's columns are others now, or nobody knows what its rows have superseded.
             due = {day: silver_fingerprint(record, entity) for day, record in raw.items()}
         if not due:
             target.log.info("These partitions are up to date.")
             return Written(Commit(table.version(), changed=False))
-        sound = sorted(records.keys() - stale.keys() - due.keys())
         hits: dict[date, list[RuleHits]] = {}
         rejected: set[date] = set()
         commit = Commit(table.version(), changed=False)
@@ -119,90 +120,100 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
                     due = {day: mark for day, mark in due.items() if day not in rejected}
                     continue
                 ledger.begin("silver", entity.table, due, records, target.run_id)
-                quarantine_dropped(quarantine, stage, entity, target, connection, list(due))
-                before, commit = self._commit(stage, target, entity, table, connection, due, sound, schema if reshaped else None)
-                updated = SilverAccount(target, entity, raw, records, hits, connection, quarantine).records(before, commit, due)
+                quarantine_dropped(Quarantine(target.root), stage, entity, target, connection, list(due))
+                standing = _Standing([], []) if anew else _Standing(live_files(table), list(superseded.files if superseded else ()))
+                commit = self._commit(stage, target, table, connection, due, standing, schema if anew else None)
+                updated = silver_records(target, raw, hits, commit, due)
                 if last_commit(target.uri)[0] == commit.version:
                     ledger.replace("silver", {entity.table: [r.date for r in updated]}, updated, target.run_id)
                 records |= {r.date: r for r in updated}
                 break
+        written = Written(commit, {"partitions_built": len(due)}, {day: _metadata(records[day]) for day in due})
         if rejected:
             raise _audit_error(entity, rejected, hits)
-        return Written(commit, {"partitions_built": len(due)}, {day: _metadata(records[day]) for day in due})
+        return written
 
     def _commit(
         self,
         stage: Stage,
         target: Target,
-        entity: Entity,
         table: DeltaTable,
         connection: "duckdb.DuckDBPyConnection",
         due: dict[date, str],
-        sound: Sequence[date],
+        now: "_Standing",
         new_schema: "pa.Schema | None",
-    ) -> tuple[DeltaTable, Commit]:
-        """Make the stage part of the table. Returns the table as it was before, too, for the accounts."""
-        key = _key(entity, due)
+    ) -> Commit:
+        """Make the stage part of the table, and change the state of those rows of other partitions whose keys it concerns."""
+        key = _key(stage.contract.table, due)
         version, newest_key = last_commit(target.uri)
-        if newest_key == key:
+        if newest_key == key and new_schema is None:
             # The commit was made by a step that was killed before it could write the ledger, or by one that runs beside this one.
-            before = open_table(target.uri, version=version - 1)
-            assert before is not None, "a keyed commit is never the first version"
-            return before, Commit(version, changed=False)
-        standing = live_files(table)
-        removed = [f for f in standing if f["date"] in due]
-        added = stage.ok
-        if entity.contract.mode == "upsert" and new_schema is None:
-            touched = touched_dates(target.uri, entity.contract, connection, [f for f in standing if f["date"] not in due])
-            retreats = some_key_retreats(target.uri, entity.contract, connection, removed)
-            if touched or retreats:
-                candidates = self._candidates(stage, target, entity, list(due), touched, sound if retreats else [])
-                added = stage.folder.write(winners(candidates, entity.contract), "merged")
-                removed += [f for f in standing if f["date"] in touched]
+            return Commit(version, changed=False)
+        void, others = now.of(due), now.without(due)
+        touched: set[date] = set()
+        if stage.contract.mode != "snapshot" and (others.standing or others.superseded):
+            changes = changed_rows(
+                target.uri,
+                stage.contract,
+                connection,
+                void=[*void.standing, *(f.as_dict() for f in void.superseded)],
+                standing=others.standing,
+                superseded=[f.as_dict() for f in others.superseded],
+            )
+            rewritten = sorted(set(changes.column(DATE_COLUMN).to_pylist()))
+            touched = set(rewritten) - due.keys()
+            if rewritten:
+                self._rewrite(stage, target, table, others.of(touched), changes, rewritten)
+        gone = now.of(due.keys() | touched)
+        superseded = [f for f in now.superseded if f not in gone.superseded] + stage.superseded
+        transaction = write_superseded(target.root, target.layer, target.name, superseded)
         # From here on the files may be the table's, even if this process never hears of it: better an orphan than a hole.
-        stage.folder.named = {f.path for f in added}
+        stage.folder.named = {f.path for f in [*stage.ok, *stage.superseded]}
         try:
-            commit = commit_files(table, added, removed, key=key, run_id=target.run_id, new_schema=new_schema)
+            return commit_files(
+                table, stage.ok, gone.standing, key=key, run_id=target.run_id, transaction=transaction, new_schema=new_schema
+            )
         except CommitFailedError:
             stage.folder.named = set()
+            delete_superseded(target.root, target.layer, target.name, transaction)
             raise
-        return table, commit
 
-    def _candidates(
-        self, stage: Stage, target: Target, entity: Entity, due: Sequence[date], touched: Sequence[date], sound: Sequence[date]
-    ) -> "DataFrame":
-        """All rows that may stand after the commit in the partitions that it writes; several may share a key.
-
-        These are the staged rows; the rows of `touched` partitions, which hold keys of staged rows; and, where a key may fall back
-        to an older version because a file lost its row, all versions that other partitions (`sound`) have of such keys.
-        """
-        columns = table_columns(entity.contract)
-        # The rows of no partition at all, where none is touched.
-        candidates = self._spark.read(Source(target.root, "silver", entity.table, touched, columns))
-        staged = stage.read_ok(self._session())
-        if staged is not None:
-            candidates = candidates.unionByName(staged.select(*columns))
-        if sound:
-            left = self._spark.read(Source(target.root, "silver", entity.table, due, entity.contract.key))
-            older = audited(self._raw(target, entity, sound), entity).where(f"{VERDICT} = '{OK}'")
-            candidates = candidates.unionByName(older.join(left, list(entity.contract.key), "left_semi").select(*columns))
-        return candidates
+    def _rewrite(
+        self, stage: Stage, target: Target, table: DeltaTable, touched: "_Standing", changes: "pa.Table", dates: Sequence[date]
+    ) -> None:
+        """Let the engine write the partitions anew in which a row changes its state."""
+        session, contract = self._session(), stage.contract
+        staged_ok = [f for f in stage.ok if f.date in dates]
+        standing = read_partitions(session, target.uri, table, sorted({f["date"] for f in touched.standing}))
+        if staged_ok:
+            standing = standing.unionByName(
+                read_staged(session, target.uri, staged_ok, contract).select(*table_columns(contract)).select(standing.columns)
+            )
+        files = [*touched.superseded, *(f for f in stage.superseded if f.date in dates)]
+        superseded = read_staged(session, target.uri, files, contract) if files else None
+        stage.rewrite(merged(session, stage.folder, contract, standing, superseded, changes), dates)
 
     def _raw(self, target: Target, entity: Entity, dates: Sequence[date]) -> "DataFrame":
         return self._spark.read(Source(target.root, "raw", entity.table, dates, None))
 
 
-def _key(entity: Entity, due: dict[date, str]) -> str:
-    facts = [entity.table, sorted((d.isoformat(), mark) for d, mark in due.items())]
+@dataclass(frozen=True)
+class _Standing:
+    """The files of a version of the table: those of its rows (as `live_files` gives them) and those of superseded rows."""
+
+    standing: list[dict[str, Any]]
+    superseded: list[DataFile]
+
+    def of(self, dates: Collection[date]) -> "_Standing":
+        return _Standing([f for f in self.standing if f["date"] in dates], [f for f in self.superseded if f.date in dates])
+
+    def without(self, dates: Collection[date]) -> "_Standing":
+        return _Standing([f for f in self.standing if f["date"] not in dates], [f for f in self.superseded if f.date not in dates])
+
+
+def _key(table: str, due: dict[date, str]) -> str:
+    facts = [table, sorted((d.isoformat(), mark) for d, mark in due.items())]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-
-
-def _was_interrupted(uri: str, version: int, records: dict[date, PartitionRecord], key: str) -> bool:
-    """Whether a step was killed after a commit that the ledger does not know, and that is not the one about to be repeated."""
-    known = max((r.delta_version for r in records.values()), default=0)
-    if not any(r.is_begun for r in records.values()) or version <= known:
-        return False
-    return last_commit(uri)[1] != key
 
 
 def _audit_error(entity: Entity, dates: set[date], hits: dict[date, list[RuleHits]]) -> AuditError:

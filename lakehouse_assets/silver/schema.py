@@ -23,7 +23,7 @@ def contract_schema(entity: Entity) -> "pa.Schema":
             return pa.decimal128(int(precision), int(scale))
         return types[text]
 
-    contract = [pa.field(c.name, arrow_type(c.type)) for c in entity.contract.columns]
+    contract = [pa.field(c.name, arrow_type(c.type)) for c in entity.contract.table_columns]
     own = [("_source_file", pa.string()), ("_row_number", pa.int64()), ("_date", pa.date32()), ("_broken_rules", pa.string())]
     return pa.schema([*contract, *(pa.field(name, kind) for name, kind in own)])
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAction
+from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAction, Transaction
 
 from lakehouse_assets.errors import PartitionGuardError
 
@@ -259,6 +259,10 @@ class DataFile:
     num_records: int
     date: date | None
 
+    def as_dict(self) -> dict[str, Any]:
+        """The file as `live_files` gives those of a table."""
+        return {"path": self.path, "size_bytes": self.size_bytes, "num_records": self.num_records, "date": self.date}
+
 
 def commit_files(
     table: DeltaTable,
@@ -267,11 +271,12 @@ def commit_files(
     *,
     key: str,
     run_id: str,
+    transaction: Transaction | None = None,
     new_schema: "pa.Schema | None" = None,
 ) -> Commit:
     """Make data files part of a table and take others out (`removed` as `live_files` gives them), in one commit.
 
-    With `new_schema` the files become all that the table holds, and its columns those of the schema.
+    `transaction` is what else the commit is to say of its version. With `new_schema` the files become all that the table holds, and its columns those of the schema.
 
     Raises:
         CommitFailedError: somebody committed since `table` was opened. What was computed from it may be wrong now: compute it again.
@@ -298,7 +303,11 @@ def commit_files(
         )
         for file in removed
     ]
-    properties = CommitProperties(custom_metadata=commit_metadata(key, run_id), max_commit_retries=0)
+    properties = CommitProperties(
+        custom_metadata=commit_metadata(key, run_id),
+        max_commit_retries=0,
+        app_transactions=None if transaction is None else [transaction],
+    )
     if new_schema is None:
         table.create_write_transaction(
             [*adds, *removes],

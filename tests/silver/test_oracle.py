@@ -1,0 +1,174 @@
+"""Tables against plain Python after random arrivals: new, late, sent again, changed, vanished, deleted, built by random ranges, killed.
+
+Keys don't know of each other, so each key of an example is a history of its own: that is how many are counted.
+"""
+
+import random
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+import obstore
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lakehouse_assets.contracts.contract import Column, Contract, RawContract, Rule, SourceColumn
+from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.storage import tables
+from tests.conftest import Lakehouse
+from tests.silver.oracle import Row, expected
+
+DATES = [date(2026, 1, 1) + timedelta(days=n) for n in range(5)]
+FILES = ("a.csv", "b.csv", "c.csv")
+KEYS = 40
+
+
+def take(raw):
+    return raw.selectExpr("*", "id AS thing_id", "changed AS at", "said AS value")
+
+
+def entity(mode: str) -> Entity:
+    return Entity(
+        landing="shop/things",
+        raw=RawContract(columns=tuple(SourceColumn(name, "") for name in ("id", "changed", "said", "op", "sent"))),
+        contract=Contract(
+            table="shop_things",
+            description="Things",
+            owner="team:shop",
+            key=("thing_id",),
+            mode=mode,
+            sequence="at",
+            deleted="op = 'd'",
+            columns=(Column("thing_id", "string", ""), Column("at", "int", ""), Column("value", "string", "")),
+            rules=(
+                Rule("value_not_bad", "value IS NULL OR value <> 'bad'", "drop", "A value is not bad."),
+                Rule("value_not_fatal", "value IS NULL OR value <> 'fatal'", "fail", "A value is not fatal."),
+            ),
+        ),
+        silver=take,
+    )
+
+
+class Killed(BaseException):
+    """Ends a step where a kill would."""
+
+
+@dataclass
+class Shop:
+    """Lands random files and builds random ranges; knows what each partition was last built from."""
+
+    lakehouse: Lakehouse
+    entity: Entity
+    random: random.Random
+    landed: dict[tuple[date, str], list[Row]] = field(default_factory=dict)
+    built: dict[date, list[Row]] = field(default_factory=dict)
+    unsure: set[date] = field(default_factory=set)
+    """Dates of a killed step: what stands of them is known once they are built again."""
+
+    def arrive(self) -> None:
+        day, name = self.random.choice(DATES), self.random.choice(FILES)
+        action = self.random.choices(("new", "fewer", "vanish"), (6, 2, 2))[0]
+        there = self.landed.get((day, name), [])
+        if action == "vanish" and there:
+            del self.landed[day, name]
+            self.lakehouse.remove("shop/things", day.isoformat(), name)
+            return
+        if action == "fewer" and there:
+            values = [(r.key, r.at, r.value, r.deletes) for r in there if self.random.random() < 0.6]
+        else:
+            values = [self._values() for _ in range(self.random.randint(0, 2 * KEYS))]
+        self.landed[day, name] = [Row(*v, day.isoformat(), name, line) for line, v in enumerate(values, start=2)]
+        lines = [
+            f"{k or ''},{'' if at is None else at},{'' if v is None else v},{'d' if d else 'u'},{name}" for k, at, v, d in values
+        ]
+        self.lakehouse.land("shop/things", day.isoformat(), name, "\n".join(["id,changed,said,op,sent", *lines]) + "\n")
+
+    def _values(self) -> tuple[str | None, int | None, str | None, bool]:
+        key = None if self.random.random() < 0.02 else f"k{self.random.randrange(KEYS)}"
+        at = None if self.random.random() < 0.1 else self.random.randrange(8)
+        value = self.random.choices(("x", "y", "z", None, "bad", "fatal"), (30, 30, 30, 10, 3, 0.05))[0]
+        return key, at, value, self.random.random() < 0.2
+
+    def build(self, dates: list[date]) -> None:
+        refused = self.lakehouse.materialize(self.entity, dates) or ""
+        for day in dates:
+            rows = [row for (of, _), found in sorted(self.landed.items()) for row in found if of == day]
+            # Files that never were leave no raw partition; what is refused stays as it was.
+            if day.isoformat() not in refused:
+                self.built[day] = rows
+                self.unsure.discard(day)
+
+    def killed_build(self, dates: list[date], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Build, but end at a random write."""
+        left = self.random.randint(1, 14)
+
+        def dying(function):
+            def call(*args, **kwargs):
+                nonlocal left
+                left -= 1
+                if left == 0 and before:
+                    raise Killed
+                result = function(*args, **kwargs)
+                if left == 0:
+                    raise Killed
+                return result
+
+            before = self.random.random() < 0.5
+            return call
+
+        with monkeypatch.context() as patch:
+            patch.setattr(tables, "write_deltalake", dying(tables.write_deltalake))
+            patch.setattr(obstore, "put", dying(obstore.put))
+            patch.setattr(tables.DeltaTable, "create_write_transaction", dying(tables.DeltaTable.create_write_transaction))
+            try:
+                self.build(dates)
+            except Killed:
+                self.unsure |= set(dates)
+
+    def check(self) -> None:
+        mode = self.entity.contract.mode
+        wanted = expected((row for rows in self.built.values() for row in rows), mode)
+        until = "valid_to" if mode == "history" else "NULL"
+        rows = self.lakehouse.rows("silver.shop_things", f'_date, _source_file, _row_number, thing_id, "at", value, {until} AS until')
+        standing = {(str(r["_date"]), r["_source_file"], r["_row_number"]): tuple(r.values())[3:] for r in rows}
+        assert standing == wanted.standing
+        if mode == "history":
+            wrong = "valid_from IS DISTINCT FROM \"at\" OR is_current IS DISTINCT FROM (valid_to IS NULL)"
+            assert self.lakehouse.rows(f"(FROM silver.shop_things WHERE {wrong})") == []
+        for key, record in self.lakehouse.records("silver", "shop_things").items():
+            if key[2] in self.built and not record.is_begun:
+                day = key[2].isoformat()
+                assert record.adds_up, record
+                assert record.rows_in == len(self.built[key[2]])
+                assert record.rows_superseded == wanted.superseded.get(day, 0), record
+                assert record.rows_quarantined == wanted.quarantined.get(day, 0), record
+
+
+@pytest.mark.worlds("sail-folder")
+@pytest.mark.parametrize("mode", ["upsert", "history"])
+def test_whatever_arrives_in_whatever_order_the_table_is_that_of_the_oracle(mode, make_lakehouse, monkeypatch, record_property):
+    histories = 0
+
+    @given(st.integers(0, 2**32))
+    @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def run(seed: int) -> None:
+        nonlocal histories
+        chance = random.Random(seed)
+        shop = Shop(make_lakehouse(), entity(mode), chance)
+        for _ in range(chance.randint(2, 6)):
+            for _ in range(chance.randint(1, 4)):
+                shop.arrive()
+            first, last = sorted((chance.randrange(5), chance.randrange(5)))
+            if chance.random() < 0.35:
+                shop.killed_build(DATES[first : last + 1], monkeypatch)
+            else:
+                shop.build(DATES[first : last + 1])
+            if not shop.unsure:
+                shop.check()
+        shop.build(DATES)
+        shop.check()
+        histories += KEYS
+
+    run()
+    record_property("histories", histories)
+    assert histories >= 1200
