@@ -230,7 +230,7 @@ def _sail_server() -> Iterator[str]:
             time.sleep(0.05)
         yield f"sc://127.0.0.1:{port}"
     finally:
-        server.terminate()
+        server.kill()  # it has nothing to lose, and where this process was started to ignore signals, its children do so too
         server.wait()
 
 

@@ -6,11 +6,12 @@ because a query or a step that began before may still read them.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from deltalake import DeltaTable
 
 from lakehouse_assets.storage.root import Root
+from lakehouse_assets.storage.superseded import old_lists
 from lakehouse_assets.storage.tables import live_files, open_table
 
 LAYERS = ("raw", "silver", "gold", "quarantine", "ops")
@@ -31,16 +32,19 @@ def maintain(root: Root, keep: timedelta) -> Iterator[KeptTable]:
     for layer in LAYERS:
         for name in root.table_names(layer):
             if (table := open_table(root.table(layer, name))) is not None:
-                yield _maintain(table, f"{layer}.{name}", keep)
+                yield _maintain(root, layer, name, table, keep)
 
 
-def _maintain(table: DeltaTable, name: str, keep: timedelta) -> KeptTable:
+def _maintain(root: Root, layer: str, name: str, table: DeltaTable, keep: timedelta) -> KeptTable:
     before = len(live_files(table))
     table.optimize.compact()
     hours = int(keep.total_seconds() // 3600)
     # delta-rs refuses less than a week unless told that it is meant; the user has said so by naming another time.
-    # All that lies there is looked at, so that what killed steps left behind goes too.
-    deleted = table.vacuum(retention_hours=hours, dry_run=False, enforce_retention_duration=False, full=True)
+    # All that lies there is looked at, so that what killed steps left behind goes too; superseded rows, which no log names, stay.
+    unnamed = table.vacuum(retention_hours=hours, dry_run=True, enforce_retention_duration=False, full=True)
+    lists, superseded = old_lists(root, layer, name, table, datetime.now(UTC) - keep)
+    doomed = [f"{layer}/{name}/{path}" for path in unnamed if path not in superseded]
+    root.delete([*doomed, *lists])
     table.create_checkpoint()
     table.cleanup_metadata()
-    return KeptTable(name, before, len(live_files(table)), len(deleted))
+    return KeptTable(f"{layer}.{name}", before, len(live_files(table)), len(doomed))

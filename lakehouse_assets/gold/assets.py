@@ -10,8 +10,8 @@ import dagster as dg
 
 from lakehouse_assets.contracts.presentation import docs_metadata
 from lakehouse_assets.gold.dbt import DagsterDbtTranslator, DbtProject, QuickStartDbt, dbt_assets
-from lakehouse_assets.gold.dbt_plugin import RUN_DATABASE, RUN_ROOT
 from lakehouse_assets.gold.models import Model, due_fingerprints, read_models, shared_digest, silver_versions
+from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT
 from lakehouse_assets.gold.publish import fill_database, model_records, publish_model, record_models
 from lakehouse_assets.storage.duck import separate
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord

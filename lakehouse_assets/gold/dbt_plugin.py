@@ -8,14 +8,9 @@ from typing import Any
 
 from dbt.adapters.duckdb.plugins import BasePlugin
 
+from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT
 from lakehouse_assets.storage.duck import let_read
 from lakehouse_assets.storage.root import Root
-
-RUN_DATABASE = "LAKEHOUSE_GOLD_DATABASE"
-"""The environment variable that holds the path of the file."""
-
-RUN_ROOT = "LAKEHOUSE_GOLD_ROOT"
-"""The environment variable that holds the URI of the root."""
 
 
 class Plugin(BasePlugin):

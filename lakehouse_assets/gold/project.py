@@ -1,4 +1,4 @@
-"""Where the dbt project lies, and its manifest, parsed anew whenever a file of the project has changed."""
+"""Where the dbt project lies, what its process is told, and its manifest, parsed anew whenever a file of the project has changed."""
 
 import json
 import subprocess
@@ -12,6 +12,12 @@ from lakehouse_assets.gold.dbt_ahead import executable
 from lakehouse_assets.gold.models import Model, project_digest, read_models
 
 PROJECT_FOLDER = Path(__file__).parents[2] / "dbt_project"
+
+RUN_DATABASE = "LAKEHOUSE_GOLD_DATABASE"
+"""The environment variable by which dbt's process learns the path of the run's database file."""
+
+RUN_ROOT = "LAKEHOUSE_GOLD_ROOT"
+"""The environment variable by which dbt's process learns the URI of the root."""
 
 
 def prepare_manifest(folder: Path = PROJECT_FOLDER) -> Path:

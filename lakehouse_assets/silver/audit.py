@@ -27,7 +27,10 @@ def audited(raw: "DataFrame", entity: Entity) -> "DataFrame":
 
     contract = entity.contract
     followed = len(contract.all_rules) - len(contract.rules)
-    type_rules, key_rules = contract.all_rules[: followed - len(contract.key)], contract.all_rules[followed - len(contract.key) : followed]
+    type_rules, key_rules = (
+        contract.all_rules[: followed - len(contract.key)],
+        contract.all_rules[followed - len(contract.key) : followed],
+    )
     # A column that the source has added since, under the name of one of the contract's, must not stand in its way.
     declared = {snake_case(c.name) for c in entity.raw.columns}
     rows = entity.silver(raw.drop(*(name for name in contract.column_names if name not in declared)))

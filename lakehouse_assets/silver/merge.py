@@ -1,10 +1,13 @@
 """Merges staged rows with what other partitions hold of their keys.
 
-DuckDB looks at the deciding columns of these keys alone and finds the rows that have to change their state: one that stood is superseded,
-one comes back, a version ends earlier. The engine then writes the partitions anew that hold such a row; all others stay as they are.
+DuckDB looks at the deciding columns of these keys alone and finds the rows that have to change their state: one that stood is
+superseded, one comes back, a version ends earlier. The engine then writes the partitions anew that hold such a row; all others stay
+as they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +15,7 @@ import obstore
 
 from lakehouse_assets.contracts.contract import Contract
 from lakehouse_assets.silver.audit import BROKEN_RULES, OK, SUPERSEDED, VERDICT, table_columns, validity
-from lakehouse_assets.silver.stage import staged_columns
+from lakehouse_assets.silver.stage import Stage, landed_view, staged_columns
 from lakehouse_assets.silver.versions import (
     DELETED,
     OWN_COLUMNS,
@@ -25,47 +28,57 @@ from lakehouse_assets.silver.versions import (
 )
 from lakehouse_assets.storage.duck import files_view
 from lakehouse_assets.storage.engine_files import DataFolder
+from lakehouse_assets.storage.superseded import Superseded
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
 _NEW_VERDICT = "_new_verdict"
 
 
-def changed_rows(
-    uri: str,
-    contract: Contract,
-    connection: "duckdb.DuckDBPyConnection",
-    *,
-    void: Sequence[dict[str, Any]],
-    standing: Sequence[dict[str, Any]],
-    superseded: Sequence[dict[str, Any]],
-) -> "pa.Table":
+@dataclass(frozen=True)
+class Standing:
+    """What a version of a table holds, or some dates of it: the files of its rows (as `live_files` gives them), and superseded rows."""
+
+    files: list[dict[str, Any]]
+    superseded: Superseded
+
+    def of(self, dates: Collection[date]) -> "Standing":
+        """What it holds of some dates."""
+        return Standing([f for f in self.files if f["date"] in dates], self.superseded.of(dates))
+
+    def without(self, dates: Collection[date]) -> "Standing":
+        """What it holds of all other dates."""
+        return Standing([f for f in self.files if f["date"] not in dates], self.superseded.without(dates))
+
+
+def changed_rows(stage: Stage, void: Standing, others: Standing) -> "pa.Table":
     """The rows whose state is another one than staged or now: `OWN_COLUMNS`, `_new_verdict`, and `_valid_to` for a history.
 
-    `void` are the files, standing and superseded, whose rows the commit takes out; `standing` and `superseded` those of all other
-    partitions; `connection` knows the views of the stage.
+    `void` are the rows that the commit takes out; `others` those of all other partitions.
     """
+    contract, connection = stage.contract, stage.connection
     types = {name: kind for name, kind in staged_columns(contract).items() if name != BROKEN_RULES}
-    for name, files in (("void", void), ("standing", standing), ("superseded", superseded)):
-        files_view(connection, name, uri, files, types)
+    for name, standing in (("void", void), ("other", others)):
+        files_view(connection, f"{name}_{OK}", stage.uri, standing.files, types)
+        superseded = standing.superseded
+        landed_view(connection, f"{name}_{SUPERSEDED}", stage.uri, superseded.files, types, superseded.predicate())
     key = ", ".join(f'"{name}"' for name in identity(contract))
     decides = ", ".join(f'"{name}"' for name in deciding_columns(contract)) + ", " + ", ".join(OWN_COLUMNS)
     # A row that is void takes part no more, but what it stood before may come back.
     candidates = " UNION ALL ".join(
-        f"SELECT {decides}, {'FALSE' if verdict == OK else DELETED} AS {DELETED}, '{verdict}' AS {VERDICT}{_until(contract)} FROM {view}"
+        f"SELECT {decides}, {_deleted(verdict)} AS {DELETED}, '{verdict}' AS {VERDICT}{_until(contract)} FROM {view}"
         for view, verdict in (
             (f"staged_{OK}", OK),
             (f"staged_{SUPERSEDED}", SUPERSEDED),
-            ("(FROM standing SEMI JOIN keys USING (%s))" % key, OK),
-            ("(FROM superseded SEMI JOIN keys USING (%s))" % key, SUPERSEDED),
+            (f"(FROM other_{OK} SEMI JOIN keys USING ({key}))", OK),
+            (f"(FROM other_{SUPERSEDED} SEMI JOIN keys USING ({key}))", SUPERSEDED),
         )
     )
     connection.execute(
-        f"""CREATE OR REPLACE TEMP TABLE keys AS
-            SELECT {key} FROM staged_{OK} UNION SELECT {key} FROM staged_{SUPERSEDED} UNION SELECT {key} FROM void"""
+        "CREATE OR REPLACE TEMP TABLE keys AS "
+        + " UNION ".join(f"SELECT {key} FROM {rows}_{verdict}" for rows in ("staged", "void") for verdict in (OK, SUPERSEDED))
     )
     settled = f"({candidates})"
     for columns in settle(contract):
@@ -123,6 +136,11 @@ def merged(
         DELETED,
         VERDICT,
     )
+
+
+def _deleted(verdict: str) -> str:
+    """No row that stands is a tombstone, and a table that upkeep has compacted has no column that says so."""
+    return "FALSE" if verdict == OK else DELETED
 
 
 def _until(contract: Contract) -> str:

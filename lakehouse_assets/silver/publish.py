@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from lakehouse_assets.errors import AuditError
 from lakehouse_assets.silver.accounts import silver_records
 from lakehouse_assets.silver.audit import audited, table_columns
 from lakehouse_assets.silver.fingerprints import silver_fingerprint, stale_dates
-from lakehouse_assets.silver.merge import changed_rows, merged
+from lakehouse_assets.silver.merge import Standing, changed_rows, merged
 from lakehouse_assets.silver.quarantine import quarantine_dropped
 from lakehouse_assets.silver.schema import contract_schema, standing_schema
 from lakehouse_assets.silver.stage import Stage, read_staged
@@ -25,11 +25,10 @@ from lakehouse_assets.storage.engine_files import data_folder, read_partitions
 from lakehouse_assets.storage.handlers import Handler, Source, SparkHandler, Target, Written
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord, RuleHits
 from lakehouse_assets.storage.quarantine import Quarantine
-from lakehouse_assets.storage.superseded import delete_superseded, read_superseded, write_superseded
+from lakehouse_assets.storage.superseded import Superseded, delete_superseded, read_superseded, write_superseded
 from lakehouse_assets.storage.tables import (
     DATE_COLUMN,
     Commit,
-    DataFile,
     commit_files,
     ensure_table,
     last_commit,
@@ -37,7 +36,6 @@ from lakehouse_assets.storage.tables import (
 )
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
@@ -111,18 +109,18 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
                 data_folder(target.root, target.layer, target.name, target.run_id) as folder,
                 connect(target.root) as connection,
             ):
-                stage = Stage(folder, entity.contract)
-                stage.write(audited(self._raw(target, entity, list(due)), entity), connection)
-                hits |= stage.rule_hits(connection)
+                stage = Stage(folder, entity.contract, connection)
+                stage.write(audited(self._raw(target, entity, list(due)), entity))
+                hits |= stage.rule_hits()
                 if stage.rejected_dates:
                     # Rows of a date that is not published must not supersede those of one that is: judged again without it.
                     rejected |= stage.rejected_dates
                     due = {day: mark for day, mark in due.items() if day not in rejected}
                     continue
                 ledger.begin("silver", entity.table, due, records, target.run_id)
-                quarantine_dropped(Quarantine(target.root), stage, entity, target, connection, list(due))
-                standing = _Standing([], []) if anew else _Standing(live_files(table), list(superseded.files if superseded else ()))
-                commit = self._commit(stage, target, table, connection, due, standing, schema if anew else None)
+                quarantine_dropped(Quarantine(target.root), stage, entity, target, list(due))
+                now = Standing(live_files(table), superseded) if superseded and not anew else Standing([], Superseded())
+                commit = self._commit(stage, target, table, due, now, schema if anew else None)
                 updated = silver_records(target, raw, hits, commit, due)
                 if last_commit(target.uri)[0] == commit.version:
                     ledger.replace("silver", {entity.table: [r.date for r in updated]}, updated, target.run_id)
@@ -138,9 +136,8 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
         stage: Stage,
         target: Target,
         table: DeltaTable,
-        connection: "duckdb.DuckDBPyConnection",
         due: dict[date, str],
-        now: "_Standing",
+        now: Standing,
         new_schema: "pa.Schema | None",
     ) -> Commit:
         """Make the stage part of the table, and change the state of those rows of other partitions whose keys it concerns."""
@@ -149,29 +146,22 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
         if newest_key == key and new_schema is None:
             # The commit was made by a step that was killed before it could write the ledger, or by one that runs beside this one.
             return Commit(version, changed=False)
-        void, others = now.of(due), now.without(due)
+        others = now.without(due)
         touched: set[date] = set()
-        if stage.contract.mode != "snapshot" and (others.standing or others.superseded):
-            changes = changed_rows(
-                target.uri,
-                stage.contract,
-                connection,
-                void=[*void.standing, *(f.as_dict() for f in void.superseded)],
-                standing=others.standing,
-                superseded=[f.as_dict() for f in others.superseded],
-            )
-            rewritten = sorted(set(changes.column(DATE_COLUMN).to_pylist()))
-            touched = set(rewritten) - due.keys()
+        if stage.contract.mode != "snapshot" and (others.files or others.superseded.batches):
+            changes = changed_rows(stage, now.of(due), others)
+            rewritten = set(changes.column(DATE_COLUMN).to_pylist())
+            touched = rewritten - due.keys()
             if rewritten:
                 self._rewrite(stage, target, table, others.of(touched), changes, rewritten)
-        gone = now.of(due.keys() | touched)
-        superseded = [f for f in now.superseded if f not in gone.superseded] + stage.superseded
+        gone = due.keys() | touched
+        superseded = now.superseded.without(gone) + stage.superseded
         transaction = write_superseded(target.root, target.layer, target.name, superseded)
         # From here on the files may be the table's, even if this process never hears of it: better an orphan than a hole.
-        stage.folder.named = {f.path for f in [*stage.ok, *stage.superseded]}
+        stage.folder.named = {*(f.path for f in stage.ok), *stage.superseded.files}
         try:
             return commit_files(
-                table, stage.ok, gone.standing, key=key, run_id=target.run_id, transaction=transaction, new_schema=new_schema
+                table, stage.ok, now.of(gone).files, key=key, run_id=target.run_id, transaction=transaction, new_schema=new_schema
             )
         except CommitFailedError:
             stage.folder.named = set()
@@ -179,36 +169,20 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
             raise
 
     def _rewrite(
-        self, stage: Stage, target: Target, table: DeltaTable, touched: "_Standing", changes: "pa.Table", dates: Sequence[date]
+        self, stage: Stage, target: Target, table: DeltaTable, touched: Standing, changes: "pa.Table", dates: set[date]
     ) -> None:
         """Let the engine write the partitions anew in which a row changes its state."""
         session, contract = self._session(), stage.contract
-        staged_ok = [f for f in stage.ok if f.date in dates]
-        standing = read_partitions(session, target.uri, table, sorted({f["date"] for f in touched.standing}))
-        if staged_ok:
-            standing = standing.unionByName(
-                read_staged(session, target.uri, staged_ok, contract).select(*table_columns(contract)).select(standing.columns)
-            )
-        files = [*touched.superseded, *(f for f in stage.superseded if f.date in dates)]
-        superseded = read_staged(session, target.uri, files, contract) if files else None
+        columns = table_columns(contract)
+        standing = read_partitions(session, target.uri, table, sorted({f["date"] for f in touched.files})).select(*columns)
+        if staged := [f.path for f in stage.ok if f.date in dates]:
+            standing = standing.unionByName(read_staged(session, target.uri, staged, contract, "TRUE").select(*columns))
+        left = touched.superseded + stage.superseded.of(dates)
+        superseded = read_staged(session, target.uri, left.files, contract, left.predicate()) if left.batches else None
         stage.rewrite(merged(session, stage.folder, contract, standing, superseded, changes), dates)
 
     def _raw(self, target: Target, entity: Entity, dates: Sequence[date]) -> "DataFrame":
         return self._spark.read(Source(target.root, "raw", entity.table, dates, None))
-
-
-@dataclass(frozen=True)
-class _Standing:
-    """The files of a version of the table: those of its rows (as `live_files` gives them) and those of superseded rows."""
-
-    standing: list[dict[str, Any]]
-    superseded: list[DataFile]
-
-    def of(self, dates: Collection[date]) -> "_Standing":
-        return _Standing([f for f in self.standing if f["date"] in dates], [f for f in self.superseded if f.date in dates])
-
-    def without(self, dates: Collection[date]) -> "_Standing":
-        return _Standing([f for f in self.standing if f["date"] not in dates], [f for f in self.superseded if f.date not in dates])
 
 
 def _key(table: str, due: dict[date, str]) -> str:

@@ -20,14 +20,13 @@ def quarantine_dropped(
     stage: Stage,
     entity: Entity,
     target: Target,
-    connection: "duckdb.DuckDBPyConnection",
     dates: Sequence[date],
 ) -> None:
     """Put the dropped rows into quarantine with what the source said, as JSON."""
     import pyarrow as pa
 
-    dropped = stage.dropped(connection).to_pylist()
-    payloads = _payloads(entity, target, connection, dropped)
+    dropped = stage.dropped().to_pylist()
+    payloads = _payloads(entity, target, stage.connection, dropped)
     rules = {r.name: r for r in entity.contract.all_rules}
     rows = []
     for row in dropped:

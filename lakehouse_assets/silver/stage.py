@@ -1,10 +1,11 @@
-"""The stage: rows by verdict and date as the engine wrote them, in Parquet below the table's folder, before any commit names them.
+"""The stage: rows by verdict as the engine wrote them, in Parquet below the table's folder, before any commit names them.
 
-One job of the engine writes all of a run's rows. Everything that is counted or copied afterwards, counts by rule, rows for quarantine,
-keys that other partitions hold too, is read from there by DuckDB.
+One job of the engine writes all of a run's rows: those that are to stand by date, as the table is partitioned, the others together,
+because a file for each date would cost more than the rows. Everything that is counted or copied afterwards, counts by rule, rows for
+quarantine, keys that other partitions hold too, is read from there by DuckDB.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
@@ -12,18 +13,19 @@ from typing import TYPE_CHECKING
 from lakehouse_assets.contracts.contract import Contract
 from lakehouse_assets.silver.audit import BROKEN_RULES, DROPPED, FAILED, OK, SUPERSEDED, VERDICT
 from lakehouse_assets.silver.versions import DELETED
-from lakehouse_assets.storage.duck import files_view
+from lakehouse_assets.storage.duck import files_view, rows_of_files
 from lakehouse_assets.storage.engine_files import DataFolder
 from lakehouse_assets.storage.ledger import RuleHits
-from lakehouse_assets.storage.tables import DATE_COLUMN, DataFile
+from lakehouse_assets.storage.superseded import BATCH, LANDED, Batch, Superseded
+from lakehouse_assets.storage.tables import DATE_COLUMN, DataFile, sql_date
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-LANDED = "_landed"
-"""A copy of `_date` within the staged files, for engines that can't say which partition a file is from. No table shows it."""
+_MANY_DATES = date.min
+"""What the path of a file says that holds rows of many dates."""
 
 _EXAMPLES = 5
 
@@ -34,33 +36,39 @@ class Stage:
 
     folder: DataFolder
     contract: Contract
+    connection: "duckdb.DuckDBPyConnection"
     ok: list[DataFile] = field(default_factory=list)
-    superseded: list[DataFile] = field(default_factory=list)
+    superseded: Superseded = field(default_factory=Superseded)
     rejected_dates: set[date] = field(default_factory=set)
     """Dates with a row that broke a `fail` rule: nothing of them is published."""
 
-    def write(self, audited: "DataFrame", connection: "duckdb.DuckDBPyConnection") -> None:
-        """Let the engine compute and write all rows; then make them known to `connection` as the view `staged`."""
-        files = self._write(audited, "audited")
-        self.ok, self.superseded = files[OK], files[SUPERSEDED]
-        uri = self.folder.root.table(self.folder.layer, self.folder.table)
+    @property
+    def uri(self) -> str:
+        """Where the table lies."""
+        return self.folder.root.table(self.folder.layer, self.folder.table)
+
+    def write(self, audited: "DataFrame") -> None:
+        """Let the engine compute and write all rows; then make them known to the connection as the view `staged`."""
+        files, self.superseded = self._write(audited, "audited")
+        self.ok = files[OK]
         columns = staged_columns(self.contract)
-        for verdict, of_verdict in files.items():
-            files_view(connection, f"staged_{verdict}", uri, [{"path": f.path, "date": f.date} for f in of_verdict], columns)
+        files_view(self.connection, f"staged_{OK}", self.uri, [f.as_dict() for f in self.ok], columns)
+        for verdict in (SUPERSEDED, DROPPED, FAILED):
+            landed_view(self.connection, f"staged_{verdict}", self.uri, [f.path for f in files[verdict]], columns)
         staged = " UNION ALL ".join(f"SELECT *, '{verdict}' AS {VERDICT} FROM staged_{verdict}" for verdict in files)
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW staged AS {staged}")
-        self.rejected_dates = {f.date for f in files[FAILED] if f.date is not None}
+        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW staged AS {staged}")
+        self.rejected_dates = set(self._rows_by_date(f"staged_{FAILED}")) if files[FAILED] else set()
 
-    def rewrite(self, merged: "DataFrame", dates: Sequence[date]) -> None:
+    def rewrite(self, merged: "DataFrame", dates: Collection[date]) -> None:
         """Let the engine write rows by their new verdict: all that stand or are superseded of `dates`, in place of what was staged."""
-        files = self._write(merged, "merged")
+        files, superseded = self._write(merged, "merged")
         self.ok = [f for f in self.ok if f.date not in dates] + files[OK]
-        self.superseded = [f for f in self.superseded if f.date not in dates] + files[SUPERSEDED]
+        self.superseded = self.superseded.without(dates) + superseded
 
-    def rule_hits(self, connection: "duckdb.DuckDBPyConnection") -> dict[date, list[RuleHits]]:
+    def rule_hits(self) -> dict[date, list[RuleHits]]:
         """By date: each broken rule with its rows, and the keys of a few of them."""
         key = " || ', ' || ".join(f"COALESCE(CAST(\"{k}\" AS VARCHAR), 'NULL')" for k in self.contract.key)
-        found = connection.execute(
+        found = self.connection.execute(
             f"""SELECT {DATE_COLUMN}, rule, count(*), list({key} ORDER BY _source_file, _row_number)[1:{_EXAMPLES}]
                 FROM (SELECT *, unnest(string_split({BROKEN_RULES}, ',')) AS rule FROM staged WHERE {BROKEN_RULES} IS NOT NULL)
                 GROUP BY ALL ORDER BY ALL"""
@@ -70,31 +78,56 @@ class Stage:
             hits.setdefault(day, []).append(RuleHits(rule, rows, examples))
         return hits
 
-    def dropped(self, connection: "duckdb.DuckDBPyConnection") -> "pa.Table":
+    def dropped(self) -> "pa.Table":
         """The rows that broke a `drop` rule: `_date`, `_source_file`, `_row_number`, `_broken_rules`."""
-        found: pa.Table = connection.execute(
+        found: pa.Table = self.connection.execute(
             f"SELECT {DATE_COLUMN}, _source_file, _row_number, {BROKEN_RULES} FROM staged_{DROPPED} "
             f"ORDER BY {DATE_COLUMN}, _source_file, _row_number"
         ).to_arrow_table()
         return found
 
-    def _write(self, rows: "DataFrame", part: str) -> dict[str, list[DataFile]]:
-        files = self.folder.write(rows.withColumn(LANDED, rows[DATE_COLUMN]), part, VERDICT)
-        return {
-            verdict: [f for f in files if f"/{VERDICT}={verdict}/" in f.path] for verdict in (OK, SUPERSEDED, DROPPED, FAILED)
-        }
+    def _write(self, rows: "DataFrame", part: str) -> tuple[dict[str, list[DataFile]], Superseded]:
+        from pyspark.sql import functions as F
+
+        batch = f"{self.folder.name}/{part}"
+        by_date = f"CASE WHEN {VERDICT} = '{OK}' THEN {DATE_COLUMN} ELSE {sql_date(_MANY_DATES)} END"
+        staged = rows.withColumns({LANDED: F.col(DATE_COLUMN), BATCH: F.lit(batch), DATE_COLUMN: F.expr(by_date)})
+        written = self.folder.write(staged, part, VERDICT)
+        files = {v: [f for f in written if f"/{VERDICT}={v}/" in f.path] for v in (OK, SUPERSEDED, DROPPED, FAILED)}
+        paths = tuple(f.path for f in files[SUPERSEDED])
+        landed_view(self.connection, "written", self.uri, paths, {})
+        return files, Superseded((Batch(batch, paths, self._rows_by_date("written")),) if paths else ())
+
+    def _rows_by_date(self, view: str) -> dict[date, int]:
+        counted = self.connection.execute(f"SELECT {DATE_COLUMN}, count(*) FROM {view} GROUP BY ALL")
+        return dict(counted.fetchall())
 
 
 def staged_columns(contract: Contract) -> dict[str, str]:
-    """The columns of staged rows with their types, in Spark SQL's words; without `_date`, which is the partition."""
+    """The columns of staged rows with their types, in Spark SQL's words; without those that say the date."""
     own = {"_source_file": "string", "_row_number": "bigint", BROKEN_RULES: "string", DELETED: "boolean"}
     return {c.name: c.type for c in contract.table_columns} | own
 
 
-def read_staged(session: "SparkSession", uri: str, files: Sequence[DataFile], contract: Contract) -> "DataFrame":
-    """The rows of staged files of any commit, for the engine: `staged_columns` and `_date`. There is at least one file."""
+def landed_view(
+    connection: "duckdb.DuckDBPyConnection",
+    name: str,
+    uri: str,
+    files: Collection[str],
+    columns: dict[str, str],
+    predicate: str = "TRUE",
+) -> None:
+    """A view over files whose rows tell their date themselves: `columns` and `_date`, of the rows for which `predicate` is true."""
+    typed = {**columns, BATCH: "string", LANDED: "date"}
+    rows = rows_of_files([f"{uri}/{path}" for path in files], typed)
+    shown = ", ".join([*(f'"{column}"' for column in columns), f"{LANDED} AS {DATE_COLUMN}"])
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {shown} FROM ({rows}) WHERE {predicate}")
+
+
+def read_staged(session: "SparkSession", uri: str, files: Collection[str], contract: Contract, predicate: str) -> "DataFrame":
+    """Rows of staged files of any commit, for the engine: `staged_columns` and `_date`. There is at least one file."""
     columns = staged_columns(contract)
-    schema = ", ".join(f"`{name}` {kind}" for name, kind in {**columns, LANDED: "date"}.items())
+    schema = ", ".join(f"`{name}` {kind}" for name, kind in {**columns, BATCH: "string", LANDED: "date"}.items())
     # Below a table files lie in folders of several commits; this option keeps Spark from making columns out of those.
-    rows = session.read.schema(schema).option("recursiveFileLookup", "true").parquet(*(f"{uri}/{file.path}" for file in files))
-    return rows.selectExpr(*(f"`{name}`" for name in columns), f"{LANDED} AS {DATE_COLUMN}")
+    rows = session.read.schema(schema).option("recursiveFileLookup", "true").parquet(*(f"{uri}/{path}" for path in files))
+    return rows.where(predicate).selectExpr(*(f"`{name}`" for name in columns), f"{LANDED} AS {DATE_COLUMN}")

@@ -63,22 +63,30 @@ def files_view(
     The view goes on showing these files, whatever is committed to the table meanwhile. A column that none
     of the files has is NULL.
     """
-    typed = ", ".join(f'CAST(NULL AS {_duckdb_type(t)}) AS "{c}"' for c, t in columns.items())
     create = _create("VIEW", name)
-    if not files:
-        connection.execute(f"{create} AS SELECT {typed}, CAST(NULL AS DATE) AS {DATE_COLUMN} WHERE FALSE")
-        return
     paths = [f"{uri}/{f['path']}" for f in files]
+    rows = rows_of_files(paths, columns)
+    if not files:
+        connection.execute(f"{create} AS SELECT *, CAST(NULL AS DATE) AS {DATE_COLUMN} FROM ({rows})")
+        return
     # The log knows a file's partition; its path merely tends to say it too.
     dates = ", ".join(f"({sql_text(path)}, {sql_date(f['date'])})" for path, f in zip(paths, files, strict=True))
     wanted = ", ".join(f'f."{c}"' for c in columns)
     connection.execute(
-        f"""{create} AS SELECT {wanted}, d.{DATE_COLUMN} FROM (
-                SELECT {typed} WHERE FALSE
-                UNION ALL BY NAME
-                FROM read_parquet([{", ".join(sql_text(p) for p in paths)}], filename = '_path', hive_partitioning = false,
-                                  union_by_name = true)
-            ) AS f JOIN (VALUES {dates}) AS d (_path, {DATE_COLUMN}) USING (_path)"""
+        f"{create} AS SELECT {wanted}, d.{DATE_COLUMN} FROM ({rows}) AS f "
+        f"JOIN (VALUES {dates}) AS d (_path, {DATE_COLUMN}) USING (_path)"
+    )
+
+
+def rows_of_files(paths: Sequence[str], columns: dict[str, str]) -> str:
+    """SQL for all rows of Parquet files: `columns` (name to type), NULL where no file has one, whatever else they have, and `_path`."""
+    typed = ", ".join(f'CAST(NULL AS {_duckdb_type(t)}) AS "{c}"' for c, t in columns.items())
+    if not paths:
+        return f"SELECT {typed} WHERE FALSE"
+    files = ", ".join(sql_text(p) for p in paths)
+    return (
+        f"SELECT {typed} WHERE FALSE UNION ALL BY NAME "
+        f"FROM read_parquet([{files}], filename = '_path', hive_partitioning = false, union_by_name = true)"
     )
 
 
@@ -109,6 +117,7 @@ _DUCKDB_TYPES = {
     "int64": "BIGINT",
     "bool": "BOOLEAN",
     "date32[day]": "DATE",
+    "timestamp": "TIMESTAMPTZ",
     "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
 }
 

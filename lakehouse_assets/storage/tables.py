@@ -276,7 +276,8 @@ def commit_files(
 ) -> Commit:
     """Make data files part of a table and take others out (`removed` as `live_files` gives them), in one commit.
 
-    `transaction` is what else the commit is to say of its version. With `new_schema` the files become all that the table holds, and its columns those of the schema.
+    `transaction` is what else the commit is to say of its version. With `new_schema` the files become all that the table holds, and
+    its columns those of the schema.
 
     Raises:
         CommitFailedError: somebody committed since `table` was opened. What was computed from it may be wrong now: compute it again.

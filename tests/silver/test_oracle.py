@@ -129,11 +129,13 @@ class Shop:
         mode = self.entity.contract.mode
         wanted = expected((row for rows in self.built.values() for row in rows), mode)
         until = "valid_to" if mode == "history" else "NULL"
-        rows = self.lakehouse.rows("silver.shop_things", f'_date, _source_file, _row_number, thing_id, "at", value, {until} AS until')
+        rows = self.lakehouse.rows(
+            "silver.shop_things", f'_date, _source_file, _row_number, thing_id, "at", value, {until} AS until'
+        )
         standing = {(str(r["_date"]), r["_source_file"], r["_row_number"]): tuple(r.values())[3:] for r in rows}
         assert standing == wanted.standing
         if mode == "history":
-            wrong = "valid_from IS DISTINCT FROM \"at\" OR is_current IS DISTINCT FROM (valid_to IS NULL)"
+            wrong = 'valid_from IS DISTINCT FROM "at" OR is_current IS DISTINCT FROM (valid_to IS NULL)'
             assert self.lakehouse.rows(f"(FROM silver.shop_things WHERE {wrong})") == []
         for key, record in self.lakehouse.records("silver", "shop_things").items():
             if key[2] in self.built and not record.is_begun:

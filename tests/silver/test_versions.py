@@ -1,4 +1,4 @@
-"""The rule by which rows of a key stand, as SQL, against plain Python: in DuckDB for many small histories, and as the engine takes it."""
+"""The rule by which rows of a key stand, as SQL in DuckDB, against plain Python, for many small histories."""
 
 from dataclasses import replace
 
