@@ -24,7 +24,7 @@ def raw_asset(
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=table_pool("raw", entity.table),
-        kinds={"deltalake", "csv"},
+        kinds={"deltalake", type(entity.raw.format).__name__.lower()},
         owners=[entity.contract.owner],
         tags={"system": entity.system},
         code_version=f"{READER_VERSION}-{entity.raw.digest()}",

@@ -5,17 +5,17 @@ follows it. What is known to be a record is then parsed by Arrow. A record's num
 being 1: what an editor shows.
 """
 
-import codecs
 import csv
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from lakehouse_assets.contracts.columns import column_names, snake_case
 from lakehouse_assets.contracts.contract import Csv, RawContract
 from lakehouse_assets.raw.batch import Batch, Reject
+from lakehouse_assets.raw.missing import lacks_columns, rename_advice
+from lakehouse_assets.raw.text import fault_of_utf8, shown, utf8
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,7 +24,7 @@ MAX_LINES_PER_RECORD = 200
 """A quoted field may go over lines; one that goes over more than this counts as a quote that was never closed."""
 
 _BATCH_RECORDS = 100_000
-_BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_OTHER_DELIMITERS = (",", ";", "\t", "|")
 
 Record = tuple[int, bytes]
 """The line number on which a record starts, and its text without the line end."""
@@ -42,7 +42,7 @@ def read_csv(pieces: Iterable[bytes], contract: RawContract) -> Iterator[Batch]:
     has_rows = False
 
     def batch() -> Batch:
-        rows = _parse(good, header or [], contract.format, rejects)
+        rows = _parse(good, header or [], _csv(contract), rejects)
         found = Batch(rows, rejects.copy(), len(rows) + len(rejects))
         good.clear()
         rejects.clear()
@@ -54,10 +54,11 @@ def read_csv(pieces: Iterable[bytes], contract: RawContract) -> Iterator[Batch]:
             if not isinstance(item, Reject):
                 continue
         has_rows = True
-        if isinstance(item, Reject):
+        if fault is not None:
+            number, text = (item.row_number, item.payload) if isinstance(item, Reject) else (item[0], shown(item[1]))
+            rejects.append(Reject(number, fault.rule, fault.reason, text))
+        elif isinstance(item, Reject):
             rejects.append(item)
-        elif fault is not None:
-            rejects.append(Reject(item[0], fault.rule, fault.reason, _shown(item[1])))
         else:
             good.append(item)
         if len(good) + len(rejects) >= _BATCH_RECORDS:
@@ -70,12 +71,13 @@ def read_csv(pieces: Iterable[bytes], contract: RawContract) -> Iterator[Batch]:
 
 
 def read_header(pieces: Iterable[bytes], contract: RawContract) -> list[str]:
-    """The columns of a CSV file under their snake_case names; none where it has no header that can be read."""
+    """The columns of a CSV file under their names in the raw table; none where it has no header that can be read."""
     return next((_header(item, contract)[0] for item in _file_records(pieces, contract)), [])
 
 
 def _file_records(pieces: Iterable[bytes], contract: RawContract) -> "Iterator[Record | Reject]":
-    return _records(_lines(_utf8(pieces, contract.format)), _Grammar(contract.format.delimiter))
+    form = _csv(contract)
+    return _records(_lines(utf8(pieces, form.encoding)), _Grammar(form.delimiter))
 
 
 class _Grammar:
@@ -140,7 +142,7 @@ class _RecordReader:
         if self._grammar.whole.match(text):
             return _valid(number, text)
         if not self._grammar.open.match(text):
-            return Reject(number, "row_is_csv", "text follows a closing quote within a field", _shown(text))
+            return Reject(number, "row_is_csv", "text follows a closing quote within a field", shown(text))
         return self._joined(number, line)
 
     def _joined(self, number: int, first: bytes) -> Record | Reject:
@@ -172,7 +174,7 @@ class _RecordReader:
             misfit = misfit or (place, text)
         if misfit is not None and not self._good_rows_before(misfit[0]):
             return self._take(number, misfit[1], misfit[0])
-        return Reject(number, "row_is_csv", "a quote is opened and never closed", _shown(first.rstrip(b"\r\n")))
+        return Reject(number, "row_is_csv", "a quote is opened and never closed", shown(first.rstrip(b"\r\n")))
 
     def _take(self, number: int, text: bytes, place: int) -> Record | Reject:
         for _ in range(place + 1):
@@ -185,11 +187,10 @@ class _RecordReader:
 
 
 def _valid(number: int, text: bytes) -> Record | Reject:
-    try:
-        text.decode()
-    except UnicodeDecodeError as error:
-        reason = f"byte 0x{text[error.start]:02X} at position {error.start + 1} of the row is not UTF-8"
-        return Reject(number, "row_is_utf8", reason, _shown(text))
+    if (fault := fault_of_utf8(text)) is not None:
+        return Reject(number, "row_is_utf8", fault, shown(text))
+    if (place := text.find(b"\0")) >= 0:
+        return Reject(number, "row_has_no_nul", f"byte 0x00 at position {place + 1} of the row belongs to no text", shown(text))
     return number, text
 
 
@@ -208,36 +209,56 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
         yield number, line
 
 
-def _utf8(pieces: Iterable[bytes], form: Csv) -> Iterator[bytes]:
-    """The same text in UTF-8 without a byte order mark, from the encoding that the mark or the contract names."""
-    source = iter(pieces)
-    first = b""
-    while len(first) < 4 and (piece := next(source, None)) is not None:
-        first += piece
-    mark, encoding = next(((m, e) for m, e in _BYTE_ORDER_MARKS if first.startswith(m)), (b"", form.encoding))
-    first = first[len(mark) :]
-    if encoding == "utf-8":
-        yield first
-        yield from source
-        return
-    decoder: Callable[..., str] = codecs.getincrementaldecoder(encoding)(errors="backslashreplace").decode
-    yield decoder(first).encode()
-    for piece in source:
-        yield decoder(piece).encode()
-    yield decoder(b"", True).encode()
-
-
 def _header(item: Record | Reject, contract: RawContract) -> tuple[list[str], Reject | None]:
-    """The columns under their snake_case names, and what is wrong with the header, which is then wrong with the whole file."""
+    """The columns under their names in the raw table, and what is wrong with the header, which is then wrong with the whole file."""
     if isinstance(item, Reject):
-        return [], Reject(None, "file_has_header", f"the header is broken: {item.reason}", item.payload)
-    [fields] = csv.reader([item[1].decode()], delimiter=contract.format.delimiter)
-    header = column_names(fields)
-    missing = [c.name for c in contract.columns if snake_case(c.name) not in header]
-    if not missing:
-        return header, None
-    reason = f"the file lacks the required column{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
-    return header, Reject(None, "file_has_required_columns", reason, _shown(item[1]))
+        advice = _encoding_advice(item) or _delimiter_advice(item.payload, contract)
+        return [], Reject(None, "file_has_header", f"the header is broken: {item.reason}{advice}", item.payload)
+    text = item[1].decode()
+    try:
+        fields = _fields(text, _csv(contract).delimiter)
+    except csv.Error as error:
+        return [], Reject(None, "file_has_header", f"the header is broken: {error}", text)
+    names = contract.names_of(fields)
+    if not contract.missing(names):
+        return names, None
+    reason = lacks_columns(contract, names) + (_delimiter_advice(text, contract) or rename_advice(contract, fields, names))
+    return names, Reject(None, "file_has_required_columns", reason, text)
+
+
+def _encoding_advice(header: Reject) -> str:
+    if header.rule == "row_has_no_nul":
+        encoding = "utf-16-be" if header.payload.startswith("\\x00") else "utf-16-le"
+        return f"; a file in UTF-16 without a byte order mark is read with format=Csv(encoding={encoding!r}) in its contract"
+    if header.rule == "row_is_utf8":
+        return "; a file in another encoding is read with its name in the contract, such as format=Csv(encoding='latin-1')"
+    return ""
+
+
+def _delimiter_advice(header: str, contract: RawContract) -> str:
+    """What to do where all required columns are there, but with another delimiter between them."""
+    agreed = _csv(contract).delimiter
+    for delimiter in _OTHER_DELIMITERS:
+        try:
+            fields = _fields(header, delimiter)
+        except csv.Error:
+            continue
+        if len(fields) > 1 and not contract.missing(contract.names_of(fields)):
+            return (
+                f": its fields have {delimiter!r} between them, not {agreed!r}; have it sent as agreed, "
+                f"or put format=Csv(delimiter={delimiter!r}) into the contract if all files come so now"
+            )
+    return ""
+
+
+def _fields(header: str, delimiter: str) -> list[str]:
+    [fields] = csv.reader([header], delimiter=delimiter)
+    return fields
+
+
+def _csv(contract: RawContract) -> Csv:
+    assert isinstance(contract.format, Csv), "the reader is chosen by the format"
+    return contract.format
 
 
 def _parse(records: list[Record], header: list[str], form: Csv, rejects: list[Reject]) -> "pa.Table":
@@ -254,7 +275,7 @@ def _parse(records: list[Record], header: list[str], form: Csv, rejects: list[Re
         bad.add(place)
         number, text = records[place]
         reason = f"expected {row.expected_columns} fields, found {row.actual_columns}"
-        rejects.append(Reject(number, "row_has_all_fields", reason, _shown(text)))
+        rejects.append(Reject(number, "row_has_all_fields", reason, shown(text)))
         return "skip"
 
     data = b"\n".join(text for _, text in records) + b"\n"
@@ -274,7 +295,3 @@ def _parse(records: list[Record], header: list[str], form: Csv, rejects: list[Re
     )
     numbers = [number for place, (number, _) in enumerate(records) if place not in bad]
     return table.append_column("_row_number", pa.array(numbers, pa.int64()))
-
-
-def _shown(text: bytes) -> str:
-    return text.decode(errors="backslashreplace")

@@ -1,7 +1,8 @@
 """From landing objects to raw rows: which files of a partition to read, and what a partition was built from.
 
 Partition d of a raw table is a function of the landing objects dated d. Only files that are new or changed since the partition was
-built are read; rows of changed and vanished files are replaced exactly.
+built are read; rows of changed and vanished files are replaced exactly. Of files with equal bytes the first by name is loaded; the
+others are its duplicates, and one takes its place where it changes or vanishes.
 """
 
 import hashlib
@@ -15,13 +16,13 @@ from typing import TYPE_CHECKING
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.landing.objects import Landing, LandingObject, content_etag
 from lakehouse_assets.raw.batch import Batch, Reject
-from lakehouse_assets.raw.csv import read_csv
+from lakehouse_assets.raw.formats import read_rows
 from lakehouse_assets.storage.ledger import LandedFile, PartitionRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-READER_VERSION = "1"
+READER_VERSION = "2"
 """Changes when the readers would make other rows of the same bytes; every raw partition is then built again."""
 
 _READS_OF_A_CHANGING_FILE = 3
@@ -40,6 +41,8 @@ class FileDifference:
     """The files whose rows, read the same way as now, stand in the table."""
     whole: bool
     """All rows of the date are replaced: they are read another way now, or a step was killed while it wrote them."""
+    objects: list[LandingObject]
+    """All files of the date, the kept ones too."""
 
 
 @dataclass
@@ -81,40 +84,26 @@ def load(
     dates: Sequence[date],
     log: Logger,
 ) -> LandedRows:
-    """Read what is new or changed in the given partitions."""
+    """Read what is new or changed in the given partitions, and duplicates whose first file is gone."""
     import pyarrow as pa
 
     tables: list[pa.Table] = []
     landed = LandedRows(_empty_rows(entity), [], {}, {}, {}, begun={d: built[d] for d in dates if d in built})
     found_differences = differences(entity, objects, built, dates)
-    total, done = sum(len(d.read) for d in found_differences), 0
+    log.info(f"Files to read: {sum(len(d.read) for d in found_differences):,}")
     for difference in found_differences:
-        files = {f.name: f for f in difference.kept}
-        replaced = set(difference.vanished)
-        for found in difference.read:
-            done += 1
-            log.info(f"Reading {found.path} ({found.size:,} bytes), file {done} of {total}")
-            result = _read_stable(entity, landing, found)
-            before = difference.known.get(found.name)
-            if result is None:
-                landed.unstable.append(found.path)
-                if before is not None:
-                    # Its old rows stand until it can be read; without a version the next pass tries again.
-                    files[found.name] = replace(before, version="")
-                continue
-            file, parts, rejects = result
-            files[file.name] = file
-            if before is not None and before.etag == file.etag:
-                continue  # uploaded again with the same bytes: its rows stand already
-            replaced.add(file.name)
+        day = _Day(entity, landing, difference, log)
+        day.settle()
+        landed.unstable += day.unstable
+        for name, (parts, rejects) in sorted(day.read.items()):
             tables += parts
-            landed.rejects += [(found.date, found.name, reject) for reject in rejects]
-        landed.files[difference.date] = sorted(files.values(), key=lambda f: f.name)
+            landed.rejects += [(difference.date, name, reject) for reject in rejects]
+        landed.files[difference.date] = [day.files[name] for name in sorted(day.files)]
         landed.fingerprints[difference.date] = fingerprint(entity, landed.files[difference.date])
         if difference.whole:
             landed.replaced[difference.date] = None
-        elif replaced:
-            landed.replaced[difference.date] = replaced
+        elif replaced := day.read.keys() | day.outgoing():
+            landed.replaced[difference.date] = set(replaced)
     landed.rows = pa.concat_tables([landed.rows, *tables], promote_options="default")
     known = set(landed.rows.schema.names[: len(entity.raw.columns) + 4])
     landed.new_columns = [name for name in landed.rows.schema.names if name not in known]
@@ -122,20 +111,93 @@ def load(
 
 
 def fingerprint(entity: Entity, files: Sequence[LandedFile]) -> str:
-    """What a raw partition was built from: its files' names and bytes, and the way of reading them."""
-    facts = [READER_VERSION, entity.raw.digest(), sorted((f.name, f.etag) for f in files)]
+    """What the rows of a raw partition were built from: names and bytes of the files that were loaded, and the way of reading them."""
+    facts = [READER_VERSION, entity.raw.digest(), sorted((f.name, f.etag) for f in files if not f.duplicate_of)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+class _Day:
+    """The files of one date, until it is settled which of them are loaded and which are duplicates."""
+
+    def __init__(self, entity: Entity, landing: Landing, difference: FileDifference, log: Logger) -> None:
+        self.files = {f.name: f for f in difference.kept}
+        """What the partition is now built from."""
+        self.read: dict[str, tuple[list[pa.Table], list[Reject]]] = {}
+        """The rows and rejects of files that were read and are loaded, where they don't stand in the table already."""
+        self.unstable: list[str] = []
+        self._entity, self._landing, self._difference, self._log = entity, landing, difference, log
+        self._objects = {o.name: o for o in difference.objects}
+        self._standing = {n: f.etag for n, f in difference.known.items() if not f.duplicate_of}
+        """The bytes of the files whose rows stand in the table before this."""
+
+    def settle(self) -> None:
+        """Read what has to be read; after that `files` says what is loaded, and all rows of it stand or are in `read`."""
+        held: set[str] = set()
+        for found in self._difference.read:
+            self._take(found)
+            # No more than one copy of equal rows is kept.
+            if found.name in self.read and self.files[found.name].etag in held:
+                del self.read[found.name]
+            elif found.name in self.read:
+                held.add(self.files[found.name].etag)
+        self._mark_duplicates()
+        # A duplicate takes the place of a file that has changed or vanished. It may have changed itself meanwhile, and so on.
+        while due := [name for name, file in sorted(self.files.items()) if not self._is_there(file)]:
+            for name in due:
+                self._take(self._objects[name])
+            self._mark_duplicates()
+        for name, file in sorted(self.files.items()):
+            before = self._difference.known.get(name)
+            if file.duplicate_of and (before is None or before.duplicate_of != file.duplicate_of):
+                path, first = self._objects[name].path, file.duplicate_of
+                self._log.warning(f"{path} is not loaded: it has the same bytes as {first} of the same date.")
+
+    def outgoing(self) -> set[str]:
+        """The files whose rows stand in the table and leave it."""
+        loaded = {name: f.etag for name, f in self.files.items() if not f.duplicate_of}
+        return {name for name, etag in self._standing.items() if loaded.get(name) != etag}
+
+    def _is_there(self, file: LandedFile) -> bool:
+        return bool(file.duplicate_of) or file.name in self.read or self._standing.get(file.name) == file.etag
+
+    def _take(self, found: LandingObject) -> None:
+        self._log.info(f"Reading {found.path} ({found.size:,} bytes)")
+        result = _read_stable(self._entity, self._landing, found)
+        if result is not None:
+            file, parts, rejects = result
+            self.files[file.name] = file
+            if self._standing.get(file.name) != file.etag:  # else uploaded again with the same bytes: its rows stand already
+                self.read[file.name] = parts, rejects
+            return
+        self.unstable.append(found.path)
+        before = self._difference.known.get(found.name)
+        if before is None or found.name not in self._standing:
+            self.files.pop(found.name, None)
+        else:
+            # Its old rows stand until it can be read; without a version the next pass tries again.
+            self.files[found.name] = replace(before, version="")
+
+    def _mark_duplicates(self) -> None:
+        first: dict[str, str] = {}
+        for name in sorted(self.files):
+            file = self.files[name]
+            of = first.setdefault(file.etag, name) if file.size else name
+            self.files[name] = replace(file, duplicate_of="" if of == name else of)
+            if of != name:
+                self.read.pop(name, None)
 
 
 def _difference(entity: Entity, day: date, objects: list[LandingObject], record: PartitionRecord | None) -> FileDifference | None:
     known = {f.name: f for f in record.files} if record else {}
     whole = record is not None and record.fingerprint != fingerprint(entity, record.files)
-    unchanged = [o.name for o in objects if not whole and o.name in known and known[o.name].version == o.version]
+    unchanged = {o.name for o in objects if not whole and o.name in known and known[o.name].version == o.version}
     read = [o for o in objects if o.name not in unchanged]
     vanished = sorted(known.keys() - {o.name for o in objects})
     if not read and not vanished and not whole:
         return None
-    return FileDifference(day, read, vanished, [known[name] for name in unchanged], {} if whole else known, whole)
+    return FileDifference(
+        day, read, vanished, [known[name] for name in sorted(unchanged)], {} if whole else known, whole, objects
+    )
 
 
 def _read_stable(
@@ -154,7 +216,7 @@ def _read_stable(
                 yield piece
 
         try:
-            batches = list(read_csv(counted(), entity.raw))
+            batches = list(read_rows(counted(), entity.raw))
         except FileNotFoundError:
             return None
         after = landing.version(found)
@@ -186,9 +248,7 @@ def _empty_rows(entity: Entity) -> "pa.Table":
     """No rows of the columns that every raw table of the entity has, so that a table exists even before its first row."""
     import pyarrow as pa
 
-    from lakehouse_assets.contracts.columns import snake_case
-
-    text = [(snake_case(c.name), pa.string()) for c in entity.raw.columns]
+    text = [(name, pa.string()) for name in entity.raw.column_names]
     own = [
         ("_source_file", pa.string()),
         ("_source_etag", pa.string()),

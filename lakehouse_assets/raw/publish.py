@@ -1,13 +1,26 @@
 """Writes landed rows: a mark in the ledger, quarantine, the table, then how it stands. The next pass heals a kill in between."""
 
 import hashlib
+from collections import Counter
+from collections.abc import Collection
+from datetime import date
 from typing import Any
 
 from lakehouse_assets.raw.load import LandedRows
+from lakehouse_assets.storage.duck import connect, files_view, parquet
 from lakehouse_assets.storage.handlers import Handler, Source, Target, Written
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema
-from lakehouse_assets.storage.tables import Commit, ensure_table, files_predicate, newest_table, replace_rows, table_facts
+from lakehouse_assets.storage.tables import (
+    Commit,
+    ensure_table,
+    file_paths,
+    files_predicate,
+    live_files,
+    newest_table,
+    replace_rows,
+    table_facts,
+)
 
 
 class LandedRowsHandler(Handler[LandedRows]):
@@ -68,6 +81,7 @@ def _records(rows: LandedRows, target: Target, quarantine: Quarantine, commit: C
     table = newest_table(target.uri)
     standing = table_facts(table).rows_by_date if table is not None else {}
     quarantined = quarantine.by_date(target.layer, target.name)
+    of_file = _rows_of_files(target, quarantine, [day for day, files in rows.files.items() if any(f.duplicate_of for f in files)])
     return [
         PartitionRecord(
             layer=target.layer,
@@ -76,7 +90,8 @@ def _records(rows: LandedRows, target: Target, quarantine: Quarantine, commit: C
             rows_in=sum(f.rows_in for f in files),
             rows_out=standing.get(day, 0),
             rows_quarantined=quarantined.get(day, 0),
-            rows_superseded=0,
+            # Each row of a duplicate has its like in the file that stands for it.
+            rows_superseded=sum(of_file[day, f.duplicate_of] for f in files if f.duplicate_of),
             delta_version=commit.version,
             run_id=target.run_id,
             fingerprint=rows.fingerprints[day],
@@ -86,11 +101,33 @@ def _records(rows: LandedRows, target: Target, quarantine: Quarantine, commit: C
     ]
 
 
+def _rows_of_files(target: Target, quarantine: Quarantine, dates: Collection[date]) -> Counter[tuple[date, str]]:
+    """How many rows of each file stand in the table or in quarantine, by date and name, counted there."""
+    found: Counter[tuple[date, str]] = Counter()
+    if not dates:
+        return found
+    table, rejects = newest_table(target.uri), newest_table(quarantine.uri)
+    with connect(target.root) as connection:
+        queries = []
+        if table is not None:
+            files = [f for f in live_files(table) if f["date"] in dates]
+            files_view(connection, "landed", target.uri, files, {"_source_file": "string"})
+            queries.append("SELECT _date, _source_file, count(*) FROM landed GROUP BY ALL")
+        if rejects is not None and (paths := file_paths(rejects, quarantine.uri, layer=target.layer, table_name=target.name)):
+            queries.append(f"SELECT date, source_file, count(*) FROM {parquet(paths)} GROUP BY ALL")
+        for query in queries:
+            found.update({(day, name): rows for day, name, rows in connection.execute(query).fetchall()})
+    return found
+
+
 def _metadata(rows: LandedRows) -> dict[str, Any]:
     told: dict[str, Any] = {
         "files_loaded": sum(len(rows.files[day]) if names is None else len(names) for day, names in rows.replaced.items()),
         "rows_quarantined": len(rows.rejects),
     }
+    duplicates = [f"{day}/{f.name} (as {f.duplicate_of})" for day, files in rows.files.items() for f in files if f.duplicate_of]
+    if duplicates:
+        told["duplicate_files"] = ", ".join(duplicates)
     if rows.new_columns:
         told["new_columns"] = ", ".join(rows.new_columns)
     if rows.unstable:
@@ -103,5 +140,7 @@ def _metadata_of_day(record: PartitionRecord) -> dict[str, Any]:
         "rows_in": record.rows_in,
         "rows_out": record.rows_out,
         "rows_quarantined": record.rows_quarantined,
+        "rows_superseded": record.rows_superseded,
         "landing_files": len(record.files),
+        "duplicate_files": sum(1 for f in record.files if f.duplicate_of),
     }

@@ -6,7 +6,7 @@ Row accounts are a view of the ledger.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ class LandedFile:
     """A landing object as a raw partition was built from it.
 
     `version` is what the store's listing said of it, and changes with each upload; `etag` is the MD5 of its bytes.
+    `duplicate_of` names the file of the same bytes whose rows stand for this one's; "" where its own rows stand.
     """
 
     name: str
@@ -36,6 +37,7 @@ class LandedFile:
     size: int
     rows_in: int
     rows_out: int
+    duplicate_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,17 +100,25 @@ class Ledger:
         """Where the Delta table lies."""
         return self.root.path("ops", "partitions")
 
-    def read(self, layer: str | None = None, table_name: str | None = None) -> dict[tuple[str, str, date], PartitionRecord]:
-        """The records by layer, table and date, of one layer or table or of all."""
-        table = newest_table(self.uri)
-        if table is None:
-            return {}
+    def read(
+        self, layer: str | None = None, table_name: str | None = None, *, brief: bool = False
+    ) -> dict[tuple[str, str, date], PartitionRecord]:
+        """The records by layer, table and date, of one layer or table or of all; `brief` ones without `files` and `rules`."""
         wanted = {k: v for k, v in (("layer", layer), ("table_name", table_name)) if v is not None}
-        files = file_paths(table, self.uri, **wanted)
+        return self._records("* EXCLUDE (files, rules)" if brief else "*", "true", wanted)
+
+    def read_dates(self, layer: str, dates: Mapping[str, Collection[date]]) -> dict[tuple[str, str, date], PartitionRecord]:
+        """The records of the given tables and dates of a layer, by layer, table and date: for these alone all is read."""
+        chosen = _chosen({table: days for table, days in dates.items() if days})
+        return self._records("*", chosen, {"layer": layer}) if chosen else {}
+
+    def _records(self, columns: str, chosen: str, partition: dict[str, str]) -> dict[tuple[str, str, date], PartitionRecord]:
+        table = newest_table(self.uri)
+        files = file_paths(table, self.uri, **partition) if table is not None else []
         if not files:
             return {}
         with connect(self.root) as connection:
-            rows = connection.execute(f"FROM {parquet(files)}")
+            rows = connection.execute(f"SELECT {columns} FROM {parquet(files)} WHERE {chosen}")
             names = [c[0] for c in rows.description or []]
             records = [_record(dict(zip(names, row, strict=True))) for row in rows.fetchall()]
         return {(r.layer, r.table_name, r.date): r for r in records}
@@ -129,10 +139,7 @@ class Ledger:
         """Put `records` in place of those of the given tables and dates, in one commit."""
         import pyarrow as pa
 
-        chosen = " OR ".join(
-            f"(table_name = {sql_text(table)} AND date IN ({', '.join(sql_date(d) for d in sorted(days))}))"
-            for table, days in sorted(dates.items())
-        )
+        chosen = _chosen(dates)
         rows = pa.Table.from_pylist([asdict(r) for r in records], schema=ledger_schema())
         key = hashlib.sha256(f"{layer}/{chosen}/{records!r}".encode()).hexdigest()[:16]
         replace_rows(
@@ -146,9 +153,17 @@ class Ledger:
         )
 
 
+def _chosen(dates: Mapping[str, Iterable[date]]) -> str:
+    """SQL that is true for the given partitions."""
+    return " OR ".join(
+        f"(table_name = {sql_text(table)} AND date IN ({', '.join(sql_date(d) for d in sorted(days))}))"
+        for table, days in sorted(dates.items())
+    )
+
+
 def _record(row: dict[str, Any]) -> PartitionRecord:
-    files = [LandedFile(**f) for f in row.pop("files")]
-    rules = [RuleHits(**r) for r in row.pop("rules")]
+    files = [LandedFile(**f) for f in row.pop("files", [])]
+    rules = [RuleHits(**r) for r in row.pop("rules", [])]
     inputs = [InputVersion(**i) for i in row.pop("inputs")]
     return PartitionRecord(**row, files=files, rules=rules, inputs=inputs)
 
@@ -164,6 +179,7 @@ def ledger_schema() -> "pa.Schema":
         "size": pa.int64(),
         "rows_in": pa.int64(),
         "rows_out": pa.int64(),
+        "duplicate_of": pa.string(),
     }
     return pa.schema(
         [

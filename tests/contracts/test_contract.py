@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from lakehouse_assets.contracts.contract import Column, Contract, Csv, RawContract, Relationship, Rule, SourceColumn
+from lakehouse_assets.contracts.contract import Column, Contract, Csv, Json, RawContract, Relationship, Rule, SourceColumn
 from lakehouse_assets.errors import ContractError
 
 ID = Column("id", "int", "Number of the customer")
@@ -130,8 +130,11 @@ def test_what_only_describes_the_table_leaves_the_digest(change):
         RawContract(columns=(SourceColumn("id", "Number"),)),
         RawContract(columns=RAW_CUSTOMERS.columns, format=Csv(delimiter=";")),
         RawContract(columns=RAW_CUSTOMERS.columns, format=Csv(encoding="latin-1")),
+        RawContract(columns=RAW_CUSTOMERS.columns, format=Json()),
+        RawContract(columns=(SourceColumn("id", "Number"), SourceColumn("name", "Name", also=("full name",)))),
+        RawContract(columns=(SourceColumn("id", "Number"), SourceColumn("name", "Name", required=False))),
     ],
-    ids=["columns", "delimiter", "encoding"],
+    ids=["columns", "delimiter", "encoding", "format", "another name", "not required"],
 )
 def test_what_decides_the_raw_rows_changes_the_raw_digest(other):
     assert other.digest() != RAW_CUSTOMERS.digest()
@@ -140,3 +143,36 @@ def test_what_decides_the_raw_rows_changes_the_raw_digest(other):
 def test_the_description_of_a_source_column_leaves_the_raw_digest():
     columns = tuple(replace(c, description="Another word for it") for c in RAW_CUSTOMERS.columns)
     assert RawContract(columns=columns).digest() == RAW_CUSTOMERS.digest()
+
+
+def test_what_is_unwrapped_changes_the_raw_digest():
+    assert RawContract((), Json(unwrap="payload")).digest() != RawContract((), Json()).digest()
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        (SourceColumn("Full Name", ""), SourceColumn("full_name", "")),
+        (SourceColumn("city", ""), SourceColumn("town", "", also=("City",))),
+        (SourceColumn("city", "", also=("place",)), SourceColumn("town", "", also=("place",))),
+    ],
+    ids=["names", "name and other name", "other names"],
+)
+def test_a_name_that_stands_for_two_source_columns_is_refused(columns):
+    with pytest.raises(ContractError, match=r"(full_name|city|place) stands for more than one of them"):
+        RawContract(columns)
+
+
+def test_other_names_of_one_column_may_be_alike():
+    assert RawContract((SourceColumn("city", "", also=("City", "CITY")),)).column_names == ["city"]
+
+
+@pytest.mark.parametrize("delimiter", ["", ";;", '"', "\n", "\r", "§"])
+def test_a_delimiter_that_can_t_be_is_refused(delimiter):
+    with pytest.raises(ContractError, match="is not one ASCII character"):
+        Csv(delimiter=delimiter)
+
+
+def test_an_encoding_that_nobody_knows_is_refused():
+    with pytest.raises(ContractError, match="there is no encoding 'latin-one'"):
+        Csv(encoding="latin-one")

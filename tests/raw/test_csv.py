@@ -100,6 +100,8 @@ BROKEN = {
     "half a character of UTF-8": (b"a,b,c\n1,2,3\n4,5,\xc3\n7,8,9\n", [(3, "row_is_utf8", "4,5,\\xc3")]),
     "a byte that is not UTF-8 within quotes": (b'a,b,c\n1,2,3\n4,"5\n\xff",6\n7,8,9\n', [(3, "row_is_utf8", '4,"5\n\\xff",6')]),
     "too few fields, one over lines": (b'a,b,c\n1,2,3\n4,"5\n5"\n7,8,9\n', [(3, "row_has_all_fields", '4,"5\n5"')]),
+    "a NUL": (b"a,b,c\n1,2,3\n4,\x005,6\n7,8,9\n", [(3, "row_has_no_nul", "4,\\x005,6")]),
+    "a line of NULs at the end of the file": (b"a,b,c\n1,2,3\n7,8,9\n\0\0\0", [(4, "row_has_no_nul", "\\x00" * 3)]),
     "several at once": (
         b'a,b,c\n1,2,3\n4,5\n4,\xff,6\n4,"5"5,6\n4,"5,6\n7,8,9\n',
         [
@@ -136,6 +138,7 @@ def test_rows_in_is_rows_and_rejects(data):
         (b'a,b,c\n1,"2"x,3\n', "text follows a closing quote within a field"),
         (b'a,b,c\n1,"2,3\n', "a quote is opened and never closed"),
         (b"a,b,c\n1,2,\xff\n", "byte 0xFF at position 5 of the row is not UTF-8"),
+        (b"a,b,c\n1,\0,3\n", "byte 0x00 at position 3 of the row belongs to no text"),
     ],
 )
 def test_the_reason_says_what_is_wrong_with_the_row(data, reason):
@@ -213,9 +216,25 @@ def test_no_row_of_a_file_that_lacks_a_required_column_is_read():
     assert read(b"a,c\n1,3\n4,6\n").rows == []
 
 
+RENAMED = (
+    "; if one of these is a missing one renamed, add the new name to that column in the contract: "
+    "SourceColumn(..., also=('new name',))"
+)
+TEN = ", ".join(f"x{n}" for n in range(10))
+
+
 @pytest.mark.parametrize(
     ("header", "reason"),
-    [(b"a,c", "the file lacks the required column b"), (b"c,x", "the file lacks the required columns a, b")],
+    [
+        (b"a,c", "the file lacks the required column b"),
+        (b"c,", "the file lacks the required columns a, b"),
+        (b"c,Bee", "the file lacks the required columns a, b and has instead: Bee" + RENAMED),
+        (b"a,c,d,e", "the file lacks the required column b and has instead: d, e" + RENAMED),
+        (
+            b"a,c," + b",".join(b"x%d" % n for n in range(12)),
+            f"the file lacks the required column b and has instead: {TEN} and 2 more" + RENAMED,
+        ),
+    ],
 )
 def test_the_reason_names_the_columns_that_are_missing(header, reason):
     assert reasons(header + b"\n1,3\n") == [reason]
@@ -234,6 +253,38 @@ def test_every_row_behind_a_broken_header_is_accounted_for(header):
 
 def test_required_columns_are_known_by_their_snake_case_names():
     assert read(b"Customer ID\n1\n", like=contract("CustomerID")).rows == [(2, "1")]
+
+
+@pytest.mark.parametrize("field", ["CustomerID", "customer_id", "CUSTOMERID", "customerid", "Customer ID", " customer-id "])
+def test_case_blanks_and_underscores_make_no_other_column(field):
+    assert read(f"{field}\n1\n".encode(), like=contract("CustomerID")).columns == ["customer_id"]
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        (b"city,a", ["city", "a"]),
+        (b"Town,a", ["city", "a"]),
+        (b"a,place", ["a", "city"]),
+        (b"place,town", ["place", "city"]),
+        (b"town,city", ["town", "city"]),
+        (b"town,Town", ["city", "town_2"]),
+    ],
+    ids=repr,
+)
+def test_a_column_is_known_by_its_other_names_where_its_own_is_missing(header, columns):
+    like = RawContract(columns=(SourceColumn("city", "", also=("TOWN", "place")),))
+    assert read(header + b"\n1,2\n", like=like).columns == columns
+
+
+def test_a_field_that_is_one_column_of_the_contract_is_not_taken_for_another():
+    like = RawContract(columns=(SourceColumn("a_1", ""), SourceColumn("a1", "")))
+    assert reasons(b"a1,x\n1,2\n", like=like)[0].startswith("the file lacks the required column a_1 and has instead: x")
+
+
+def test_a_file_may_lack_a_column_that_is_not_required():
+    like = RawContract(columns=(SourceColumn("a", ""), SourceColumn("b", "", required=False)))
+    assert read(b"a\n1\n", like=like) == Found(["a"], [(2, "1")], [], 1)
 
 
 def test_columns_may_stand_in_any_order():
@@ -279,6 +330,61 @@ def test_a_file_in_the_encoding_of_the_contract_is_read():
 
 def test_a_mark_overrules_the_encoding_of_the_contract():
     assert read("\ufeffa,b,c\n1,ß,3\n".encode(), like=contract("a", "b", "c", encoding="latin-1")).rows == [(2, "1", "ß", "3")]
+
+
+@pytest.mark.parametrize(("delimiter", "shown"), [(";", "';'"), ("\t", "'\\t'"), ("|", "'|'")])
+@pytest.mark.parametrize("quote", ["", '"'], ids=["plain", "quoted"])
+def test_a_file_with_another_delimiter_is_refused_as_a_whole_with_a_reason_that_says_so(delimiter, shown, quote):
+    data = "".join(delimiter.join(f"{quote}{f}{quote}" for f in row) + "\n" for row in ("abc", "123", "456")).encode()
+    told = f"its fields have {shown} between them, not ','; have it sent as agreed, or put format=Csv(delimiter={shown}) into"
+    found = read(data)
+    assert (found.rows, {reason for reason in reasons(data) if told not in reason}) == ([], set())
+    assert [number for number, rule, _ in found.rejects if rule.startswith("file_has_")] == ([1, 2, 3] if quote else [2, 3])
+
+
+def test_a_comma_where_another_delimiter_was_agreed_is_told_too():
+    assert (
+        "its fields have ',' between them, not ';'" in reasons(b"a,b,c\n1,2,3\n", like=contract("a", "b", "c", delimiter=";"))[0]
+    )
+
+
+@pytest.mark.parametrize(("encoding", "named"), [("utf-16-le", "utf-16-le"), ("utf-16-be", "utf-16-be")])
+def test_utf_16_without_a_mark_is_refused_as_a_whole_and_read_where_the_contract_names_it(encoding, named):
+    data = "a,b,c\n1,ß,3\n".encode(encoding)
+    assert read(data).rows == []
+    assert {r.split("; ")[1] for r in reasons(data)} == {
+        f"a file in UTF-16 without a byte order mark is read with format=Csv(encoding={named!r}) in its contract"
+    }
+    assert read(data, like=contract("a", "b", "c", encoding=named)).rows == [(2, "1", "ß", "3")]
+
+
+def test_a_header_that_is_not_utf_8_says_how_another_encoding_is_read():
+    [first, *_] = reasons("a,b,c,straße\n1,2,3,4\n".encode("latin-1"))
+    assert first.endswith(
+        "; a file in another encoding is read with its name in the contract, such as format=Csv(encoding='latin-1')"
+    )
+
+
+def test_rows_of_another_encoding_are_refused_one_by_one_where_the_contract_does_not_name_it():
+    found = read("a,b,c\n1,ß,3\n4,5,6\n".encode("latin-1"))
+    assert (found.rows, found.rejects) == ([(3, "4", "5", "6")], [(2, "row_is_utf8", "1,\\xdf,3")])
+
+
+def test_all_of_a_file_whose_header_is_broken_is_refused_for_that():
+    assert {r[1] for r in read(b'a,b,"c\n1,2\n\xff\n').rejects} == {"file_has_header"}
+
+
+def test_a_header_with_a_field_longer_than_any_header_is_broken():
+    assert [r[:2] for r in read(b"x" * 200_000 + b"\n1\n").rejects] == [(2, "file_has_header")]
+
+
+def test_a_decimal_comma_without_quotes_costs_its_row_and_within_quotes_is_text():
+    found = read(b'a,b,c\n1,2,3,5\n1,2,"3,5"\n')
+    assert (found.rows, found.rejects) == ([(3, "1", "2", "3,5")], [(2, "row_has_all_fields", "1,2,3,5")])
+
+
+def test_a_delimiter_at_the_end_of_each_line_is_a_column_without_values():
+    assert read(b"a,b,c,\n1,2,3,\n") == Found(["a", "b", "c", "column"], [(2, "1", "2", "3", None)], [], 1)
 
 
 def test_a_file_of_one_column_is_read():

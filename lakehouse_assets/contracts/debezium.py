@@ -1,0 +1,179 @@
+"""Change events of Debezium as an entity: what its files hold, and the rows of the source's table out of them.
+
+    Entity(
+        landing="shop/customers",
+        raw=change_contract(),
+        contract=Contract(
+            table="shop_customers", ..., key=("customer_id",), sequence=LOG_POSITION.name, deleted="is_delete",
+            columns=(Column("customer_id", "int", ...), Column("email", "string", ...), CHANGED_AT, LOG_POSITION),
+            rules=(*change_rules(), ...),
+        ),
+        silver=lambda raw: rows_of_changes(raw, {"customer_id": "id", "email": "email"}),
+    )
+
+An event says what became of one row: `op` is c (created), u (updated), d (deleted) or r (read by a snapshot), `before` and `after` are
+the row as it was and as it is, `source` says where in the database's log it stands. The files are JSON Lines, one event a line, plain
+or wrapped with its schema (`{"schema": ..., "payload": ...}`). docs/what-arrives.md says which types and connectors are supported.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from lakehouse_assets.contracts.contract import Column, Json, RawContract, Rule, SourceColumn
+from lakehouse_assets.errors import ContractError
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column as Expression
+    from pyspark.sql import DataFrame
+
+CHANGED_AT = Column("changed_at", "timestamp", "When the source committed the change")
+LOG_POSITION = Column(
+    "log_position", "string", "Where the change stands in the source's log, as text of fixed width: a later change is greater"
+)
+UNAVAILABLE = "__debezium_unavailable_value"
+"""What Debezium writes for a long value that PostgreSQL did not send because it didn't change."""
+
+_DIGITS_OF_AN_INT64 = 20
+
+
+def change_columns() -> tuple[SourceColumn, ...]:
+    """The columns of an event. Only those that every event has are required: a truncate, say, has no row."""
+    return (
+        SourceColumn("op", "c created, u updated, d deleted, r read by a snapshot, t truncated, m message"),
+        SourceColumn("before", "The row as it was, JSON", required=False),
+        SourceColumn("after", "The row as it is, JSON", required=False),
+        SourceColumn("source", "Connector, database, table and position in its log, JSON"),
+        SourceColumn("ts_ms", "When Debezium handled the event, milliseconds since 1970", required=False),
+    )
+
+
+def change_contract() -> RawContract:
+    """What files of change events hold, whether or not each event is wrapped with its schema."""
+    return RawContract(columns=change_columns(), format=Json(unwrap="payload"))
+
+
+def change_rules() -> tuple[Rule, ...]:
+    """What must hold for each event: an event without a row goes to quarantine."""
+    return (
+        Rule(
+            "op_changes_a_row",
+            "op IN ('c', 'u', 'd', 'r')",
+            "drop",
+            "The event is about one row: no truncate (t), no message (m).",
+        ),
+        Rule(
+            "change_has_its_row",
+            "op NOT IN ('c', 'u', 'r') OR after IS NOT NULL",
+            "drop",
+            "The event has the row as it is.",
+        ),
+        Rule(
+            "change_has_all_values",
+            f"NOT COALESCE(CONTAINS(after, '\"{UNAVAILABLE}\"'), FALSE)",
+            "warn",
+            "No value is missing because PostgreSQL did not send it; give the table REPLICA IDENTITY FULL.",
+        ),
+    )
+
+
+def rows_of_changes(raw: "DataFrame", fields: Mapping[str, str]) -> "DataFrame":
+    """Adds the row's fields as text, and `changed_at` (timestamp), `log_position` (text) and `is_delete` (boolean).
+
+    `fields` names the columns to add and the source's field of each. They are taken from `after`, for a delete from `before`.
+
+    Raises:
+        ContractError: a column's name is one of the event's own, or a field's name has a quote in it.
+    """
+    from pyspark.sql import functions as F
+
+    own = {*(c.name for c in change_columns()), CHANGED_AT.name, LOG_POSITION.name, "is_delete"}
+    if taken := sorted(own & fields.keys()):
+        raise ContractError(
+            f"Change events have columns of their own named {', '.join(taken)}: name the field's column otherwise."
+        )
+    if quoted := [field for field in fields.values() if "'" in field]:
+        raise ContractError(f"Fields with a quote in their name can't be read out of change events: {', '.join(quoted)}.")
+    is_delete = F.coalesce(F.col("op") == "d", F.lit(False))
+    row = F.when(is_delete, F.col("before")).otherwise(F.col("after"))
+    return raw.select(
+        "*",
+        *(F.get_json_object(row, f"$['{field}']").alias(column) for column, field in fields.items()),
+        _committed_at().alias(CHANGED_AT.name),
+        _log_position().alias(LOG_POSITION.name),
+        is_delete.alias("is_delete"),
+    )
+
+
+def date_of_days(column: str) -> str:
+    """SQL: the date that `io.debezium.time.Date` gives as days since 1970. What is no number stays, to break the type's rule."""
+    return f"COALESCE(CAST(DATE_FROM_UNIX_DATE(TRY_CAST({column} AS INT)) AS STRING), {column})"
+
+
+def timestamp_of_millis(column: str) -> str:
+    """SQL: the moment that `io.debezium.time.Timestamp` gives as milliseconds since 1970. What is no number stays."""
+    return f"COALESCE(CAST(TIMESTAMP_MILLIS(TRY_CAST({column} AS BIGINT)) AS STRING), {column})"
+
+
+def timestamp_of_micros(column: str) -> str:
+    """SQL: the moment that `io.debezium.time.MicroTimestamp` gives as microseconds since 1970. What is no number stays."""
+    return f"COALESCE(CAST(TIMESTAMP_MICROS(TRY_CAST({column} AS BIGINT)) AS STRING), {column})"
+
+
+def decimal_of_bytes(column: str, scale: int) -> str:
+    """SQL: the number that `decimal.handling.mode=precise` gives as the Base64 of an unscaled integer, up to 18 digits.
+
+    Anything else is marked, so that it breaks the type's rule: Base64 may happen to look like a number.
+    """
+    digits = f"HEX(UNBASE64({column}))"
+    # In two halves, because not every engine reads all 64 bits as a number without a sign.
+    high = f"CAST(CONV(CAST(CONCAT('0', LEFT({digits}, GREATEST(LENGTH({digits}) - 8, 0))) AS STRING), 16, 10) AS DECIMAL(10, 0))"
+    low = f"CAST(CONV(CAST(RIGHT({digits}, 8) AS STRING), 16, 10) AS DECIMAL(10, 0))"
+    powers = " ".join(f"WHEN {2 * size} THEN {2 ** (8 * size)}" for size in range(1, 9))
+    below_zero = f"CAST(CASE WHEN {digits} >= '8' THEN CASE LENGTH({digits}) {powers} END ELSE 0 END AS DECIMAL(20, 0))"
+    unit = f"CAST('{Decimal(1).scaleb(-scale):f}' AS DECIMAL({scale + 1}, {scale}))"
+    number = f"({high} * {2**32} + {low} - {below_zero}) * {unit}"
+    is_base64 = f"{column} RLIKE '^([A-Za-z0-9+/]{{4}})*([A-Za-z0-9+/]{{2}}==|[A-Za-z0-9+/]{{3}}=)?$'"
+    fits = f"LENGTH({column}) <= 12 AND {column} NOT RLIKE '^.{{11}}[^=]$' AND {column} <> ''"
+    return (
+        f"CASE WHEN {column} IS NULL THEN NULL WHEN {is_base64} AND {fits} THEN CAST({number} AS STRING) "
+        f"ELSE CONCAT('not a decimal of up to 18 digits: ', {column}) END"
+    )
+
+
+def _committed_at() -> "Expression":
+    from pyspark.sql import functions as F
+
+    # A snapshot by an older Debezium says 0.
+    by_source = F.nullif(_source("ts_ms").try_cast("bigint"), F.lit(0).cast("bigint"))
+    return F.timestamp_millis(F.coalesce(by_source, F.col("ts_ms").try_cast("bigint")))
+
+
+def _log_position() -> "Expression":
+    """Numbers with leading zeros: so that one column, compared as text, serves the logs of all databases."""
+    from pyspark.sql import functions as F
+
+    connector = _source("connector")
+    file_number = F.regexp_extract(_source("file"), "([0-9]+)$", 1)
+    binlog = F.concat_ws(":", _padded(file_number), _padded(_source("pos")), _padded(F.coalesce(_source("row"), F.lit("0"))))
+    serial = _padded(F.coalesce(_source("event_serial_no"), F.lit("0")))
+    commit_table = F.concat_ws(":", _source("commit_lsn"), F.coalesce(_source("change_lsn"), F.lit("")), serial)
+    scn = F.concat_ws(":", _padded(F.coalesce(_source("commit_scn"), _source("scn"))), _padded(_source("scn")))
+    return (
+        F.when(connector == "postgresql", _padded(_source("lsn")))
+        .when(connector.isin("mysql", "mariadb") & _source("pos").isNotNull(), binlog)
+        .when((connector == "sqlserver") & _source("commit_lsn").isNotNull(), commit_table)
+        .when((connector == "oracle") & _source("scn").isNotNull(), scn)
+    )
+
+
+def _source(field: str) -> "Expression":
+    from pyspark.sql import functions as F
+
+    return F.get_json_object("source", f"$.{field}")
+
+
+def _padded(number: "Expression") -> "Expression":
+    from pyspark.sql import functions as F
+
+    return F.lpad(number, _DIGITS_OF_AN_INT64, "0")
