@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from lakehouse_assets.errors import LakehouseError, LandingError
+from lakehouse_assets.errors import LakehouseError, LandingError, QueryError
 from lakehouse_assets.settings import Settings, load_settings
 from lakehouse_assets.storage.reach import check_readable, check_writable, explained
 
@@ -48,6 +48,13 @@ class Format(StrEnum):
     csv = "csv"
     json = "json"
     parquet = "parquet"
+
+
+class Stage(StrEnum):
+    """A layer that sends rows to quarantine."""
+
+    raw = "raw"
+    silver = "silver"
 
 
 class Store(StrEnum):
@@ -159,7 +166,6 @@ def query(
     """Ask the tables in DuckDB's SQL. Read-only: no files, no network."""
     import duckdb
 
-    from lakehouse_assets.errors import QueryError
     from lakehouse_assets.serving import query as serving
 
     result = serving.query(_reachable(load_settings()).root, sql)
@@ -182,27 +188,48 @@ def query(
 
 @app.command()
 def quarantine(
+    layer: Annotated[Stage | None, typer.Option(help="Only rows that could not enter this layer.")] = None,
     table: Annotated[str | None, typer.Option(help="Only this table, such as crm_customers.")] = None,
     day: Annotated[str | None, typer.Option("--date", help="Only this landing date, YYYY-MM-DD.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="Only this landing date and later ones.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Only this landing date and earlier ones.")] = None,
+    rule: Annotated[str | None, typer.Option(help="Only rows that broke this rule.")] = None,
+    file: Annotated[str | None, typer.Option(help="Only rows of landing files of this name.")] = None,
+    samples: Annotated[int, typer.Option(min=0, help="How many rows of each kind to show.")] = 3,
+    export: Annotated[
+        Path | None, typer.Option(help="Write all rows to this file instead: .csv, .parquet or .json.", dir_okay=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Let --export overwrite a file.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the rows that could not go on: reasons, counts, samples."""
-    from lakehouse_assets.serving.quarantine import quarantined
+    """Show the rows that could not go on: reasons, counts, samples. Or write all of them to a file."""
+    from lakehouse_assets.serving import quarantine as serving
+    from lakehouse_assets.systems import all_entities
 
-    found = quarantined(_reachable(load_settings()).root, table=table, day=_date(day) if day else None)
+    begin, end = _range(day, first, last)
+    choice = serving.Choice(layer=layer, table=table, first=begin, last=end, rule=rule, file=file)
+    root = _reachable(load_settings()).root
+    if export is not None:
+        rows = serving.export(root, all_entities(), choice, export, overwrite=force)
+        _say(f"{rows} rows are in {export}.")
+        if as_json:
+            typer.echo(json.dumps({"file": str(export), "rows": rows}))
+        return
+    found = serving.quarantined(root, all_entities(), choice, samples)
     if as_json:
         typer.echo(json.dumps(found, default=str))
         return
     if not found:
-        _say("Nothing is in quarantine.")
+        _say("Nothing is in quarantine." if choice == serving.Choice() else "No such row is in quarantine.")
         return
     from rich.console import Console
     from rich.table import Table
 
     shown = Table("table", "date", "rule", "reason", "rows", "file", "row", "original text")
+    nothing: dict[str, Any] = {"source_file": "", "row_number": None, "payload": None}
     for group in found:
-        for place, sample in enumerate(group["samples"]):
-            first = [
+        for place, sample in enumerate(group["samples"] or [nothing]):
+            first_cells = [
                 f"{group['layer']}.{group['table_name']}",
                 str(group["date"]),
                 group["rule"],
@@ -210,7 +237,7 @@ def quarantine(
                 str(group["rows"]),
             ]
             shown.add_row(
-                *(first if place == 0 else [""] * 5),
+                *(first_cells if place == 0 else [""] * 5),
                 sample["source_file"],
                 str(sample["row_number"] or ""),
                 (sample["payload"] or "")[:120],
@@ -366,6 +393,16 @@ def _show_result(result: "SyncResult") -> None:
     Console(width=_width()).print(shown)
     for failed in result.failed_checks:
         _say(f"check failed: {failed}")
+
+
+def _range(day: str | None, first: str | None, last: str | None) -> tuple[date | None, date | None]:
+    """The first and the last date that are asked for."""
+    if day is not None and (first is not None or last is not None):
+        raise QueryError("--date names one date, --from and --to a range: give one or the other.")
+    begin, end = (_date(text) if text else None for text in ((day, day) if day else (first, last)))
+    if begin and end and begin > end:
+        raise QueryError(f"--from {begin} is after --to {end}.")
+    return begin, end
 
 
 def _date(text: str) -> date:

@@ -14,6 +14,9 @@ Each takes the finished sentence: what is wrong, where, what to do. The command 
 Errors of the machinery itself stay ordinary Python errors, with their trace.
 """
 
+from collections.abc import Collection
+from datetime import date
+
 
 class LakehouseError(Exception):
     """Base of all errors that are told to the user in one sentence."""
@@ -36,7 +39,16 @@ class PartitionGuardError(LakehouseError):
 
 
 class AuditError(LakehouseError):
-    """A `fail` rule was broken; nothing of the named partitions was published."""
+    """A `fail` rule was broken; nothing of the named partitions was published.
+
+    `refused` are their dates. `written` is what became of the others, as the storage tells it (`Written`); None where the run
+    wrote nothing.
+    """
+
+    def __init__(self, sentence: str, *, refused: Collection[date] = (), written: object = None) -> None:
+        super().__init__(sentence)
+        self.refused = refused
+        self.written = written
 
 
 class EngineError(LakehouseError):

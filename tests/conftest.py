@@ -70,6 +70,10 @@ class Lakehouse:
     def plan(self) -> Plan:
         return make_plan(self.settings, self.entities)
 
+    def plan_of(self, entity: Entity) -> Plan:
+        """What is to be done for one entity."""
+        return make_plan(self.settings, [entity])
+
     def definitions(self) -> dg.Definitions:
         return build_definitions(self.settings, entities=self.entities, engine=self.engine)
 

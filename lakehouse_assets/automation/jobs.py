@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 
 LAKEHOUSE_JOB = "lakehouse"
+CHECKS_JOB = "checks"
 
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
@@ -18,5 +19,10 @@ def lakehouse_jobs(partitions: dg.PartitionsDefinition[str]) -> list[Any]:  # Da
             selection=dg.AssetSelection.all(),
             partitions_def=partitions,
             description="Landing to gold for a date or a range of dates.",
-        )
+        ),
+        dg.define_asset_job(
+            CHECKS_JOB,
+            selection=dg.AssetSelection.all_asset_checks(),
+            description="All asset checks over all dates, on the tables as they stand. Materializes nothing.",
+        ),
     ]

@@ -1,29 +1,109 @@
-"""What lies in quarantine, grouped for people."""
+"""What lies in quarantine: grouped for people, or all of it in a file."""
 
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
+from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.errors import QueryError
 from lakehouse_assets.serving.query import open_views
 from lakehouse_assets.storage.duck import separate
 from lakehouse_assets.storage.root import Root
 
-SAMPLES = 3
+if TYPE_CHECKING:
+    import duckdb
+
+FORMATS = {".csv": "FORMAT csv, HEADER", ".parquet": "FORMAT parquet", ".json": "FORMAT json, ARRAY true"}
+"""The files that rows can be exported to, by suffix, and how DuckDB writes them."""
 
 
-def quarantined(root: Root, *, table: str | None = None, day: date | None = None) -> list[dict[str, Any]]:
-    """Groups of `layer`, `table_name`, `date`, `rule`, `reason`, each with its `rows` and a few `samples`.
+@dataclass(frozen=True)
+class Choice:
+    """Which rows of the quarantine: those for which all that is given holds. `first` and `last` are dates, both included."""
+
+    layer: str | None = None
+    table: str | None = None
+    first: date | None = None
+    last: date | None = None
+    rule: str | None = None
+    file: str | None = None
+
+
+_CHOSEN = """($layer IS NULL OR layer = $layer) AND ($table IS NULL OR table_name = $table)
+    AND ($first IS NULL OR date >= $first) AND ($last IS NULL OR date <= $last)
+    AND ($rule IS NULL OR rule = $rule) AND ($file IS NULL OR source_file = $file)"""
+
+
+def quarantined(root: Root, entities: Sequence[Entity], choice: Choice, samples: int) -> list[dict[str, Any]]:
+    """Groups of `layer`, `table_name`, `date`, `rule`, `reason`, each with its `rows` and up to as many `samples`.
 
     A sample has `source_file`, `row_number` and `payload`, the original text.
+
+    Raises:
+        QueryError: there is no such table or rule.
     """
-    with separate(root) as connection:
-        open_views(connection, root)
+    with _opened(root, entities, choice) as connection:
         found = connection.execute(
             f"""SELECT layer, table_name, date, rule, reason, count(*) AS rows,
                     list({{source_file: source_file, row_number: row_number, payload: payload}}
-                         ORDER BY source_file, row_number)[1:{SAMPLES}] AS samples
-                FROM quarantine.rows WHERE ($table IS NULL OR table_name = $table) AND ($day IS NULL OR date = $day)
+                         ORDER BY source_file, row_number)[1:$samples] AS samples
+                FROM quarantine.rows WHERE {_CHOSEN}
                 GROUP BY ALL ORDER BY layer, table_name, date, rule, reason""",
-            {"table": table, "day": day},
+            {**asdict(choice), "samples": samples},
         )
         names = [c[0] for c in found.description or []]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def export(root: Root, entities: Sequence[Entity], choice: Choice, file: Path, *, overwrite: bool = False) -> int:
+    """Write the rows, all columns of `quarantine.rows`, to a file whose suffix says how; returns how many there are.
+
+    Raises:
+        QueryError: the suffix is none of `FORMATS`, the file is there already or can't be written, or there is no such table or rule.
+    """
+    if file.suffix.lower() not in FORMATS:
+        raise QueryError(f"{file}: rows can be exported as {', '.join(FORMATS)}. Give the file one of these endings.")
+    if file.exists() and not overwrite:
+        raise QueryError(f"{file} is there already: name another file, or overwrite it with --force.")
+    if not file.parent.is_dir():
+        raise QueryError(f"{file.parent} is no folder: make it first.")
+    with _opened(root, entities, choice) as connection:
+        try:
+            return _write(connection, choice, file)
+        except OSError as error:
+            raise QueryError(f"{file} can't be written: {error.strerror}. Name a file in a folder of yours.") from None
+
+
+def _write(connection: "duckdb.DuckDBPyConnection", choice: Choice, file: Path) -> int:
+    """Write the file as a whole or not at all: one that is replaced stays until the new one is complete."""
+    with TemporaryDirectory(prefix=".lakehouse-", dir=file.parent) as beside:
+        written = Path(beside, file.name)
+        counted = connection.execute(
+            f"""COPY (FROM quarantine.rows WHERE {_CHOSEN} ORDER BY layer, table_name, date, source_file, row_number)
+                TO $written ({FORMATS[file.suffix.lower()]})""",
+            {**asdict(choice), "written": str(written)},
+        ).fetchone()
+        written.replace(file)
+    return int(counted[0]) if counted else 0
+
+
+@contextmanager
+def _opened(root: Root, entities: Sequence[Entity], choice: Choice) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A connection that knows `quarantine.rows`, once it is sure that there are such a table and rule."""
+    with separate(root) as connection:
+        open_views(connection, root)
+        standing = connection.execute("SELECT DISTINCT table_name, rule FROM quarantine.rows").fetchall()
+        tables = {e.table for e in entities} | {table for table, _ in standing}
+        rules = {r.name for e in entities for r in e.contract.all_rules if r.outcome == "drop"} | {rule for _, rule in standing}
+        _refuse_unknown("table", choice.table, tables)
+        _refuse_unknown("rule", choice.rule, rules)
+        yield connection
+
+
+def _refuse_unknown(what: str, name: str | None, known: Collection[str]) -> None:
+    if name is not None and name not in known:
+        raise QueryError(f"{name!r} is no {what} that sends rows to quarantine. Known are: {', '.join(sorted(known))}.")

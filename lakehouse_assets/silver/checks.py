@@ -1,16 +1,38 @@
-"""Asset checks that follow from a contract: its rules, as the audit counted them, and its relationships."""
+"""Asset checks that follow from a contract: rules, as the audit counted them, relationships, freshness and volume.
 
-from collections.abc import Iterator
+In a run over dates each check speaks of those dates, in one without of all. Which date failed stands in its metadata.
+"""
+
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Sequence
+from datetime import date, timedelta
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lakehouse_assets.contracts.contract import Relationship, Rule
+from lakehouse_assets.contracts.contract import Contract, Relationship, Rule, Volume
 from lakehouse_assets.contracts.system import Entity
-from lakehouse_assets.storage.accounts import row_accounts_result, row_accounts_spec
-from lakehouse_assets.storage.duck import connect, table_view
+from lakehouse_assets.storage.accounts import (
+    FAULTS_TOLD,
+    ROW_ACCOUNTS,
+    dates_table,
+    in_dates,
+    row_accounts_result,
+    row_accounts_spec,
+    run_dates,
+)
+from lakehouse_assets.storage.duck import connect, files_view, table_view
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import newest_table
+from lakehouse_assets.storage.tables import DATE_COLUMN, live_files, newest_table
+
+if TYPE_CHECKING:
+    import duckdb
+    from deltalake import DeltaTable
+
+FRESHNESS = "freshness"
+VOLUME = "volume"
 
 _OUTCOMES = {
     "warn": "A row that breaks it stays and is counted.",
@@ -21,45 +43,123 @@ _EXAMPLES = 5
 
 
 def silver_checks(entity: Entity, root: Root) -> list[dg.AssetChecksDefinition]:
-    """The checks of one silver table: `row_accounts` and one for each rule; apart from them one for each relationship."""
+    """The checks of one silver table: those that the ledger answers, and apart from them one for each relationship."""
+    contract = entity.contract
     key = dg.AssetKey(["silver", entity.table])
-    rules = entity.contract.all_rules
-    specs = [dg.AssetCheckSpec(r.name, asset=key, description=f"{r.description} {_OUTCOMES[r.outcome]}") for r in rules]
 
-    @dg.multi_asset_check(
-        name=f"silver__{entity.table}__contract", specs=[row_accounts_spec("silver", entity.table), *specs], can_subset=True
-    )
+    @dg.multi_asset_check(name=f"silver__{entity.table}__contract", specs=_ledger_specs(contract, key), can_subset=True)
     def _contract(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         wanted = {check.name for check in context.selected_asset_check_keys}
+        dates = run_dates(context)
         records = sorted(Ledger(root).read("silver", entity.table).values(), key=lambda r: r.date)
-        if "row_accounts" in wanted:
-            yield row_accounts_result(root, "silver", entity.table)
-        for rule in rules:
+        if ROW_ACCOUNTS in wanted:
+            yield row_accounts_result(root, "silver", entity.table, dates)
+        for rule in contract.all_rules:
             if rule.name in wanted:
-                yield rule_result(key, rule, records)
+                yield rule_result(key, rule, [r for r in records if in_dates(r.date, dates)])
+        if VOLUME in wanted and contract.volume is not None:
+            yield volume_result(key, contract.volume, records, dates)
+        if FRESHNESS in wanted and contract.freshness is not None:
+            yield freshness_result(key, contract.freshness, records, _newest_landing(root))
 
-    if not entity.contract.relationships:
+    if not contract.relationships:
         return [_contract]
     return [_contract, _relationship_checks(entity, root)]
 
 
-def rule_result(key: dg.AssetKey, rule: Rule, records: list[PartitionRecord]) -> dg.AssetCheckResult:
-    """Whether any row of the table's partitions broke the rule when it was audited."""
-    broken = [(r.date, hit) for r in records for hit in r.rules if hit.rule == rule.name]
-    rows = sum(hit.rows for _, hit in broken)
+def _ledger_specs(contract: Contract, key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    specs = [
+        row_accounts_spec("silver", contract.table),
+        *(
+            dg.AssetCheckSpec(
+                r.name, asset=key, blocking=r.outcome == "fail", description=f"{r.description} {_OUTCOMES[r.outcome]}"
+            )
+            for r in contract.all_rules
+        ),
+    ]
+    if contract.volume is not None:
+        usual = f"{contract.volume.smallest:g} to {contract.volume.largest:g} times the median of those before it"
+        specs.append(dg.AssetCheckSpec(VOLUME, asset=key, description=f"Each date brings as many rows as is usual: {usual}."))
+    if contract.freshness is not None:
+        behind = f"at most {_days(contract.freshness)} behind the newest landing date of any table"
+        specs.append(dg.AssetCheckSpec(FRESHNESS, asset=key, description=f"The newest rows are {behind}."))
+    return specs
+
+
+def rule_result(key: dg.AssetKey, rule: Rule, records: Sequence[PartitionRecord]) -> dg.AssetCheckResult:
+    """Whether any row of the given partitions broke the rule when it was audited."""
+    broken = {r.date: hit for r in records for hit in r.rules if hit.rule == rule.name and hit.rows}
+    rows = sum(hit.rows for hit in broken.values())
     return dg.AssetCheckResult(
-        passed=rows == 0,
+        passed=not broken,
         check_name=rule.name,
         asset_key=key,
         severity=dg.AssetCheckSeverity.ERROR if rule.outcome == "fail" else dg.AssetCheckSeverity.WARN,
+        description=f"{rows} rows broke it, on {_told(broken)}." if broken else None,
         metadata={
             "rows": rows,
             "outcome": rule.outcome,
             "rule": rule.expression,
-            "dates": ", ".join(str(day) for day, _ in broken[-_EXAMPLES:]),
-            "examples": "; ".join(key for _, hit in broken[-1:] for key in hit.examples),
+            "by_date": dates_table(
+                ("rows", "examples"),
+                {
+                    r.date: (broken[r.date].rows, "; ".join(broken[r.date].examples)) if r.date in broken else (0, None)
+                    for r in records
+                },
+                failing=broken,
+            ),
         },
     )
+
+
+def volume_result(
+    key: dg.AssetKey, volume: Volume, records: Sequence[PartitionRecord], dates: Collection[date] | None
+) -> dg.AssetCheckResult:
+    """Whether the dates bring about as many rows as those before them; `records` are all of the table, by date."""
+    known = [(r.date, r.rows_in) for r in records if not r.is_begun and r.rows_in is not None]
+    with_rows = [(day, rows) for day, rows in known if rows]
+    cells: dict[date, tuple[object, ...]] = {}
+    unusual = []
+    for day, rows in ((day, rows) for day, rows in known if in_dates(day, dates)):
+        place = bisect_left(with_rows, (day, 0))
+        before = [rows for _, rows in with_rows[max(0, place - volume.dates) : place]]
+        usual = median(before) if len(before) >= volume.at_least else None
+        if usual is not None and not volume.smallest * usual <= rows <= volume.largest * usual:
+            unusual.append(day)
+        cells[day] = (rows, None if usual is None else f"{usual:g}", len(before))
+    return dg.AssetCheckResult(
+        passed=not unusual,
+        check_name=VOLUME,
+        asset_key=key,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"Unusually few or many rows came in on {_told(unusual)}." if unusual else None,
+        metadata={"dates": len(cells), "by_date": dates_table(("in", "usual", "dates before"), cells, failing=unusual)},
+    )
+
+
+def freshness_result(
+    key: dg.AssetKey, allowed: timedelta, records: Sequence[PartitionRecord], newest_landing: date | None
+) -> dg.AssetCheckResult:
+    """Whether the table keeps up with what lands; `records` are all of the table. No clock is asked."""
+    newest = max((r.date for r in records if r.rows_out), default=None)
+    late = newest_landing is not None and (newest is None or newest_landing - newest > allowed)
+    if newest is None:
+        told = "The table has no rows." if late else "Nothing has landed yet."
+    else:
+        told = f"Its newest rows are of {newest}; the newest files of any table are of {newest_landing}."
+    return dg.AssetCheckResult(
+        passed=not late,
+        check_name=FRESHNESS,
+        asset_key=key,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{told} Allowed are {_days(allowed)}." if late else told,
+        metadata={"newest_rows": str(newest or ""), "newest_landing": str(newest_landing or ""), "allowed": _days(allowed)},
+    )
+
+
+def _newest_landing(root: Root) -> date | None:
+    """The newest date on which anything landed that some raw table was built from."""
+    return max((r.date for r in Ledger(root).read("raw").values() if r.files), default=None)
 
 
 def _relationship_checks(entity: Entity, root: Root) -> dg.AssetChecksDefinition:
@@ -77,41 +177,102 @@ def _relationship_checks(entity: Entity, root: Root) -> dg.AssetChecksDefinition
 
     @dg.multi_asset_check(name=f"silver__{entity.table}__relationships", specs=specs, can_subset=True)
     def _check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        wanted = {check.name for check in context.selected_asset_check_keys}
-        for relationship in relationships:
-            if relationship.name in wanted:
-                yield _relationship_result(entity, relationship, root)
+        names = {check.name for check in context.selected_asset_check_keys}
+        wanted = [r for r in relationships if r.name in names]
+        yield from relationship_results(entity, wanted, root, run_dates(context))
 
     return _check
 
 
-def _relationship_result(entity: Entity, relationship: Relationship, root: Root) -> dg.AssetCheckResult:
+def relationship_results(
+    entity: Entity, relationships: Sequence[Relationship], root: Root, dates: Collection[date] | None
+) -> Iterator[dg.AssetCheckResult]:
+    """Whether the rows of the dates (of all where None) lead to rows that stand in the other tables: one query for all."""
     key = dg.AssetKey(["silver", entity.table])
-    tables = {}
-    for side, name in (("child", entity.table), ("parent", relationship.to_table)):
-        uri = root.table("silver", name)
-        tables[side] = (uri, newest_table(uri))
+    opened = {name: newest_table(root.table("silver", name)) for name in (entity.table, *(r.to_table for r in relationships))}
+    child = opened[entity.table]
+    ready = [] if child is None else [r for r in relationships if opened[r.to_table] is not None]
+    for relationship in (r for r in relationships if r not in ready):
+        lacking = relationship.to_table if child is not None else entity.table
+        yield dg.AssetCheckResult(
+            passed=False,
+            check_name=relationship.name,
+            asset_key=key,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"silver/{lacking} does not exist yet: materialize it first.",
+        )
+    if child is None or not ready:
+        return
     with connect(root) as connection:
-        for side, (uri, table) in tables.items():
-            if table is None:
-                return dg.AssetCheckResult(
-                    passed=False,
-                    check_name=relationship.name,
-                    asset_key=key,
-                    severity=dg.AssetCheckSeverity.WARN,
-                    description=f"{uri} does not exist yet: materialize it first.",
-                )
-            table_view(connection, side, uri, table)
-        column, to_column = f'"{relationship.column}"', f'"{relationship.to_column}"'
-        counted = connection.execute(
-            f"""SELECT count(*), count(DISTINCT {column}), list(DISTINCT CAST({column} AS VARCHAR))[1:{_EXAMPLES}]
-                FROM child ANTI JOIN parent ON child.{column} = parent.{to_column} WHERE child.{column} IS NOT NULL"""
-        ).fetchone()
-    rows, values, examples = counted or (0, 0, [])
+        _child_view(connection, entity, root, child, ready, dates)
+        for name in {r.to_table for r in ready}:
+            table = opened[name]
+            assert table is not None, "those that are ready have one"
+            table_view(connection, f'"parent_{name}"', root.table("silver", name), table)
+        found = connection.execute(_orphans_query(ready)).fetchall()
+    for place, relationship in enumerate(ready):
+        counted: dict[date | None, Sequence[Any]] = {row[0]: row[1 + 3 * place : 4 + 3 * place] for row in found}
+        yield _relationship_result(key, relationship, counted)
+
+
+def _child_view(
+    connection: "duckdb.DuckDBPyConnection",
+    entity: Entity,
+    root: Root,
+    table: "DeltaTable",
+    relationships: Sequence[Relationship],
+    dates: Collection[date] | None,
+) -> None:
+    """The view `child`: the columns that lead elsewhere, of the dates alone."""
+    types = {column.name: column.type for column in entity.contract.columns}
+    files = [f for f in live_files(table) if in_dates(f["date"], dates)]
+    files_view(connection, "child", root.table("silver", entity.table), files, {r.column: types[r.column] for r in relationships})
+
+
+def _orphans_query(relationships: Sequence[Relationship]) -> str:
+    """SQL for a row by date, and one without for all: for each relationship the rows that lead nowhere, their values, a few."""
+    joins = " ".join(
+        f'LEFT JOIN (SELECT DISTINCT "{r.to_column}" AS found FROM "parent_{r.to_table}") AS p{n} ON child."{r.column}" = p{n}.found'
+        for n, r in enumerate(relationships)
+    )
+    orphans = ", ".join(
+        f'CASE WHEN p{n}.found IS NULL THEN CAST(child."{r.column}" AS VARCHAR) END AS o{n}' for n, r in enumerate(relationships)
+    )
+    figures = ", ".join(f"count(o{n}), count(DISTINCT o{n}), min(DISTINCT o{n}, {_EXAMPLES})" for n in range(len(relationships)))
+    return f"""SELECT {DATE_COLUMN}, {figures} FROM (SELECT child.{DATE_COLUMN}, {orphans} FROM child {joins})
+               GROUP BY GROUPING SETS (({DATE_COLUMN}), ())"""
+
+
+def _relationship_result(
+    key: dg.AssetKey, relationship: Relationship, counted: dict[date | None, Sequence[Any]]
+) -> dg.AssetCheckResult:
+    rows, values, examples = counted[None]
+    by_date = {day: figures for day, figures in counted.items() if day is not None}
+    failing = [day for day, figures in by_date.items() if figures[0]]
     return dg.AssetCheckResult(
-        passed=rows == 0,
+        passed=not rows,
         check_name=relationship.name,
         asset_key=key,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"rows": rows, "values": values, "examples": ", ".join(sorted(examples or []))},
+        description=f"{rows} rows lead to no row of {relationship.to_table}, on {_told(failing)}." if rows else None,
+        metadata={
+            "rows": rows,
+            "values": values,
+            "examples": ", ".join(examples or []),
+            "by_date": dates_table(
+                ("rows", "values", "examples"),
+                {day: (*figures[:2], ", ".join(figures[2] or [])) for day, figures in by_date.items()},
+                failing=failing,
+            ),
+        },
     )
+
+
+def _told(dates: Collection[date]) -> str:
+    """A few dates by name, the newest first, and how many more."""
+    named = ", ".join(str(day) for day in sorted(dates, reverse=True)[:FAULTS_TOLD])
+    return named + (f" and {len(dates) - FAULTS_TOLD} more dates" if len(dates) > FAULTS_TOLD else "")
+
+
+def _days(period: timedelta) -> str:
+    return f"{period / timedelta(days=1):g} days"

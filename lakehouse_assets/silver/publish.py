@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
@@ -20,10 +20,11 @@ from lakehouse_assets.silver.merge import Standing, changed_rows, merged
 from lakehouse_assets.silver.quarantine import quarantine_dropped
 from lakehouse_assets.silver.schema import contract_schema, standing_schema
 from lakehouse_assets.silver.stage import Stage, read_staged
+from lakehouse_assets.storage.accounts import account_metadata
 from lakehouse_assets.storage.duck import connect
 from lakehouse_assets.storage.engine_files import data_folder, read_partitions
 from lakehouse_assets.storage.handlers import Handler, Source, SparkHandler, Target, Written
-from lakehouse_assets.storage.ledger import Ledger, PartitionRecord, RuleHits
+from lakehouse_assets.storage.ledger import Ledger, RuleHits
 from lakehouse_assets.storage.quarantine import Quarantine
 from lakehouse_assets.storage.superseded import Superseded, delete_superseded, read_superseded, write_superseded
 from lakehouse_assets.storage.tables import (
@@ -126,9 +127,9 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
                     ledger.replace("silver", {entity.table: [r.date for r in updated]}, updated, target.run_id)
                 records |= {r.date: r for r in updated}
                 break
-        written = Written(commit, {"partitions_built": len(due)}, {day: _metadata(records[day]) for day in due})
+        written = Written(commit, {"partitions_built": len(due)}, {day: account_metadata(records[day]) for day in due})
         if rejected:
-            raise _audit_error(entity, rejected, hits)
+            raise _audit_error(entity, rejected, hits, written)
         return written
 
     def _commit(
@@ -190,7 +191,7 @@ def _key(table: str, due: dict[date, str]) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
-def _audit_error(entity: Entity, dates: set[date], hits: dict[date, list[RuleHits]]) -> AuditError:
+def _audit_error(entity: Entity, dates: set[date], hits: dict[date, list[RuleHits]], written: Written) -> AuditError:
     fail_rules = {r.name: r for r in entity.contract.all_rules if r.outcome == "fail"}
     told = [
         f"{day}: {hit.rows} row{'s' if hit.rows > 1 else ''} broke {hit.rule} ({fail_rules[hit.rule].description} "
@@ -201,15 +202,7 @@ def _audit_error(entity: Entity, dates: set[date], hits: dict[date, list[RuleHit
     ]
     return AuditError(
         f"silver/{entity.table}: nothing was published of {', '.join(str(d) for d in sorted(dates))}. {' '.join(told)} "
-        "Mend the source file or the rule, then run these partitions again."
+        "Mend the source file or the rule, then run these partitions again.",
+        refused=dates,
+        written=written,
     )
-
-
-def _metadata(record: PartitionRecord) -> dict[str, Any]:
-    return {
-        "rows_in": record.rows_in,
-        "rows_out": record.rows_out,
-        "rows_quarantined": record.rows_quarantined,
-        "rows_superseded": record.rows_superseded,
-        **{f"rule/{hit.rule}": hit.rows for hit in record.rules},
-    }

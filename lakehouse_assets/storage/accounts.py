@@ -1,17 +1,20 @@
 """The check that every row is accounted for, for any table that keeps the grain of what it is made of."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
+from typing import Any
 
 import dagster as dg
 
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.quarantine import Quarantine
 from lakehouse_assets.storage.root import Root
+from lakehouse_assets.storage.superseded import superseded_rows_by_date
 from lakehouse_assets.storage.tables import newest_table, table_facts
 
 ROW_ACCOUNTS = "row_accounts"
-_DATES_SHOWN = 31
+DATES_SHOWN = 31
+FAULTS_TOLD = 5
 
 
 def row_accounts_spec(layer: str, table: str) -> dg.AssetCheckSpec:
@@ -24,31 +27,54 @@ def row_accounts_spec(layer: str, table: str) -> dg.AssetCheckSpec:
     )
 
 
-def row_accounts_result(root: Root, layer: str, table: str) -> dg.AssetCheckResult:
-    """Hold the ledger against the table's log and the quarantine, and see whether each date adds up."""
-    records = sorted(Ledger(root).read(layer, table).values(), key=lambda r: r.date)
+def row_accounts_result(root: Root, layer: str, table: str, dates: Collection[date] | None) -> dg.AssetCheckResult:
+    """Hold the ledger against the table's log and the quarantine, and see whether each of the dates (all where None) adds up."""
+    records = {r.date: r for r in Ledger(root).read(layer, table).values() if in_dates(r.date, dates)}
     opened = newest_table(root.table(layer, table))
-    standing = table_facts(opened).rows_by_date if opened is not None else {}
-    faults = account_faults(records, standing, Quarantine(root).by_date(layer, table))
+    standing = _of_dates(table_facts(opened).rows_by_date if opened is not None else {}, dates)
+    quarantined = _of_dates(Quarantine(root).by_date(layer, table), dates)
+    superseded = superseded_rows_by_date(root, layer, table, opened) if opened is not None else None
+    faults = {
+        day: account_faults(
+            [records[day]] if day in records else [],
+            _of_dates(standing, [day]),
+            _of_dates(quarantined, [day]),
+            None if superseded is None else _of_dates(superseded, [day]),
+        )
+        for day in sorted({*records, *standing, *quarantined})
+    }
+    told = [fault for of_day in faults.values() for fault in of_day]
     return dg.AssetCheckResult(
-        passed=not faults,
+        passed=not told,
         check_name=ROW_ACCOUNTS,
         asset_key=dg.AssetKey([layer, table]),
-        description=" ".join(faults[:5]) or None,
+        description=" ".join(told[:FAULTS_TOLD]) or None,
         metadata={
             "dates": len(records),
-            "unfinished": ", ".join(str(r.date) for r in records if r.is_begun),
-            "rows_in": sum(r.rows_in or 0 for r in records),
-            "rows_out": sum(r.rows_out for r in records),
-            "rows_quarantined": sum(r.rows_quarantined for r in records),
-            "rows_superseded": sum(r.rows_superseded for r in records),
-            "latest_dates": dg.MetadataValue.md(accounts_table(records[-_DATES_SHOWN:])),
+            "unfinished": ", ".join(str(r.date) for r in records.values() if r.is_begun),
+            "rows_in": sum(r.rows_in or 0 for r in records.values()),
+            "rows_out": sum(r.rows_out for r in records.values()),
+            "rows_quarantined": sum(r.rows_quarantined for r in records.values()),
+            "rows_superseded": sum(r.rows_superseded for r in records.values()),
+            "by_date": dates_table(
+                ("in", "out", "quarantined", "superseded", "fault"),
+                {day: (*_figures(records.get(day)), " ".join(of_day)) for day, of_day in faults.items()},
+                failing=[day for day, of_day in faults.items() if of_day],
+            ),
         },
     )
 
 
-def account_faults(records: Sequence[PartitionRecord], standing: dict[date, int], quarantined: dict[date, int]) -> list[str]:
-    """What is wrong with the accounts of a table, a sentence each; `standing` and `quarantined` are rows by date, as they lie."""
+def account_faults(
+    records: Sequence[PartitionRecord],
+    standing: dict[date, int],
+    quarantined: dict[date, int],
+    superseded: dict[date, int] | None = None,
+) -> list[str]:
+    """What is wrong with the accounts of a table, a sentence each.
+
+    The three others are rows by date, as they lie; `superseded` is None for a table that does not keep those rows.
+    """
     faults = []
     # Of a partition that a step is changing, or was killed while it changed, nothing can be said until the next pass has built it.
     for r in (r for r in records if not r.is_begun):
@@ -60,6 +86,7 @@ def account_faults(records: Sequence[PartitionRecord], standing: dict[date, int]
         for what, recorded, found in (
             ("stand in the table", r.rows_out, standing.get(r.date, 0)),
             ("are in quarantine", r.rows_quarantined, quarantined.get(r.date, 0)),
+            ("are kept as superseded", r.rows_superseded, r.rows_superseded if superseded is None else superseded.get(r.date, 0)),
         ):
             if recorded != found:
                 faults.append(f"{r.date}: {found} rows {what}, the ledger says {recorded}.")
@@ -73,21 +100,60 @@ def account_faults(records: Sequence[PartitionRecord], standing: dict[date, int]
     return faults
 
 
-def accounts_table(records: Sequence[PartitionRecord]) -> str:
-    """Row accounts as a Markdown table."""
-    lines = ["| date | in | out | quarantined | superseded |", "|---|---:|---:|---:|---:|"]
-    lines += [
-        f"| {r.date} | {'' if r.rows_in is None else r.rows_in} | {r.rows_out} | {r.rows_quarantined} | {r.rows_superseded} |"
-        for r in records
-    ]
-    return "\n".join(lines)
+def account_metadata(record: PartitionRecord) -> dict[str, Any]:
+    """What the UI shows of a partition: its row accounts, and how many rows broke which rule."""
+    return {
+        **({} if record.rows_in is None else {"rows_in": record.rows_in}),
+        "rows_out": record.rows_out,
+        "rows_quarantined": record.rows_quarantined,
+        "rows_superseded": record.rows_superseded,
+        **{f"rule/{hit.rule}": hit.rows for hit in record.rules},
+    }
 
 
 def row_accounts_check(root: Root, layer: str, table: str) -> dg.AssetChecksDefinition:
     """The asset check `row_accounts` of one table."""
 
     @dg.multi_asset_check(name=f"{layer}__{table}__row_accounts", specs=[row_accounts_spec(layer, table)])
-    def _check() -> dg.AssetCheckResult:
-        return row_accounts_result(root, layer, table)
+    def _check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        return row_accounts_result(root, layer, table, run_dates(context))
 
     return _check
+
+
+def run_dates(context: dg.AssetCheckExecutionContext) -> frozenset[date] | None:
+    """The dates of a check's run; None where it has none, so that the check speaks of all."""
+    if not context.run.is_partitioned:
+        return None
+    return frozenset(date.fromisoformat(key) for key in context.partition_keys)
+
+
+def in_dates(day: date, dates: Collection[date] | None) -> bool:
+    """Whether a date is one of those that are asked for: any is where that is None."""
+    return dates is None or day in dates
+
+
+def dates_table(
+    columns: Sequence[str], cells: Mapping[date, Sequence[object]], *, failing: Collection[date]
+) -> dg.MarkdownMetadataValue:
+    """What a check found by date, as Markdown: the failing dates first, the newest of each kind first, then how many more."""
+    ordered = sorted(cells, key=lambda day: (day not in failing, -day.toordinal()))
+    lines = [_line("date", "result", *columns), "|---" * (len(columns) + 2) + "|"]
+    lines += [_line(day, "fails" if day in failing else "passes", *cells[day]) for day in ordered[:DATES_SHOWN]]
+    more = len(ordered) - DATES_SHOWN
+    return dg.MetadataValue.md("\n".join(lines) + (f"\n\nand {more} more" if more > 0 else ""))
+
+
+def _line(*cells: object) -> str:
+    shown = [" ".join(str(cell).split()).replace("|", r"\|") if cell is not None else "" for cell in cells]
+    return f"| {' | '.join(shown)} |"
+
+
+def _figures(record: PartitionRecord | None) -> tuple[int | None, ...]:
+    if record is None:
+        return (None,) * 4
+    return record.rows_in, record.rows_out, record.rows_quarantined, record.rows_superseded
+
+
+def _of_dates(rows_by_date: Mapping[date, int], dates: Collection[date] | None) -> dict[date, int]:
+    return {day: rows for day, rows in rows_by_date.items() if in_dates(day, dates)}

@@ -1,12 +1,15 @@
 """The typed Delta IO manager: what an asset returns becomes a Delta table, what it takes is read from one."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from typing import Any
 
 import dagster as dg
 
-from lakehouse_assets.storage.handlers import Handler, Source, Target
+from lakehouse_assets.errors import AuditError
+from lakehouse_assets.storage.accounts import account_metadata
+from lakehouse_assets.storage.handlers import Handler, Source, Target, Written
+from lakehouse_assets.storage.ledger import Ledger
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import newest_table, table_facts
 
@@ -22,7 +25,11 @@ class DeltaIOManager(dg.IOManager):
         self._handlers = handlers
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
-        """Write the partitions of the run, and tell what the commit itself counted."""
+        """Write the partitions of the run, and tell what the commit itself counted, of the whole and by partition.
+
+        Raises:
+            AuditError: partitions were refused. The others count as materialized.
+        """
         layer, name = _address(context.asset_key)
         target = Target(
             root=self._root,
@@ -33,26 +40,16 @@ class DeltaIOManager(dg.IOManager):
             log=context.log,
             description=context.step_context.job_def.asset_layer.get(context.asset_key).description,
         )
-        written = self._handler(type(obj), context.asset_key).write(obj, target)
-        table = newest_table(target.uri)
-        if table is None:  # a run over partitions of which none has ever held a row
-            context.add_output_metadata({"dagster/row_count": 0, **written.metadata})
-            return
-        facts = table_facts(table)
-        context.add_output_metadata(
-            {
-                "dagster/row_count": facts.rows,
-                "dagster/uri": target.uri,
-                "dagster/table_name": f"{layer}.{name}",
-                "delta_version": facts.version,
-                "bytes": facts.bytes,
-                "files": facts.files,
-                "committed": written.commit.changed,
-                **written.metadata,
-            }
-        )
-        for day in target.dates:
-            of_day = {"dagster/partition_row_count": facts.rows_by_date.get(day, 0), **written.by_date.get(day, {})}
+        handler = self._handler(type(obj), context.asset_key)
+        try:
+            written = handler.write(obj, target)
+        except AuditError as error:
+            if isinstance(error.written, Written):
+                _tell_published(context, target, error.written, error.refused)
+            raise
+        of_table, by_date = _metadata(target, written)
+        context.add_output_metadata(of_table)
+        for day, of_day in by_date.items():
             context.step_context.add_asset_metadata(of_day, context.asset_key, day.isoformat())
 
     def load_input(self, context: dg.InputContext) -> object:
@@ -75,3 +72,51 @@ def _address(key: dg.AssetKey) -> tuple[str, str]:
     if len(key.path) != 2:
         raise ValueError(f"Asset key {key.to_user_string()} is no [layer, table].")
     return key.path[0], key.path[1]
+
+
+def _metadata(target: Target, written: Written) -> tuple[dict[str, Any], dict[date, dict[str, Any]]]:
+    """What is told of a write: of the table, and of each partition of the run."""
+    table = newest_table(target.uri)
+    if table is None:  # a run over partitions of which none has ever held a row
+        return {"dagster/row_count": 0, **written.metadata}, {}
+    facts = table_facts(table)
+    of_table = {
+        "dagster/row_count": facts.rows,
+        "dagster/uri": target.uri,
+        "dagster/table_name": f"{target.layer}.{target.name}",
+        "delta_version": facts.version,
+        "bytes": facts.bytes,
+        "files": facts.files,
+        "committed": written.commit.changed,
+        **written.metadata,
+    }
+    accounts = _standing_accounts(target, [day for day in target.dates if day not in written.by_date])
+    by_date = {
+        day: {
+            "dagster/partition_row_count": facts.rows_by_date.get(day, 0),
+            **accounts.get(day, {}),
+            **written.by_date.get(day, {}),
+        }
+        for day in target.dates
+    }
+    return of_table, by_date
+
+
+def _standing_accounts(target: Target, dates: Collection[date]) -> dict[date, dict[str, Any]]:
+    """What the ledger says of partitions that needed no building: the newest run's materialization is the one that the UI shows."""
+    if not dates:
+        return {}
+    records = Ledger(target.root).read(target.layer, target.name)
+    return {day: account_metadata(r) for (_, _, day), r in records.items() if day in dates and not r.is_begun}
+
+
+def _tell_published(context: dg.OutputContext, target: Target, written: Written, refused: Collection[date]) -> None:
+    """Log the partitions that were published by a step that fails: Dagster itself counts none of a failed step as materialized."""
+    of_table, by_date = _metadata(target, written)
+    for day in target.dates:
+        if day not in refused:
+            context.log_event(
+                dg.AssetMaterialization(
+                    context.asset_key, partition=day.isoformat(), metadata={**of_table, **by_date.get(day, {})}
+                )
+            )

@@ -113,10 +113,10 @@ def delete_superseded(root: Root, layer: str, name: str, transaction: Transactio
     root.delete([_path(layer, name, transaction.version)])
 
 
-def superseded_rows_by_date(root: Root, layer: str, name: str, table: "DeltaTable") -> dict[date, int]:
-    """How many rows of each date are superseded by the list that the open version names; no date where it names none."""
+def superseded_rows_by_date(root: Root, layer: str, name: str, table: "DeltaTable") -> dict[date, int] | None:
+    """How many rows of each date are superseded by the list that the open version names; None where it names none."""
     number = table.transaction_version(_APPLICATION)
-    return {} if number is None else _read(root, _path(layer, name, number)).rows_by_date
+    return None if number is None else _read(root, _path(layer, name, number)).rows_by_date
 
 
 def old_lists(root: Root, layer: str, name: str, table: "DeltaTable", before: datetime) -> tuple[list[str], set[str]]:

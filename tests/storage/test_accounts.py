@@ -1,9 +1,12 @@
-from datetime import date
+from datetime import date, timedelta
 
+import pyarrow as pa
 import pytest
 
-from lakehouse_assets.storage.accounts import account_faults, accounts_table
-from lakehouse_assets.storage.ledger import PartitionRecord
+from lakehouse_assets.storage.accounts import account_faults, dates_table, row_accounts_result
+from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
+from lakehouse_assets.storage.root import Root
+from lakehouse_assets.storage.tables import dates_predicate, replace_rows
 
 D1, D2 = date(2026, 1, 1), date(2026, 1, 2)
 
@@ -15,6 +18,12 @@ def account(day, rows_in, rows_out, quarantined=0, superseded=0):
 def test_accounts_that_add_up_and_agree_have_no_fault():
     records = [account(D1, 10, 7, 2, 1), account(D2, 3, 3)]
     assert account_faults(records, {D1: 7, D2: 3}, {D1: 2}) == []
+
+
+def test_superseded_rows_are_held_against_those_that_are_kept():
+    fault = "2026-01-01: 2 rows are kept as superseded, the ledger says 1."
+    assert account_faults([account(D1, 8, 7, 0, 1)], {D1: 7}, {}, {D1: 2}) == [fault]
+    assert account_faults([account(D1, 8, 7, 0, 1)], {D1: 7}, {}, {D1: 1}) == []
 
 
 def test_no_records_and_no_rows_have_no_fault():
@@ -79,8 +88,62 @@ def test_every_fault_of_every_date_is_told():
     assert len(account_faults([account(D1, 1, 2, 3), account(D2, 1, 2)], {}, {})) == 5
 
 
-def test_accounts_are_shown_as_a_table():
-    assert accounts_table([account(D1, 10, 7, 2, 1), account(D2, None, 3)]).splitlines()[2:] == [
-        "| 2026-01-01 | 10 | 7 | 2 | 1 |",
-        "| 2026-01-02 |  | 3 | 0 | 0 |",
+def test_failing_dates_are_shown_first_and_the_newest_before_others():
+    days = [D1 + timedelta(days=n) for n in range(4)]
+    table = dates_table(("rows", "said"), {day: (day.day, None) for day in days}, failing=[days[1], days[2]])
+    assert table.value.splitlines() == [
+        "| date | result | rows | said |",
+        "|---|---|---|---|",
+        "| 2026-01-03 | fails | 3 |  |",
+        "| 2026-01-02 | fails | 2 |  |",
+        "| 2026-01-04 | passes | 4 |  |",
+        "| 2026-01-01 | passes | 1 |  |",
     ]
+
+
+@pytest.mark.parametrize(
+    ("dates", "lines", "end"), [(31, 31, "| 2026-01-01 |"), (32, 31, "and 1 more"), (240, 31, "and 209 more")]
+)
+def test_of_many_dates_so_many_are_shown_and_the_others_counted(dates, lines, end):
+    shown = dates_table((), {D1 + timedelta(days=n): () for n in range(dates)}, failing=[D1] if dates > 31 else []).value
+    assert sum(line.startswith("| 2026") for line in shown.splitlines()) == lines
+    assert shown.splitlines()[-1].startswith(end)
+
+
+def test_what_a_source_says_does_not_break_the_table():
+    shown = dates_table(("examples",), {D1: ("a | b\nc",)}, failing=[])
+    assert shown.value.splitlines()[-1] == r"| 2026-01-01 | passes | a \| b c |"
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A table of two dates with three rows each; by the ledger the first date has one more."""
+    root = Root.parse(str(tmp_path / "root"))
+    rows = pa.table({"n": [1, 2, 3] * 2, "_date": pa.array([D1] * 3 + [D2] * 3, pa.date32())})
+    replace_rows(root.table("silver", "notes"), rows, predicate=dates_predicate([D1, D2]), key="k", run_id="run-1")
+    records = [account(D1, 4, 4), account(D2, 3, 3)]
+    Ledger(root).replace("silver", {"notes": [D1, D2]}, records, "run-1")
+    return root
+
+
+@pytest.mark.parametrize(("dates", "passed"), [([D1], False), ([D2], True), ([D1, D2], False), (None, False)])
+def test_the_check_speaks_of_the_dates_that_are_asked_for(root, dates, passed):
+    result = row_accounts_result(root, "silver", "notes", dates)
+    assert result.passed == passed
+    assert result.metadata["dates"].value == len(dates or [D1, D2])
+    if not passed:
+        assert result.description == "2026-01-01: 3 rows stand in the table, the ledger says 4."
+        assert result.metadata["by_date"].value.splitlines()[2] == (
+            "| 2026-01-01 | fails | 4 | 4 | 0 | 0 | 2026-01-01: 3 rows stand in the table, the ledger says 4. |"
+        )
+
+
+def test_rows_that_the_ledger_does_not_know_are_found(root):
+    stray = pa.table({"n": [1], "_date": pa.array([date(2026, 1, 9)], pa.date32())})
+    replace_rows(root.table("silver", "notes"), stray, predicate=dates_predicate([date(2026, 1, 9)]), key="x", run_id="run-2")
+    assert not row_accounts_result(root, "silver", "notes", [D2, date(2026, 1, 9)]).passed
+    assert row_accounts_result(root, "silver", "notes", [D2]).passed
+
+
+def test_a_table_that_was_never_built_has_no_fault(tmp_path):
+    assert row_accounts_result(Root.parse(str(tmp_path)), "raw", "notes", None).passed

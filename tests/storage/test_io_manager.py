@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame
 
-from lakehouse_assets.storage.handlers import SparkHandler, arrow_handlers
+from lakehouse_assets.errors import AuditError
+from lakehouse_assets.storage.handlers import ArrowHandler, SparkHandler, Target, Written, arrow_handlers
 from lakehouse_assets.storage.io_manager import DeltaIOManager
 from lakehouse_assets.storage.partitions import daily_partitions
 from lakehouse_assets.storage.root import Root
@@ -89,3 +90,66 @@ def test_rows_outside_the_partition_of_the_run_fail_the_step_with_a_clear_senten
     done = materialize(stray, partition_key="2026-01-01")
     [event] = done.get_step_failure_events()
     assert "lie outside the partitions of the run" in event.step_failure_data.error.cause.message
+
+
+class Strict:
+    """What an asset returns whose handler refuses some dates."""
+
+    def __init__(self, rows, refused, tells):
+        self.rows, self.refused, self.tells = rows, refused, tells
+
+
+class StrictHandler(ArrowHandler):
+    def __init__(self):
+        super().__init__(f"{Strict.__module__}.{Strict.__qualname__}", lambda strict: strict.rows, None)
+
+    def write(self, strict: Strict, target: Target) -> Written:
+        written = super().write(strict, target)
+        by_date = {day: {"said": f"of {day}"} for day in target.dates}
+        told = Written(written.commit, {"said": "of all"}, by_date) if strict.tells else None
+        raise AuditError("some were refused", refused=strict.refused, written=told)
+
+
+@pytest.fixture
+def refuse(tmp_path):
+    """A run over three dates whose handler refuses some; what Dagster knows of it."""
+    manager = DeltaIOManager(Root.parse(str(tmp_path / "root")), [StrictHandler()])
+
+    def run(*refused, tells=True):
+        @dg.asset(key=["silver", "strict"], **COMMON)
+        def strict(context: dg.AssetExecutionContext) -> Strict:
+            days = [date.fromisoformat(key) for key in context.partition_keys]
+            kept = [d for d in days if d not in refused]
+            rows = pa.table({"n": pa.array([d.day for d in kept], pa.int64()), "_date": pa.array(kept, pa.date32())})
+            return Strict(rows, refused, tells)
+
+        tags = {"dagster/asset_partition_range_start": "2026-01-01", "dagster/asset_partition_range_end": "2026-01-03"}
+        with dg.DagsterInstance.ephemeral() as instance:
+            done = dg.materialize([strict], resources={"io_manager": manager}, instance=instance, raise_on_error=False, tags=tags)
+            [event] = done.get_step_failure_events()
+            assert event.step_failure_data.error.cause.message.strip().endswith("AuditError: some were refused")
+            records = instance.fetch_materializations(strict.key, limit=10).records
+            assert instance.get_materialized_partitions(strict.key) == {r.partition_key for r in records}
+            return {r.partition_key: {k: m.value for k, m in r.asset_materialization.metadata.items()} for r in records}
+
+    return run
+
+
+def test_of_a_range_of_which_dates_were_refused_the_others_count_as_materialized(refuse):
+    known = refuse(date(2026, 1, 2))
+    assert set(known) == {"2026-01-01", "2026-01-03"}
+    told = known["2026-01-03"]
+    assert (told["said"], told["dagster/partition_row_count"], told["dagster/row_count"], told["committed"]) == (
+        "of 2026-01-03",
+        1,
+        2,
+        True,
+    )
+
+
+def test_where_all_dates_were_refused_none_counts(refuse):
+    assert refuse(date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)) == {}
+
+
+def test_where_the_error_tells_nothing_of_what_was_written_no_date_counts(refuse):
+    assert refuse(date(2026, 1, 2), tells=False) == {}
