@@ -9,19 +9,22 @@ from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any, Literal
 
+from lakehouse_assets.automation.look import Look, Sight, look_at_all, look_at_some
 from lakehouse_assets.contracts.columns import snake_case
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.gold.models import Model, due_fingerprints, shared_digest, silver_versions, stale_models
 from lakehouse_assets.gold.project import PROJECT_FOLDER, models
 from lakehouse_assets.landing.objects import Landing, LandingObject
-from lakehouse_assets.raw.csv import read_header
+from lakehouse_assets.raw.formats import read_header
 from lakehouse_assets.raw.load import FileDifference, differences
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.silver.fingerprints import stale_dates
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.tables import forget_open_tables, open_table
 
-MAX_GAP_DAYS = 3
+Records = dict[tuple[str, str, date], PartitionRecord]
+
+MAX_GAP_DAYS = 14
 """Dates that lie no further apart are one run: a run costs more than a few partitions in which nothing is to be done."""
 
 
@@ -62,6 +65,10 @@ class Plan:
     files: tuple[PlannedFile, ...]
     tables: tuple[PlannedTable, ...]
     ignored: tuple[tuple[str, str], ...]
+    next_place: str = ""
+    """Where the turns of older dates go on: the `place` of the next look, where this plan comes of one."""
+    older: frozenset[date] = frozenset()
+    """The older dates whose turn it was and on which raw differs. What is not settled of them is found again at their next turn."""
 
     @property
     def is_empty(self) -> bool:
@@ -82,26 +89,31 @@ class Plan:
         }
 
 
-def make_plan(settings: Settings, entities: Sequence[Entity], *, read_headers: bool = False) -> Plan:
-    """Compare all stages. With `read_headers` new and changed files are opened for the columns that they bring or lack."""
+def make_plan(settings: Settings, entities: Sequence[Entity], *, look: Look | None = None, read_headers: bool = False) -> Plan:
+    """Compare all stages: raw with all of landing, or with what a look is to see.
+
+    With `read_headers` new and changed files are opened for the columns that they bring or lack.
+    """
     forget_open_tables()
-    landing, records = Landing(settings.root), Ledger(settings.root).read()
+    landing = Landing(settings.root)
+    sight, records = _see(settings, landing, entities, look)
+    built = _by_table(records)
     files: list[PlannedFile] = []
-    ignored: list[tuple[str, str]] = []
     tables: list[PlannedTable] = []
+    older: set[date] = set()
     for entity in entities:
-        listing = landing.listing(entity.landing, settings.lakehouse_start_date)
-        ignored += listing.ignored
-        raw = _of(records, "raw", entity.table)
-        found = differences(entity, listing.objects, raw)
+        raw = built.get(("raw", entity.table), {})
+        dates = None if sight.dates is None else sight.dates[entity.table]
+        found = differences(entity, sight.objects[entity.table], raw, dates)
         files += [file for d in found for file in _files(entity, d, settings, landing if read_headers else None)]
         raw_dates = {d.date for d in found}
-        stale = stale_dates(entity, raw, _of(records, "silver", entity.table))
+        older |= raw_dates & sight.older.get(entity.table, set())
+        stale = stale_dates(entity, raw, built.get(("silver", entity.table), {}))
         tables += _table("raw", entity.table, raw_dates, [entity.raw.digest()])
         tables += _table("silver", entity.table, raw_dates | set(stale), [entity.silver_digest(), *stale.values()])
     changing = {t.table: t.dates for t in tables if t.layer == "silver"}
     tables += _gold(models(), changing, records)
-    return Plan(tuple(files), tuple(tables), tuple(ignored))
+    return Plan(tuple(files), tuple(tables), tuple(sight.ignored), sight.next_place, frozenset(older))
 
 
 def date_ranges(dates: Iterable[date]) -> list[tuple[date, date]]:
@@ -127,7 +139,7 @@ def make_gold_plan(settings: Settings) -> Plan:
 def _gold(
     all_models: Sequence[Model],
     changing: dict[str, tuple[date, ...]],
-    records: dict[tuple[str, str, date], PartitionRecord],
+    records: Records,
 ) -> list[PlannedTable]:
     """The models that are stale now, or will be once the silver tables that are changing have changed."""
     stale = stale_models(all_models, records, shared_digest(PROJECT_FOLDER))
@@ -143,8 +155,23 @@ def _gold(
     return [table for name, dates in planned.items() for table in _table("gold", name, dates, [due[name]])]
 
 
-def _of(records: dict[tuple[str, str, date], PartitionRecord], layer: str, table: str) -> dict[date, PartitionRecord]:
-    return {day: record for (of_layer, of_table, day), record in records.items() if (of_layer, of_table) == (layer, table)}
+def _see(settings: Settings, landing: Landing, entities: Sequence[Entity], look: Look | None) -> tuple[Sight, Records]:
+    """What is in landing, and the ledger's records, which say for the dates that were looked at what files they were built from."""
+    ledger, start = Ledger(settings.root), settings.lakehouse_start_date
+    if look is None:
+        records = ledger.read()
+        return look_at_all(landing, entities, start), records
+    records = ledger.read(brief=True)
+    raw = {table: of_table for (layer, table), of_table in _by_table(records).items() if layer == "raw"}
+    sight = look_at_some(look, landing, entities, start, raw)
+    return sight, records | ledger.read_dates("raw", sight.dates or {})
+
+
+def _by_table(records: Records) -> dict[tuple[str, str], dict[date, PartitionRecord]]:
+    found: dict[tuple[str, str], dict[date, PartitionRecord]] = {}
+    for (layer, table, day), record in records.items():
+        found.setdefault((layer, table), {})[day] = record
+    return found
 
 
 def _table(layer: str, table: str, dates: set[date], due: Iterable[str]) -> list[PlannedTable]:
@@ -163,11 +190,10 @@ def _read_file(entity: Entity, found: LandingObject, known: bool, settings: Sett
     missing: tuple[str, ...] = ()
     if landing is not None:
         header = read_header(landing.read(found), entity.raw)
-        required = [snake_case(c.name) for c in entity.raw.columns]
         table = open_table(settings.root.table("raw", entity.table))
-        expected = {*required, *(f.name for f in table.schema().fields if table is not None)} if table else {*required}
+        expected = {*entity.raw.column_names, *(f.name for f in (table.schema().fields if table is not None else ()))}
         new = tuple(name for name in header if name not in expected)
-        missing = tuple(name for name in required if name not in header)
+        missing = tuple(snake_case(c.name) for c in entity.raw.missing(header))
     return PlannedFile(
         entity.table, found.date, found.name, "changed" if known else "new", found.size, found.version, new, missing
     )

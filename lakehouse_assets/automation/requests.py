@@ -37,6 +37,7 @@ def gold_runs(plan: Plan) -> list[PlannedRun]:
 def _run(plan: Plan, tables: Sequence[PlannedTable], start: date, end: date) -> PlannedRun:
     chosen = [t for t in tables if any(start <= d <= end for d in t.dates)]
     files = [f for f in plan.to_json()["files"] if start.isoformat() <= f["date"] <= end.isoformat()]
-    facts = [[t.key, t.dates, t.due] for t in chosen] + files
+    # Of the dates only those of the run: which others a plan knows of depends on where it looked.
+    facts = [[t.key, [d for d in t.dates if start <= d <= end], t.due] for t in chosen] + files
     difference = hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]
     return PlannedRun(tuple(t.key for t in chosen), start, end, difference)

@@ -6,7 +6,8 @@ import dagster as dg
 
 from lakehouse_assets.automation.instance import close_killed_runs
 from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE_START_TAG
-from lakehouse_assets.automation.plan import make_gold_plan, make_plan
+from lakehouse_assets.automation.look import Look
+from lakehouse_assets.automation.plan import Plan, make_gold_plan, make_plan
 from lakehouse_assets.automation.requests import DIFFERENCE_TAG, PlannedRun, gold_runs, rows_runs
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.settings import Settings
@@ -21,7 +22,12 @@ _UNFINISHED = [
 
 
 def arrival_sensor(settings: Settings, entities: Sequence[Entity]) -> dg.SensorDefinition:
-    """The sensor over all landing folders. It keeps no cursor: each tick compares what is with what should be."""
+    """The sensor over all landing folders. Each tick compares what is with what should be, of old dates by turns: see `Look`.
+
+    With N objects in dates older than the newest ones, a late file among them is found after N / 2,000 ticks, rounded up. Ticks that
+    wait for a run to settle what a turn has found are not counted. The cursor says whose turn is next, and nothing else:
+    lost, reset or nonsense, it changes the order of the turns.
+    """
 
     @dg.sensor(
         name="arrivals",
@@ -31,26 +37,35 @@ def arrival_sensor(settings: Settings, entities: Sequence[Entity]) -> dg.SensorD
         description="Requests runs where landing, raw, silver and gold differ.",
     )
     def _arrivals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        plan = make_plan(settings, entities)
+        plan = make_plan(settings, entities, look=Look(context.cursor or ""))
         if plan.is_empty:
+            _go_on(context, plan, [])
             yield dg.SkipReason("Landing, raw, silver and gold agree.")
             return
         close_killed_runs(context.instance)
         if context.instance.get_runs_count(dg.RunsFilter(job_name=LAKEHOUSE_JOB, statuses=_UNFINISHED)):
+            _go_on(context, plan, rows_runs(plan))
             yield dg.SkipReason("A run is under way; what still differs after it is requested then.")
             return
+        untried = [run for run in rows_runs(plan) if not _has_failed(context.instance, run)]
+        _go_on(context, plan, untried)
         # Gold waits for what it is made of: its run is requested once raw and silver stand still, or can't be helped.
-        for runs in (rows_runs(plan), gold_runs(make_gold_plan(settings))):
-            untried = [run for run in runs if not _has_failed(context.instance, run)]
-            if untried:
-                yield from (run_request(run) for run in untried)
-                return
+        requested = untried or [run for run in gold_runs(make_gold_plan(settings)) if not _has_failed(context.instance, run)]
+        if requested:
+            yield from (run_request(run) for run in requested)
+            return
         yield dg.SkipReason(
             "What differs has been tried and failed, and nothing has changed since. "
             "Mend the cause that the failed run names, then retry it in the UI or run `lakehouse sync`."
         )
 
     return _arrivals
+
+
+def _go_on(context: dg.SensorEvaluationContext, plan: Plan, due: Sequence[PlannedRun]) -> None:
+    """Let the next older dates have their turn, unless runs are due for those whose turn it is."""
+    if not any(run.start <= day <= run.end for run in due for day in plan.older):
+        context.update_cursor(plan.next_place)
 
 
 def _has_failed(instance: dg.DagsterInstance, run: PlannedRun) -> bool:

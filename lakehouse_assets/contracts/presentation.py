@@ -12,7 +12,7 @@ from lakehouse_assets.contracts.system import Entity
 OWN_COLUMNS = {
     "_source_file": ("string", "Name of the landing file that the row came from"),
     "_source_etag": ("string", "MD5 of that file's bytes"),
-    "_row_number": ("bigint", "Where the row stands in the file: the line on which it starts, the header's being 1"),
+    "_row_number": ("bigint", "Where the row stands in the file: the line on which it starts, the file's first being 1"),
     "_broken_rules": ("string", "Names of the `warn` rules that the row breaks, with commas; NULL where it breaks none"),
     "_date": ("date", "The date under which the file landed: the partition"),
 }

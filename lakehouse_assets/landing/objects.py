@@ -5,18 +5,17 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import obstore
 
 from lakehouse_assets.errors import LandingError
+from lakehouse_assets.landing.store import Store, Stored, landing_store
 from lakehouse_assets.storage.reach import explained
 from lakehouse_assets.storage.root import Root
 
-_DATES_LISTED_ALONE = 8
-
-_UNFINISHED = re.compile(r"(^|/)[._]|\.(tmp|part|partial|crdownload|filepart)$", re.IGNORECASE)
+_UNFINISHED = re.compile(r"(^|/)[._]|\.(tmp|part|partial|crdownload|filepart)\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,14 @@ class LandingObject:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a landing folder holds: the objects to load, and those that can't be, each with the reason."""
+    """What a landing folder holds: the objects to load, and those that can't be, each with the reason.
+
+    `until` is the last date that was listed, where the listing ended before the dates asked for.
+    """
 
     objects: list[LandingObject]
     ignored: list[tuple[str, str]]
+    until: date | None = None
 
 
 @dataclass(frozen=True)
@@ -49,26 +52,38 @@ class Landing:
 
     root: Root
 
-    def listing(self, landing: str, start: date, dates: Sequence[date] | None = None) -> Listing:
-        """The objects of one entity (`crm/customers`) of the given dates, or of all, in the order of date and name.
+    def dates(self, landing: str, start: date) -> list[date]:
+        """The dates of one entity (`crm/customers`) that have a folder, in their order; what lies in the folders is not listed."""
+        today = datetime.now(UTC).date()
+        with explained(self.root, "list landing"):
+            found = (_date(folder, start, today) for folder in self._store.folders(f"landing/{landing}/"))
+            return sorted(day for day in found if isinstance(day, date))
 
-        Hidden and unfinished names (`.x`, `_x`, `x.tmp`, `x.part`) are passed over without a word: they are somebody's
-        work in progress. A folder that is no date, or one before `start`, is named with the reason.
+    def listing(self, landing: str, start: date, dates: Sequence[date] | None = None, *, at_least: int | None = None) -> Listing:
+        """The objects of one entity from the first to the last of the given dates, or of all, in the order of date and name.
+
+        With `at_least` the listing ends with the date on which there are so many. Hidden and unfinished names (`.x`, `_x`, `x.tmp`,
+        `x.part`) are passed over without a word: they are somebody's work in progress. All else that can't be loaded is named with
+        the reason.
         """
+        if dates is not None and not dates:
+            return Listing([], [])
+        first, last = (min(dates).isoformat(), max(dates).isoformat()) if dates else ("", "")
+        prefix, today = f"landing/{landing}/", datetime.now(UTC).date()
         objects: list[LandingObject] = []
         ignored: list[tuple[str, str]] = []
-        # A request for each date, while that takes fewer than listing all dates is likely to.
-        few = dates is not None and len(dates) <= _DATES_LISTED_ALONE
-        prefixes = [f"landing/{landing}/{day.isoformat()}" for day in dates] if few and dates else [f"landing/{landing}"]
+        until: date | None = None
         with explained(self.root, "list landing"):
-            listed = (meta for prefix in prefixes for batch in obstore.list(self.root.store, prefix=prefix) for meta in batch)
-            for meta in listed:
-                found = _parse(landing, meta, start)
-                if isinstance(found, LandingObject):
-                    objects.append(found)
+            for stored in self._store.found(prefix, first, last):
+                found = _parse(landing, stored, start, today)
+                if isinstance(found, str):
+                    ignored.append((shown(stored.key), found))
                 elif found is not None:
-                    ignored.append((meta["path"], found))
-        return Listing(sorted(objects, key=lambda o: (o.date, o.name)), sorted(ignored))
+                    if at_least is not None and len(objects) >= at_least and found.date != objects[-1].date:
+                        until = objects[-1].date
+                        break
+                    objects.append(found)
+        return Listing(sorted(objects, key=lambda o: (o.date, o.name)), sorted(ignored), until)
 
     def read(self, found: LandingObject) -> Iterator[bytes]:
         """The bytes of an object, in pieces of a few MiB.
@@ -76,23 +91,17 @@ class Landing:
         Raises:
             FileNotFoundError: it is gone since it was listed.
         """
-        for piece in obstore.get(self.root.store, found.path).stream(min_chunk_size=4 * 1024 * 1024):
-            yield bytes(piece)
+        return self._store.read(found.path)
 
     def version(self, found: LandingObject) -> str | None:
         """What the store says of the object now; None where it is gone."""
-        try:
-            meta = obstore.head(self.root.store, found.path)
-        except FileNotFoundError:
-            return None
-        return _version(meta)
+        stored = self._store.state(found.path)
+        return stored.version if stored else None
 
     def size(self, landing: str, day: date, name: str) -> int | None:
         """The bytes of the object of that name; None where there is none."""
-        try:
-            return int(obstore.head(self.root.store, f"landing/{landing}/{day.isoformat()}/{name}")["size"])
-        except FileNotFoundError:
-            return None
+        stored = self._store.state(f"landing/{landing}/{day.isoformat()}/{name}")
+        return stored.size if stored else None
 
     def put(self, landing: str, day: date, file: Path) -> str:
         """Copy a local file into landing under its own name; its key below the root.
@@ -102,12 +111,19 @@ class Landing:
         """
         if not file.is_file():
             raise LandingError(f"{file} is no file: nothing was landed for it.")
-        if _UNFINISHED.search(file.name):
+        if _UNFINISHED.search(file.name) or self._store.is_staged(file.name):
             raise LandingError(f"{file.name} has the name of a hidden or unfinished file, which is never loaded: rename it.")
         key = f"landing/{landing}/{day.isoformat()}/{file.name}"
-        with explained(self.root, "write landing"):
-            obstore.put(self.root.store, key, file)
+        try:
+            with explained(self.root, "write landing"):
+                obstore.put(self.root.store, key, file)
+        except ValueError:
+            raise LandingError(f"{shown(file.name)!r} can't be written under this name: rename the file.") from None
         return key
+
+    @cached_property
+    def _store(self) -> Store:
+        return landing_store(self.root)
 
 
 def content_etag() -> "hashlib._Hash":
@@ -115,16 +131,29 @@ def content_etag() -> "hashlib._Hash":
     return hashlib.md5(usedforsecurity=False)
 
 
-def _version(meta: Any) -> str:
-    return meta["e_tag"] or f"{meta['last_modified'].isoformat()}-{meta['size']}"
+def shown(path: str) -> str:
+    """A path for people to read: what a terminal or a log would take for something else is written as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in path)
 
 
-def _parse(landing: str, meta: Any, start: date) -> LandingObject | str | None:
-    folder, _, name = meta["path"].removeprefix(f"landing/{landing}/").partition("/")
-    if _UNFINISHED.search(name or folder):
+def _parse(landing: str, stored: Stored, start: date, today: date) -> LandingObject | str | None:
+    """The object, or why it can't be loaded; None where that is not worth a word."""
+    place = stored.key.removeprefix(f"landing/{landing}/")
+    if not {".", ".."}.isdisjoint(place.split("/")):
+        return "its key has a folder `.` or `..`, which programs on the way take for another key"
+    if _UNFINISHED.search(place):
         return None
+    if stored.fault is not None:
+        return stored.fault
+    folder, _, name = place.partition("/")
     if not name:
         return "it lies beside the date folders, not in one"
+    day = _date(folder, start, today)
+    return day if isinstance(day, str) else LandingObject(landing, day, name, stored.version, stored.size)
+
+
+def _date(folder: str, start: date, today: date) -> date | str:
+    """The date that a folder is named by, or why what lies in it can't be loaded."""
     try:
         day = date.fromisoformat(folder)
     except ValueError:
@@ -133,7 +162,7 @@ def _parse(landing: str, meta: Any, start: date) -> LandingObject | str | None:
         return f"its folder {folder!r} is no date (YYYY-MM-DD)"
     if day < start:
         return f"its date is before LAKEHOUSE_START_DATE ({start.isoformat()})"
-    if day > datetime.now(UTC).date():
+    if day > today:
         # The partitions end with today, so a run for it could not even start, and would hold others up.
         return "its date is in the future (UTC): it is loaded once that day has come"
-    return LandingObject(landing, day, name, _version(meta), meta["size"])
+    return day

@@ -1,11 +1,17 @@
 """The arrival sensor: what it asks for, and when it does not."""
 
+from functools import partial
+
 import dagster as dg
 import pytest
 
+from lakehouse_assets.automation import plan, sensors
 from lakehouse_assets.automation.instance import open_instance
 from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE_START_TAG
+from lakehouse_assets.automation.look import Look
 from lakehouse_assets.automation.requests import DIFFERENCE_TAG
+from tests.automation.test_plan_look import FIRST, land, say_built, settings_from_first
+from tests.automation.test_plan_look import LOCATIONS as ENTITY
 
 LOCATIONS = "CID,CNTRY\nAW-1,DE\n"
 
@@ -85,3 +91,140 @@ def test_a_failed_difference_is_not_tried_again_until_something_changes(lakehous
     assert "failed" in tick(lakehouse, instance)
     lakehouse.land("erp/customer_locations", "2026-01-05", "loc.csv", LOCATIONS + "AW-2,US\n")
     assert len(tick(lakehouse, instance)) == 1
+
+
+class Ticks:
+    """The sensor over many built dates, tick by tick with its cursor. Each tick lists the newest date and one old one."""
+
+    def __init__(self, lakehouse, instance):
+        self._lakehouse, self._instance = lakehouse, instance
+        self._sensor = lakehouse.definitions().resolve_sensor_def("arrivals")
+        self.cursor = None
+
+    def next(self):
+        """The ranges that are requested; none where nothing is."""
+        with dg.build_sensor_context(instance=self._instance, cursor=self.cursor) as context:
+            found = self._sensor.evaluate_tick(context)
+        self.cursor = found.cursor
+        self.requests = found.run_requests
+        return [(r.tags[RANGE_START_TAG][-5:], r.tags[RANGE_END_TAG][-5:]) for r in found.run_requests or []]
+
+    def start(self, request=0):
+        """The run that the last tick requested, under way."""
+        job = self._lakehouse.definitions().resolve_job_def(LAKEHOUSE_JOB)
+        tags = dict(self.requests[request].tags)
+        return self._instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+
+
+@pytest.fixture
+def ticks(lakehouse, monkeypatch):
+    """Over ten dates, five days apart, each a run of its own: 2025-01-01 to 2025-02-15."""
+    monkeypatch.setattr(plan, "MAX_GAP_DAYS", 3)
+    monkeypatch.setattr(sensors, "Look", partial(Look, newest_dates=1, objects=1))
+    lakehouse.settings = settings_from_first(lakehouse)
+    lakehouse.entities = [ENTITY]
+    land(lakehouse, ENTITY, range(0, 50, 5))
+    say_built(lakehouse, ENTITY)
+    with open_instance(lakehouse.settings.dagster_home, lakehouse.settings.root) as instance:
+        yield Ticks(lakehouse, instance)
+
+
+def late(lakehouse, days=15):
+    lakehouse.land(ENTITY.landing, str(FIRST.replace(day=1 + days)), "late.csv", LOCATIONS)
+
+
+LATE = [("01-16", "01-16")]
+
+
+@pytest.mark.worlds("sail-folder")
+def test_a_late_file_of_an_old_date_is_found_when_its_turn_comes(lakehouse, ticks):
+    late(lakehouse)
+    assert [ticks.next() for _ in range(4)] == [[], [], [], LATE]
+
+
+@pytest.mark.worlds("sail-folder")
+@pytest.mark.parametrize(
+    "cursor", [None, "", "nonsense", "\0", "erp/customer_locations/", "zzz", "erp/customer_locations/2025-01-16"]
+)
+def test_whatever_the_cursor_says_a_late_file_is_found_in_a_round(lakehouse, ticks, cursor):
+    late(lakehouse)
+    ticks.cursor = cursor
+    assert LATE in [ticks.next() for _ in range(9)]
+
+
+@pytest.mark.worlds("sail-folder")
+def test_repeated_and_lost_ticks_ask_for_the_same(lakehouse, ticks):
+    late(lakehouse)
+    ticks.cursor = "erp/customer_locations/2025-01-16"
+    assert ticks.next() == LATE
+    [first] = ticks.requests
+    assert ticks.next() == LATE
+    assert [r.tags for r in ticks.requests] == [first.tags]
+
+
+@pytest.mark.worlds("sail-folder")
+def test_a_turn_waits_for_the_run_that_settles_it(lakehouse, ticks):
+    lakehouse.land(ENTITY.landing, "2025-02-15", "new.csv", LOCATIONS)
+    assert ticks.next() == [("02-15", "02-15")]
+    run = ticks.start()
+    late(lakehouse, days=5)
+    assert [ticks.next() for _ in range(3)] == [[], [], []]
+    ticks._instance.report_run_failed(run)
+    assert ticks.next() == [("01-06", "01-06")]
+
+
+@pytest.mark.worlds("sail-folder")
+def test_turns_in_which_nothing_differs_go_on_while_a_run_is_under_way(lakehouse, ticks):
+    lakehouse.land(ENTITY.landing, "2025-02-15", "new.csv", LOCATIONS)
+    ticks.next()
+    ticks.start()
+    places = [ticks.next() or ticks.cursor for _ in range(3)]
+    assert [place[-5:] for place in places] == ["01-11", "01-16", "01-21"]
+
+
+@pytest.mark.worlds("sail-folder")
+def test_a_turn_whose_run_has_failed_holds_no_other_up(lakehouse, ticks):
+    late(lakehouse)
+    late(lakehouse, days=25)
+    ticks.cursor = "erp/customer_locations/2025-01-16"
+    assert ticks.next() == LATE
+    ticks._instance.report_run_failed(ticks.start())
+    assert [ticks.next() for _ in range(3)] == [[], [], [("01-26", "01-26")]]
+
+
+@pytest.mark.worlds("sail-folder")
+def test_new_files_without_end_hold_no_turn_up(lakehouse, ticks):
+    late(lakehouse)
+    newest, found = ("02-15", "02-15"), []
+    for number in range(4):
+        lakehouse.land(ENTITY.landing, "2025-02-15", f"{number}.csv", LOCATIONS + str(number))
+        found.append(ticks.next())
+    assert found == [[newest], [newest], [newest], [*LATE, newest]]
+
+
+@pytest.mark.worlds("sail-folder")
+def test_a_failed_run_is_not_tried_again_because_another_date_has_its_turn(lakehouse, ticks):
+    lakehouse.land(ENTITY.landing, "2025-02-15", "bad.csv", LOCATIONS)
+    late(lakehouse)
+    assert ticks.next() == [("02-15", "02-15")]
+    ticks._instance.report_run_failed(ticks.start())
+    assert [ticks.next() for _ in range(3)] == [[], [], LATE]
+    ticks._instance.report_run_failed(ticks.start())
+    assert [ticks.next() for _ in range(10)] == [[]] * 10
+
+
+@pytest.mark.worlds("sail-folder")
+def test_a_new_date_and_one_that_is_gone_are_found_at_once(lakehouse, ticks):
+    ticks.cursor = "erp/customer_locations/2025-01-31"
+    lakehouse.land(ENTITY.landing, "2025-01-10", "a.csv", LOCATIONS)
+    lakehouse.remove(ENTITY.landing, "2025-01-21", "0.csv")
+    (lakehouse.settings.root.local_folder / "landing" / ENTITY.landing / "2025-01-21").rmdir()
+    assert ticks.next() == [("01-10", "01-10"), ("01-21", "01-21")]
+
+
+@pytest.mark.worlds("sail-folder")
+def test_files_on_many_old_dates_are_one_run_once_their_turn_has_come(lakehouse, ticks, monkeypatch):
+    monkeypatch.setattr(sensors, "Look", partial(Look, newest_dates=1, objects=100))
+    land(lakehouse, ENTITY, range(1, 50))
+    [(first, last)] = ticks.next()
+    assert (first, last) == ("01-02", "02-19")
