@@ -60,6 +60,8 @@ class Shop:
     lakehouse: Lakehouse
     entity: Entity
     random: random.Random
+    fatal: float = 0.05
+    """How often, of a hundred rows, one keeps its date from being published."""
     landed: dict[tuple[date, str], list[Row]] = field(default_factory=dict)
     built: dict[date, list[Row]] = field(default_factory=dict)
     unsure: set[date] = field(default_factory=set)
@@ -86,7 +88,7 @@ class Shop:
     def _values(self) -> tuple[str | None, int | None, str | None, bool]:
         key = None if self.random.random() < 0.02 else f"k{self.random.randrange(KEYS)}"
         at = None if self.random.random() < 0.1 else self.random.randrange(8)
-        value = self.random.choices(("x", "y", "z", None, "bad", "fatal"), (30, 30, 30, 10, 3, 0.05))[0]
+        value = self.random.choices(("x", "y", "z", None, "bad", "fatal"), (30, 30, 30, 7, 3, self.fatal))[0]
         return key, at, value, self.random.random() < 0.2
 
     def build(self, dates: list[date]) -> None:
@@ -146,13 +148,23 @@ class Shop:
                 assert record.rows_quarantined == wanted.quarantined.get(day, 0), record
 
 
-@pytest.mark.worlds("sail-folder")
+EXAMPLES = {"sail-folder": 30, "sail-minio": 4, "spark-folder": 2}
+
+
+@pytest.mark.worlds(*EXAMPLES)
 @pytest.mark.parametrize("mode", ["upsert", "history"])
-def test_whatever_arrives_in_whatever_order_the_table_is_that_of_the_oracle(mode, make_lakehouse, monkeypatch, record_property):
+def test_whatever_arrives_in_whatever_order_the_table_is_that_of_the_oracle(
+    mode, world, make_lakehouse, monkeypatch, record_property
+):
     histories = 0
 
     @given(st.integers(0, 2**32))
-    @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(
+        max_examples=EXAMPLES[world.name],
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+    )
     def run(seed: int) -> None:
         nonlocal histories
         chance = random.Random(seed)
@@ -173,4 +185,4 @@ def test_whatever_arrives_in_whatever_order_the_table_is_that_of_the_oracle(mode
 
     run()
     record_property("histories", histories)
-    assert histories >= 1200
+    assert histories == EXAMPLES[world.name] * KEYS
