@@ -24,7 +24,7 @@ _UNFINISHED = [
 def arrival_sensor(settings: Settings, entities: Sequence[Entity]) -> dg.SensorDefinition:
     """The sensor over all landing folders. Each tick compares what is with what should be, of old dates by turns: see `Look`.
 
-    With N objects in dates older than the newest ones, a late file among them is found after N / 2,000 ticks, rounded up. Ticks that
+    With N objects in dates older than the newest ones, a late file among them is found after N / 1,800 ticks, rounded up. Ticks that
     wait for a run to settle what a turn has found are not counted. The cursor says whose turn is next, and nothing else:
     lost, reset or nonsense, it changes the order of the turns.
     """

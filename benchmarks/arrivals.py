@@ -1,0 +1,120 @@
+"""What looking for arrivals costs: `python benchmarks/arrivals.py` prints a table of seconds for a tick of the sensor and for a plan.
+
+Landing has 1,000 to 100,000 objects of one entity over 1,000 dates, all of them built, as a ledger says that this script writes itself:
+no engine has a part in it. Then ten new files come. Measured in this process, warm, as the daemon and the command line work. The root
+is a new folder, or one below `LAKEHOUSE_ROOT` where that is on S3 (MinIO: `AWS_ENDPOINT_URL` and keys).
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import date, timedelta
+from uuid import uuid4
+
+import dagster as dg
+import obstore
+
+from lakehouse_assets.automation.instance import open_instance
+from lakehouse_assets.automation.plan import make_plan
+from lakehouse_assets.automation.sensors import arrival_sensor
+from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.landing.objects import Landing
+from lakehouse_assets.raw.load import fingerprint
+from lakehouse_assets.settings import Settings, load_settings
+from lakehouse_assets.silver.fingerprints import silver_fingerprint
+from lakehouse_assets.storage.ledger import LandedFile, Ledger, PartitionRecord
+from lakehouse_assets.systems import all_entities
+
+SIZES = [int(size) for size in sys.argv[1:]] or [1_000, 10_000, 100_000]
+DATES = [date(2026, 11, 20) - timedelta(days=days) for days in range(1_000)]
+NEW = 10
+TIMES = 5
+
+
+@contextmanager
+def empty_root() -> Iterator[Settings]:
+    """Settings over an empty root."""
+    given = load_settings().lakehouse_root
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)  # the Dagster instance lies there, where the root is on S3
+        root = f"{given}/{uuid4().hex[:8]}" if given.startswith("s3://") else f"{folder}/lakehouse"
+        yield Settings(lakehouse_root=root, lakehouse_start_date=DATES[-1])
+
+
+def land(settings: Settings, entity: Entity, objects: int) -> None:
+    """Put so many small objects into landing, evenly over the dates."""
+
+    def put(number: int) -> None:
+        day = DATES[number % len(DATES)]
+        obstore.put(settings.root.store, f"landing/{entity.landing}/{day}/{number:06}.csv", f"id\n{number}\n".encode())
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(put, range(objects)))
+
+
+def write_ledger(settings: Settings, entity: Entity) -> None:
+    """Say that raw and silver were built from what lies in landing."""
+    by_date: dict[date, list[LandedFile]] = {}
+    for found in Landing(settings.root).listing(entity.landing, DATES[-1]).objects:
+        file = LandedFile(found.name, found.version, f"{hash(found.name):x}", found.size, 1, 1)
+        by_date.setdefault(found.date, []).append(file)
+    raw = [
+        PartitionRecord("raw", entity.table, day, len(files), len(files), 0, 0, 1, "", fingerprint(entity, files), files)
+        for day, files in by_date.items()
+    ]
+    silver = [
+        PartitionRecord("silver", entity.table, r.date, r.rows_out, r.rows_out, 0, 0, 1, "", silver_fingerprint(r, entity))
+        for r in raw
+    ]
+    for records in (raw, silver):
+        Ledger(settings.root).replace(records[0].layer, {entity.table: [r.date for r in records]}, records, "")
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """The median of some times, after one that warms up."""
+    work()
+    times = []
+    for _ in range(TIMES):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def measure(objects: int) -> list[float]:
+    """Seconds of tick and plan where all is built, then of both with new files."""
+    with empty_root() as settings, open_instance(settings.dagster_home, settings.root) as instance:
+        entities = all_entities()
+        sensor = arrival_sensor(settings, entities)
+        cursor: str | None = None
+
+        def tick() -> int:
+            nonlocal cursor
+            with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
+                found = sensor.evaluate_tick(context)
+            cursor = found.cursor
+            return len(found.run_requests or [])
+
+        land(settings, entities[0], objects)
+        write_ledger(settings, entities[0])
+        assert make_plan(settings, entities).is_empty
+        assert not tick()
+        figures = [seconds(tick), seconds(lambda: make_plan(settings, entities))]
+        for number in range(NEW):
+            key = f"landing/{entities[0].landing}/{DATES[0]}/new-{number}.csv"
+            obstore.put(settings.root.store, key, b"id\n1\n")
+        assert tick() == 1
+        return [*figures, seconds(tick), seconds(lambda: make_plan(settings, entities))]
+
+
+if __name__ == "__main__":
+    columns = ("objects", "tick", "plan", f"tick, {NEW} new", f"plan, {NEW} new")
+    sys.stdout.write("  ".join(f"{c:>12}" for c in columns) + "\n")
+    for size in SIZES:
+        sys.stdout.write("  ".join([f"{size:>12,}", *(f"{s:>12.3f}" for s in measure(size))]) + "\n")
+        sys.stdout.flush()

@@ -1,0 +1,265 @@
+"""What lies below a folder of landing, under the very names that the store has for it.
+
+obstore's paths know no control characters, no empty folder names and no slash at their end: one such key ends a whole listing, or is
+listed under a name that is another key's. So a bucket is listed by botocore, and a folder by the operating system.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from errno import ENAMETOOLONG
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import obstore
+from obstore.exceptions import GenericError
+
+from lakehouse_assets.storage.root import Root
+
+_PIECE = 4 * 1024 * 1024
+
+_STAGED = re.compile(r"#\d+\Z")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object or a file: its key below the root, the store's own word for its state, its bytes, and why it can't be loaded."""
+
+    key: str
+    version: str
+    size: int
+    fault: str | None = None
+
+
+class Store(Protocol):
+    """Where landing lies. Prefixes end with a slash; keys and prefixes begin below the root."""
+
+    def folders(self, prefix: str) -> list[str]:
+        """The names of the folders directly below a prefix, one request a thousand of them."""
+
+    def found(self, prefix: str, first: str = "", last: str = "") -> Iterator[Stored]:
+        """All that lies below a prefix, or in its folders from `first` to `last`, folder by folder, listed as it is asked for."""
+
+    def state(self, key: str) -> Stored | None:
+        """An object as it is now; None where there is none."""
+
+    def read(self, key: str) -> Iterator[bytes]:
+        """The bytes of an object, in pieces of a few MiB.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+
+    def is_staged(self, name: str) -> bool:
+        """Whether the name is one that obstore gives to what it is still writing there."""
+
+
+def landing_store(root: Root) -> Store:
+    """The store below a root."""
+    return Folder(root.local_folder) if root.local_folder else Bucket(root)
+
+
+class Folder:
+    """A local folder. Symbolic links below the prefix are not followed: they could lead out of landing, or in a circle."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def folders(self, prefix: str) -> list[str]:
+        """See `Store.folders`."""
+        return [entry.name for entry in _entries(self._path / prefix) if entry.is_dir(follow_symlinks=False)]
+
+    def found(self, prefix: str, first: str = "", last: str = "") -> Iterator[Stored]:
+        """See `Store.found`."""
+        for entry in sorted(_entries(self._path / prefix), key=lambda e: e.name):
+            if first <= entry.name and (not last or entry.name <= last):
+                yield from _walk(entry, prefix)
+
+    def state(self, key: str) -> Stored | None:
+        """See `Store.state`."""
+        try:
+            return _stored(key, (self._path / key).lstat())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def read(self, key: str) -> Iterator[bytes]:
+        """See `Store.read`."""
+        with (self._path / key).open("rb") as file:
+            while piece := file.read(_PIECE):
+                yield piece
+
+    def is_staged(self, name: str) -> bool:
+        """See `Store.is_staged`."""
+        return _STAGED.search(name) is not None
+
+
+class Bucket:
+    """A prefix of a bucket. obstore reads what it has a path for, because it goes on where a connection breaks; botocore the rest."""
+
+    def __init__(self, root: Root) -> None:
+        self._store, self._bucket = root.store, root.bucket
+        self._above = f"{root.prefix}/" if root.prefix else ""
+
+    def folders(self, prefix: str) -> list[str]:
+        """See `Store.folders`."""
+        pages = self._pages(prefix, Delimiter="/")
+        found = (folder["Prefix"] for page in pages for folder in page.get("CommonPrefixes", []))
+        return [folder.removeprefix(self._above + prefix).rstrip("/") for folder in found]
+
+    def found(self, prefix: str, first: str = "", last: str = "") -> Iterator[Stored]:
+        """See `Store.found`."""
+        after = {"StartAfter": f"{self._above}{prefix}{first}/"} if first else {}
+        # Keys come in the order of their bytes, where 0 is what follows the slash.
+        end = f"{self._above}{prefix}{last}0"
+        for page in self._pages(prefix, **after):
+            for item in page.get("Contents", []):
+                if last and item["Key"] >= end:
+                    return
+                if stored := self._stored(item):
+                    yield stored
+
+    def state(self, key: str) -> Stored | None:
+        """See `Store.state`."""
+        try:
+            meta = obstore.head(self._store, key)
+            return Stored(key, _version(meta["e_tag"], meta["last_modified"], meta["size"]), meta["size"])
+        except FileNotFoundError:
+            return None
+        except ValueError:  # a key that is no path of obstore's
+            listed = next(self._pages(key)).get("Contents", [])
+            return next((_listed(key, item) for item in listed if item["Key"] == self._above + key), None)
+
+    def read(self, key: str) -> Iterator[bytes]:
+        """See `Store.read`."""
+        try:
+            found = obstore.get(self._store, key)
+        except ValueError:  # a key that is no path of obstore's
+            with _explicable(key):
+                yield from _client().get_object(Bucket=self._bucket, Key=self._above + key)["Body"].iter_chunks(_PIECE)
+            return
+        for piece in found.stream(min_chunk_size=_PIECE):
+            yield bytes(piece)
+
+    def is_staged(self, name: str) -> bool:
+        """See `Store.is_staged`: an object is there as a whole, or not at all."""
+        del name
+        return False
+
+    def _pages(self, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
+        with _explicable(prefix):
+            pages = _client().get_paginator("list_objects_v2")
+            yield from pages.paginate(Bucket=self._bucket, Prefix=self._above + prefix, **options)
+
+    def _stored(self, item: dict[str, Any]) -> Stored | None:
+        """An entry of a listing; None for the mark of a folder, which consoles put where there is nothing else."""
+        key = item["Key"].removeprefix(self._above)
+        if key.endswith("/"):
+            return _listed(key, item, "its key ends with a slash, as a folder's does") if item["Size"] else None
+        if "\ufffd" in key and self.state(key) is None:
+            return _listed(
+                key, item, "the store lists it under a name that it doesn't know: it has characters that XML can't say"
+            )
+        return _listed(key, item)
+
+
+def _listed(key: str, item: dict[str, Any], fault: str | None = None) -> Stored:
+    return Stored(key, _version(item.get("ETag"), item["LastModified"], item["Size"]), item["Size"], fault)
+
+
+def _walk(first: "os.DirEntry[str]", prefix: str) -> Iterator[Stored]:
+    """A file, or all files below a folder: by a list, because folders may be nested deeper than Python's calls."""
+    waiting = [(first, prefix + first.name)]
+    while waiting:
+        entry, key = waiting.pop()
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                waiting += [(inner, f"{key}/{inner.name}") for inner in _entries(entry.path)]
+            else:
+                yield _stored(key, entry.stat(follow_symlinks=False))
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # gone since its folder was listed
+        except OSError as error:
+            if error.errno != ENAMETOOLONG:
+                raise
+            yield Stored(key, "", 0, "its path is longer than the system takes")
+
+
+def _entries(folder: Path | str) -> "list[os.DirEntry[str]]":
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _stored(key: str, status: os.stat_result) -> Stored:
+    fault = None
+    if stat.S_ISLNK(status.st_mode):
+        fault = "it is a symbolic link, which is not followed: put the file itself there"
+    elif not stat.S_ISREG(status.st_mode):
+        fault = "it is no file"
+    elif _STAGED.search(key):
+        fault = "it has the name of a file that is still being written (# and a number at its end)"
+    elif not key.isascii() and any("\ud800" <= c <= "\udfff" for c in key):
+        fault = "its name is not UTF-8"
+    # The time of change is the system's own. That of modification is what a copy may set, to whole seconds.
+    version = f"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}-{status.st_size:x}"
+    return Stored(key, version, status.st_size, fault)
+
+
+def _version(etag: str | None, modified: datetime | str, size: int) -> str:
+    """The ETag. A gateway over files has none for what was put there behind its back."""
+    if etag:
+        return etag
+    modified = modified if isinstance(modified, datetime) else datetime.fromisoformat(modified)
+    return f"{int(modified.timestamp())}-{size}"
+
+
+def _client() -> Any:
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    return _client_of(endpoint, region, os.environ.get("AWS_ACCESS_KEY_ID"))
+
+
+@lru_cache(maxsize=4)
+def _client_of(endpoint: str | None, region: str, key: str | None) -> Any:
+    """The client of botocore, which finds credentials and renews them by itself. `key` tells environments apart."""
+    del key
+    from botocore.config import Config
+    from botocore.session import Session
+
+    session = Session()
+    # Reading the time of each object would take as long as all the rest of a listing.
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
+    config = Config(
+        connect_timeout=10,
+        retries={"mode": "standard", "max_attempts": 5},
+        s3={"addressing_style": "path" if endpoint else "auto"},
+        response_checksum_validation="when_required",
+    )
+    return session.create_client("s3", endpoint_url=endpoint, region_name=region, config=config)
+
+
+@contextmanager
+def _explicable(key: str) -> Iterator[None]:
+    """Give botocore's errors the form of obstore's, which `reach.explained` tells in a sentence.
+
+    Raises:
+        FileNotFoundError: there is no such object.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code in ("NoSuchKey", "404"):
+            raise FileNotFoundError(key) from None
+        raise GenericError(f"<Code>{code}</Code>") from None
+    except BotoCoreError as error:
+        raise GenericError(type(error).__name__) from None

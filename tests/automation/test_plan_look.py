@@ -1,0 +1,185 @@
+"""A look at a part of landing: its cost, and that looks taken by turns see what a look at all sees."""
+
+import random
+import shutil
+from dataclasses import replace
+from datetime import date, timedelta
+from math import ceil
+
+import pytest
+
+from lakehouse_assets.automation.look import Look
+from lakehouse_assets.automation.plan import make_plan
+from lakehouse_assets.landing import store as landing_store
+from lakehouse_assets.landing.objects import Landing
+from lakehouse_assets.raw.load import fingerprint
+from lakehouse_assets.silver.fingerprints import silver_fingerprint
+from lakehouse_assets.storage import ledger as ledger_module
+from lakehouse_assets.storage.ledger import LandedFile, Ledger, PartitionRecord
+from lakehouse_assets.systems import all_entities
+
+FIRST = date(2025, 1, 1)
+LOCATIONS, CATEGORIES = [e for e in all_entities() if e.table in ("erp_customer_locations", "erp_product_categories")]
+
+
+def land(lakehouse, entity, days, files=1):
+    for day in days:
+        for number in range(files):
+            lakehouse.land(entity.landing, str(FIRST + timedelta(days=day)), f"{number}.csv", f"{day}/{number}")
+
+
+def say_built(lakehouse, *entities):
+    """Write a ledger that says of all that lies in landing that raw and silver were built from it."""
+    root = lakehouse.settings.root
+    for entity in entities:
+        files: dict[date, list[LandedFile]] = {}
+        for found in Landing(root).listing(entity.landing, FIRST).objects:
+            files.setdefault(found.date, []).append(LandedFile(found.name, found.version, found.version, found.size, 1, 1))
+        raw = [
+            PartitionRecord("raw", entity.table, day, len(of_day), len(of_day), 0, 0, 1, "", fingerprint(entity, of_day), of_day)
+            for day, of_day in files.items()
+        ]
+        silver = [
+            PartitionRecord("silver", entity.table, r.date, r.rows_out, r.rows_out, 0, 0, 1, "", silver_fingerprint(r, entity))
+            for r in raw
+        ]
+        for records in (raw, silver):
+            Ledger(root).replace(records[0].layer, {entity.table: [r.date for r in records]}, records, "")
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """What a look costs: the listings that were asked for, the objects that were listed, the partitions whose files were read."""
+    cost = {"folders": 0, "listings": 0, "objects": 0, "requests": 0, "files": 0}
+
+    def count(name, number=1):
+        cost[name] += number
+
+    for kind in (landing_store.Folder, landing_store.Bucket):
+        folders, found = kind.folders, kind.found
+
+        def counted_folders(self, prefix, folders=folders):
+            count("folders")
+            return folders(self, prefix)
+
+        def counted_found(self, *what, found=found):
+            count("listings")
+            for stored in found(self, *what):
+                count("objects")
+                yield stored
+
+        monkeypatch.setattr(kind, "folders", counted_folders)
+        monkeypatch.setattr(kind, "found", counted_found)
+    ask = landing_store._client
+
+    def client():
+        found = ask()
+        found.meta.events.register("before-send.s3", lambda **_: count("requests"), unique_id="counted")
+        return found
+
+    monkeypatch.setattr(landing_store, "_client", client)
+    record = ledger_module._record
+    monkeypatch.setattr(ledger_module, "_record", lambda row: count("files", "files" in row) or record(row))
+    yield cost
+    ask().meta.events.unregister("before-send.s3", unique_id="counted")
+
+
+@pytest.mark.worlds("sail-folder", "sail-minio")
+def test_a_look_at_ten_times_as_many_old_objects_costs_the_same(make_lakehouse, counted):
+    costs = []
+    for days in (40, 400):
+        lakehouse = make_lakehouse(LOCATIONS, CATEGORIES)
+        lakehouse.settings = settings_from_first(lakehouse)
+        for entity in lakehouse.entities:
+            land(lakehouse, entity, range(days), files=2)
+        say_built(lakehouse, *lakehouse.entities)
+        place = f"{CATEGORIES.landing}/{FIRST + timedelta(days=5)}"
+        counted.update(dict.fromkeys(counted, 0))
+        plan = make_plan(lakehouse.settings, lakehouse.entities, look=Look(place, newest_dates=3, objects=20))
+        assert plan.is_empty
+        costs.append(dict(counted))
+    assert costs[0] == costs[1]
+    newest, turn = 2 * 3 * 2, 20
+    assert costs[0]["folders"] == 2
+    assert costs[0]["listings"] == 3
+    assert costs[0]["objects"] in (newest + turn, newest + turn + 1)  # the one that tells that a date is over
+    assert costs[0]["files"] == 2 * 3 + 10
+
+
+def differing(plan):
+    return {(f.table, f.date, f.name, f.change) for f in plan.files} | {(t.key, d) for t in plan.tables for d in t.dates}
+
+
+def disturb(lakehouse, dice):
+    """A few differences of every kind, anywhere."""
+    root, entities = lakehouse.settings.root, lakehouse.entities
+    for _ in range(dice.randint(1, 5)):
+        entity, day = dice.choice(entities), FIRST + timedelta(days=dice.randrange(40))
+        folder = root.local_folder / "landing" / entity.landing / str(day)
+        match dice.choice(["new", "changed", "vanished", "gone", "begun"]):
+            case "new":
+                lakehouse.land(entity.landing, str(day), "late.csv", "late")
+            case "changed":
+                lakehouse.land(entity.landing, str(day), "0.csv", f"{dice.random()}")
+            case "vanished":
+                (folder / "0.csv").unlink(missing_ok=True)
+            case "gone":
+                shutil.rmtree(folder, ignore_errors=True)
+            case "begun":
+                known = {key[2]: record for key, record in Ledger(root).read("raw", entity.table).items()}
+                if day in known:
+                    Ledger(root).begin("raw", entity.table, [day], known, "killed")
+
+
+@pytest.mark.worlds("sail-folder")
+@pytest.mark.parametrize("seed", range(12))
+def test_looks_by_turns_see_what_a_look_at_all_sees_in_as_many_looks_as_promised(make_lakehouse, seed):
+    dice = random.Random(seed)
+    lakehouse = make_lakehouse(*dice.choice([(LOCATIONS,), (LOCATIONS, CATEGORIES)]))
+    lakehouse.settings = settings_from_first(lakehouse)
+    for entity in lakehouse.entities:
+        land(lakehouse, entity, sorted(dice.sample(range(40), dice.randint(1, 40))), files=dice.randint(1, 4))
+    say_built(lakehouse, *lakehouse.entities)
+    assert make_plan(lakehouse.settings, lakehouse.entities).is_empty
+    disturb(lakehouse, dice)
+    all_of_it = differing(make_plan(lakehouse.settings, lakehouse.entities))
+    look = Look(
+        place=dice.choice(["", "nonsense", "zzz", "\n", f"{LOCATIONS.landing}/2025-01-20", "erp/gone/2025-01-01"]),
+        newest_dates=dice.randint(1, 5),
+        objects=dice.randint(1, 20),
+        new_objects=dice.randint(1, 20),
+    )
+    objects = sum(len(Landing(lakehouse.settings.root).listing(e.landing, FIRST).objects) for e in lakehouse.entities)
+    seen = set()
+    for _ in range(ceil(objects / look.objects)):
+        plan = make_plan(lakehouse.settings, lakehouse.entities, look=look)
+        seen |= differing(plan)
+        look = replace(look, place=plan.next_place)
+    assert seen == all_of_it
+
+
+@pytest.mark.worlds("sail-folder")
+def test_what_is_new_gone_or_begun_is_seen_by_every_look(make_lakehouse):
+    lakehouse = make_lakehouse(LOCATIONS)
+    lakehouse.settings = settings_from_first(lakehouse)
+    root = lakehouse.settings.root
+    land(lakehouse, LOCATIONS, range(0, 40, 2))
+    say_built(lakehouse, LOCATIONS)
+    land(lakehouse, LOCATIONS, [5])
+    shutil.rmtree(root.local_folder / "landing" / LOCATIONS.landing / str(FIRST + timedelta(days=10)))
+    known = {key[2]: record for key, record in Ledger(root).read("raw", LOCATIONS.table).items()}
+    Ledger(root).begin("raw", LOCATIONS.table, [FIRST + timedelta(days=20)], known, "killed")
+    for turn in ("2025-01-01", "2025-01-31"):
+        plan = make_plan(lakehouse.settings, [LOCATIONS], look=Look(f"{LOCATIONS.landing}/{turn}", newest_dates=1, objects=1))
+        [raw] = plan.of_layers("raw")
+        assert raw.dates == tuple(FIRST + timedelta(days=days) for days in (5, 10, 20))
+        assert [f.change for f in plan.files] == ["new", "vanished", "new"]
+
+
+def settings_from_first(lakehouse):
+    """The same settings with the first partition at the first date of these tests."""
+    return type(lakehouse.settings)(
+        lakehouse_root=lakehouse.settings.lakehouse_root,
+        lakehouse_engine=lakehouse.settings.lakehouse_engine,
+        lakehouse_start_date=FIRST,
+    )
