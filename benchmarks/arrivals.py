@@ -26,7 +26,7 @@ from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw.load import fingerprint
 from lakehouse_assets.settings import Settings, load_settings
-from lakehouse_assets.silver.fingerprints import silver_fingerprint
+from lakehouse_assets.silver.fingerprints import silver_fingerprints
 from lakehouse_assets.storage.ledger import LandedFile, Ledger, PartitionRecord
 from lakehouse_assets.systems import all_entities
 
@@ -68,7 +68,9 @@ def write_ledger(settings: Settings, entity: Entity) -> None:
         for day, files in by_date.items()
     ]
     silver = [
-        PartitionRecord("silver", entity.table, r.date, r.rows_out, r.rows_out, 0, 0, 1, "", silver_fingerprint(r, entity))
+        PartitionRecord(
+            "silver", entity.table, r.date, r.rows_out, r.rows_out, 0, 0, 1, "", silver_fingerprints(entity, {r.date: r})[r.date]
+        )
         for r in raw
     ]
     for records in (raw, silver):

@@ -362,13 +362,16 @@ def _show_plan(found: "Plan") -> None:
     if found.is_empty:
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
+
+    from lakehouse_assets.landing.objects import shown
 
     console = Console(width=_width())
     files = Table("file", "table", "date", "change", "bytes", "schema", title="Files")
     for f in found.files:
         schema = [f"new {c}" for c in f.new_columns] + [f"lacks {c}" for c in f.missing_columns]
-        files.add_row(f.name, f.table, str(f.date), f.change, f"{f.bytes:,}", ", ".join(schema))
+        files.add_row(escape(shown(f.name)), f.table, str(f.date), f.change, f"{f.bytes:,}", ", ".join(schema))
     tables = Table("layer", "table", "partitions", "from", "to", title="Tables")
     for t in found.tables:
         tables.add_row(t.layer, t.table, str(len(t.dates)), str(t.dates[0]), str(t.dates[-1]))

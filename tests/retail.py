@@ -1,6 +1,6 @@
 """A small source system for tests and benchmarks: an online shop that sends the lines of its invoices in one CSV a day.
 
-The columns are those of the UCI data set "Online Retail" (Chen, Sain, Guo 2012), in which whole lines repeat and prices may be 0 or less.
+The columns are those of the UCI data set "Online Retail" (Chen, Sain, Guo 2012), in which whole lines repeat and prices may be 0.
 """
 
 from lakehouse_assets.contracts.contract import Column, Contract, RawContract, Rule, SourceColumn

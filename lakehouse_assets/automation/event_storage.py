@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
+from dagster import EventLogEntry
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -55,6 +57,15 @@ class QuickSqliteEventLogStorage(SqliteEventLogStorage):
         if column_name not in self._asset_columns and super()._has_asset_key_col_on_connection(conn, column_name):
             self._asset_columns.add(column_name)
         return column_name in self._asset_columns
+
+    def _store_asset_check_evaluation_planned(self, event: EventLogEntry, event_id: int | None) -> None:
+        """One plan for a check, as its result will be one. Dagster writes one for each date of the run, which nothing ever fulfils."""
+        planned = event.dagster_event
+        assert planned is not None, "only such events are plans"
+        of_run = planned.asset_check_planned_data
+        once = AssetCheckEvaluationPlanned(asset_key=of_run.asset_key, check_name=of_run.check_name, partitions_subset=None)
+        whole = event._replace(dagster_event=planned._replace(event_specific_data=once))
+        super()._store_asset_check_evaluation_planned(whole, event_id)
 
     def _engine(self, shard: str) -> Engine:
         if shard not in self._engines:

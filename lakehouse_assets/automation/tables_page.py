@@ -22,9 +22,9 @@ _INTRODUCTION = """\
 Written by `make docs` from the contracts in `lakehouse_assets/systems/` and the models in `dbt_project/`: change those, not this page.
 
 Every raw and silver table also has `_source_file` (name of the landing file), `_row_number` (the line on which the row starts, the
-file's first being 1) and `_date` (the date under which the file landed: the partition). Raw tables have `_source_etag` (MD5 of the file),
-silver tables `_broken_rules` (names of the `warn` rules that the row breaks). A gold row's `_date` is the landing date of what last
-changed it.
+file's first being 1) and `_date` (the date under which the file landed: the partition). Raw tables have `_source_etag` (MD5 of the
+file), silver tables `_broken_rules` (names of the `warn` rules that the row breaks). A gold row's `_date` is the landing date of what
+last changed it.
 
 What a rule's outcome means: `warn`, the row stays and is counted; `drop`, it goes to quarantine; `fail`, nothing of its partition is
 published.

@@ -7,6 +7,7 @@ others are its duplicates, and one takes its place where it changes or vanishes.
 
 import hashlib
 import json
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -26,6 +27,9 @@ READER_VERSION = "2"
 """Changes when the readers would make other rows of the same bytes; every raw partition is then built again."""
 
 _READS_OF_A_CHANGING_FILE = 3
+
+_PROGRESS_SECONDS, _LARGE_BYTES = 2.0, 20_000_000
+"""How often a run tells how far it is, and from what size on it names a file: each line costs as much as reading a small one."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,14 @@ def load(
     tables: list[pa.Table] = []
     landed = LandedRows(_empty_rows(entity), [], {}, {}, {}, begun={d: built[d] for d in dates if d in built})
     found_differences = differences(entity, objects, built, dates)
-    log.info(f"Files to read: {sum(len(d.read) for d in found_differences):,}")
+    total = sum(len(d.read) for d in found_differences)
+    log.info(f"Files to read: {total:,}")
+    done, told = 0, time.monotonic()
     for difference in found_differences:
+        done += len(difference.read)
+        if time.monotonic() - told > _PROGRESS_SECONDS:
+            told = time.monotonic()
+            log.info(f"Reading {difference.date}, file {done:,} of {total:,}")
         day = _Day(entity, landing, difference, log)
         day.settle()
         landed.unstable += day.unstable
@@ -161,7 +171,8 @@ class _Day:
         return bool(file.duplicate_of) or file.name in self.read or self._standing.get(file.name) == file.etag
 
     def _take(self, found: LandingObject) -> None:
-        self._log.info(f"Reading {found.path} ({found.size:,} bytes)")
+        if found.size > _LARGE_BYTES:
+            self._log.info(f"Reading {found.path} ({found.size:,} bytes)")
         result = _read_stable(self._entity, self._landing, found)
         if result is not None:
             file, parts, rejects = result

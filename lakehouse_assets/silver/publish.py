@@ -15,7 +15,7 @@ from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.errors import AuditError
 from lakehouse_assets.silver.accounts import silver_records
 from lakehouse_assets.silver.audit import audited, table_columns
-from lakehouse_assets.silver.fingerprints import silver_fingerprint, stale_dates
+from lakehouse_assets.silver.fingerprints import silver_fingerprints, stale_dates
 from lakehouse_assets.silver.merge import Standing, changed_rows, merged
 from lakehouse_assets.silver.quarantine import quarantine_dropped
 from lakehouse_assets.silver.schema import contract_schema, standing_schema
@@ -98,7 +98,7 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
         anew = superseded is None or standing_schema(table) != schema
         if due and anew:
             # All is built again: the table's columns are others now, or nobody knows what its rows have superseded.
-            due = {day: silver_fingerprint(record, entity) for day, record in raw.items()}
+            due = silver_fingerprints(entity, raw)
         if not due:
             target.log.info("These partitions are up to date.")
             return Written(Commit(table.version(), changed=False))

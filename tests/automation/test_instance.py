@@ -110,6 +110,25 @@ def test_events_are_what_dagster_itself_reads(instance, tmp_path):
         assert ours == [e.get_dagster_event().event_type for e in plain.all_logs(done.run_id) if e.is_dagster_event]
 
 
+def test_the_plan_of_a_check_is_one_for_a_range_of_dates_and_is_fulfilled(instance):
+    @dg.asset(
+        key=["raw", "x"],
+        partitions_def=dg.DailyPartitionsDefinition("2026-01-01"),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[dg.AssetCheckSpec("sound", asset=["raw", "x"])],
+    )
+    def x():
+        return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True)])
+
+    tags = {"dagster/asset_partition_range_start": "2026-01-01", "dagster/asset_partition_range_end": "2026-01-31"}
+    assert dg.materialize([x], instance=instance, tags=tags).success
+    history = instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(dg.AssetKey(["raw", "x"]), "sound"), 99
+    )
+    assert [(record.status.value, record.partition) for record in history] == [("SUCCEEDED", None)]
+    assert len(instance.get_materialized_partitions(dg.AssetKey(["raw", "x"]))) == 31
+
+
 @pytest.mark.worlds("sail-folder")
 def test_a_pass_killed_in_a_step_does_not_hold_up_the_next(lakehouse, tmp_path):
     for number in range(1, 28):

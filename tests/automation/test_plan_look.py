@@ -13,7 +13,7 @@ from lakehouse_assets.automation.plan import make_plan
 from lakehouse_assets.landing import store as landing_store
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw.load import fingerprint
-from lakehouse_assets.silver.fingerprints import silver_fingerprint
+from lakehouse_assets.silver.fingerprints import silver_fingerprints
 from lakehouse_assets.storage import ledger as ledger_module
 from lakehouse_assets.storage.ledger import LandedFile, Ledger, PartitionRecord
 from lakehouse_assets.systems import all_entities
@@ -40,7 +40,18 @@ def say_built(lakehouse, *entities):
             for day, of_day in files.items()
         ]
         silver = [
-            PartitionRecord("silver", entity.table, r.date, r.rows_out, r.rows_out, 0, 0, 1, "", silver_fingerprint(r, entity))
+            PartitionRecord(
+                "silver",
+                entity.table,
+                r.date,
+                r.rows_out,
+                r.rows_out,
+                0,
+                0,
+                1,
+                "",
+                silver_fingerprints(entity, {r.date: r})[r.date],
+            )
             for r in raw
         ]
         for records in (raw, silver):
