@@ -16,8 +16,8 @@ import pytest
 from tests.conftest import Lakehouse
 from tests.silver.test_oracle import DATES, Shop, entity
 
-KILLS = int(os.environ.get("LAKEHOUSE_KILLS", "80"))
-KILLS_OF_ALL = int(os.environ.get("LAKEHOUSE_KILLS_OF_ALL", "8"))
+KILLS = int(os.environ.get("LAKEHOUSE_KILLS", "24"))
+KILLS_OF_ALL = int(os.environ.get("LAKEHOUSE_KILLS_OF_ALL", "3"))
 
 Build = Callable[..., str]
 
