@@ -111,7 +111,7 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
                 connect(target.root) as connection,
             ):
                 stage = Stage(folder, entity.contract, connection)
-                stage.write(audited(self._raw(target, entity, list(due)), entity))
+                stage.write(audited(self._raw(target, entity, list(due)), entity), due)
                 hits |= stage.rule_hits()
                 if stage.rejected_dates:
                     # Rows of a date that is not published must not supersede those of one that is: judged again without it.

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _MANY_DATES = date.min
 """What the path of a file says that holds rows of many dates."""
 
+_DATES_KEPT_TOGETHER = 16
+"""From so many dates on, each is written by one task: else each task writes a file of each date. Fewer are too few for all tasks."""
+
 _EXAMPLES = 5
 
 
@@ -47,9 +50,9 @@ class Stage:
         """Where the table lies."""
         return self.folder.root.table(self.folder.layer, self.folder.table)
 
-    def write(self, audited: "DataFrame") -> None:
-        """Let the engine compute and write all rows; then make them known to the connection as the view `staged`."""
-        files, self.superseded = self._write(audited, "audited")
+    def write(self, audited: "DataFrame", dates: Collection[date]) -> None:
+        """Let the engine compute and write all rows of `dates`; then make them known to the connection as the view `staged`."""
+        files, self.superseded = self._write(audited, "audited", dates)
         self.ok = files[OK]
         columns = staged_columns(self.contract)
         files_view(self.connection, f"staged_{OK}", self.uri, [f.as_dict() for f in self.ok], columns)
@@ -61,7 +64,7 @@ class Stage:
 
     def rewrite(self, merged: "DataFrame", dates: Collection[date]) -> None:
         """Let the engine write rows by their new verdict: all that stand or are superseded of `dates`, in place of what was staged."""
-        files, superseded = self._write(merged, "merged")
+        files, superseded = self._write(merged, "merged", dates)
         self.ok = [f for f in self.ok if f.date not in dates] + files[OK]
         self.superseded = self.superseded.without(dates) + superseded
 
@@ -86,12 +89,14 @@ class Stage:
         ).to_arrow_table()
         return found
 
-    def _write(self, rows: "DataFrame", part: str) -> tuple[dict[str, list[DataFile]], Superseded]:
+    def _write(self, rows: "DataFrame", part: str, dates: Collection[date]) -> tuple[dict[str, list[DataFile]], Superseded]:
         from pyspark.sql import functions as F
 
         batch = f"{self.folder.name}/{part}"
         by_date = f"CASE WHEN {VERDICT} = '{OK}' THEN {DATE_COLUMN} ELSE {sql_date(_MANY_DATES)} END"
         staged = rows.withColumns({LANDED: F.col(DATE_COLUMN), BATCH: F.lit(batch), DATE_COLUMN: F.expr(by_date)})
+        if len(dates) >= _DATES_KEPT_TOGETHER:
+            staged = staged.repartition(LANDED)
         written = self.folder.write(staged, part, VERDICT)
         files = {v: [f for f in written if f"/{VERDICT}={v}/" in f.path] for v in (OK, SUPERSEDED, DROPPED, FAILED)}
         paths = tuple(f.path for f in files[SUPERSEDED])
