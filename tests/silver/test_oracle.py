@@ -20,7 +20,7 @@ from tests.silver.oracle import Row, expected
 
 DATES = [date(2026, 1, 1) + timedelta(days=n) for n in range(5)]
 FILES = ("a.csv", "b.csv", "c.csv")
-KEYS = 40
+KEYS = 60
 
 
 def take(raw):
@@ -148,7 +148,7 @@ class Shop:
                 assert record.rows_quarantined == wanted.quarantined.get(day, 0), record
 
 
-EXAMPLES = {"sail-folder": 30, "sail-minio": 4, "spark-folder": 2}
+EXAMPLES = {"sail-folder": 20, "sail-minio": 3, "spark-folder": 2}
 
 
 @pytest.mark.worlds(*EXAMPLES)
