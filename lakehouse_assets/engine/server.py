@@ -161,8 +161,6 @@ def command_for(config: ServerConfig, port: int, *, dump_archive: bool = False) 
         # Delta, DuckDB and delta-rs all expect this, not Spark's old INT96.
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.session.timeZone": "UTC",
-        # Without Hadoop's checksum files beside each file of a folder: a write of many partitions takes a sixth less.
-        "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
         # A task's files are put in their place when it ends, not once more when the job does: nobody reads them before a commit.
         "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
     }

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
@@ -154,7 +155,8 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
             rewritten = set(changes.column(DATE_COLUMN).to_pylist())
             touched = rewritten - due.keys()
             if rewritten:
-                self._rewrite(stage, target, table, others.of(touched), changes, rewritten)
+                with _told_as_conflict(target.uri, version):
+                    self._rewrite(stage, target, table, others.of(touched), changes, rewritten)
         gone = due.keys() | touched
         superseded = now.superseded.without(gone) + stage.superseded
         transaction = write_superseded(target.root, target.layer, target.name, superseded)
@@ -184,6 +186,23 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
 
     def _raw(self, target: Target, entity: Entity, dates: Sequence[date]) -> "DataFrame":
         return self._spark.read(Source(target.root, "raw", entity.table, dates, None))
+
+
+@contextmanager
+def _told_as_conflict(uri: str, version: int) -> Iterator[None]:
+    """An engine that fails while somebody else commits has read what is about to go: then it is to be computed again.
+
+    Raises:
+        CommitFailedError: the table has moved on since `version`, and the engine failed.
+    """
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except PySparkException as error:
+        if last_commit(uri)[0] == version:
+            raise
+        raise CommitFailedError(str(error)) from error
 
 
 def _key(table: str, due: dict[date, str]) -> str:

@@ -389,7 +389,12 @@ def test_the_identities_work_together_from_landing_to_a_query(lake):
     assert {group["layer"] for group in quarantined} == {"raw", "silver"}
     # What the engine wrote for rows that are not in the table has been deleted; what is left is named by a commit.
     uri = f"{lake.admin.environment['LAKEHOUSE_ROOT']}/silver/erp_customer_locations"
-    named = {file.removeprefix(f"{uri}/") for file in DeltaTable(uri, storage_options=lake["reader"].options).file_uris()}
+    table = DeltaTable(uri, storage_options=lake["reader"].options)
+    named = {file.removeprefix(f"{uri}/") for file in table.file_uris()}
+    lists = lake.objects("silver/erp_customer_locations/_superseded")
+    [newest] = [path for path in lists if path.endswith(f"/{table.transaction_version('lakehouse.superseded')}.json")]
+    listed = lake.admin.s3.get_object(Bucket=lake.admin.bucket, Key=lake.admin.prefix + newest)["Body"].read()
+    named |= {file for batch in json.loads(listed)["batches"] for file in batch["files"]}
     stored = {path.removeprefix("silver/erp_customer_locations/") for path in lake.objects("silver/erp_customer_locations/data-")}
     assert stored == named
 

@@ -34,7 +34,10 @@ def work(settings, barrier, failed, turn):
                 instance=instance, run_config=QUIET, asset_selection=KEYS, tags=tags, raise_on_error=False
             )
         for event in done.get_step_failure_events():
-            failed.put(f"round {number}: {event.event_specific_data.error.to_string()[-2000:]}")
+            error = event.event_specific_data.error
+            while error.cause is not None:
+                error = error.cause
+            failed.put(f"round {number}: {error.message[:2000]}")
         barrier.wait(SECONDS)
     engine.stop_session()
 
