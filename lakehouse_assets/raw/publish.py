@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from lakehouse_assets.raw.load import LandedRows
+from lakehouse_assets.storage.accounts import account_metadata
 from lakehouse_assets.storage.duck import connect, files_view, parquet
 from lakehouse_assets.storage.handlers import Handler, Source, Target, Written
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
@@ -137,10 +138,7 @@ def _metadata(rows: LandedRows) -> dict[str, Any]:
 
 def _metadata_of_day(record: PartitionRecord) -> dict[str, Any]:
     return {
-        "rows_in": record.rows_in,
-        "rows_out": record.rows_out,
-        "rows_quarantined": record.rows_quarantined,
-        "rows_superseded": record.rows_superseded,
+        **account_metadata(record),
         "landing_files": len(record.files),
         "duplicate_files": sum(1 for f in record.files if f.duplicate_of),
     }

@@ -9,7 +9,7 @@ from deltalake import DeltaTable
 from lakehouse_assets.storage.handlers import Target
 from lakehouse_assets.storage.ledger import BEGUN, Ledger, PartitionRecord, RuleHits
 from lakehouse_assets.storage.quarantine import Quarantine
-from lakehouse_assets.storage.superseded import read_superseded
+from lakehouse_assets.storage.superseded import superseded_rows_by_date
 from lakehouse_assets.storage.tables import Commit, live_files, open_table, table_facts
 
 
@@ -28,9 +28,8 @@ def silver_records(
     table = open_table(target.uri, version=commit.version)
     assert table is not None, "the commit made the table"
     standing = table_facts(table).rows_by_date
-    superseded_files = read_superseded(target.root, target.layer, target.name, table)
-    assert superseded_files is not None, "the commit names them"
-    superseded = superseded_files.rows_by_date
+    superseded = superseded_rows_by_date(target.root, target.layer, target.name, table)
+    assert superseded is not None, "the commit names them"
     quarantined = Quarantine(target.root).by_date(target.layer, target.name)
     mine = [
         PartitionRecord(

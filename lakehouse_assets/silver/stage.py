@@ -14,7 +14,7 @@ from lakehouse_assets.contracts.contract import Contract
 from lakehouse_assets.silver.audit import BROKEN_RULES, DROPPED, FAILED, OK, SUPERSEDED, VERDICT
 from lakehouse_assets.silver.versions import DELETED
 from lakehouse_assets.storage.duck import files_view, rows_of_files
-from lakehouse_assets.storage.engine_files import DataFolder
+from lakehouse_assets.storage.engine_files import DataFolder, read_parquet
 from lakehouse_assets.storage.ledger import RuleHits
 from lakehouse_assets.storage.superseded import BATCH, LANDED, Batch, Superseded
 from lakehouse_assets.storage.tables import DATE_COLUMN, DataFile, sql_date
@@ -132,7 +132,5 @@ def landed_view(
 def read_staged(session: "SparkSession", uri: str, files: Collection[str], contract: Contract, predicate: str) -> "DataFrame":
     """Rows of staged files of any commit, for the engine: `staged_columns` and `_date`. There is at least one file."""
     columns = staged_columns(contract)
-    schema = ", ".join(f"`{name}` {kind}" for name, kind in {**columns, BATCH: "string", LANDED: "date"}.items())
-    # Below a table files lie in folders of several commits; this option keeps Spark from making columns out of those.
-    rows = session.read.schema(schema).option("recursiveFileLookup", "true").parquet(*(f"{uri}/{path}" for path in files))
+    rows = read_parquet(session, uri, files, {**columns, BATCH: "string", LANDED: "date"})
     return rows.where(predicate).selectExpr(*(f"`{name}`" for name in columns), f"{LANDED} AS {DATE_COLUMN}")

@@ -5,7 +5,7 @@ the engine needs to know no table format, and in a cold JVM the first read is 4 
 are read, found and cleared away. What is in them is the business of whoever had them written.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -87,6 +87,13 @@ def _tells_paths(session: "SparkSession") -> bool:
 _telling: "WeakKeyDictionary[SparkSession, bool]" = WeakKeyDictionary()
 
 
+def read_parquet(session: "SparkSession", uri: str, files: Iterable[str], columns: Mapping[str, str]) -> "DataFrame":
+    """The given columns (name to type) of files below a table, as the files hold them; NULL where a file has none."""
+    schema = ", ".join(f"`{name}` {type_name}" for name, type_name in columns.items())
+    # Below a table files lie in folders of several commits; this option keeps Spark from making columns out of those.
+    return session.read.schema(schema).option("recursiveFileLookup", "true").parquet(*(f"{uri}/{path}" for path in files))
+
+
 def _read_files(session: "SparkSession", uri: str, files: Sequence[str], table: DeltaTable) -> "DataFrame":
     """The rows of some of a table's files, with all columns of the table; `_date` comes from the files' paths."""
     types = {field.name: _SPARK_TYPES.get(str(field.type.type), str(field.type.type)) for field in table.schema().fields}
@@ -94,9 +101,7 @@ def _read_files(session: "SparkSession", uri: str, files: Sequence[str], table: 
     if not files:
         nothing = ", ".join(f"CAST(NULL AS {type_name}) AS `{name}`" for name, type_name in types.items())
         return session.sql(f"SELECT {nothing} WHERE FALSE")
-    schema = ", ".join(f"`{name}` {type_name}" for name, type_name in columns.items())
-    # Below a table files lie in folders of several commits; this option keeps Spark from making columns out of those.
-    rows = session.read.schema(schema).option("recursiveFileLookup", "true").parquet(*(f"{uri}/{path}" for path in files))
+    rows = read_parquet(session, uri, files, columns)
     dated = f"CAST(REGEXP_EXTRACT(_metadata.file_path, '{DATE_COLUMN}=([0-9-]+)', 1) AS DATE) AS {DATE_COLUMN}"
     return rows.selectExpr(*(f"`{name}`" for name in columns), dated).select(*types)
 
