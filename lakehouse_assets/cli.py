@@ -19,7 +19,7 @@ import typer
 
 from lakehouse_assets.errors import LakehouseError, LandingError, QueryError
 from lakehouse_assets.settings import Settings, load_settings
-from lakehouse_assets.storage.reach import check_readable, check_writable, explained
+from lakehouse_assets.storage.reach import check_readable, check_writable, explained, store_error
 
 if TYPE_CHECKING:
     from lakehouse_assets.automation.plan import Plan
@@ -72,8 +72,12 @@ def main() -> NoReturn:
     except SystemExit as end:
         code = end.code
     except LakehouseError as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
-        code = 1
+        code = _say_error(error)
+    except Exception as error:
+        told = store_error(load_settings().root, error)
+        if told is None:
+            raise
+        code = _say_error(told)
     # All that is left is to free memory object by object, for most of a second after a pass: the kernel does it at once.
     atexit._run_exitfuncs()
     sys.stdout.flush()
@@ -417,6 +421,11 @@ def _date(text: str) -> date:
 
 def _width() -> int | None:
     return None if sys.stdout.isatty() else 160
+
+
+def _say_error(error: LakehouseError) -> int:
+    typer.secho(f"error: {error}", fg="red", err=True)
+    return 1
 
 
 def _say(text: str) -> None:

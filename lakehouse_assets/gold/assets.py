@@ -15,6 +15,7 @@ from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT
 from lakehouse_assets.gold.publish import fill_database, model_records, publish_model, record_models
 from lakehouse_assets.storage.duck import separate
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
+from lakehouse_assets.storage.reach import Unquoted
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import TableFacts
 
@@ -75,6 +76,7 @@ def gold_assets(
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool="gold",
     )
+    @Unquoted(root)
     def _gold(context: dg.AssetExecutionContext, dbt: QuickStartDbt) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
         selected = {key.path[-1] for key in context.selected_asset_keys}
         # What the ledger says before the build decides the fingerprints: what changes meanwhile makes them stale at once.

@@ -10,6 +10,7 @@ from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw.load import READER_VERSION, LandedRows, load
 from lakehouse_assets.storage.ledger import Ledger
 from lakehouse_assets.storage.partitions import table_pool
+from lakehouse_assets.storage.reach import Unquoted
 from lakehouse_assets.storage.root import Root
 
 
@@ -36,6 +37,7 @@ def raw_asset(
             **docs_metadata(entity.table, docs_url),
         },
     )
+    @Unquoted(root)
     def _raw(context: dg.AssetExecutionContext) -> LandedRows:
         landing = Landing(root)
         dates = [date.fromisoformat(key) for key in context.partition_keys]

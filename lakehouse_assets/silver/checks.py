@@ -24,6 +24,7 @@ from lakehouse_assets.storage.accounts import (
 )
 from lakehouse_assets.storage.duck import connect, files_view, table_view
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
+from lakehouse_assets.storage.reach import Unquoted
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import DATE_COLUMN, live_files, newest_table
 
@@ -48,6 +49,7 @@ def silver_checks(entity: Entity, root: Root) -> list[dg.AssetChecksDefinition]:
     key = dg.AssetKey(["silver", entity.table])
 
     @dg.multi_asset_check(name=f"silver__{entity.table}__contract", specs=_ledger_specs(contract, key), can_subset=True)
+    @Unquoted(root)
     def _contract(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         wanted = {check.name for check in context.selected_asset_check_keys}
         dates = run_dates(context)
@@ -176,6 +178,7 @@ def _relationship_checks(entity: Entity, root: Root) -> dg.AssetChecksDefinition
     ]
 
     @dg.multi_asset_check(name=f"silver__{entity.table}__relationships", specs=specs, can_subset=True)
+    @Unquoted(root)
     def _check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         names = {check.name for check in context.selected_asset_check_keys}
         wanted = [r for r in relationships if r.name in names]

@@ -8,6 +8,7 @@ import dagster as dg
 
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.quarantine import Quarantine
+from lakehouse_assets.storage.reach import Unquoted
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.superseded import superseded_rows_by_date
 from lakehouse_assets.storage.tables import newest_table, table_facts
@@ -115,6 +116,7 @@ def row_accounts_check(root: Root, layer: str, table: str) -> dg.AssetChecksDefi
     """The asset check `row_accounts` of one table."""
 
     @dg.multi_asset_check(name=f"{layer}__{table}__row_accounts", specs=[row_accounts_spec(layer, table)])
+    @Unquoted(root)
     def _check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         return row_accounts_result(root, layer, table, run_dates(context))
 

@@ -83,9 +83,11 @@ def test_a_bucket_or_a_prefix_in_one(text, uri, bucket, prefix):
     ],
 )
 def test_other_kinds_of_stores_and_prefixes_that_readers_stumble_over_are_refused(text):
-    assert refusal(text) == (
-        f"LAKEHOUSE_ROOT={text}: a root is a local folder or s3://bucket/prefix, the prefix of letters, digits and !-_.()/"
+    told = refusal(text)
+    assert told.startswith(
+        "LAKEHOUSE_ROOT: a root is a local folder or s3://bucket/prefix, the prefix of letters, digits and !-_.()/"
     )
+    assert text not in told.replace("s3://bucket/prefix", "")
 
 
 @pytest.mark.parametrize("character", "%[]*?{}")
