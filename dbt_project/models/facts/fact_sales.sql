@@ -24,7 +24,6 @@ left join {{ ref('dim_customer') }} as c
     on c.source_system = 'crm' and c.customer_id = cast(s.customer_id as varchar)
 left join {{ ref('dim_product') }} as dated
     on dated.product_number = s.product_number
-    and s.order_date >= coalesce(dated.valid_from, date '0001-01-01')
-    and s.order_date <= coalesce(dated.valid_to, date '9999-12-31')
+    and s.order_date between dated.valid_from and coalesce(dated.valid_to, date '9999-12-31')
 left join {{ ref('dim_product') }} as latest
     on latest.product_number = s.product_number and latest.is_current
