@@ -131,7 +131,9 @@ def _build(
 
 def _problems(invocation: DbtCliInvocation, *, tests_failed: bool) -> str:
     """The models that dbt could not build, with its words for each; nothing where tests failed, and no more."""
-    results = invocation.get_artifact("run_results.json")["results"] if (invocation.target_path / "run_results.json").exists() else []
+    results = (
+        invocation.get_artifact("run_results.json")["results"] if (invocation.target_path / "run_results.json").exists() else []
+    )
     told = [
         f"gold/{r['unique_id'].rpartition('.')[2]}: dbt can't build it: {_one_line(r['message'])}."
         for r in results

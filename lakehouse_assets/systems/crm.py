@@ -160,7 +160,12 @@ PRODUCTS = Entity(
                 "warn",
                 "The source gives a cost, else it is taken as 0.",
             ),
-            Rule("product_number_present", "product_number <> ''", "drop", "The source's key is long enough to hold a product number."),
+            Rule(
+                "product_number_present",
+                "product_number <> ''",
+                "drop",
+                "The source's key is long enough to hold a product number.",
+            ),
             Rule("cost_not_negative", "cost >= 0", "warn", "A cost is not below 0."),
             Rule("product_line_known", "product_line <> 'n/a'", "warn", "The product line is given."),
             Rule(
@@ -214,8 +219,12 @@ SALES = Entity(
             Column("sales", "decimal(12,2)", "Amount of the line in US dollars"),
         ),
         rules=(
-            Rule("order_date_valid", f"order_date {_CALENDAR}", "warn", "The order date is a day as yyyymmdd, from 1990 to 2100."),
-            Rule("ship_date_valid", f"ship_date {_CALENDAR}", "warn", "The shipping date is a day as yyyymmdd, from 1990 to 2100."),
+            Rule(
+                "order_date_valid", f"order_date {_CALENDAR}", "warn", "The order date is a day as yyyymmdd, from 1990 to 2100."
+            ),
+            Rule(
+                "ship_date_valid", f"ship_date {_CALENDAR}", "warn", "The shipping date is a day as yyyymmdd, from 1990 to 2100."
+            ),
             Rule("due_date_valid", f"due_date {_CALENDAR}", "warn", "The due date is a day as yyyymmdd, from 1990 to 2100."),
             Rule(
                 "ship_date_not_before_order_date",

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
@@ -55,7 +56,9 @@ def warehouse(compiled):
     with duckdb.connect() as connection:
         connection.execute("ATTACH ':memory:' AS run")
         make_silver(connection)
-        tables = [row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'silver'").fetchall()]
+        tables = [
+            row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'silver'").fetchall()
+        ]
 
         def build(**silver):
             for table in tables:
@@ -92,7 +95,7 @@ def test_versions_never_overlap_and_a_fact_has_at_most_one(warehouse, starts, or
     held = sql("SELECT valid_from, valid_to FROM run.gold.dim_product ORDER BY valid_from, valid_to NULLS LAST")
     assert all(first is not None for first, _ in held)
     held = [(first, last or date.max) for first, last in held if last is None or last >= first]
-    assert all(one[1] + timedelta(1) == two[0] for one, two in zip(held, held[1:], strict=False))
+    assert all(one[1] + timedelta(1) == two[0] for one, two in pairwise(held))
     assert [row[0] for row in sql("SELECT count(*) FILTER (is_current) FROM run.gold.dim_product")] == [min(len(starts), 1)]
     [(rows, keys)] = sql("SELECT count(*), count(product_key) FROM run.gold.fact_sales")
     assert (rows, keys) == (1, min(len(starts), 1))
@@ -112,9 +115,9 @@ def test_a_day_outside_the_calendar_has_no_key_and_adds_no_days(warehouse, due, 
     sql = warehouse(crm_sales=[SALE | {"order_date": date(2026, 1, 2), "due_date": due}])
     assert sql("SELECT due_date, due_date_key FROM run.gold.fact_sales") == [(due, key)]
     assert sql("SELECT min(year), max(year) FROM run.gold.dim_date") == [years]
-    assert sql("SELECT count(*) - count(DISTINCT date_key), max(date_value) - min(date_value) + 1 - count(*) FROM run.gold.dim_date") == [
-        (0, 0)
-    ]
+    assert sql(
+        "SELECT count(*) - count(DISTINCT date_key), max(date_value) - min(date_value) + 1 - count(*) FROM run.gold.dim_date"
+    ) == [(0, 0)]
     assert sql(
         "SELECT count(*) FROM run.gold.fact_sales ANTI JOIN run.gold.dim_date ON date_key = due_date_key WHERE due_date_key IS NOT NULL"
     ) == [(0,)]
