@@ -7,10 +7,11 @@ import duckdb
 import pytest
 
 from lakehouse_assets.automation.instance import open_instance
+from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB
 from lakehouse_assets.automation.sync import sync
 from lakehouse_assets.gold.failures import failing_rows
 from lakehouse_assets.systems import all_entities, crm
-from tests.conftest import Lakehouse
+from tests.conftest import QUIET, Lakehouse
 
 DAY, LATER = "2026-01-31", "2026-02-01"
 LANDED = {
@@ -133,3 +134,22 @@ def test_a_test_that_finds_nothing_any_more_names_nothing(connection):
 def test_rows_without_a_date_or_a_name_are_named_by_their_first_column(connection):
     found = failing_rows(connection, {"column_name": None}, "SELECT 'a|b' AS colour, 2 AS times")
     assert (found.sentence(), found.table().splitlines()[-1]) == ("1 row: colour a|b", r"| a\|b | 2 |")
+
+
+@pytest.mark.worlds("sail-folder")
+def test_a_dimension_built_by_itself_is_not_judged_by_a_fact_that_is_older(landed):
+    lakehouse = landed(GOOD, entities=all_entities())
+    assert passed(lakehouse)[0]
+    lakehouse.land("crm/customers", DAY, "a.csv", LANDED["crm/customers"].replace("\n1,", "\n2,"))
+    assert lakehouse.build() == {}
+    job = lakehouse.definitions().resolve_job_def(LAKEHOUSE_JOB)
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = job.execute_in_process(
+            instance=instance,
+            run_config=QUIET,
+            asset_selection=[dg.AssetKey(["gold", "dim_customer"])],
+            tags={"dagster/partition": DAY},
+            raise_on_error=False,
+        )
+    assert done.success
+    assert [row["customer_id"] for row in lakehouse.rows("gold.dim_customer", "customer_id")] == ["2"]
