@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakehouse_assets.gold.dbt_ahead import executable
-from lakehouse_assets.gold.project import PROJECT_FOLDER, RUN_DATABASE
+from lakehouse_assets.gold.project import PROJECT_FOLDER, RUN_DATABASE, read_manifest
 from lakehouse_assets.systems import crm, erp
 
 LANDED = date(2026, 1, 31)
@@ -150,3 +150,12 @@ def test_silver_warns_of_the_days_that_the_calendar_leaves_out():
     told = {rule.name: rule.expression for rule in crm.SALES.contract.rules}
     for day in ("order", "ship", "due"):
         assert re.findall(r"'(.+?)'", told[f"{day}_date_valid"]) == [bounds["calendar_from"], bounds["calendar_to"]]
+
+
+def test_a_model_is_built_after_all_that_its_keys_point_at():
+    nodes = read_manifest()["nodes"]
+    relationships = [node for node in nodes.values() if (node.get("test_metadata") or {}).get("name") == "relationships"]
+    assert relationships
+    for test in relationships:
+        model = test["attached_node"]
+        assert set(test["depends_on"]["nodes"]) <= {model, *nodes[model]["depends_on"]["nodes"]}, test["name"]

@@ -1,4 +1,5 @@
 -- One row an order line. The product key points at the version that held on the day of the order, else at the current one.
+-- depends_on: {{ ref('dim_date') }}, which has the days that the date keys point at
 select
     {{ surrogate_key(["'crm'", "s.order_number", "s.product_number"]) }} as sales_key,
     c.customer_key,
