@@ -350,7 +350,6 @@ def test_a_store_that_ceases_to_answer_within_a_build_of_gold_is_not_quoted(comm
     root.delete([path for path, _ in root.files("gold")])
     refused = [
         Refusal("GET", "/silver/crm_customers/", ".parquet", within=10_000),
-        Refusal("PUT", "/gold/dim_product/"),
         Refusal("PUT", "/landing/crm/products/"),
     ]
     with gate(minio["AWS_ENDPOINT_URL"], refused) as address:
