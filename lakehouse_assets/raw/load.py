@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.landing.objects import Landing, LandingObject, content_etag
-from lakehouse_assets.raw.batch import Batch, Reject
+from lakehouse_assets.raw.batch import Batch, rejects_table
 from lakehouse_assets.raw.formats import read_rows
 from lakehouse_assets.storage.ledger import LandedFile, PartitionRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-READER_VERSION = "2"
+READER_VERSION = "3"
 """Changes when the readers would make other rows of the same bytes; every raw partition is then built again."""
 
 _READS_OF_A_CHANGING_FILE = 3
@@ -54,10 +54,11 @@ class LandedRows:
     """What a raw asset returns: the rows of the files that were read, the rows refused, and what each partition is now built from.
 
     `rows`: the source's columns as text, `_source_file`, `_source_etag`, `_row_number` (int64), `_date` (date32).
+    `rejects`: `date`, `source_file` and the fields of `Reject`.
     """
 
     rows: "pa.Table"
-    rejects: list[tuple[date, str, Reject]]
+    rejects: "pa.Table"
     files: dict[date, list[LandedFile]]
     fingerprints: dict[date, str]
     replaced: dict[date, set[str] | None]
@@ -92,7 +93,9 @@ def load(
     import pyarrow as pa
 
     tables: list[pa.Table] = []
-    landed = LandedRows(_empty_rows(entity), [], {}, {}, {}, begun={d: built[d] for d in dates if d in built})
+    refused: list[pa.Table] = []
+    none = _rejects_of(None, None, rejects_table([]))
+    landed = LandedRows(_empty_rows(entity), none, {}, {}, {}, begun={d: built[d] for d in dates if d in built})
     found_differences = differences(entity, objects, built, dates)
     total = sum(len(d.read) for d in found_differences)
     log.info(f"Files to read: {total:,}")
@@ -107,7 +110,7 @@ def load(
         landed.unstable += day.unstable
         for name, (parts, rejects) in sorted(day.read.items()):
             tables += parts
-            landed.rejects += [(difference.date, name, reject) for reject in rejects]
+            refused += [_rejects_of(difference.date, name, table) for table in rejects if table.num_rows]
         landed.files[difference.date] = [day.files[name] for name in sorted(day.files)]
         landed.fingerprints[difference.date] = fingerprint(entity, landed.files[difference.date])
         if difference.whole:
@@ -115,6 +118,7 @@ def load(
         elif replaced := day.read.keys() | day.outgoing():
             landed.replaced[difference.date] = set(replaced)
     landed.rows = pa.concat_tables([landed.rows, *tables], promote_options="default")
+    landed.rejects = pa.concat_tables([landed.rejects, *refused])
     known = set(landed.rows.schema.names[: len(entity.raw.columns) + 4])
     landed.new_columns = [name for name in landed.rows.schema.names if name not in known]
     return landed
@@ -132,7 +136,7 @@ class _Day:
     def __init__(self, entity: Entity, landing: Landing, difference: FileDifference, log: Logger) -> None:
         self.files = {f.name: f for f in difference.kept}
         """What the partition is now built from."""
-        self.read: dict[str, tuple[list[pa.Table], list[Reject]]] = {}
+        self.read: dict[str, tuple[list[pa.Table], list[pa.Table]]] = {}
         """The rows and rejects of files that were read and are loaded, where they don't stand in the table already."""
         self.unstable: list[str] = []
         self._entity, self._landing, self._difference, self._log = entity, landing, difference, log
@@ -213,7 +217,7 @@ def _difference(entity: Entity, day: date, objects: list[LandingObject], record:
 
 def _read_stable(
     entity: Entity, landing: Landing, found: LandingObject
-) -> "tuple[LandedFile, list[pa.Table], list[Reject]] | None":
+) -> "tuple[LandedFile, list[pa.Table], list[pa.Table]] | None":
     """The rows of an object that did not change while it was read; None where it is gone or won't stand still."""
     version: str | None = found.version
     for _ in range(_READS_OF_A_CHANGING_FILE):
@@ -227,7 +231,10 @@ def _read_stable(
                 yield piece
 
         try:
-            batches = list(read_rows(counted(), entity.raw))
+            pieces = counted()
+            batches = list(read_rows(pieces, entity.raw))
+            for _ in pieces:  # a reader need not see all of a file to refuse it, but its hash is that of all
+                pass
         except FileNotFoundError:
             return None
         after = landing.version(found)
@@ -235,7 +242,7 @@ def _read_stable(
             rows_in = sum(b.rows_in for b in batches)
             rows_out = sum(b.rows.num_rows for b in batches)
             file = LandedFile(found.name, found.version, etag.hexdigest(), size, rows_in, rows_out)
-            return file, [_stamped(b, found, file) for b in batches], [r for b in batches for r in b.rejects]
+            return file, [_stamped(b, found, file) for b in batches], [b.rejects for b in batches]
         version = after
     return None
 
@@ -252,6 +259,15 @@ def _stamped(batch: Batch, found: LandingObject, file: LandedFile) -> "pa.Table"
         .append_column("_source_etag", pa.repeat(pa.scalar(file.etag), count))
         .append_column("_row_number", numbers)
         .append_column("_date", pa.repeat(pa.scalar(found.date, pa.date32()), count))
+    )
+
+
+def _rejects_of(day: date | None, name: str | None, rejects: "pa.Table") -> "pa.Table":
+    """The rejects of a file with the columns that say where they come from."""
+    import pyarrow as pa
+
+    return rejects.add_column(0, "source_file", pa.repeat(pa.scalar(name, pa.string()), rejects.num_rows)).add_column(
+        0, "date", pa.repeat(pa.scalar(day, pa.date32()), rejects.num_rows)
     )
 
 

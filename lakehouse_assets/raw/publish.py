@@ -6,12 +6,13 @@ from collections.abc import Collection
 from datetime import date
 from typing import Any
 
+from lakehouse_assets.raw.batch import rows_of
 from lakehouse_assets.raw.load import LandedRows
 from lakehouse_assets.storage.accounts import account_metadata
-from lakehouse_assets.storage.duck import connect, files_view, parquet
+from lakehouse_assets.storage.duck import connect, files_view
 from lakehouse_assets.storage.handlers import Handler, Source, Target, Written
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
-from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema
+from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema, quarantined_in
 from lakehouse_assets.storage.tables import (
     Commit,
     ensure_table,
@@ -39,23 +40,10 @@ class LandedRowsHandler(Handler[LandedRows]):
             table = ensure_table(target.uri, rows.rows.schema, target.description)
             return Written(Commit(table.version(), changed=False))
         ledger, quarantine = Ledger(target.root), Quarantine(target.root)
-        rejects = pa.Table.from_pylist(
-            [
-                {
-                    "layer": target.layer,
-                    "table_name": target.name,
-                    "date": day,
-                    "source_file": name,
-                    "row_number": reject.row_number,
-                    "rule": reject.rule,
-                    "reason": reject.reason,
-                    "payload": reject.payload,
-                    "run_id": target.run_id,
-                }
-                for day, name, reject in rows.rejects
-            ],
-            schema=quarantine_schema(),
-        )
+        rejects = rows.rejects
+        for column, value in {"layer": target.layer, "table_name": target.name, "run_id": target.run_id}.items():
+            rejects = rejects.append_column(column, pa.repeat(pa.scalar(value), rejects.num_rows))
+        rejects = rejects.select(quarantine_schema().names)
         if rows.replaced:
             ledger.begin(target.layer, target.name, dates, rows.begun, target.run_id)
             quarantine.replace(target.layer, target.name, rejects, dates=dates, run_id=target.run_id, files_by_date=rows.replaced)
@@ -115,16 +103,16 @@ def _rows_of_files(target: Target, quarantine: Quarantine, dates: Collection[dat
             files_view(connection, "landed", target.uri, files, {"_source_file": "string"})
             queries.append("SELECT _date, _source_file, count(*) FROM landed GROUP BY ALL")
         if rejects is not None and (paths := file_paths(rejects, quarantine.uri, layer=target.layer, table_name=target.name)):
-            queries.append(f"SELECT date, source_file, count(*) FROM {parquet(paths)} GROUP BY ALL")
+            queries.append(f"SELECT date, source_file, sum(rows) FROM {quarantined_in(paths)} GROUP BY ALL")
         for query in queries:
-            found.update({(day, name): rows for day, name, rows in connection.execute(query).fetchall()})
+            found.update({(day, name): int(rows) for day, name, rows in connection.execute(query).fetchall()})
     return found
 
 
 def _metadata(rows: LandedRows) -> dict[str, Any]:
     told: dict[str, Any] = {
         "files_loaded": sum(len(rows.files[day]) if names is None else len(names) for day, names in rows.replaced.items()),
-        "rows_quarantined": len(rows.rejects),
+        "rows_quarantined": rows_of(rows.rejects),
     }
     duplicates = [f"{day}/{f.name} (as {f.duplicate_of})" for day, files in rows.files.items() for f in files if f.duplicate_of]
     if duplicates:

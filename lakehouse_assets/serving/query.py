@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from lakehouse_assets.errors import QueryError
 from lakehouse_assets.storage.duck import parquet, separate, table_view
 from lakehouse_assets.storage.ledger import Ledger, ledger_schema
-from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema
+from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema, quarantined_in
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import file_paths, open_table, sql_text
 
@@ -32,7 +32,7 @@ REFUSED_FUNCTIONS = ("getenv", "getvariable", "current_setting", "read_", "write
 """Scalar functions, by the beginning of their names, that tell of the process or the machine rather than of the tables."""
 
 _ROW_ACCOUNTS = "layer, table_name, date, rows_in, rows_out, rows_quarantined, rows_superseded, delta_version, run_id"
-_QUARANTINE = "layer, table_name, date, source_file, row_number, rule, reason, payload, run_id"
+_QUARANTINE = "layer, table_name, date, source_file, row_number, rule, reason, payload, run_id, rows"
 
 
 def query(root: Root, sql: str) -> "duckdb.DuckDBPyRelation":
@@ -101,21 +101,17 @@ def open_views(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
                 table_view(connection, f'{layer}."{name}"', uri, table)
     quarantine = Quarantine(root)
     quarantined = open_table(quarantine.uri)
-    _view(
-        connection,
-        "quarantine.rows",
-        file_paths(quarantined, quarantine.uri) if quarantined else [],
-        quarantine_schema(),
-        _QUARANTINE,
-    )
+    files = file_paths(quarantined, quarantine.uri) if quarantined else []
+    _view(connection, "quarantine.rows", quarantined_in(files) if files else None, quarantine_schema(), _QUARANTINE)
     ledger = open_table(Ledger(root).uri)
-    _view(connection, "ops.partitions", file_paths(ledger, Ledger(root).uri) if ledger else [], ledger_schema(), "*")
+    files = file_paths(ledger, Ledger(root).uri) if ledger else []
+    _view(connection, "ops.partitions", parquet(files) if files else None, ledger_schema(), "*")
     connection.execute(f"CREATE VIEW ops.row_accounts AS SELECT {_ROW_ACCOUNTS} FROM ops.partitions WHERE rows_in IS NOT NULL")
 
 
-def _view(connection: "duckdb.DuckDBPyConnection", name: str, files: list[str], schema: "pa.Schema", columns: str) -> None:
-    if files:
-        connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {parquet(files)}")
+def _view(connection: "duckdb.DuckDBPyConnection", name: str, rows: str | None, schema: "pa.Schema", columns: str) -> None:
+    if rows is not None:
+        connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {rows}")
     else:
         connection.register("_no_rows", schema.empty_table())
         connection.execute(f"CREATE TABLE {name} AS SELECT {columns} FROM _no_rows")

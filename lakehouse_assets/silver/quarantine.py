@@ -45,6 +45,7 @@ def quarantine_dropped(
                 "reason": " ".join(f"Broken: {rules[name].description}" for name in broken),
                 "payload": payloads[(row["_date"], row["_source_file"], row["_row_number"])],
                 "run_id": target.run_id,
+                "rows": 1,
             }
         )
     table = pa.Table.from_pylist(rows, schema=quarantine_schema())

@@ -1,7 +1,7 @@
 """Quarantine: rows that could not go on, with their reason and their original text. A Delta table, `quarantine/rows`."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
@@ -13,9 +13,14 @@ from lakehouse_assets.storage.tables import file_paths, files_predicate, newest_
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_ROWS_AT_ONCE = 10_000
+
 
 def quarantine_schema() -> "pa.Schema":
-    """`layer`, `table_name`, `date`, `source_file`, `row_number`, `rule`, `reason`, `payload` (original text), `run_id`."""
+    """`layer`, `table_name`, `date`, `source_file`, `row_number`, `rule`, `reason`, `payload` (original text), `run_id`, `rows`.
+
+    `rows` is 1 for a row. A file that was refused as a whole is one entry, with the number of its rows and no `row_number`.
+    """
     import pyarrow as pa
 
     return pa.schema(
@@ -29,7 +34,18 @@ def quarantine_schema() -> "pa.Schema":
             ("reason", pa.string()),
             ("payload", pa.string()),
             ("run_id", pa.string()),
+            ("rows", pa.int64()),
         ]
+    )
+
+
+def quarantined_in(files: Sequence[str]) -> str:
+    """SQL for the entries in data files of the quarantine. In files from before there was `rows`, each entry is one row."""
+    paths = ", ".join(sql_text(path) for path in files)
+    read = f"read_parquet([{paths}], hive_partitioning = true, union_by_name = true)"
+    return (
+        "(SELECT * REPLACE (coalesce(rows, 1) AS rows) "
+        f"FROM (SELECT CAST(NULL AS BIGINT) AS rows WHERE FALSE UNION ALL BY NAME FROM {read}))"
     )
 
 
@@ -66,13 +82,15 @@ class Quarantine:
         if rows.num_rows == 0 and not self._any_stands(layer, table_name, chosen):
             return
         predicate = f"layer = {sql_text(layer)} AND table_name = {sql_text(table_name)} AND ({chosen or 'FALSE'})"
-        without_run = rows.drop_columns(["run_id"]).to_pylist()
-        key = hashlib.sha256(f"{predicate}{without_run!r}".encode()).hexdigest()[:16]
+        key = hashlib.sha256(predicate.encode())
+        for start in range(0, rows.num_rows, _ROWS_AT_ONCE):
+            without_run = rows.slice(start, _ROWS_AT_ONCE).drop_columns(["run_id"]).to_pylist()
+            key.update(repr(without_run).encode(errors="surrogatepass"))
         replace_rows(
             self.uri,
             rows,
             predicate=predicate,
-            key=key,
+            key=key.hexdigest()[:16],
             run_id=run_id,
             partition_by=("layer", "table_name"),
             description="Rows that could not go on, with their reason and their original text",
@@ -84,7 +102,8 @@ class Quarantine:
         if not files:
             return {}
         with connect(self.root) as connection:
-            return dict(connection.execute(f"SELECT date, count(*) FROM {parquet(files)} GROUP BY date").fetchall())
+            found = connection.execute(f"SELECT date, sum(rows) FROM {quarantined_in(files)} GROUP BY date").fetchall()
+            return {day: int(rows) for day, rows in found}
 
     def _any_stands(self, layer: str, table_name: str, chosen: str) -> bool:
         files = self._files(layer, table_name)

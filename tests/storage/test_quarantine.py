@@ -4,6 +4,7 @@ import pyarrow as pa
 import pytest
 
 from lakehouse_assets.errors import PartitionGuardError
+from lakehouse_assets.serving.query import query
 from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema
 from lakehouse_assets.storage.tables import open_table
 
@@ -24,6 +25,7 @@ def refused(*rows, layer="raw", table="notes", run_id="run-1"):
                 "reason": "expected 3 fields, found 2",
                 "payload": "a,b",
                 "run_id": run_id,
+                "rows": 1,
             }
             for day, file, number in rows
         ],
@@ -156,3 +158,20 @@ def test_rows_of_another_table_are_not_counted(root):
 
 def test_there_is_nothing_to_count_before_the_first_row(root):
     assert Quarantine(root).by_date("raw", "notes") == {}
+
+
+def test_a_file_that_was_refused_as_a_whole_counts_with_all_its_rows(root):
+    found = refused((D1, "a.csv", 2), (D1, "b.csv", None))
+    found = found.set_column(found.schema.get_field_index("rows"), "rows", pa.array([1, 600_000], pa.int64()))
+    Quarantine(root).replace("raw", "notes", found, dates=[D1], run_id="run-1")
+    assert Quarantine(root).by_date("raw", "notes") == {D1: 600_001}
+
+
+def test_entries_from_before_rows_were_counted_are_a_row_each(root):
+    old = refused((D1, "a.csv", 2), (D1, "b.csv", 2)).drop_columns(["rows"])
+    Quarantine(root).replace("raw", "notes", old, dates=[D1], run_id="run-1")
+    assert Quarantine(root).by_date("raw", "notes") == {D1: 2}
+    assert query(root, "SELECT rows FROM quarantine.rows").fetchall() == [(1,), (1,)]
+    put(root, (D2, "a.csv", 2), dates=[D2])
+    assert Quarantine(root).by_date("raw", "notes") == {D1: 2, D2: 1}
+    assert query(root, "SELECT sum(rows) FROM quarantine.rows").fetchall() == [(3,)]
