@@ -13,15 +13,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lakehouse_assets.errors import QueryError
-from lakehouse_assets.storage.duck import parquet, separate, table_view
+from lakehouse_assets.storage.duck import rows_of_schema, separate, table_view
 from lakehouse_assets.storage.ledger import Ledger, ledger_schema
-from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema, quarantined_in
+from lakehouse_assets.storage.quarantine import Quarantine
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import file_paths, open_table, sql_text
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
 
 SCHEMAS = ("raw", "silver", "gold", "quarantine", "ops")
 
@@ -99,22 +98,18 @@ def open_views(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
             uri = root.table(layer, name)
             if (table := open_table(uri)) is not None:
                 table_view(connection, f'{layer}."{name}"', uri, table)
-    quarantine = Quarantine(root)
-    quarantined = open_table(quarantine.uri)
-    files = file_paths(quarantined, quarantine.uri) if quarantined else []
-    _view(connection, "quarantine.rows", quarantined_in(files) if files else None, quarantine_schema(), _QUARANTINE)
-    ledger = open_table(Ledger(root).uri)
-    files = file_paths(ledger, Ledger(root).uri) if ledger else []
-    _view(connection, "ops.partitions", parquet(files) if files else None, ledger_schema(), "*")
+    ledger = Ledger(root)
+    books = open_table(ledger.uri)
+    records = rows_of_schema(connection, file_paths(books, ledger.uri) if books else [], ledger_schema())
+    connection.execute(f"CREATE VIEW ops.partitions AS {records}")
     connection.execute(f"CREATE VIEW ops.row_accounts AS SELECT {_ROW_ACCOUNTS} FROM ops.partitions WHERE rows_in IS NOT NULL")
-
-
-def _view(connection: "duckdb.DuckDBPyConnection", name: str, rows: str | None, schema: "pa.Schema", columns: str) -> None:
-    if rows is not None:
-        connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {rows}")
-    else:
-        connection.register("_no_rows", schema.empty_table())
-        connection.execute(f"CREATE TABLE {name} AS SELECT {columns} FROM _no_rows")
+    # Of the quarantine those entries count that the ledger names: others belong to steps that were killed, or that are under way.
+    entries = Quarantine(root).entries(connection)
+    connection.execute(
+        f"""CREATE VIEW quarantine.rows AS SELECT {_QUARANTINE} FROM ({entries}) SEMI JOIN (
+            SELECT layer, table_name, date, unnest(batches) AS batch FROM ops.partitions
+        ) USING (layer, table_name, date, batch)"""
+    )
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:

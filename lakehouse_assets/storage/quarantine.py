@@ -1,25 +1,32 @@
-"""Quarantine: rows that could not go on, with their reason and their original text. A Delta table, `quarantine/rows`."""
+"""Quarantine: rows that could not go on, with their reason and their original text. A Delta table, `quarantine/rows`.
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+A step adds its entries as batches with names of their own, before it commits its table. They count once the ledger's record of their
+partition names the batch, and no more once it names another. So quarantine, table and ledger can't come apart, whoever is killed or
+overtaken in between; what no record names is taken out by the step that made it so, or by upkeep.
+"""
+
+import secrets
+import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from lakehouse_assets.storage.duck import connect, parquet
+from lakehouse_assets.storage.duck import connect, rows_of_schema
+from lakehouse_assets.storage.ledger import InputVersion, Ledger
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import file_paths, files_predicate, newest_table, replace_rows, sql_date, sql_text
+from lakehouse_assets.storage.tables import append_rows, file_paths, newest_table, replace_rows, sql_text
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
-
-_ROWS_AT_ONCE = 10_000
 
 
 def quarantine_schema() -> "pa.Schema":
-    """`layer`, `table_name`, `date`, `source_file`, `row_number`, `rule`, `reason`, `payload` (original text), `run_id`, `rows`.
+    """`layer`, `table_name`, `date`, `source_file`, `row_number`, `rule`, `reason`, `payload`, `run_id`, `batch`, `rows`.
 
-    `rows` is 1 for a row. A file that was refused as a whole is one entry, with the number of its rows and no `row_number`.
+    `payload` is the original text, `rows` 1 for a row. A file that was refused as a whole is one entry, with the number of its rows,
+    no `row_number`, and its beginning as `payload`.
     """
     import pyarrow as pa
 
@@ -34,24 +41,24 @@ def quarantine_schema() -> "pa.Schema":
             ("reason", pa.string()),
             ("payload", pa.string()),
             ("run_id", pa.string()),
+            ("batch", pa.string()),
             ("rows", pa.int64()),
         ]
     )
 
 
-def quarantined_in(files: Sequence[str]) -> str:
-    """SQL for the entries in data files of the quarantine. In files from before there was `rows`, each entry is one row."""
-    paths = ", ".join(sql_text(path) for path in files)
-    read = f"read_parquet([{paths}], hive_partitioning = true, union_by_name = true)"
-    return (
-        "(SELECT * REPLACE (coalesce(rows, 1) AS rows) "
-        f"FROM (SELECT CAST(NULL AS BIGINT) AS rows WHERE FALSE UNION ALL BY NAME FROM {read}))"
-    )
+def new_batch() -> str:
+    """A name for rows that are put into quarantine at once. It begins with the time: upkeep leaves alone what somebody may work on."""
+    return f"{_milliseconds(time.time())}-{secrets.token_hex(4)}"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{int(seconds * 1000):012x}"
 
 
 @dataclass(frozen=True)
 class Quarantine:
-    """Reads and replaces quarantined rows below a root."""
+    """Reads, adds and removes quarantined rows below a root."""
 
     root: Root
 
@@ -60,58 +67,76 @@ class Quarantine:
         """Where the Delta table lies."""
         return self.root.path("quarantine", "rows")
 
-    def replace(
-        self,
-        layer: str,
-        table_name: str,
-        rows: "pa.Table",
-        *,
-        dates: Iterable[date],
-        run_id: str,
-        files_by_date: Mapping[date, set[str] | None] | None = None,
-    ) -> None:
-        """Put `rows` in place of those that the table's partitions had in quarantine, in one commit.
+    def add(self, rows: "pa.Table", run_id: str) -> None:
+        """Add rows, each with the name of its batch."""
+        if rows.num_rows:
+            append_rows(self.uri, rows, run_id=run_id, partition_by=("layer", "table_name"), description=_DESCRIPTION)
 
-        With `files_by_date` only the rows of those files are replaced (of all files of a date where it has None). Where there is
-        nothing to take out or put in, nothing is committed.
-        """
-        if files_by_date is None:
-            chosen = f"date IN ({', '.join(sql_date(d) for d in sorted(dates))})"
-        else:
-            chosen = files_predicate(files_by_date, "date", "source_file")
-        if rows.num_rows == 0 and not self._any_stands(layer, table_name, chosen):
+    def remove(self, layer: str, table_name: str, batches: Collection[str], run_id: str) -> None:
+        """Take batches out that no record names any more."""
+        if batches:
+            self._remove(layer, table_name, f"batch IN ({', '.join(sql_text(b) for b in sorted(batches))})", run_id)
+
+    def remove_unnamed(self, before: float) -> None:
+        """Take out what no record names and was added before a moment (seconds since 1970): what killed steps have left behind."""
+        named = {batch for record in Ledger(self.root).read().values() for batch in record.batches}
+        table = newest_table(self.uri)
+        if table is None:
             return
-        predicate = f"layer = {sql_text(layer)} AND table_name = {sql_text(table_name)} AND ({chosen or 'FALSE'})"
-        key = hashlib.sha256(predicate.encode())
-        for start in range(0, rows.num_rows, _ROWS_AT_ONCE):
-            without_run = rows.slice(start, _ROWS_AT_ONCE).drop_columns(["run_id"]).to_pylist()
-            key.update(repr(without_run).encode(errors="surrogatepass"))
-        replace_rows(
-            self.uri,
-            rows,
-            predicate=predicate,
-            key=key.hexdigest()[:16],
-            run_id=run_id,
-            partition_by=("layer", "table_name"),
-            description="Rows that could not go on, with their reason and their original text",
+        with connect(self.root) as connection:
+            entries = self.entries(connection)
+            found = connection.execute(f"SELECT DISTINCT layer, table_name, batch FROM ({entries})").fetchall()
+        unnamed: dict[tuple[str, str], set[str]] = {}
+        for layer, table_name, batch in found:
+            if batch not in named and (batch or "") < _milliseconds(before):
+                unnamed.setdefault((layer, table_name), set()).add(batch or "")
+        # The table of an older layout has no such column: then none of its entries is named.
+        batch = "COALESCE(batch, '')" if any(f.name == "batch" for f in table.schema().fields) else "''"
+        for (layer, table_name), batches in unnamed.items():
+            self._remove(layer, table_name, f"{batch} IN ({', '.join(sql_text(b) for b in sorted(batches))})", "maintain")
+
+    def state(self) -> InputVersion | None:
+        """Which table the quarantine is, and its version; None where there is none."""
+        table = newest_table(self.uri)
+        return None if table is None else InputVersion("quarantine.rows", table.version(), str(table.metadata().id))
+
+    def entries(
+        self,
+        connection: "duckdb.DuckDBPyConnection",
+        layer: str | None = None,
+        table_name: str | None = None,
+        batches: Collection[str] | None = None,
+    ) -> str:
+        """SQL for all entries, or for those of one table, or of some of its batches. One of an older layout is one row, of no batch."""
+        table = newest_table(self.uri)
+        chosen = {k: v for k, v in {"layer": layer, "table_name": table_name}.items() if v is not None}
+        files = [] if table is None else file_paths(table, self.uri, **chosen)
+        entries = f"SELECT * REPLACE (coalesce(rows, 1) AS rows) FROM ({rows_of_schema(connection, files, quarantine_schema())})"
+        if batches is None:
+            return entries
+        return (
+            f"{entries} WHERE batch IN ({', '.join(sql_text(b) for b in sorted(batches))})"
+            if batches
+            else f"{entries} WHERE FALSE"
         )
 
-    def by_date(self, layer: str, table_name: str) -> dict[date, int]:
-        """How many rows of a table lie in quarantine now, by date, counted in the quarantine table itself."""
-        files = self._files(layer, table_name)
-        if not files:
+    def counted(self, layer: str, table_name: str, batches: Collection[str]) -> dict[date, int]:
+        """How many rows of some batches of a table lie in quarantine, by date, counted in the quarantine table itself."""
+        if not batches:
             return {}
         with connect(self.root) as connection:
-            found = connection.execute(f"SELECT date, sum(rows) FROM {quarantined_in(files)} GROUP BY date").fetchall()
-            return {day: int(rows) for day, rows in found}
+            entries = self.entries(connection, layer, table_name, batches)
+            counted = connection.execute(f"SELECT date, sum(rows) FROM ({entries}) GROUP BY date").fetchall()
+        return {day: int(rows) for day, rows in counted}
 
-    def _any_stands(self, layer: str, table_name: str, chosen: str) -> bool:
-        files = self._files(layer, table_name)
-        if not files or not chosen:
-            return False
-        with connect(self.root) as connection:
-            return bool(connection.execute(f"SELECT 1 FROM {parquet(files)} WHERE {chosen} LIMIT 1").fetchone())
+    def _remove(self, layer: str, table_name: str, chosen: str, run_id: str) -> None:
+        replace_rows(
+            self.uri,
+            quarantine_schema().empty_table(),
+            predicate=f"layer = {sql_text(layer)} AND table_name = {sql_text(table_name)} AND ({chosen})",
+            key=f"remove {new_batch()}",
+            run_id=run_id,
+        )
 
-    def _files(self, layer: str, table_name: str) -> list[str]:
-        table = newest_table(self.uri)
-        return [] if table is None else file_paths(table, self.uri, layer=layer, table_name=table_name)
+
+_DESCRIPTION = "Rows that could not go on, with their reason and their original text"
