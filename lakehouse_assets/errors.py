@@ -4,6 +4,7 @@
     ├── SettingsError       a setting is missing or can't work
     ├── ContractError       a contract contradicts itself (found when definitions load)
     ├── LandingError        a file can't be put into landing
+    │   └── UnreadableError a file or folder of landing can't be read; all others can
     ├── PartitionGuardError rows outside the partitions of the run
     ├── AuditError          a `fail` rule was broken: the partition is not published
     ├── EngineError         the Spark engine can't be had
@@ -32,6 +33,15 @@ class ContractError(LakehouseError):
 
 class LandingError(LakehouseError):
     """A file can't be put into landing: unknown entity, bad date, bad name."""
+
+
+class UnreadableError(LandingError):
+    """A file or folder of landing can't be read, although the store answers. `key` lies below the root."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key} can't be read: {reason}.")
+        self.key = key
+        self.reason = reason
 
 
 class PartitionGuardError(LakehouseError):

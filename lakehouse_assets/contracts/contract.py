@@ -233,7 +233,7 @@ class Csv:
     """How the files of an entity are written: delimiter and, where it isn't UTF-8 or UTF-16 with a mark, the encoding.
 
     Raises:
-        ContractError: the delimiter is not one ASCII character, or Python knows no such encoding.
+        ContractError: the delimiter is not one ASCII character, or Python knows no such encoding of text.
     """
 
     delimiter: str = ","
@@ -243,8 +243,11 @@ class Csv:
         if len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '"\r\n':
             raise ContractError(f"Csv: delimiter {self.delimiter!r} is not one ASCII character that may stand between fields.")
         try:
-            codecs.lookup(self.encoding)
-        except LookupError:
+            codecs.getincrementaldecoder(self.encoding)
+            " ".encode(self.encoding)  # refuses what is no text, such as hex
+            # By its one name, so that `UTF-8` and `utf8` are read as `utf-8` is.
+            object.__setattr__(self, "encoding", codecs.lookup(self.encoding).name)
+        except (LookupError, UnicodeError):
             raise ContractError(
                 f"Csv: there is no encoding {self.encoding!r}; see Python's list of standard encodings."
             ) from None

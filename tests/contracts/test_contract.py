@@ -173,6 +173,19 @@ def test_a_delimiter_that_can_t_be_is_refused(delimiter):
         Csv(delimiter=delimiter)
 
 
+@pytest.mark.parametrize("encoding", ["hex", "rot13", "zlib"])
+def test_an_encoding_of_something_else_than_text_is_refused(encoding):
+    with pytest.raises(ContractError, match=f"there is no encoding '{encoding}'"):
+        Csv(encoding=encoding)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"), [("UTF-8", "utf-8"), ("utf8", "utf-8"), ("Latin-1", "iso8859-1"), ("windows-1252", "cp1252")]
+)
+def test_an_encoding_is_known_by_one_name(given, name):
+    assert Csv(encoding=given).encoding == name
+
+
 def test_an_encoding_that_nobody_knows_is_refused():
     with pytest.raises(ContractError, match="there is no encoding 'latin-one'"):
         Csv(encoding="latin-one")
