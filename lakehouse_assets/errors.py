@@ -7,6 +7,7 @@
     ├── PartitionGuardError rows outside the partitions of the run
     ├── AuditError          a `fail` rule was broken: the partition is not published
     ├── EngineError         the Spark engine can't be had
+    │   └── EngineLostError it went away while it was used
     ├── ServiceError        MinIO, Kafka or PostgreSQL can't be had on this machine
     └── QueryError          a query that is refused or does not compile
 
@@ -53,6 +54,10 @@ class AuditError(LakehouseError):
 
 class EngineError(LakehouseError):
     """The Spark engine can't be started or reached."""
+
+
+class EngineLostError(EngineError):
+    """The Spark server went away while it was used. What it was asked for is to be computed again, in a new session."""
 
 
 class ServiceError(LakehouseError):
