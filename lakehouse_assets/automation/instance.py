@@ -34,6 +34,14 @@ concurrency:
     default_limit: 1
 freshness:
   enabled: true
+# What the sensor looked at each time; runs go by `lakehouse maintain`, after LAKEHOUSE_KEEP_RUNS_DAYS.
+retention:
+  sensor:
+    purge_after_days:
+      skipped: 7
+      started: 30
+      success: 30
+      failure: 30
 event_log_storage:
   module: lakehouse_assets.automation.event_storage
   class: QuickSqliteEventLogStorage

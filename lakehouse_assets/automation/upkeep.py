@@ -56,7 +56,8 @@ def maintain(root: Root, keep: timedelta) -> Iterator[KeptTable]:
         UpkeepError: at the end, some tables could not be kept up; the text names each, and why.
     """
     faults = []
-    for layer, name in [(layer, name) for layer in LAYERS for name in root.table_names(layer)]:
+    tables = [(layer, name) for layer in LAYERS for name in root.table_names(layer)]
+    for layer, name in tables:
         try:
             with _told(root):
                 kept = _maintain(root, layer, name, datetime.now(UTC) - keep)
@@ -89,7 +90,7 @@ def _maintain(root: Root, layer: str, name: str, before: datetime) -> KeptTable 
 
 
 def _compacted(root: Root, layer: str, name: str) -> DeltaTable:
-    """The table with few files, and its records made to fit these. Where somebody else commits meanwhile, what stands then."""
+    """The table with few files. Where somebody else commits meanwhile, of what stands then."""
     for attempt in range(_ATTEMPTS):
         table = DeltaTable(root.table(layer, name))
         held = contents(root, layer, name, table) if layer in RECORDED_LAYERS else {}
@@ -99,18 +100,22 @@ def _compacted(root: Root, layer: str, name: str) -> DeltaTable:
             if attempt == _ATTEMPTS - 1:
                 raise
             time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
-            continue
-        compacted = DeltaTable(root.table(layer, name), version=commit.version)
-        if commit.changed and layer in RECORDED_LAYERS:
-            own_id = table_id(compacted)
-            record_partitions(root, layer, {name: compacted}, lambda known: _fitting(known, own_id, held), RUN_ID)
-        return compacted
+        else:
+            compacted = DeltaTable(root.table(layer, name), version=commit.version)
+            if commit.changed and layer in RECORDED_LAYERS:
+                _record(root, layer, name, compacted, held)
+            return compacted
     raise AssertionError("the loop returns or raises")
 
 
-def _fitting(known: Records, own_id: str, held: Mapping[date, str]) -> list[PartitionRecord]:
-    """The records that spoke of what the table held."""
-    return [record for record in known.values() if (record.table_id, record.content) == (own_id, held.get(record.date, ""))]
+def _record(root: Root, layer: str, name: str, compacted: DeltaTable, held: Mapping[date, str]) -> None:
+    """Make the records fit what compaction has made of the table, those that spoke of what it held before."""
+    own_id = table_id(compacted)
+
+    def fitting(known: Records) -> list[PartitionRecord]:
+        return [r for r in known.values() if (r.table_id, r.content) == (own_id, held.get(r.date, ""))]
+
+    record_partitions(root, layer, {name: compacted}, fitting, RUN_ID)
 
 
 @contextmanager

@@ -130,7 +130,7 @@ class Engine:
 
 def engine_was_lost(error: Exception) -> bool:
     """Whether an error of a call to the server says that it, or the session, is not there any more."""
-    import grpc
+    import grpc  # type: ignore[import-untyped]  # its stubs are a package of their own
 
     # A server that was started again wants another token.
     gone = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED)
