@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from contextlib import ExitStack, redirect_stdout
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -251,12 +251,16 @@ def maintain(
         int, typer.Option(min=1, help="Files that left a table stay this long, for whoever still reads them.")
     ] = 7,
 ) -> None:
-    """Compact small files, delete what no table names any more, shorten logs. Needs the right to delete."""
+    """Compact small files, delete what no table names any more, shorten logs, forget old runs. Needs the right to delete."""
     from lakehouse_assets.automation.upkeep import maintain as run
 
-    with explained(settings_root := _reachable(load_settings()).root, "delete"):
-        for table in run(settings_root, timedelta(days=keep_days)):
-            _say(f"{table.name}: {table.files_before} files became {table.files_after}; {table.deleted} old ones deleted")
+    settings = _reachable(load_settings())
+    try:
+        with explained(settings.root, "delete"):
+            for table in run(settings.root, timedelta(days=keep_days)):
+                _say(f"{table.name}: {table.files_before} files became {table.files_after}; {table.deleted} old ones deleted")
+    finally:
+        _forget_old_runs(settings)
 
 
 @services.command("up")
@@ -308,6 +312,16 @@ def _reachable(settings: Settings, *, writes: bool = False) -> Settings:
     if writes:
         check_writable(settings.root)
     return settings
+
+
+def _forget_old_runs(settings: Settings) -> None:
+    from lakehouse_assets.automation.history import purge_runs
+    from lakehouse_assets.automation.instance import open_instance
+
+    days = settings.lakehouse_keep_runs_days
+    with open_instance(settings.dagster_home, settings.root) as instance:
+        purged = purge_runs(instance, datetime.now(UTC) - timedelta(days=days))
+    _say(f"Dagster: {purged.runs} runs of more than {days} days ago deleted, and the logs of {purged.logs} that assets rest on")
 
 
 def _plan(settings: Settings) -> "Plan":

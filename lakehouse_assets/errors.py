@@ -8,6 +8,8 @@
     ├── PartitionGuardError rows outside the partitions of the run
     ├── AuditError          a `fail` rule was broken: the partition is not published
     ├── EngineError         the Spark engine can't be had
+    │   └── EngineLostError it went away while it was used
+    ├── UpkeepError         some tables could not be kept up
     ├── ServiceError        MinIO, Kafka or PostgreSQL can't be had on this machine
     └── QueryError          a query that is refused or does not compile
 
@@ -63,6 +65,14 @@ class AuditError(LakehouseError):
 
 class EngineError(LakehouseError):
     """The Spark engine can't be started or reached."""
+
+
+class EngineLostError(EngineError):
+    """The Spark server went away while it was used. What it was asked for is to be computed again, in a new session."""
+
+
+class UpkeepError(LakehouseError):
+    """Some tables could not be kept up."""
 
 
 class ServiceError(LakehouseError):
