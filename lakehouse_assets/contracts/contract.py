@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Literal, get_args
 
 from lakehouse_assets.contracts.columns import column_names, snake_case
+from lakehouse_assets.contracts.types import type_of
 from lakehouse_assets.errors import ContractError
 
 Outcome = Literal["warn", "drop", "fail"]
@@ -205,7 +206,7 @@ class Contract:
         typed = [
             Rule(
                 f"{c.name}_is_{re.sub(r'[^a-z0-9]+', '_', c.type).strip('_')}",
-                f"`{c.name}` IS NULL OR TRY_CAST(`{c.name}` AS {c.type}) IS NOT NULL",
+                f"`{c.name}` IS NULL OR {type_of(c.type).of_text(f'`{c.name}`')} IS NOT NULL",
                 "drop",
                 f"{c.name} can be read as {c.type}.",
             )

@@ -4,6 +4,7 @@ import hashlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.contract import Contract, RawContract
@@ -37,6 +38,12 @@ class Entity:
     def system(self) -> str:
         """The name of the system that delivers it."""
         return self.landing.split("/")[0]
+
+    @property
+    def place(self) -> str:
+        """Where somebody finds it who has to mend it: the file of its silver function, and the table."""
+        file = Path(inspect.getsourcefile(self.silver) or "?")
+        return f"{file.parent.name}/{file.name}: {self.table}"
 
     def silver_digest(self) -> str:
         """The code version of the silver table: its contract and the file that its silver function stands in."""
