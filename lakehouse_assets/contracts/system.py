@@ -1,13 +1,14 @@
 """A source system and its entities: what one file under `systems/` declares."""
 
 import hashlib
-import inspect
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.contract import Contract, RawContract
+from lakehouse_assets.contracts.reach import code_digest, home
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -42,13 +43,12 @@ class Entity:
     @property
     def place(self) -> str:
         """Where somebody finds it who has to mend it: the file of its silver function, and the table."""
-        file = Path(inspect.getsourcefile(self.silver) or "?")
+        file = Path(sys.modules[home(self.silver)].__file__ or "?")
         return f"{file.parent.name}/{file.name}: {self.table}"
 
     def silver_digest(self) -> str:
-        """The code version of the silver table: its contract and the file that its silver function stands in."""
-        source = inspect.getsource(inspect.getmodule(self.silver) or self.silver)
-        return hashlib.sha256((self.contract.digest() + source).encode()).hexdigest()[:16]
+        """The code version of the silver table: its contract and all code of the project that its silver function reaches."""
+        return hashlib.sha256((self.contract.digest() + code_digest(self.silver)).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
