@@ -21,24 +21,24 @@ def gathered() -> Iterator[list[str]]:
         _gathered.reset(token)
 
 
-def refuse(problems: Sequence[str]) -> None:
-    """Tell problems, each a line.
+def refuse(what: str, problems: Sequence[str]) -> None:
+    """Tell the problems of something, half a sentence each.
 
     Raises:
         ContractError: there are any, and nobody gathers them.
     """
     if (gathering := _gathered.get()) is not None:
-        gathering.extend(problems)
+        gathering.extend(f"{what}: {problem}." for problem in problems)
     elif problems:
-        raise ContractError("\n".join(problems))
+        raise ContractError(f"{what}: {'; '.join(problems)}.")
 
 
 def nearest(name: str, names: Collection[str]) -> str:
-    """A question after the name that was probably meant, to stand behind a problem; nothing where none is near.
+    """A question after the name that was probably meant, to stand behind the wrong one; nothing where none is near.
 
     >>> nearest("quantty", ["quantity", "price"])
-    "; did you mean 'quantity'?"
+    " (did you mean 'quantity'?)"
     """
     by_letters = {known.lower(): known for known in names}
     found = get_close_matches(name.lower(), by_letters, 1)
-    return f"; did you mean {by_letters[found[0]]!r}?" if found else ""
+    return f" (did you mean {by_letters[found[0]]!r}?)" if found else ""

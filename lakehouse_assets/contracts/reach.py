@@ -21,6 +21,18 @@ _SHARED = ("lakehouse_assets.contracts", "lakehouse_assets.systems")
 
 def code_digest(function: Callable[..., object]) -> str:
     """A hash of the code that a function reaches, and of the values that are bound to it (`partial`, a closure)."""
+    bound, files = _reached(function)
+    sources = [(name, _read(name, *_state(file))[0]) for name, file in sorted(files.items())]
+    return hashlib.sha256(json.dumps([bound, sources]).encode()).hexdigest()
+
+
+def files_reached(function: Callable[..., object]) -> dict[str, Path]:
+    """The files of the code that a function reaches, by the names of the modules."""
+    return _reached(function)[1]
+
+
+def _reached(function: Callable[..., object]) -> tuple[list[str], dict[str, Path]]:
+    """What is bound to a function, and the files of the modules that it reaches."""
     packages = (*_SHARED, home(function).split(".")[0])
 
     def is_own(name: str) -> bool:
@@ -28,15 +40,19 @@ def code_digest(function: Callable[..., object]) -> str:
 
     modules: set[str] = set()
     bound = list(_bound(function, is_own, modules, set()))
-    modules = set(filter(is_own, modules))
-    reached: dict[str, str] = {}
-    while modules:
-        name = modules.pop()
+    due = set(filter(is_own, modules))
+    files: dict[str, Path] = {}
+    while due:
+        name = due.pop()
         if (file := _file(name)) is not None:
-            stat = file.stat()
-            reached[name], imported = _read(name, file, stat.st_mtime_ns, stat.st_size)
-            modules |= set(filter(is_own, imported)) - reached.keys()
-    return hashlib.sha256(json.dumps([bound, sorted(reached.items())]).encode()).hexdigest()
+            files[name] = file
+            due |= set(filter(is_own, _read(name, *_state(file))[1])) - files.keys()
+    return bound, files
+
+
+def file_of(function: Callable[..., object]) -> Path | None:
+    """The file in which a function stands."""
+    return _file(home(function))
 
 
 def home(function: Callable[..., object]) -> str:
@@ -94,10 +110,16 @@ def _file(name: str) -> Path | None:
     return Path(file) if file else None
 
 
+def _state(file: Path) -> tuple[Path, int, int]:
+    """A file and what tells its states apart."""
+    stat = file.stat()
+    return file, stat.st_mtime_ns, stat.st_size
+
+
 @cache
 def _read(name: str, file: Path, modified: int, size: int) -> tuple[str, frozenset[str]]:
     """The hash of a module's source and the names that it imports, modules among them."""
-    del modified, size  # tell the states of one file apart
+    del modified, size  # the state of the file that is meant
     source = file.read_bytes()
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
     names: set[str] = set()

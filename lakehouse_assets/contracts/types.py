@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lakehouse_assets.contracts.problems import nearest
 from lakehouse_assets.errors import ContractError
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ def type_of(name: str) -> Type:
         raise ContractError(f"{name} is not a type: a decimal has 1 to 38 digits, and no more of them behind the point.")
     if name in TYPE_NAMES and not name.startswith("decimal"):
         return Type(name)
-    raise ContractError(f"{name!r} is not a type; types are {', '.join(TYPE_NAMES)}.")
+    near = nearest(name.split("(")[0], [n.split("(")[0] for n in TYPE_NAMES])
+    raise ContractError(f"{name!r} is not a type, one of {', '.join(TYPE_NAMES)}{near}.")
 
 
 def typed(sql: str, type_name: str) -> str:

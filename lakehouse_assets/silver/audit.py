@@ -147,7 +147,7 @@ def _unknown(sql: str, columns: list[str], error: Exception) -> str:
     words = re.findall(r"[^\W\d]\w*", re.sub("'[^']*'", "", sql))
     for word in (w for w in words if w.lower() not in {c.lower() for c in columns} and re.search(f'["`]{w}["`]', str(error))):
         if f"{word}(" not in sql:
-            return f"names {word!r}, which is not a column here{nearest(word, columns) or '.'}"
+            return f"names {word!r}, which is not a column here{nearest(word, columns)}."
     return f"can't be evaluated: {_said(error)}"
 
 
