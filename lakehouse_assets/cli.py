@@ -147,22 +147,24 @@ def plan(as_json: Json = False) -> None:
 @app.command()
 def check(as_json: Json = False) -> None:
     """Find what is wrong with settings, contracts and models, all at once. Builds nothing; exit code 1 where there is anything."""
-    from lakehouse_assets.contracts.expressions import expression_problems
+    from lakehouse_assets.engine.session import Engine
     from lakehouse_assets.gold.project import models
+    from lakehouse_assets.silver.audit import contract_faults
     from lakehouse_assets.systems import load_systems
 
     systems, problems = load_systems()
     entities = [entity for system in systems for entity in system.entities]
-    problems += [f"{entity.place}: {problem}." for entity in entities for problem in expression_problems(entity)]
+    tables = {entity.table for entity in entities}
+    is_known = not problems  # else a table may be missing only because its system can't be loaded
     try:
-        tables = {entity.table for entity in entities}
-        # Where a system can't be loaded, nobody knows its tables.
-        unknown = [(m, name) for m in models() for name in m.sources if name not in tables] if not problems else []
+        unknown = [(m, name) for m in models() for name in m.sources if is_known and name not in tables]
         problems += [f"{m.folder}/{m.name}.sql: {name!r} is not a silver table{nearest(name, tables)}." for m, name in unknown]
     except LakehouseError as error:
         problems.append(" ".join(str(error).split()))
     try:
-        load_settings()
+        engine = Engine(load_settings().engine_config, _say)
+        problems += [fault for entity in entities for fault in contract_faults(engine.session(), entity)]
+        engine.stop_session()
     except LakehouseError as error:
         problems.append(str(error))
     if as_json:

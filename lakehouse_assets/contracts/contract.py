@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 from lakehouse_assets.contracts.columns import column_names, snake_case
 from lakehouse_assets.contracts.problems import nearest, refuse
-from lakehouse_assets.contracts.types import type_of
+from lakehouse_assets.contracts.types import type_fault, type_of
 from lakehouse_assets.errors import ContractError
 
 Outcome = Literal["warn", "drop", "fail"]
@@ -137,7 +137,7 @@ class Contract:
         """What can't be so, one sentence each."""
         names, outcomes = self.column_names, get_args(Outcome)
         problems = [f"column {n!r} stands twice" for n in _repeated(names)]
-        types = [f"column {c.name!r}: {fault}" for c in self.columns if (fault := _type_fault(c.type))]
+        types = [f"column {c.name!r}: {fault}" for c in self.columns if (fault := type_fault(c.type))]
         problems += types
         # What follows from the types can be told only where there are such types.
         rules = [r.name for r in (self.rules if types else self.all_rules)]
@@ -356,15 +356,6 @@ class RawContract:
 def _letters(name: str) -> str:
     """What makes two names the same: their letters and digits. `CustomerID`, `customer id` and `CUSTOMER_ID` are one name."""
     return snake_case(name).replace("_", "")
-
-
-def _type_fault(name: str) -> str | None:
-    """What is wrong with the name of a type; None where nothing is."""
-    try:
-        type_of(name)
-    except ContractError as error:
-        return str(error).removesuffix(".")
-    return None
 
 
 def _repeated(names: Sequence[str]) -> list[str]:

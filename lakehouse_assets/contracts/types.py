@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 TYPE_NAMES = ("string", "int", "bigint", "double", "boolean", "date", "timestamp", "decimal(p,s)")
 
+_DECIMAL = re.compile(r"decimal\(([0-9]{1,2}), ?([0-9]{1,2})\)")
 _DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIME = "([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6})?)?"
 _OFFSET = "(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9]|[+-]14:00)"
@@ -109,15 +110,21 @@ def type_of(name: str) -> Type:
     Raises:
         ContractError: there is no such type.
     """
-    if decimal := re.fullmatch(r"decimal\(([0-9]{1,2}), ?([0-9]{1,2})\)", name):
-        precision, scale = int(decimal[1]), int(decimal[2])
-        if 1 <= precision <= 38 and scale <= precision:
-            return Type(name, precision, scale)
-        raise ContractError(f"{name} is not a type: a decimal has 1 to 38 digits, and no more of them behind the point.")
+    if fault := type_fault(name):
+        raise ContractError(f"{fault}.")
+    decimal = _DECIMAL.fullmatch(name)
+    return Type(name, int(decimal[1]), int(decimal[2])) if decimal else Type(name)
+
+
+def type_fault(name: str) -> str | None:
+    """Why there is no type of this name, half a sentence; None where there is one."""
+    if decimal := _DECIMAL.fullmatch(name):
+        is_one = 1 <= int(decimal[1]) <= 38 and int(decimal[2]) <= int(decimal[1])
+        return None if is_one else f"{name} is not a type: a decimal has 1 to 38 digits, and no more of them behind the point"
     if name in TYPE_NAMES and not name.startswith("decimal"):
-        return Type(name)
+        return None
     near = nearest(name.split("(")[0], [n.split("(")[0] for n in TYPE_NAMES])
-    raise ContractError(f"{name!r} is not a type, one of {', '.join(TYPE_NAMES)}{near}.")
+    return f"{name!r} is not a type, one of {', '.join(TYPE_NAMES)}{near}"
 
 
 def typed(sql: str, type_name: str) -> str:

@@ -1,24 +1,37 @@
 """Gives each row its verdict: all rules in one pass, as columns beside the row. Pure functions over lazy frames."""
 
 import re
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from lakehouse_assets.contracts.columns import snake_case
 from lakehouse_assets.contracts.contract import Contract, Outcome
 from lakehouse_assets.contracts.problems import nearest
+from lakehouse_assets.contracts.reach import file_of
 from lakehouse_assets.contracts.system import Entity
-from lakehouse_assets.contracts.types import type_of
+from lakehouse_assets.contracts.types import type_fault, type_of
 from lakehouse_assets.errors import ContractError
 from lakehouse_assets.silver.versions import DELETED, OWN_COLUMNS, STANDS, VALID_TO, settle
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
 BROKEN_RULES = "_broken_rules"
 """The names of the rules that a row breaks, with commas; NULL where it breaks none. A column of every silver table."""
 
+_UNRESOLVED = "UNRESOLVED_COLUMN|is missing from the schema"
+"""What Spark and Sail say of a name that is no column."""
+
 VERDICT = "_verdict"
 OK, SUPERSEDED, DROPPED, FAILED = "ok", "superseded", "dropped", "failed"
+
+
+def contract_faults(session: "SparkSession", entity: Entity) -> list[str]:
+    """What is wrong with the silver function and with the SQL of the contract, a line each. Nothing is read or computed."""
+    text = [f"`{name}` string" for name in dict.fromkeys(entity.raw.column_names)]
+    own = ["_source_file string", "_source_etag string", "_row_number bigint", "_date date"]
+    return _typed(session.createDataFrame([], ", ".join([*text, *own])), entity)[1]
 
 
 def audited(raw: "DataFrame", entity: Entity) -> "DataFrame":
@@ -33,28 +46,20 @@ def audited(raw: "DataFrame", entity: Entity) -> "DataFrame":
     from pyspark.sql import functions as F
 
     contract = entity.contract
-    followed = len(contract.all_rules) - len(contract.rules)
-    type_rules, key_rules = (
-        contract.all_rules[: followed - len(contract.key)],
-        contract.all_rules[followed - len(contract.key) : followed],
-    )
-    rows, kinds = _returned(raw, entity)
+    rows, faults = _typed(raw, entity)
+    if faults:
+        raise ContractError("\n".join(faults))
+    followed = contract.all_rules[: -len(contract.rules) or None]
+    type_rules, key_rules = followed[: -len(contract.key)], followed[-len(contract.key) :]
     # Types are judged on what the function returned, the other rules on columns that have their type: all of it one pass.
-    typed = {f"_typed_{c.name}": type_of(c.type).of_value(f"`{c.name}`", kinds[c.name]) for c in contract.columns}
-    judged = {
-        f"_broken_{rule.name}": f"`{c.name}` IS NOT NULL AND `_typed_{c.name}` IS NULL"
-        for rule, c in zip(type_rules, (c for c in contract.columns if c.type != "string"), strict=True)
-    }
-    renamed = {c.name: f"`_typed_{c.name}`" for c in contract.columns}
-    judged_typed = {DELETED: f"COALESCE(({contract.deleted or 'FALSE'}), FALSE)"}
-    judged_typed |= {f"_broken_{r.name}": _broken(r.expression) for r in key_rules}
+    not_text = (c for c in contract.columns if c.type != "string")
+    judged = {f"_broken_{rule.name}": f"`_untyped_{c.name}`" for rule, c in zip(type_rules, not_text, strict=True)}
+    judged |= {DELETED: f"COALESCE(({contract.deleted or 'FALSE'}), FALSE)"}
+    judged |= {f"_broken_{r.name}": _broken(r.expression) for r in key_rules}
     # A tombstone says no more than its key, so what the rules ask of a row it can't have.
     declared_rules = {f"_broken_{r.name}": f"{_broken(r.expression)} AND NOT {DELETED}" for r in contract.rules}
     summed: dict[str, str] = {f"_{outcome}": _names_broken(contract, outcome) for outcome in get_args(Outcome)}
-    for columns in filter(None, (typed, judged, renamed)):
-        rows = rows.withColumns({name: F.expr(expression) for name, expression in columns.items()})
-    _refuse_unknown_names(rows, entity)
-    for columns in filter(None, (judged_typed, declared_rules, summed)):
+    for columns in filter(None, (judged, declared_rules, summed)):
         rows = rows.withColumns({name: F.expr(expression) for name, expression in columns.items()})
     rows = rows.selectExpr(
         *(f"`{name}`" for name in contract.column_names),
@@ -76,84 +81,99 @@ def audited(raw: "DataFrame", entity: Entity) -> "DataFrame":
     )
 
 
-def _returned(raw: "DataFrame", entity: Entity) -> tuple["DataFrame", dict[str, str]]:
-    """What the silver function makes of raw rows, and the Spark types of the columns by name.
+def _typed(raw: "DataFrame", entity: Entity) -> tuple["DataFrame", list[str]]:
+    """What the silver function makes of raw rows, and what is wrong with function and contract, a line each: then the rows are no use.
 
-    Raises:
-        ContractError: a column of the contract or of the raw rows is missing, or has a type that can't become the contract's.
+    The contract's columns have their types; beside each stands, as `_untyped_…`, whether its value could not be read as one.
     """
-    from pyspark.errors import AnalysisException, IllegalArgumentException, UnsupportedOperationException
+    from pyspark.sql import functions as F
 
-    contract, function = entity.contract, getattr(entity.silver, "__name__", "the silver function")
+    contract, function = (
+        entity.contract,
+        getattr(entity.silver, "__name__", "<lambda>").replace("<lambda>", "the silver function"),
+    )
     # A column that the source has added since, under the name of one of the contract's, must not stand in its way.
     declared = {snake_case(c.name) for c in entity.raw.columns}
     try:
         rows = entity.silver(raw.drop(*(name for name in contract.column_names if name not in declared)))
         if not hasattr(rows, "schema"):
-            raise ContractError(f"{entity.place}: {function} returns {rows!r:.40}: it has to return the rows, a DataFrame.")
+            return raw, [f"{entity.place}: {function} returns {rows!r:.40}: it has to return the rows, a DataFrame."]
         kinds = {field.name.lower(): field.dataType.simpleString() for field in rows.schema}
-    except (AnalysisException, IllegalArgumentException, UnsupportedOperationException) as error:
-        raise ContractError(f"{entity.place}: {function} can't be evaluated: {_said(error)}") from error
-    problems = [
-        f"{function} does not return the column {name!r}{nearest(name, kinds.keys() - set(contract.column_names))}"
+    except _mistakes() as error:
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == file_of(entity.silver)]
+        where = f"{function}{f', line {lines[-1]},' if lines else ''}"
+        return raw, [f"{entity.place}: {where} {_fault(error, raw.columns)}"]
+    faults = [
+        f"{function} does not return the column {name!r}{nearest(name, kinds.keys() - set(contract.column_names))}."
         for name in contract.column_names
         if name not in kinds
     ]
-    problems += [
-        f"{function} does not return {name}: keep all columns that it is given, with '*'"
+    faults += [
+        f"{function} does not return {name}: keep all columns that it is given, with '*'."
         for name in OWN_COLUMNS
         if name not in kinds
     ]
-    problems += [
-        f"{function} returns column {c.name!r} as {kinds[c.name]}, which can't become {c.type}"
-        for c in contract.columns
-        if c.name in kinds and not type_of(c.type).takes(kinds[c.name])
+    # A type that is none is the contract's own fault, and told as such.
+    types = {c.name: type_of("string" if type_fault(c.type) else c.type) for c in contract.columns}
+    faults += [
+        f"{function} returns column {name!r} as {kinds[name]}, which can't become {type_.name}."
+        for name, type_ in types.items()
+        if name in kinds and not type_.takes(kinds[name])
     ]
-    if problems:
-        raise ContractError("\n".join(f"{entity.place}: {problem}." for problem in problems))
-    return rows, kinds
+    wrong = {name: f"CAST(NULL AS {t.name})" for name, t in types.items() if name not in kinds or not t.takes(kinds[name])}
+    typed = {f"_typed_{n}": wrong.get(n) or t.of_value(f"`{n}`", kinds[n]) for n, t in types.items()}
+    untyped = {f"_untyped_{n}": f"`{n}` IS NOT NULL AND `_typed_{n}` IS NULL" for n in types if n not in wrong}
+    renamed = {n: f"`_typed_{n}`" for n in types}
+    for columns in filter(None, (typed, untyped, renamed)):
+        rows = rows.withColumns({name: F.expr(expression) for name, expression in columns.items()})
+    return rows, [f"{entity.place}: {fault}" for fault in [*faults, *_faults_of_sql(rows, contract)]]
 
 
-def _refuse_unknown_names(rows: "DataFrame", entity: Entity) -> None:
-    """Have the engine look at the SQL of the contract before it computes anything.
-
-    Raises:
-        ContractError: `deleted` or a rule can't be evaluated on the columns that there are.
-    """
-    from pyspark.errors import AnalysisException, IllegalArgumentException, UnsupportedOperationException
-
-    contract = entity.contract
+def _faults_of_sql(rows: "DataFrame", contract: Contract) -> list[str]:
+    """Which of the contract's rules, and `deleted`, can't be evaluated on the columns that there are, by the engine's own judgement."""
     written = {f"rule {rule.name!r}": rule.expression for rule in contract.rules}
     written |= {"deleted": contract.deleted} if contract.deleted else {}
 
     def fault(*expressions: str) -> Exception | None:
         try:
-            _ = rows.selectExpr(*(_broken(expression) for expression in expressions)).schema
-        except (AnalysisException, IllegalArgumentException, UnsupportedOperationException) as error:
+            _ = rows.selectExpr(*expressions).schema
+        except _mistakes() as error:
             return error
         return None
 
-    if not written or fault(*written.values()) is None:
-        return
-    columns = [name for name in rows.columns if not name.startswith(("_typed_", "_broken_"))]
-    faults = {what: (sql, found) for what, sql in written.items() if (found := fault(sql)) is not None}
-    raise ContractError(
-        "\n".join(f"{entity.place}: {what} {_unknown(sql, columns, found)}" for what, (sql, found) in faults.items())
-    )
+    if not written or fault(*map(_broken, written.values())) is None:
+        return []
+    columns = [name for name in rows.columns if not name.startswith(("_typed_", "_untyped_"))]
+    # First as it is written, so that a place that the engine names is one in the contract.
+    found = {what: (sql, fault(sql) or fault(_broken(sql))) for what, sql in written.items()}
+    return [f"{what} {_fault(error, columns, sql)}" for what, (sql, error) in found.items() if error is not None]
 
 
-def _unknown(sql: str, columns: list[str], error: Exception) -> str:
+def _fault(error: Exception, columns: list[str], sql: str | None = None) -> str:
     """What is wrong with an expression: the name in it that is no column, else the engine's own words."""
-    words = re.findall(r"[^\W\d]\w*", re.sub("'[^']*'", "", sql))
-    for word in (w for w in words if w.lower() not in {c.lower() for c in columns} and re.search(f'["`]{w}["`]', str(error))):
-        if f"{word}(" not in sql:
-            return f"names {word!r}, which is not a column here{nearest(word, columns)}."
+    known = {column.lower() for column in columns}
+    written = re.findall(r"\w+", sql) if sql is not None else None
+    for name in re.findall(r'["`]([^\W\d]\w*)["`]', str(error)) if re.search(_UNRESOLVED, str(error)) else ():
+        if name.lower() not in known and (written is None or name in written):
+            return f"names {name!r}, which is not a column here{nearest(name, columns)}."
     return f"can't be evaluated: {_said(error)}"
 
 
+def _mistakes() -> tuple[type[Exception], ...]:
+    """What somebody's mistake in SQL or Python raises, and a server that can't be reached does not."""
+    from pyspark.errors import AnalysisException, IllegalArgumentException, UnsupportedOperationException
+
+    engine = (AnalysisException, IllegalArgumentException, UnsupportedOperationException)
+    return (*engine, ContractError, NameError, AttributeError, TypeError, LookupError)
+
+
 def _said(error: Exception) -> str:
-    """The first line of what the engine said."""
-    return str(error).strip().splitlines()[0][:160]
+    """What the engine or Python said, in one line."""
+    from pyspark.errors import PySparkException
+
+    kind = "" if isinstance(error, PySparkException | ContractError) else f"{type(error).__name__}: "
+    line = (str(error).strip().splitlines() or [""])[0].rstrip(".")
+    return kind + (f"{line[:160]} …" if len(line) > 160 else f"{line}.")
 
 
 def validity(contract: Contract, stands: str, valid_to: str) -> list[str]:

@@ -45,7 +45,7 @@ def audit(spark, columns, no="1", amt="2.50", everything="*", **contract):
 @pytest.mark.parametrize(
     ("columns", "told"),
     [
-        (USUAL | {"amount": "TRIM(amount)"}, "clean can't be evaluated: "),
+        (USUAL | {"amount": "TRIM(amount)"}, r"clean names 'amount', which is not a column here \(did you mean 'amt'\?\)\."),
         ({"number": "no", "amuont": "amt", "sold_on": "_date"}, r"the column 'amount' \(did you mean 'amuont'\?\)\."),
         ({"number": "no"}, "clean does not return the column 'amount'.*\n.*clean does not return the column 'sold_on'"),
         (USUAL | {"sold_on": "CAST(no AS INT)"}, "clean returns column 'sold_on' as int, which can't become date."),
@@ -81,6 +81,7 @@ def test_a_wrong_name_in_a_rule_and_in_deleted_is_one_line_each(spark):
     told = str(found.value).splitlines()
     assert told[0].endswith("rule 'amount_positive' names 'amuont', which is not a column here (did you mean 'amount'?).")
     assert "rule 'amount_known' can't be evaluated: " in told[1]
+    assert "KNOWN" in told[1]
     assert told[2].endswith("deleted names 'numbr', which is not a column here (did you mean 'number'?).")
     assert len(told) == 3
 
