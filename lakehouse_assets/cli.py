@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from lakehouse_assets.contracts.problems import nearest
 from lakehouse_assets.errors import LakehouseError, LandingError, QueryError
 from lakehouse_assets.settings import Settings, load_settings
 from lakehouse_assets.storage.reach import check_readable, check_writable, explained
@@ -141,6 +142,38 @@ def plan(as_json: Json = False) -> None:
         typer.echo(json.dumps(found.to_json()))
     else:
         _show_plan(found)
+
+
+@app.command()
+def check(as_json: Json = False) -> None:
+    """Find what is wrong with settings, contracts and models, all at once. Builds nothing; exit code 1 where there is anything."""
+    from lakehouse_assets.engine.session import Engine
+    from lakehouse_assets.gold.project import models
+    from lakehouse_assets.silver.audit import contract_faults
+    from lakehouse_assets.systems import load_systems
+
+    systems, problems = load_systems()
+    entities = [entity for system in systems for entity in system.entities]
+    tables = {entity.table for entity in entities}
+    is_known = not problems  # else a table may be missing only because its system can't be loaded
+    try:
+        unknown = [(m, name) for m in models() for name in m.sources if is_known and name not in tables]
+        problems += [f"{m.folder}/{m.name}.sql: {name!r} is not a silver table{nearest(name, tables)}." for m, name in unknown]
+    except LakehouseError as error:
+        problems.append(" ".join(str(error).split()))
+    try:
+        engine = Engine(load_settings().engine_config, _say)
+        problems += [fault for entity in entities for fault in contract_faults(engine.session(), entity)]
+        engine.stop_session()
+    except LakehouseError as error:
+        problems.append(str(error))
+    if as_json:
+        typer.echo(json.dumps({"succeeded": not problems, "problems": problems}))
+    for problem in () if as_json else problems:
+        typer.echo(problem)
+    if problems:
+        raise typer.Exit(1)
+    _say("Settings, contracts and models are sound.")
 
 
 @app.command()
