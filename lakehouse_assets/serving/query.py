@@ -18,6 +18,7 @@ from lakehouse_assets.errors import QueryError
 from lakehouse_assets.storage.duck import parquet, separate, table_view
 from lakehouse_assets.storage.ledger import Ledger, ledger_schema
 from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema
+from lakehouse_assets.storage.reach import unquoted
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import file_paths, open_table, sql_text
 
@@ -65,7 +66,7 @@ def query(root: Root, sql: str) -> "duckdb.DuckDBPyRelation":
     try:
         result = connection.sql(sql)
     except duckdb.Error as error:
-        raise QueryError(f"{_plain(error)}\n{_TABLES}") from None
+        raise QueryError(f"{unquoted(root, _plain(error))}\n{_TABLES}") from None
     return result
 
 

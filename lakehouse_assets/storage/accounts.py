@@ -140,15 +140,20 @@ def dates_table(
 ) -> dg.MarkdownMetadataValue:
     """What a check found by date, as Markdown: the failing dates first, the newest of each kind first, then how many more."""
     ordered = sorted(cells, key=lambda day: (day not in failing, -day.toordinal()))
-    lines = [_line("date", "result", *columns), "|---" * (len(columns) + 2) + "|"]
-    lines += [_line(day, "fails" if day in failing else "passes", *cells[day]) for day in ordered[:DATES_SHOWN]]
-    more = len(ordered) - DATES_SHOWN
-    return dg.MetadataValue.md("\n".join(lines) + (f"\n\nand {more} more" if more > 0 else ""))
+    lines = [(day, "fails" if day in failing else "passes", *cells[day]) for day in ordered[:DATES_SHOWN]]
+    return dg.MetadataValue.md(markdown_table(("date", "result", *columns), lines, len(ordered)))
 
 
-def _line(*cells: object) -> str:
-    shown = [" ".join(str(cell).split()).replace("|", r"\|") if cell is not None else "" for cell in cells]
-    return f"| {' | '.join(shown)} |"
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]], total: int) -> str:
+    """Rows as Markdown, a line each, and how many more there are than these."""
+
+    def line(cells: Sequence[object]) -> str:
+        shown = [" ".join(str(cell).split()).replace("|", r"\|") if cell is not None else "" for cell in cells]
+        return f"| {' | '.join(shown)} |"
+
+    lines = [line(columns), "|---" * len(columns) + "|", *map(line, rows)]
+    more = total - len(rows)
+    return "\n".join(lines) + (f"\n\nand {more} more" if more > 0 else "")
 
 
 def _figures(record: PartitionRecord | None) -> tuple[int | None, ...]:

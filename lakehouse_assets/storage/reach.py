@@ -23,18 +23,36 @@ from lakehouse_assets.storage.s3 import credentials_mark, endpoint_setting
 PROBE = "ops/.conditional-put"
 """An object that is only ever put on the condition that it is not there. It stays, so that the check is one request."""
 
-_CODE = re.compile(r"<Code>(\w+)</Code>")
+_CODE = re.compile(r"<Code>(\w+)</Code>|\(HTTP \d{3}[^)]*\)\s+(\w+): ")
+"""The store's word for what is wrong, as it stands in its answer, and as DuckDB tells it."""
+
 _STATUS = re.compile(r"(?i)(?:status code:?|HTTP)\s*(\d{3})")
 _REQUEST = re.compile(r"(?:Error performing|HTTP) (?P<method>[A-Z]+)(?: error reading)? '?(?P<address>https?://[^\s?']+)")
-_ANSWERED = re.compile(r"(?i)Error performing [A-Z]+ |status code|HTTP error|S3 error|object.?store error|<Error>|signature=")
+_ANSWERED = re.compile(
+    r"(?i)Error performing [A-Z]+ |status code:? ?\d{3}|HTTP error|S3 error|object.?store error|<Error>|signature="
+)
 """How obstore, delta-rs, DuckDB, botocore, Sail and Spark begin to tell what a store has answered."""
 
 _RIGHTS = {"PUT": "write", "POST": "write", "DELETE": "delete"}
 _PORTS = {"http": 80, "https": 443}
 
 
+def check_there(root: Root) -> None:
+    """See whether a root that is a folder is there: one that is not has nothing to read, and is more likely a slip of the pen.
+
+    Raises:
+        SettingsError: it is not there.
+    """
+    folder = root.local_folder
+    if folder is not None and not folder.is_dir():
+        raise SettingsError(
+            f"LAKEHOUSE_ROOT={root.uri}: there is no such folder. Name another one, or make it by landing the first files: "
+            "`lakehouse land`, or `lakehouse demo` for sample data."
+        )
+
+
 def check_readable(root: Root) -> None:
-    """See whether a root on S3 can be listed; a folder always can, or is made.
+    """See whether a root on S3 can be listed; a folder always can.
 
     Raises:
         SettingsError: it can't; the text says which setting is wrong.
@@ -114,6 +132,12 @@ def store_error(root: Root, error: Exception) -> SettingsError | None:
     return _told(root, said, right, key)
 
 
+def unquoted(root: Root, text: str) -> str:
+    """What another program says, without a store's answer: where one stands in it, the sentence that tells it."""
+    told = store_error(root, RuntimeError(text))
+    return text if told is None else str(told)
+
+
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
@@ -164,7 +188,7 @@ def _told(root: Root, said: str, right: str, key: str = "") -> SettingsError:
     place, endpoint = f"LAKEHOUSE_ROOT={root.uri}", endpoint_setting()[1] or "AWS"
     there = key or "there"
     found = _CODE.search(said)
-    code = found.group(1) if found else ""
+    code = found.group(1) or found.group(2) if found else ""
     if code == "NoSuchBucket":
         return SettingsError(f"{place}: there is no bucket {root.bucket} at {endpoint}. Create it, or name another.")
     if code in ("InvalidAccessKeyId", "XAdminUserNotFound", "InvalidClientTokenId"):

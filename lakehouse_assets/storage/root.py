@@ -33,7 +33,7 @@ class Root:
         """The root that a setting names. Nothing is asked of the store: see `reach.py`.
 
         Raises:
-            SettingsError: the text names a kind of store that can't be used as a root. An address is not repeated: it may hold secrets.
+            SettingsError: the text names a kind of store that can't be used as a root. It is not repeated: it may hold secrets.
         """
         if "://" in text or _LIKE_AN_ADDRESS.match(text):
             found = _S3.fullmatch(text.rstrip("/"))
@@ -46,7 +46,8 @@ class Root:
         uri = str(Path(text).expanduser().absolute()).rstrip("/")
         if found_characters := sorted({c for c in uri if c in "%[]*?{}"}):
             raise SettingsError(
-                f"LAKEHOUSE_ROOT={text}: the path has {' '.join(found_characters)}, which readers of tables take for patterns."
+                f"LAKEHOUSE_ROOT: the path has {' '.join(found_characters)}, which readers of tables take for patterns. "
+                "Name another folder."
             )
         return cls(uri)
 

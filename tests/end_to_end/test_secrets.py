@@ -7,11 +7,12 @@ import http.client
 import http.server
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,6 +151,10 @@ class Command:
 
     def fail(self, *arguments: str, **more: str) -> str:
         """Run a command that fails; what it printed."""
+        return self.run(*arguments, code=1, **more)
+
+    def run(self, *arguments: str, code: int = 0, **more: str) -> str:
+        """Run a command that ends with a code; what it printed."""
         own = [n for n in os.environ if n.startswith(("AWS_", "LAKEHOUSE_", "DAGSTER_"))]
         done = subprocess.run(
             [str(Path(sys.executable).with_name("lakehouse")), *arguments],
@@ -164,7 +169,7 @@ class Command:
             check=False,
         )
         self.printed += [done.stdout, done.stderr]
-        assert done.returncode == 1, done.stdout + done.stderr
+        assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done.stdout + done.stderr
 
@@ -230,18 +235,36 @@ def test_keys_that_the_store_refuses(command, minio):
     command.assert_nothing_secret()
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Which requests are refused: by method, a part of the path and its end; of reads by range those alone that begin `within`."""
+
+    method: str
+    part: str
+    end: str = ""
+    within: int | None = None
+
+    def meets(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
+        first = re.match(r"bytes=(\d+)-", headers.get("Range", ""))
+        return (
+            (method, path[-len(self.end) :] if self.end else "") == (self.method, self.end)
+            and self.part in path
+            and (self.within is None or (first is not None and int(first[1]) < self.within))
+        )
+
+
 REFUSED = {
-    "crm/customers": ("PUT", "/raw/crm_customers/", ""),
-    "crm/products": ("GET", "/landing/crm/products/", ""),
-    "erp/product_categories": ("PUT", "/silver/erp_product_categories/", ".parquet"),
-    "erp/customer_locations": ("GET", "/raw/erp_customer_locations/", ".parquet"),
-    "erp/customer_demographics": ("GET", "/silver/erp_customer_demographics/", ".parquet"),
+    "crm/customers": Refusal("PUT", "/raw/crm_customers/"),
+    "crm/products": Refusal("GET", "/landing/crm/products/"),
+    "erp/product_categories": Refusal("PUT", "/silver/erp_product_categories/", ".parquet"),
+    "erp/customer_locations": Refusal("GET", "/raw/erp_customer_locations/", ".parquet"),
+    "erp/customer_demographics": Refusal("GET", "/silver/erp_customer_demographics/", ".parquet"),
 }
 """One request of each entity that its pass needs: delta-rs writes raw, obstore reads landing, Sail writes and reads, DuckDB reads."""
 
 
 @contextmanager
-def gate(store: str) -> Iterator[str]:
+def gate(store: str, refused: Collection[Refusal]) -> Iterator[str]:
     """A way to a store that answers some requests by itself: with an error that repeats all that it was sent."""
     host = urlsplit(store).netloc
 
@@ -250,7 +273,7 @@ def gate(store: str) -> Iterator[str]:
 
         def answer(self):
             sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if any(self.command == method and part in self.path and end in self.path for method, part, end in REFUSED.values()):
+            if any(refusal.meets(self.command, self.path, self.headers) for refusal in refused):
                 headers = "".join(f"<{name}>{value}</{name}>" for name, value in self.headers.items())
                 self.tell(403, f"<Error><Code>Odd</Code><Message>{PLANTED}</Message>{headers}</Error>".encode())
                 return
@@ -275,7 +298,11 @@ def gate(store: str) -> Iterator[str]:
         def log_message(self, *_):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, *_):
+            pass  # a client that hangs up
+
+    with Server(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"
@@ -294,7 +321,7 @@ def test_a_store_that_repeats_all_it_was_sent_is_not_quoted(command, minio, monk
         lines = sample.read_text().splitlines(keepends=True)[:2]
         obstore.put(root.store, f"landing/{entity}/2026-01-31/{sample.name}", "".join(lines).encode())
     command.secrets += [minio["AWS_SECRET_ACCESS_KEY"], minio["AWS_SESSION_TOKEN"]]
-    with gate(minio["AWS_ENDPOINT_URL"]) as address:
+    with gate(minio["AWS_ENDPOINT_URL"], REFUSED.values()) as address:
         command.environment = minio | {"AWS_ENDPOINT_URL": address}
         done = json.loads(command.fail("sync", "--json").partition("\n")[0])
     failed = {f"{t['layer']}/{t['table']}": t["error"] for t in done["tables"] if t["error"] and "not built" not in t["error"]}
@@ -304,4 +331,35 @@ def test_a_store_that_repeats_all_it_was_sent_is_not_quoted(command, minio, monk
     assert failed["silver/erp_product_categories"].startswith(f"{place}write silver/erp_product_categories/")
     assert failed["silver/erp_customer_locations"].startswith(f"{place}read raw/erp_customer_locations/")
     assert "no right to read silver/erp_customer_demographics/" in failed["silver/erp_customer_demographics"]
+    command.assert_nothing_secret(root.store)
+
+
+def test_a_store_that_ceases_to_answer_within_a_build_of_gold_is_not_quoted(command, minio, monkeypatch):
+    """Nor by dbt, whose process reads for itself and prints what it has met; nor by a question, which reads when it is shown."""
+    for name, value in minio.items():
+        monkeypatch.setenv(name, value)
+    root = Root.parse(minio["LAKEHOUSE_ROOT"])
+    samples = Path(__file__).parents[2] / "sample_data"
+    # Enough rows that the end of a file, which is read when a table is opened, is not all of it.
+    for sample in samples.glob("*/*/*/*"):
+        rows = "".join(sample.read_text().splitlines(keepends=True)[:3000])
+        obstore.put(root.store, f"landing/{sample.relative_to(samples).parent}/{sample.name}", rows.encode())
+    command.secrets += [minio["AWS_SECRET_ACCESS_KEY"], minio["AWS_SESSION_TOKEN"]]
+    command.environment = minio
+    command.run("sync")
+    root.delete([path for path, _ in root.files("gold")])
+    refused = [
+        Refusal("GET", "/silver/crm_customers/", ".parquet", within=10_000),
+        Refusal("PUT", "/gold/dim_date/"),
+        Refusal("PUT", "/landing/crm/products/"),
+    ]
+    with gate(minio["AWS_ENDPOINT_URL"], refused) as address:
+        command.environment = minio | {"AWS_ENDPOINT_URL": address}
+        done = json.loads(command.fail("sync", "--json").partition("\n")[0])
+        told = command.fail("query", "SELECT * FROM silver.crm_customers")
+        assert f"error: LAKEHOUSE_ROOT={root.uri}: " in told
+        assert "no right to read silver/crm_customers/" in told
+        command.fail("land", "crm/products", str(next(samples.glob("crm/products/*/*"))), "--date", "2026-02-01")
+    [error] = {t["error"] for t in done["tables"]}
+    assert f"gold/dim_customer: dbt can't build it: Runtime Error LAKEHOUSE_ROOT={root.uri}: " in error
     command.assert_nothing_secret(root.store)
