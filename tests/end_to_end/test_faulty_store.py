@@ -10,10 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
-from uuid import uuid4
 
 import botocore.exceptions
 import duckdb
@@ -25,12 +26,15 @@ from deltalake.exceptions import DeltaError
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.errors import LakehouseError
+from lakehouse_assets.gold.models import Model
+from lakehouse_assets.gold.publish import publish_model
 from lakehouse_assets.settings import Settings
+from lakehouse_assets.storage.duck import let_read
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import live_files, open_table
+from lakehouse_assets.storage.tables import IDEMPOTENCY_KEY, forget_open_tables, live_files, open_table
 from tests.conftest import Lakehouse
 from tests.silver.test_oracle import DATES, Shop, entity
-from tests.support.fault_proxy import STALE_SECONDS, Fault, FaultProxy, Rule
+from tests.support.fault_proxy import ALWAYS, Fault, FaultProxy, Rule
 
 pytestmark = pytest.mark.worlds("sail-minio")
 
@@ -121,7 +125,9 @@ class Store:
 def store(stores) -> Iterator[Store]:
     environment = stores("minio")
     with FaultProxy(environment["AWS_ENDPOINT_URL"]) as proxy:
-        through = {name: value for name, value in environment.items() if name != "LAKEHOUSE_ROOT"} | {"AWS_ENDPOINT_URL": proxy.url}
+        through = {name: value for name, value in environment.items() if name != "LAKEHOUSE_ROOT"} | {
+            "AWS_ENDPOINT_URL": proxy.url
+        }
         machines = [Machine(through) for _ in range(2)]
         yield Store(proxy, machines)
         for machine in machines:
@@ -153,10 +159,14 @@ class TwoTables:
         """What stands is what plain Python makes of landing; nothing is left to do; no file of a table is missing."""
         assert self.lakehouse.plan().is_empty
         for shop in self.shops:
-            shop.built = {day: [row for (of, _), found in sorted(shop.landed.items()) if of == day for row in found] for day in DATES}
+            shop.built = {
+                day: [row for (of, _), found in sorted(shop.landed.items()) if of == day for row in found] for day in DATES
+            }
             shop.check()
             table = shop.entity.table
-            raw = self.lakehouse.rows(f"(SELECT _date::VARCHAR AS d, _source_file AS f, count(*) AS n FROM raw.{table} GROUP BY ALL)")
+            raw = self.lakehouse.rows(
+                f"(SELECT _date::VARCHAR AS d, _source_file AS f, count(*) AS n FROM raw.{table} GROUP BY ALL)"
+            )
             landed = {(day.isoformat(), name): len(rows) for (day, name), rows in shop.landed.items() if rows}
             assert {(row["d"], row["f"]): row["n"] for row in raw} == landed
             assert self.lakehouse.rows(f"(FROM raw.{table} WHERE _row_number IS NULL)") == []
@@ -175,21 +185,16 @@ def missing_files(root: Root) -> list[str]:
 
 
 @pytest.fixture
-def two_tables(lakehouse) -> Callable[[object], TwoTables]:
+def two_tables(make_lakehouse) -> Callable[[object], TwoTables]:
     """Makes roots with both tables, each with chances of its own."""
-
-    def make(seed: object) -> TwoTables:
-        settings = lakehouse.settings.model_copy(update={"lakehouse_root": f"{lakehouse.settings.lakehouse_root}{uuid4().hex[:6]}"})
-        return TwoTables.over(Lakehouse(settings, entities(), lakehouse.engine), random.Random(repr(seed)))
-
-    return make
+    return lambda seed: TwoTables.over(make_lakehouse(*entities()), random.Random(repr(seed)))
 
 
 def storm(store: Store, tables: TwoTables, chance: random.Random, seed: object, rounds: int) -> None:
     """Rounds of: files arrive, both machines make a pass over a faulty store, one makes another over a sound one, and all stands."""
     for number in range(rounds):
         tables.arrive(chance.randint(1, 3))
-        store.proxy.storm((seed, number), chance.uniform(0.01, 0.3))
+        store.proxy.storm((seed, number), 0.01 * 30 ** chance.random())  # 1 to 30 %
         for machine in store.machines:
             machine.start_pass(tables.root)
         for machine in store.machines:
@@ -203,7 +208,7 @@ def storm(store: Store, tables: TwoTables, chance: random.Random, seed: object, 
 SHARE = {1: 3, 2: 3}
 """Seeds and rounds of the usual run."""
 
-SOAK = {seed: 10 for seed in range(100, 150)}
+SOAK = dict.fromkeys(range(100, 150), 10)
 
 
 @pytest.mark.parametrize("seed", [*SHARE, *(pytest.param(seed, marks=pytest.mark.soak) for seed in SOAK)])
@@ -213,3 +218,158 @@ def test_two_machines_over_a_faulty_store_lose_nothing_and_double_nothing(seed, 
     for fault, count in (store.proxy.counts - before).items():
         record_property(fault.name, count)
     record_property("seconds", round(time.monotonic() - began))
+
+
+COMMITS = [
+    ("raw/shop_things", 0),
+    ("silver/shop_things", 0),
+    ("quarantine/rows", 0),
+    # A pass over a table commits to the ledger four times: raw begins, raw stands, silver begins, silver stands.
+    *(("ops/partitions", place) for place in range(4)),
+]
+
+
+@pytest.mark.parametrize("fault", [Fault.ERROR_AFTER, Fault.LOST_REPLY], ids=lambda fault: fault.name.lower())
+@pytest.mark.parametrize(("table", "skip"), COMMITS)
+@pytest.mark.parametrize("earlier", [0, 1], ids=["the table is new", "the table is there"])
+def test_a_commit_of_which_nobody_hears_counts_once_and_keeps_its_files(earlier, table, skip, fault, store, two_tables):
+    tables, machine = two_tables((table, skip)), store.machines[0]
+    for _ in range(earlier):
+        tables.arrive(6)
+        assert machine.make_pass(tables.root) == []
+    tables.arrive(6)
+    # The commit that makes an empty table is version 0 and another matter: whoever repeats it finds the table there.
+    rule = Rule(fault, "PUT", rf"/{table}/_delta_log/0*[1-9]\d*\.json$", skip=skip)
+    store.proxy.rules = [rule]
+    machine.make_pass(tables.root)
+    store.proxy.calm()
+    assert rule.times == 0
+    assert missing_files(tables.lakehouse.settings.root) == []
+    for name in ("raw.shop_things", "silver.shop_things"):
+        tables.lakehouse.rows(name)
+    assert machine.make_pass(tables.root) == []
+    tables.check()
+    assert repeated_commits(tables.lakehouse.settings.root, "raw", "silver", "quarantine") == []
+
+
+def repeated_commits(root: Root, *layers: str) -> list[str]:
+    """The idempotency keys that two commits of a table in a row have."""
+    repeated = []
+    for layer, name in ((layer, name) for layer in layers for name in root.table_names(layer)):
+        table = open_table(root.table(layer, name))
+        keys = [commit.get(IDEMPOTENCY_KEY) for commit in (table.history() if table else [])]
+        repeated += [f"{layer}/{name}: {key}" for key, before in pairwise(keys) if key is not None and key == before]
+    return repeated
+
+
+@pytest.mark.parametrize("fault", [Fault.ERROR_AFTER, Fault.LOST_REPLY], ids=lambda fault: fault.name.lower())
+@pytest.mark.parametrize("version", [0, 1, 2])
+def test_a_publication_of_gold_of_which_nobody_hears_counts_once(version, fault, store, lakehouse, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", store.proxy.url)
+    root = Settings(lakehouse_root=f"{lakehouse.settings.lakehouse_root}-gold").root
+    model = Model("things", "marts", (), (), "checksum", None, "Things")
+
+    def publish(rows: int) -> None:
+        forget_open_tables()
+        with duckdb.connect() as connection:
+            let_read(connection, root)
+            connection.execute(
+                f"CREATE SCHEMA gold; CREATE TABLE gold.things AS SELECT n, DATE '2026-01-01' AS _date FROM range({rows}) AS t (n)"
+            )
+            publish_model(connection, root, model, fingerprint=str(rows), run_id="run", description="Things")
+
+    if version == 2:
+        publish(3)
+    rule = Rule(fault, "PUT", rf"/gold/things/_delta_log/0*{version}\.json$")
+    store.proxy.rules = [rule]
+    with suppress(*STORE_ERRORS):
+        publish(5)
+    store.proxy.calm()
+    assert rule.times == 0
+    publish(5)
+    table = open_table(root.table("gold", "things"))
+    assert table.to_pyarrow_table().num_rows == 5
+    assert repeated_commits(root, "gold") == []
+
+
+CUSTOMERS = """cst_id,cst_key,cst_firstname,cst_lastname,cst_marital_status,cst_gndr,cst_create_date
+1,AW1,Ann,One,S,F,2026-01-01
+2,AW2,Bob,Two,S,M,2026-01-01
+"""
+
+
+@dataclass
+class CommandLine:
+    """`lakehouse` in processes of their own, by way of the proxy, over a root in which some customers have landed."""
+
+    lakehouse: Lakehouse
+    environment: dict[str, str]
+
+    def sync(self) -> subprocess.CompletedProcess[str]:
+        """A pass; it may fail, but not with a trace, and it doesn't hang."""
+        command = [str(Path(sys.executable).with_name("lakehouse")), "sync"]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=PASS_SECONDS)
+        said = done.stdout + done.stderr
+        for sign in ("Traceback", "panicked", "\x1b[", "object at 0x"):
+            assert sign not in said, said[-3000:]
+        return done
+
+
+@pytest.fixture
+def command_line(store, lakehouse, tmp_path) -> CommandLine:
+    lakehouse.land("crm/customers", "2026-01-01", "customers.csv", CUSTOMERS)
+    settings = {
+        "LAKEHOUSE_ROOT": str(lakehouse.settings.lakehouse_root),
+        "LAKEHOUSE_ENGINE": "sail",
+        "DAGSTER_HOME": str(tmp_path / "dagster"),
+        "AWS_ENDPOINT_URL": store.proxy.url,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "NO_COLOR": "1",
+    }
+    return CommandLine(lakehouse, os.environ | settings)
+
+
+def customers(command_line: CommandLine) -> list[str]:
+    return [row["first_name"] for row in command_line.lakehouse.rows("silver.crm_customers", "first_name")]
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_the_command_line_tells_of_a_faulty_store_without_a_trace(seed, store, command_line):
+    store.proxy.storm(seed, 0.1)
+    command_line.sync()
+    store.proxy.calm()
+    healed = command_line.sync()
+    assert healed.returncode == 0, healed.stderr
+    assert customers(command_line) == ["Ann", "Bob"]
+
+
+def test_a_burst_of_throttling_is_waited_out(store, command_line):
+    store.proxy.rules = [Rule(Fault.SLOW_DOWN, ".*", ".*", times=3, skip=skip) for skip in range(0, 60, 10)]
+    done = command_line.sync()
+    assert done.returncode == 0, done.stderr
+    assert customers(command_line) == ["Ann", "Bob"]
+
+
+def test_throttling_without_end_is_told_in_a_sentence(store, command_line):
+    store.proxy.rules = [Rule(Fault.SLOW_DOWN, ".*", ".*", times=ALWAYS)]
+    began = time.monotonic()
+    done = command_line.sync()
+    assert done.returncode == 1
+    assert "refused to list (SlowDown)" in done.stderr, done.stderr
+    assert time.monotonic() - began < 60
+    store.proxy.calm()
+    assert command_line.sync().returncode == 0
+    assert customers(command_line) == ["Ann", "Bob"]
+
+
+@pytest.mark.parametrize("fault", [Fault.EXPIRED_400, Fault.EXPIRED_403], ids=lambda fault: fault.name.lower())
+@pytest.mark.parametrize("skip", [0, 4, 20, 40])
+def test_credentials_that_expire_within_a_pass_are_named(fault, skip, store, command_line):
+    store.proxy.rules = [Rule(fault, ".*", ".*", times=ALWAYS, skip=skip)]
+    done = command_line.sync()
+    assert done.returncode == 1
+    assert "AWS_SESSION_TOKEN" in done.stderr + done.stdout, done.stderr + done.stdout
+    assert missing_files(command_line.lakehouse.settings.root) == []
+    store.proxy.calm()  # as renewed
+    assert command_line.sync().returncode == 0
+    assert customers(command_line) == ["Ann", "Bob"]

@@ -21,8 +21,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 STALE_SECONDS = 20.0
 """No listing is older. Stores that list what was there a while ago do so for seconds."""
 
-SLOW_SECONDS = (0.2, 1.5)
+SLOW_SECONDS = (0.05, 0.5)
 RETRY_AFTER_SECONDS = 1
+
+ALWAYS = -1
 
 _OF_ONE_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "proxy-connection", "expect"}
 
@@ -54,7 +56,10 @@ _ERRORS = {
 
 @dataclass
 class Rule:
-    """Spoils requests of a method whose key (`bucket/prefix/...`) a pattern finds: after the first `skip`, so many `times`."""
+    """Spoils requests of a method whose key (`bucket/prefix/...`) a pattern finds: after the first `skip`, so many `times`.
+
+    Both are patterns. `ALWAYS` is for ever.
+    """
 
     fault: Fault
     method: str
@@ -64,7 +69,7 @@ class Rule:
 
     def takes(self, method: str, key: str) -> bool:
         """Whether this request is the rule's; counts those that are."""
-        if self.times == 0 or method != self.method or not re.search(self.key, key):
+        if self.times == 0 or not re.fullmatch(self.method, method) or not re.search(self.key, key):
             return False
         if self.skip:
             self.skip -= 1
@@ -130,7 +135,9 @@ class FaultProxy:
             slow = self._random.uniform(*SLOW_SECONDS)
             fault = next((rule.fault for rule in self.rules if rule.takes(method, key)), None)
             if fault is None and self._random.random() < self.rate:
-                fault = self._random.choice([f for f in BY_CHANCE if f is not Fault.STALE_LISTING or _lists_landing(method, path)])
+                fault = self._random.choice(
+                    [f for f in BY_CHANCE if f is not Fault.STALE_LISTING or _lists_landing(method, path)]
+                )
             if fault is not None and fault is not Fault.STALE_LISTING:
                 self.counts[fault] += 1
         return fault, slow
