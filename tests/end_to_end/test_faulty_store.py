@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from multiprocessing.connection import Connection
@@ -24,10 +24,12 @@ import pytest
 from deltalake.exceptions import DeltaError
 
 from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.engine.server import port_answers
 from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.errors import LakehouseError
 from lakehouse_assets.gold.models import Model
 from lakehouse_assets.gold.publish import publish_model
+from lakehouse_assets.services.service import free_port
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.storage.duck import let_read
 from lakehouse_assets.storage.root import Root
@@ -171,7 +173,9 @@ class TwoTables:
             assert {(row["d"], row["f"]): row["n"] for row in raw} == landed
             assert self.lakehouse.rows(f"(FROM raw.{table} WHERE _row_number IS NULL)") == []
             for layer in ("raw", "silver"):
-                assert [r for r in self.lakehouse.records(layer, table).values() if r.is_begun or not r.adds_up] == []
+                assert [r for r in self.lakehouse.records(layer, table).values() if not r.adds_up] == []
+        place = "layer, table_name, date, source_file, row_number"
+        assert self.lakehouse.rows(f"(SELECT {place} FROM quarantine.rows GROUP BY ALL HAVING count(*) > 1)") == []
         assert missing_files(self.lakehouse.settings.root) == []
 
 
@@ -224,7 +228,7 @@ COMMITS = [
     ("raw/shop_things", 0),
     ("silver/shop_things", 0),
     ("quarantine/rows", 0),
-    # A pass over a table commits to the ledger four times: raw begins, raw stands, silver begins, silver stands.
+    # A pass commits to the ledger four times: raw and silver of either table.
     *(("ops/partitions", place) for place in range(4)),
 ]
 
@@ -249,7 +253,7 @@ def test_a_commit_of_which_nobody_hears_counts_once_and_keeps_its_files(earlier,
         tables.lakehouse.rows(name)
     assert machine.make_pass(tables.root) == []
     tables.check()
-    assert repeated_commits(tables.lakehouse.settings.root, "raw", "silver", "quarantine") == []
+    assert repeated_commits(tables.lakehouse.settings.root, "raw", "silver") == []
 
 
 def repeated_commits(root: Root, *layers: str) -> list[str]:
@@ -258,7 +262,7 @@ def repeated_commits(root: Root, *layers: str) -> list[str]:
     for layer, name in ((layer, name) for layer in layers for name in root.table_names(layer)):
         table = open_table(root.table(layer, name))
         keys = [commit.get(IDEMPOTENCY_KEY) for commit in (table.history() if table else [])]
-        repeated += [f"{layer}/{name}: {key}" for key, before in pairwise(keys) if key is not None and key == before]
+        repeated += [f"{layer}/{name}: {key}" for key, before in pairwise(keys) if key and key == before]
     return repeated
 
 
@@ -373,3 +377,48 @@ def test_credentials_that_expire_within_a_pass_are_named(fault, skip, store, com
     store.proxy.calm()  # as renewed
     assert command_line.sync().returncode == 0
     assert customers(command_line) == ["Ann", "Bob"]
+
+
+@pytest.mark.parametrize("skip", [0, 4, 8, 20, 40])
+def test_a_store_that_is_full_is_told_and_the_next_pass_heals(skip, store, command_line):
+    store.proxy.rules = [Rule(Fault.FULL, "PUT|POST", ".*", times=ALWAYS, skip=skip)]
+    done = command_line.sync()
+    assert done.returncode == 1
+    assert "XMinioStorageFull" in done.stderr + done.stdout, done.stderr + done.stdout
+    assert missing_files(command_line.lakehouse.settings.root) == []
+    store.proxy.calm()
+    assert command_line.sync().returncode == 0
+    assert customers(command_line) == ["Ann", "Bob"]
+
+
+@pytest.mark.parametrize("after", [0, 1, 2], ids=lambda after: f"after {after} files")
+def test_a_sail_server_that_dies_while_it_writes_costs_its_step_alone(after, store, command_line):
+    port = free_port(0)
+    with sail_server(port, command_line.environment) as server:
+        rule = Rule(Fault.RESET, "PUT|POST", r"/silver/.*\.parquet$", skip=after, then=server.kill)
+        store.proxy.rules = [rule]
+        command_line.environment["LAKEHOUSE_ENGINE"] = f"sc://127.0.0.1:{port}"
+        done = command_line.sync()
+    store.proxy.calm()
+    assert rule.times == 0
+    assert done.returncode == 1
+    assert f"127.0.0.1:{port}" in done.stderr + done.stdout, done.stderr + done.stdout
+    assert missing_files(command_line.lakehouse.settings.root) == []
+    with sail_server(port, command_line.environment):
+        assert command_line.sync().returncode == 0
+    assert customers(command_line) == ["Ann", "Bob"]
+
+
+@contextmanager
+def sail_server(port: int, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Sail in a process of its own."""
+    command = [str(Path(sys.executable).with_name("sail")), "spark", "server", "--ip", "127.0.0.1", "--port", str(port)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        deadline = time.monotonic() + 30
+        while not port_answers(port):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        try:
+            yield server
+        finally:
+            server.kill()

@@ -11,7 +11,7 @@ import struct
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -41,9 +41,11 @@ class Fault(StrEnum):
     STALE_LISTING = "landing is listed as it was a while ago"
     EXPIRED_400 = "400 ExpiredToken"
     EXPIRED_403 = "403 ExpiredToken"
+    FULL = "507 XMinioStorageFull"
 
 
-BY_CHANCE = tuple(fault for fault in Fault if fault not in (Fault.EXPIRED_400, Fault.EXPIRED_403))
+_BY_RULE_ALONE = (Fault.EXPIRED_400, Fault.EXPIRED_403, Fault.FULL)
+BY_CHANCE = tuple(fault for fault in Fault if fault not in _BY_RULE_ALONE)
 
 _ERRORS = {
     Fault.ERROR_BEFORE: (500, "InternalError"),
@@ -51,6 +53,7 @@ _ERRORS = {
     Fault.SLOW_DOWN: (503, "SlowDown"),
     Fault.EXPIRED_400: (400, "ExpiredToken"),
     Fault.EXPIRED_403: (403, "ExpiredToken"),
+    Fault.FULL: (507, "XMinioStorageFull"),
 }
 
 
@@ -66,6 +69,8 @@ class Rule:
     key: str
     times: int = 1
     skip: int = 0
+    then: Callable[[], None] = lambda: None
+    """What else happens at that moment."""
 
     def takes(self, method: str, key: str) -> bool:
         """Whether this request is the rule's; counts those that are."""
@@ -75,6 +80,7 @@ class Rule:
             self.skip -= 1
             return False
         self.times -= 1
+        self.then()
         return True
 
 
@@ -210,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()
             return
         body = self.rfile.read(length)
-        if fault in (Fault.ERROR_BEFORE, Fault.SLOW_DOWN, Fault.EXPIRED_400, Fault.EXPIRED_403):
+        if fault in (Fault.ERROR_BEFORE, Fault.SLOW_DOWN, *_BY_RULE_ALONE):
             self._send_error(fault)
             return
         if fault is Fault.SLOW:
