@@ -1,6 +1,7 @@
 """An S3 store that fails now and then: a proxy on 127.0.0.1 in front of a real one, which spoils a seeded share of the requests.
 
-What a client signs is passed on as it came, the `Host` it signed included, so the store accepts it. Rules spoil chosen requests; for the rest, chance decides.
+What a client signs is passed on as it came, the `Host` it signed included, so the store accepts it. Rules spoil chosen requests; for
+the rest, chance decides.
 """
 
 import http.client
