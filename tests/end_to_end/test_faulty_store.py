@@ -1,6 +1,7 @@
 """A store that fails in every way a store can, in front of two machines: nothing lost, nothing doubled, and whoever fails says so.
 
-`pytest -m soak -s` runs 500 rounds and tells how it goes; the usual run takes a few of them. `docs/faults.md` tells which fault is tested where.
+`pytest -m soak -s` runs 500 rounds and tells how it goes; the usual run takes a few of them. `docs/faults.md` tells which fault is
+tested where.
 """
 
 import multiprocessing
@@ -79,6 +80,7 @@ class Machine:
     home: Path
 
     def __post_init__(self) -> None:
+        self._works = False
         self.home.mkdir()
         self._said = self.home / "said.txt"
         spawn = multiprocessing.get_context("spawn")
@@ -88,12 +90,16 @@ class Machine:
 
     def start_pass(self, root: str) -> None:
         """Begin a pass over a root."""
+        if self._works:
+            self._pipe.recv()  # of a test that has failed before it heard of this
         self._pipe.send(root)
+        self._works = True
 
     def end_pass(self) -> list[str]:
         """Wait for the pass; what it failed of, if the store's faults may be the cause of that. Nothing that it said is a trace."""
         assert self._pipe.poll(PASS_SECONDS), "the pass hangs"
         told, unclean = self._pipe.recv()
+        self._works = False
         assert unclean == [], unclean
         check_no_trace("\n".join([*told, self._said.read_text()]))
         return told
