@@ -8,7 +8,8 @@
     ├── AuditError          a `fail` rule was broken: the partition is not published
     ├── EngineError         the Spark engine can't be had
     ├── ServiceError        MinIO, Kafka or PostgreSQL can't be had on this machine
-    └── QueryError          a query that is refused or does not compile
+    ├── QueryError          a query that is refused or does not compile
+    └── NewerTableError     a table was written by a program that knows more of Delta
 
 Each takes the finished sentence: what is wrong, where, what to do. The command line prints it without a trace.
 Errors of the machinery itself stay ordinary Python errors, with their trace.
@@ -61,3 +62,7 @@ class ServiceError(LakehouseError):
 
 class QueryError(LakehouseError):
     """A query was refused, or DuckDB could not run it."""
+
+
+class NewerTableError(LakehouseError):
+    """A table has a feature of Delta that this version of the program doesn't know."""

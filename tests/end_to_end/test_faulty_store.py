@@ -8,8 +8,10 @@ import multiprocessing
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -392,10 +394,15 @@ class CommandLine:
 
     def sync(self) -> subprocess.CompletedProcess[str]:
         """A pass; it may fail, but not with a trace, and it doesn't hang."""
-        command = [str(Path(sys.executable).with_name("lakehouse")), "sync"]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=PASS_SECONDS)
-        check_no_trace(done.stdout + done.stderr)
-        return done
+        with self.start("sync") as process:
+            said = process.communicate(timeout=PASS_SECONDS)
+        check_no_trace("".join(said))
+        return subprocess.CompletedProcess(process.args, process.returncode, *said)
+
+    def start(self, command: str) -> subprocess.Popen[str]:
+        """Start a command."""
+        whole = [str(Path(sys.executable).with_name("lakehouse")), command]
+        return subprocess.Popen(whole, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.fixture
@@ -486,6 +493,40 @@ def test_a_sail_server_that_dies_while_it_writes_costs_its_step_alone(after, sto
     with sail_server(port, command_line.environment):
         assert command_line.sync().returncode == 0
     assert customers(command_line) == ["Ann", "Bob"]
+
+
+@pytest.mark.parametrize("skip", [1, 6, 12])
+def test_a_maintain_that_is_killed_costs_no_row(skip, store, command_line):
+    lakehouse = command_line.lakehouse
+    assert command_line.sync().returncode == 0
+    lakehouse.land("crm/customers", "2026-01-01", "more.csv", CUSTOMERS.replace("1,AW1,Ann", "3,AW3,Cid"))
+    assert command_line.sync().returncode == 0
+    tables = ("raw.crm_customers", "silver.crm_customers", "quarantine.rows")
+    before = [lakehouse.rows(table) for table in tables]
+    process: subprocess.Popen[str] | None = None
+    started = threading.Event()
+
+    def kill() -> None:
+        started.wait()
+        assert process is not None
+        process.kill()
+
+    rule = Rule(Fault.RESET, "PUT|POST|DELETE", ".*", skip=skip, then=kill)
+    store.proxy.rules = [rule]
+    process = command_line.start("maintain")
+    started.set()
+    with process:
+        check_no_trace("".join(process.communicate(timeout=PASS_SECONDS)))
+    store.proxy.calm()
+    assert rule.times == 0
+    assert process.returncode == -signal.SIGKILL
+    assert missing_files(lakehouse.settings.root) == []
+    assert [lakehouse.rows(table) for table in tables] == before
+    assert command_line.sync().returncode == 0
+    with command_line.start("maintain") as again:
+        check_no_trace("".join(again.communicate(timeout=PASS_SECONDS)))
+    assert again.returncode == 0
+    assert [lakehouse.rows(table) for table in tables] == before
 
 
 @contextmanager
