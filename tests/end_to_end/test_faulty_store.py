@@ -307,18 +307,25 @@ def test_two_machines_over_a_faulty_store_lose_nothing_and_double_nothing(seed, 
     print(report, flush=True)  # noqa: T201 - for whoever watches an hour of it
 
 
+LOST = {"500 after": Fault.ERROR_AFTER, "lost reply": Fault.LOST_REPLY}
+
 COMMITS = [
-    ("raw/shop_things", 0),
-    ("silver/shop_things", 0),
-    ("quarantine/rows", 0),
+    ("raw/shop_things", 0, "500 after"),
+    ("raw/shop_things", 0, "lost reply"),
+    ("silver/shop_things", 0, "500 after"),
+    ("silver/shop_things", 0, "lost reply"),
+    ("quarantine/rows", 0, "500 after"),
     # A pass commits to the ledger four times: raw and silver of either table.
-    *(("ops/partitions", place) for place in range(4)),
+    ("ops/partitions", 0, "500 after"),
+    ("ops/partitions", 1, "lost reply"),
+    ("ops/partitions", 2, "lost reply"),
+    ("ops/partitions", 3, "500 after"),
 ]
 
 
-@pytest.mark.parametrize("fault", [Fault.ERROR_AFTER, Fault.LOST_REPLY], ids=lambda fault: fault.name.lower())
-@pytest.mark.parametrize(("table", "skip"), COMMITS)
-@pytest.mark.parametrize("earlier", [0, 1], ids=["the table is new", "the table is there"])
+@pytest.mark.parametrize(
+    ("earlier", "table", "skip", "fault"), [*((1, *commit) for commit in COMMITS), *((0, *commit) for commit in COMMITS[:5:2])]
+)
 def test_a_commit_of_which_nobody_hears_counts_once_and_keeps_its_files(earlier, table, skip, fault, store, two_tables):
     tables, machine = two_tables((table, skip)), store.machines[0]
     for _ in range(earlier):
@@ -326,7 +333,7 @@ def test_a_commit_of_which_nobody_hears_counts_once_and_keeps_its_files(earlier,
         assert machine.make_pass(tables.root) == []
     tables.arrive(6)
     # The commit that makes an empty table is version 0 and another matter: whoever repeats it finds the table there.
-    rule = Rule(fault, "PUT", rf"/{table}/_delta_log/0*[1-9]\d*\.json$", skip=skip)
+    rule = Rule(LOST[fault], "PUT", rf"/{table}/_delta_log/0*[1-9]\d*\.json$", skip=skip)
     store.proxy.rules = [rule]
     machine.make_pass(tables.root)
     store.proxy.calm()
@@ -349,7 +356,7 @@ def repeated_commits(root: Root, *layers: str) -> list[str]:
     return repeated
 
 
-@pytest.mark.parametrize("fault", [Fault.ERROR_AFTER, Fault.LOST_REPLY], ids=lambda fault: fault.name.lower())
+@pytest.mark.parametrize("fault", LOST)
 @pytest.mark.parametrize("version", [0, 1, 2])
 def test_a_publication_of_gold_of_which_nobody_hears_counts_once(version, fault, store, lakehouse, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", store.proxy.url)
@@ -367,7 +374,7 @@ def test_a_publication_of_gold_of_which_nobody_hears_counts_once(version, fault,
 
     if version == 2:
         publish(3)
-    rule = Rule(fault, "PUT", rf"/gold/things/_delta_log/0*{version}\.json$")
+    rule = Rule(LOST[fault], "PUT", rf"/gold/things/_delta_log/0*{version}\.json$")
     store.proxy.rules = [rule]
     with suppress(*STORE_ERRORS):
         publish(5)
@@ -452,8 +459,9 @@ def test_throttling_without_end_is_told_in_a_sentence(store, command_line):
     assert customers(command_line) == ["Ann", "Bob"]
 
 
-@pytest.mark.parametrize("fault", [Fault.EXPIRED_400, Fault.EXPIRED_403], ids=lambda fault: fault.name.lower())
-@pytest.mark.parametrize("skip", [0, 4, 20, 40])
+@pytest.mark.parametrize(
+    ("fault", "skip"), [(Fault.EXPIRED_403, 0), (Fault.EXPIRED_400, 4), (Fault.EXPIRED_403, 20), (Fault.EXPIRED_400, 40)]
+)
 def test_credentials_that_expire_within_a_pass_are_named(fault, skip, store, command_line):
     store.proxy.rules = [Rule(fault, ".*", ".*", times=ALWAYS, skip=skip)]
     done = command_line.sync()
@@ -465,7 +473,7 @@ def test_credentials_that_expire_within_a_pass_are_named(fault, skip, store, com
     assert customers(command_line) == ["Ann", "Bob"]
 
 
-@pytest.mark.parametrize("skip", [0, 4, 8, 20, 40])
+@pytest.mark.parametrize("skip", [0, 8, 20])
 def test_a_store_that_is_full_is_told_and_the_next_pass_heals(skip, store, command_line):
     store.proxy.rules = [Rule(Fault.FULL, "PUT|POST", ".*", times=ALWAYS, skip=skip)]
     done = command_line.sync()
@@ -477,7 +485,7 @@ def test_a_store_that_is_full_is_told_and_the_next_pass_heals(skip, store, comma
     assert customers(command_line) == ["Ann", "Bob"]
 
 
-@pytest.mark.parametrize("after", [0, 1, 2], ids=lambda after: f"after {after} files")
+@pytest.mark.parametrize("after", [0, 1], ids=lambda after: f"after {after} files")
 def test_a_sail_server_that_dies_while_it_writes_costs_its_step_alone(after, store, command_line):
     port = free_port(0)
     with sail_server(port, command_line.environment) as server:
@@ -495,7 +503,7 @@ def test_a_sail_server_that_dies_while_it_writes_costs_its_step_alone(after, sto
     assert customers(command_line) == ["Ann", "Bob"]
 
 
-@pytest.mark.parametrize("skip", [1, 6, 12])
+@pytest.mark.parametrize("skip", [1, 12])
 def test_a_maintain_that_is_killed_costs_no_row(skip, store, command_line):
     lakehouse = command_line.lakehouse
     assert command_line.sync().returncode == 0
