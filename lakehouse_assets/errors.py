@@ -11,7 +11,8 @@
     │   └── EngineLostError it went away while it was used
     ├── UpkeepError         some tables could not be kept up
     ├── ServiceError        MinIO, Kafka or PostgreSQL can't be had on this machine
-    └── QueryError          a query that is refused or does not compile
+    ├── QueryError          a query that is refused or does not compile
+    └── NewerTableError     a table was written by a program that knows more of Delta
 
 Each takes the finished sentence: what is wrong, where, what to do. The command line prints it without a trace.
 Errors of the machinery itself stay ordinary Python errors, with their trace.
@@ -81,3 +82,7 @@ class ServiceError(LakehouseError):
 
 class QueryError(LakehouseError):
     """A query was refused, or DuckDB could not run it."""
+
+
+class NewerTableError(LakehouseError):
+    """A table has a feature of Delta that this version of the program doesn't know."""
