@@ -21,6 +21,9 @@ from tests.silver.oracle import Row, expected
 from tests.support.adapter import BAD, CUSTOMERS, SALES, START, Shop, csv, things
 from tests.support.writers import Fault, Writer, stopping_writers
 
+_RACES = 0.25
+"""How often two writers race on purpose."""
+
 DATES = (START, START + timedelta(days=1))
 FILES = ("a.csv", "b.csv")
 PASSES = 8
@@ -43,13 +46,14 @@ class Machine:
     """What all machines do. Each names its layers, its actions by weight, and what its tables must hold."""
 
     layers: tuple[str, ...] = ()
-    session: Any = None
     tables: tuple[tuple[str, str], ...] = ()
     """Those that somebody may lay hands on."""
+    arrivals: tuple[str, ...] = ()
+    """The actions that change landing."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.shop = Shop(folder / "root", session=self.session)
+        self.shop = Shop(folder / "root")
         self.landed: dict[tuple[str, date, str], Rows] = {}
         self.writers: dict[int, Writer] = {}
         self.disturbed = False
@@ -169,6 +173,7 @@ ROWS = [A, B, C, [], [thing("k2", at=3), thing(at=3, op="d")], [thing(said="z"),
 
 class RawMachine(Machine):
     layers = ("raw",)
+    arrivals = ("land", "remove")
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -291,6 +296,7 @@ MODELS = ("dim_customer", "fact_sales")
 
 class GoldMachine(Machine):
     layers = ("gold",)
+    arrivals = ("introduce", "sell")
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -302,7 +308,7 @@ class GoldMachine(Machine):
         some = [(), (1,), (2,), (1, 2)]
         return [
             *super().actions(),
-            (2, "introduce", one(DATES, some)),
+            (2, "introduce", one(DATES, some[1:])),
             (2, "sell", one(DATES, some)),
             (6, "build_gold", one([MODELS[:1], MODELS[1:], MODELS])),
             (1, "change_model", one(MODELS, [1, 2])),
@@ -359,13 +365,14 @@ def _md5(*parts: object) -> str:
 
 
 @contextmanager
-def playing(kind: type[Machine]) -> Iterator[Machine]:
+def playing(kind: type[Machine], session: Any) -> Iterator[Machine]:
     """A machine over an empty root; at the end all writers finish, passes settle everything, and all is compared with landing."""
     memory = Path("/dev/shm")
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None))
         stack.enter_context(stopping_writers())
         machine = kind(Path(folder))
+        machine.shop.session = session
         try:
             yield machine
             for slot in list(machine.writers):
@@ -378,39 +385,59 @@ def playing(kind: type[Machine]) -> Iterator[Machine]:
                 writer.kill()
 
 
-def play(kind: type[Machine], history: Sequence[Action]) -> None:
-    """Let a history happen, and look after each action."""
-    with playing(kind) as machine:
+def play(kind: type[Machine], history: Sequence[Action], session: Any = None) -> None:
+    """Let a history happen, and look after each action. `session` is the engine's, where silver is built."""
+    with playing(kind, session) as machine:
         for name, *given in history:
             getattr(machine, name)(*given)
             machine.check()
 
 
 def random_history(kind: type[Machine], seed: int, length: int) -> list[Action]:
-    """The history of a seed."""
+    """The history of a seed: single actions, and races of two writers with something that happens between them."""
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder, stopping_writers():
-        actions = kind(Path(folder)).actions()
-    chosen = chance.choices(actions, [weight for weight, _, _ in actions], k=length)
-    return [(name, *draw(chance)) for _, name, draw in chosen]
+        weighed = kind(Path(folder)).actions()
+    drawn = {name: draw for _, name, draw in weighed}
+    history: list[Action] = []
+
+    def add(*names: str) -> None:
+        name = chance.choice(names)
+        history.append((name, *drawn[name](chance)))
+
+    while len(history) < length:
+        if chance.random() < _RACES:
+            builds = [name for name in drawn if name.startswith("build_")]
+            add(*builds)
+            build = history[-1]
+            history.append(("go_on", 0, chance.choice([0, 0, 1, 2, 3, 4, 6])))
+            add(*kind.arrivals)
+            history += [build, ("go_on", 1, chance.choice([1, 2, 3, 4, 5, 6, 8, 1_000]))]
+            if chance.random() < _RACES:
+                add("meet_fault")
+            history += [("go_on", 0, 1_000), ("go_on", 1, 1_000)]
+        else:
+            _, name, _ = chance.choices(weighed, [weight for weight, _, _ in weighed])[0]
+            add(name)
+    return history
 
 
-def fault_of(kind: type[Machine], history: Sequence[Action]) -> Exception | None:
+def fault_of(kind: type[Machine], history: Sequence[Action], session: Any = None) -> Exception | None:
     """What goes wrong in a history."""
     try:
-        play(kind, history)
+        play(kind, history, session)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what was looked for
         return error
     return None
 
 
-def shortened(kind: type[Machine], history: list[Action]) -> list[Action]:
+def shortened(kind: type[Machine], history: list[Action], session: Any = None) -> list[Action]:
     """The history without what is not needed for it to go wrong."""
     size = max(1, len(history) // 2)
     while size:
         for first in range(len(history) - size, -1, -size):
             fewer = history[:first] + history[first + size :]
-            if fault_of(kind, fewer) is not None:
+            if fault_of(kind, fewer, session) is not None:
                 history = fewer
         size //= 2
     return history

@@ -44,7 +44,7 @@ LOG.setLevel(logging.ERROR)
 
 BAD = {1: {"bad"}, 2: {"bad"}, 3: {"bad", "x"}}
 """What values the rule drops, by the version of the code."""
-COLUMNS = ("id", "at", "said", "op", "note")
+COLUMNS = ("id", "at", "said", "op", "note", "more")
 
 
 def _take(raw: Any) -> Any:
