@@ -52,8 +52,10 @@ def _take(raw: Any) -> Any:
 
 
 def things(raw_code: int = 1, silver_code: int = 1, table: str = "shop_things") -> Entity:
-    """An entity as its code has it: the second version of raw declares a column more; of silver, the second has a column more, the third
-    a stricter rule too."""
+    """An entity as its code has it.
+
+    The second version of raw declares a column more; of silver, the second has a column more, the third a stricter rule too.
+    """
     noted = (Column("note", "string", ""),) if silver_code > 1 else ()
     bad = ", ".join(f"'{value}'" for value in sorted(BAD[silver_code]))
     return Entity(
@@ -231,6 +233,11 @@ class Shop:
         forget_open_tables()
         result = row_accounts_result(self.root, layer, table, None)
         return None if result.passed else result.description
+
+    def holes(self) -> list[str]:
+        """The files that tables name and that are not there."""
+        uris = [str(log.parent) for log in self.folder.glob("*/*/_delta_log")]
+        return [file for uri in uris for file in DeltaTable(uri).file_uris() if not Path(file).exists()]
 
     def _target(self, layer: str, table: str, dates: Sequence[date]) -> Target:
         return Target(self.root, layer, table, list(dates), uuid4().hex, LOG)
