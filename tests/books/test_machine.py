@@ -53,7 +53,9 @@ SOAK = 300
 RAW, SILVER, GOLD = ("build_raw", DATES), ("build_silver", DATES), ("build_gold", MODELS)
 NEWER: list[Action] = [("land", D2, "a.csv", [thing(at=3)]), RAW, ("go_on", 0, ALL)]
 """A row arrives that supersedes the one that stands on the date before, and is in raw."""
-NO_NEWER: list[Action] = [("remove", D2, "a.csv"), RAW, ("go_on", 0, ALL)]
+CHANGED: list[Action] = [*NEWER, ("settle",), ("land", D1, "b.csv", [thing(at=4)]), RAW, ("go_on", 0, ALL)]
+"""A file changes, so that its row supersedes in its turn one of the date after."""
+CHANGED_BACK: list[Action] = [("land", D1, "b.csv", machine.B), RAW, ("go_on", 0, ALL)]
 
 
 @pytest.mark.parametrize("kind", SEEDS, ids=lambda kind: kind.__name__)
@@ -110,7 +112,7 @@ def test_two_writers_of_gold_in_any_order_leave_what_landed():
     ("kind", "arrival", "build", "requests", "return_"),
     [
         (RawMachine, [("land", D1, "b.csv", [thing("k2")])], RAW, 8, [("land", D1, "b.csv", machine.B)]),
-        (SilverMachine, NEWER, SILVER, 8, NO_NEWER),
+        (SilverMachine, CHANGED, SILVER, 8, CHANGED_BACK),
         (GoldMachine, [("introduce", D2, (1, 2))], GOLD, 6, [("introduce", D1, (1,))]),
     ],
     ids=["raw", "silver", "gold"],
