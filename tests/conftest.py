@@ -28,8 +28,7 @@ from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.engine.server import port_answers
 from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.errors import AuditError
-from lakehouse_assets.landing.objects import Landing
-from lakehouse_assets.raw.load import load
+from lakehouse_assets.raw.load import land
 from lakehouse_assets.raw.publish import LandedRowsHandler
 from lakehouse_assets.services.service import free_port
 from lakehouse_assets.services.store import REGION, MinIO, ObjectStore, VersityGateway
@@ -100,10 +99,7 @@ class Lakehouse:
     def materialize(self, entity: Entity, dates: Sequence[date]) -> str | None:
         """Bring these partitions of raw and silver up to date by their handlers alone, without Dagster; what the audit refused."""
         root, run_id, log = self.settings.root, uuid4().hex, logging.getLogger("tests")
-        landing = Landing(root)
-        objects = landing.listing(entity.landing, self.settings.lakehouse_start_date, dates).objects
-        built = {key[2]: record for key, record in Ledger(root).read("raw", entity.table).items()}
-        landed = load(entity, landing, objects, built, dates, log)
+        landed = land(entity, root, self.settings.lakehouse_start_date, dates, log)
         LandedRowsHandler().write(landed, Target(root, "raw", entity.table, dates, run_id, log))
         try:
             RowsToAuditHandler(self.engine.session).write(

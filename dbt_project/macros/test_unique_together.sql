@@ -1,7 +1,6 @@
 {#- The named columns identify a row together; NULL counts as a value of its own. -#}
 {% test unique_together(model, columns) %}
-select {{ columns | join(', ') }}
+select *
 from {{ model }}
-group by {{ columns | join(', ') }}
-having count(*) > 1
+qualify count(*) over (partition by {{ columns | join(', ') }}) > 1
 {% endtest %}

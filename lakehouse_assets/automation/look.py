@@ -69,7 +69,7 @@ def look_at_some(look: Look, landing: Landing, entities: Sequence[Entity], start
         newest, older = there[-look.newest_dates :], there[: -look.newest_dates]
         viewer.look(entity, newest)
         left = look.new_objects
-        for is_new, days in groupby(older, lambda d, known=known: d not in known or known[d].is_begun):  # type: ignore[misc]
+        for is_new, days in groupby(older, lambda d, known=known: d not in known or known[d].is_unsettled):  # type: ignore[misc]
             if is_new and left > 0:
                 left -= viewer.look(entity, list(days), at_least=left)[1]
         emptied = fingerprint(entity, [])

@@ -5,24 +5,23 @@ stage before, it is built again. A lost pass, a repeated one, a late file and a 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Literal
 
 from lakehouse_assets.automation.look import Look, Sight, look_at_all, look_at_some
 from lakehouse_assets.contracts.columns import snake_case
 from lakehouse_assets.contracts.system import Entity
-from lakehouse_assets.gold.models import Model, due_fingerprints, shared_digest, silver_versions, stale_models
+from lakehouse_assets.gold.models import Model, fingerprint, shared_digest, stale_models, table_states
 from lakehouse_assets.gold.project import PROJECT_FOLDER, models
 from lakehouse_assets.landing.objects import Landing, LandingObject
 from lakehouse_assets.raw.formats import read_header
 from lakehouse_assets.raw.load import FileDifference, differences
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.silver.fingerprints import stale_dates
-from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
+from lakehouse_assets.storage.books import read_books
+from lakehouse_assets.storage.ledger import Ledger, PartitionRecord, Records
 from lakehouse_assets.storage.tables import forget_open_tables, open_table
-
-Records = dict[tuple[str, str, date], PartitionRecord]
 
 MAX_GAP_DAYS = 14
 """Dates that lie no further apart are one run: a run costs more than a few partitions in which nothing is to be done."""
@@ -133,7 +132,10 @@ def date_ranges(dates: Iterable[date]) -> list[tuple[date, date]]:
 
 def make_gold_plan(settings: Settings) -> Plan:
     """Compare gold alone with silver as it stands."""
-    return Plan((), tuple(_gold(models(), {}, Ledger(settings.root).read())), ())
+    forget_open_tables()
+    all_models = models()
+    records = _since(settings.lakehouse_start_date, read_books(settings.root, _gold_tables(all_models), brief=True))
+    return Plan((), tuple(_gold(all_models, {}, records)), ())
 
 
 def _gold(
@@ -151,20 +153,33 @@ def _gold(
             possible.add(model.name)
             from_silver = (changing.get(s, ()) for s in model.sources)
             planned[model.name] = stale.get(model.name, set()).union(*from_silver, *(planned[r] for r in model.refs))
-    due = due_fingerprints(all_models, silver_versions(records), shared_digest(PROJECT_FOLDER))
+    states, shared = table_states(records), shared_digest(PROJECT_FOLDER)
+    due = {model.name: fingerprint(model, states, shared) for model in all_models}
     return [table for name, dates in planned.items() for table in _table("gold", name, dates, [due[name]])]
+
+
+def _gold_tables(all_models: Sequence[Model]) -> list[tuple[str, str]]:
+    """The tables that say which models are stale: silver's and their own."""
+    return [*(("silver", s) for m in all_models for s in m.sources), *(("gold", m.name) for m in all_models)]
+
+
+def _since(start: date, records: Records) -> Records:
+    """The records of dates that are partitions. What stands of earlier dates, from before the start was moved, is left as it is."""
+    return {key: record for key, record in records.items() if key[2] >= start}
 
 
 def _see(settings: Settings, landing: Landing, entities: Sequence[Entity], look: Look | None) -> tuple[Sight, Records]:
     """What is in landing, and the ledger's records, which say for the dates that were looked at what files they were built from."""
-    ledger, start = Ledger(settings.root), settings.lakehouse_start_date
+    start = settings.lakehouse_start_date
+    tables = dict.fromkeys([*((layer, e.table) for e in entities for layer in ("raw", "silver")), *_gold_tables(models())])
     if look is None:
-        records = ledger.read()
+        records = _since(start, read_books(settings.root, tables))
         return look_at_all(landing, entities, start), records
-    records = ledger.read(brief=True)
+    records = _since(start, read_books(settings.root, tables, brief=True))
     raw = {table: of_table for (layer, table), of_table in _by_table(records).items() if layer == "raw"}
     sight = look_at_some(look, landing, entities, start, raw)
-    return sight, records | ledger.read_dates("raw", sight.dates or {})
+    whole = Ledger(settings.root).read_dates("raw", sight.dates or {})
+    return sight, records | {key: replace(r, fingerprint=records[key].fingerprint) for key, r in whole.items() if key in records}
 
 
 def _by_table(records: Records) -> dict[tuple[str, str], dict[date, PartitionRecord]]:

@@ -7,16 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
 
 from lakehouse_assets.contracts.presentation import docs_metadata
-from lakehouse_assets.gold.dbt import DagsterDbtTranslator, DbtProject, QuickStartDbt, dbt_assets
-from lakehouse_assets.gold.models import Model, due_fingerprints, read_models, shared_digest, silver_versions
+from lakehouse_assets.errors import LakehouseError
+from lakehouse_assets.gold.dbt import DagsterDbtTranslator, DbtCliInvocation, DbtProject, QuickStartDbt, dbt_assets
+from lakehouse_assets.gold.failures import failing_rows
+from lakehouse_assets.gold.models import Model, fingerprint, read_models, shared_digest, table_states
 from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT
-from lakehouse_assets.gold.publish import fill_database, model_records, publish_model, record_models
+from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model
+from lakehouse_assets.storage.books import record_partitions, table_id
 from lakehouse_assets.storage.duck import separate
-from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
+from lakehouse_assets.storage.ledger import PartitionRecord
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import TableFacts
+from lakehouse_assets.storage.tables import TableFacts, table_facts
 
 
 class GoldTranslator(DagsterDbtTranslator):
@@ -77,36 +82,42 @@ def gold_assets(
     )
     def _gold(context: dg.AssetExecutionContext, dbt: QuickStartDbt) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
         selected = {key.path[-1] for key in context.selected_asset_keys}
-        # What the ledger says before the build decides the fingerprints: what changes meanwhile makes them stale at once.
-        records = Ledger(root).read()
-        due = due_fingerprints(models, silver_versions(records), shared_digest(project_folder))
+        read, shared = open_tables(root, models), shared_digest(project_folder)
+        states = table_states(read.records)
         with tempfile.TemporaryDirectory(prefix="lakehouse-gold-") as folder:
             database = Path(folder, "run.duckdb")
-            fill_database(database, root, models, selected)
+            fill_database(database, root, read, selected)
             built, checks, problems = _build(context, dbt, root, database)
-            standing: list[PartitionRecord] = []
             refused = {c.asset_key.path[-1] for c in checks if _blocks(c) and c.asset_key is not None}
+            unpublished: dict[str, str] = {}
+            published: dict[str, DeltaTable] = {}
+            records: list[PartitionRecord] = []
             with separate(root) as connection:
                 connection.execute(f"ATTACH '{database}' AS run (READ_ONLY); USE run")
                 for model in (m for m in models if m.name in built and m.name not in refused):
-                    output = built[model.name]
-                    commit, facts = publish_model(
-                        connection,
-                        root,
-                        model,
-                        fingerprint=due[model.name],
-                        run_id=context.run_id,
-                        description=model.description,
-                    )
-                    standing += model_records(model, facts, records, fingerprint=due[model.name], run_id=context.run_id)
+                    # What it has read: what stood before the run, and of the models before it what this run has just published.
+                    mark = fingerprint(model, states, shared)
+                    try:
+                        commit, table = publish_model(connection, root, model, fingerprint=mark, run_id=context.run_id)
+                    except (LakehouseError, CommitFailedError) as error:
+                        unpublished[model.name] = f"gold/{model.name} is not published: {_one_line(str(error))}"
+                        states[f"gold.{model.name}"] = "not published"
+                        continue
+                    mine = model_records(model, commit, table, read.records, fingerprint=mark, run_id=context.run_id)
+                    published[model.name] = table
+                    records += mine
+                    states[f"gold.{model.name}"] = f"{table_id(table)}/{mine[0].delta_version if mine else commit.version}"
+                    facts = table_facts(table)
                     _tell_partitions(context, model, facts)
+                    output = built[model.name]
                     metadata = {**output.metadata, **_metadata(root, model, facts), "committed": commit.changed}
                     yield dg.Output(None, output_name=output.output_name, metadata=metadata)
             # What is not recorded, because the step is killed before, is built again by the next pass, and found the same.
-            record_models(root, standing, run_id=context.run_id)
+            if published:
+                record_partitions(root, "gold", published, lambda known: records, context.run_id)
         yield from checks
-        if refused or problems:
-            raise dg.Failure(_failure(refused, problems, checks))
+        if refused or problems or unpublished:
+            raise dg.Failure(" ".join(filter(None, [_failure(refused, problems, checks), *unpublished.values()])))
 
     return _gold
 
@@ -124,8 +135,49 @@ def _build(
             built[context.asset_key_for_output(event.output_name).path[-1]] = event
         elif isinstance(event, dg.AssetCheckResult):
             checks.append(event)
-    failed = not invocation.is_successful()
-    return built, checks, str(invocation.get_error() or "") if failed else None
+    problems = None if invocation.is_successful() else _problems(invocation, tests_failed=any(map(_blocks, checks)))
+    return built, _with_failing_rows(checks, invocation, root, database), problems
+
+
+def _problems(invocation: DbtCliInvocation, *, tests_failed: bool) -> str:
+    """The models that dbt could not build, with its words for each; nothing where tests failed, and no more."""
+    results = (
+        invocation.get_artifact("run_results.json")["results"] if (invocation.target_path / "run_results.json").exists() else []
+    )
+    told = [
+        f"gold/{r['unique_id'].rpartition('.')[2]}: dbt can't build it: {_one_line(r['message'])}."
+        for r in results
+        if r["unique_id"].startswith("model.") and r["status"] == "error"
+    ]
+    return " ".join(told) or ("" if tests_failed else str(invocation.get_error() or "dbt failed without a word."))
+
+
+def _with_failing_rows(
+    checks: Sequence[dg.AssetCheckResult], invocation: DbtCliInvocation, root: Root, database: Path
+) -> list[dg.AssetCheckResult]:
+    """The checks; those that failed say which rows they are about, or what dbt says where their query could not run."""
+    if all(c.passed for c in checks):
+        return list(checks)
+    results = {r["unique_id"]: r for r in invocation.get_artifact("run_results.json")["results"]}
+    with separate(root) as connection:
+        connection.execute(f"ATTACH '{database}' AS run (READ_ONLY); USE run")
+
+        def told(check: dg.AssetCheckResult) -> dg.AssetCheckResult:
+            test = str(check.metadata["unique_id"].value)
+            result = results[test]
+            if result["status"] == "error":
+                return check._replace(description=f"dbt can't run it: {_one_line(result['message'])}.")
+            rows = failing_rows(connection, invocation.manifest["nodes"][test], result["compiled_code"])
+            if rows is None:
+                return check
+            shown = {**check.metadata, "failing_rows": dg.MetadataValue.md(rows.table())}
+            return check._replace(description=f"{rows.sentence()}.", metadata=shown)
+
+        return [check if check.passed else told(check) for check in checks]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _blocks(check: dg.AssetCheckResult) -> bool:
@@ -152,9 +204,14 @@ def _metadata(root: Root, model: Model, facts: TableFacts) -> dict[str, Any]:
 
 
 def _failure(refused: set[str], problems: str | None, checks: Sequence[dg.AssetCheckResult]) -> str:
-    told = [f"gold/{c.asset_key.path[-1]}: test {c.check_name} failed" for c in checks if _blocks(c) and c.asset_key is not None]
+    told = [
+        f"gold/{c.asset_key.path[-1]}: test {c.check_name} fails: {c.description or 'dbt names no rows.'}"
+        for c in checks
+        if _blocks(c) and c.asset_key is not None
+    ]
     if refused:
-        told.append("These models were not published, nor those that read them; their old rows stand.")
-    elif problems:
-        told.append(problems)
-    return " ".join(told)
+        told.append(
+            f"Not published: {', '.join(f'gold/{name}' for name in sorted(refused))} and what reads them; their old rows stand until "
+            "the data is mended."
+        )
+    return " ".join([*told, problems or ""]).strip()

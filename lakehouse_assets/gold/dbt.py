@@ -15,12 +15,12 @@ _hidden = "dbt.version" not in sys.modules
 if _hidden:
     sys.modules["dbt.version"] = None  # type: ignore[assignment]
 try:
-    from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
+    from dagster_dbt import DagsterDbtTranslator, DbtCliInvocation, DbtCliResource, DbtProject, dbt_assets
 finally:
     if _hidden:
         del sys.modules["dbt.version"]
 
-__all__ = ["DagsterDbtTranslator", "DbtProject", "QuickStartDbt", "dbt_assets", "dbt_resource"]
+__all__ = ["DagsterDbtTranslator", "DbtCliInvocation", "DbtProject", "QuickStartDbt", "dbt_assets", "dbt_resource"]
 
 
 class QuickStartDbt(DbtCliResource):

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from lakehouse_assets.storage.ledger import PartitionRecord
+from lakehouse_assets.storage.ledger import InputVersion, PartitionRecord, Records
 
 _PROJECT_FILES = ("dbt_project.yml", "profiles.yml", "macros/**/*.sql", "tests/**/*.sql", "models/**/*.yml", "models/**/*.sql")
 _SHARED_FILES = tuple(pattern for pattern in _PROJECT_FILES if pattern != "models/**/*.sql")
@@ -65,40 +65,40 @@ def shared_digest(folder: Path) -> str:
     return _digest(folder, _SHARED_FILES)
 
 
-def due_fingerprints(models: Iterable[Model], silver_versions: Mapping[str, int], shared: str) -> dict[str, str]:
-    """What each model would be built from now: its SQL, the versions of its silver tables, and the same of the models it reads."""
-    due: dict[str, str] = {}
-    for model in models:
-        facts = [
-            shared,
-            model.checksum,
-            [(name, silver_versions.get(name)) for name in model.sources],
-            [due[name] for name in model.refs],
-        ]
-        due[model.name] = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-    return due
+def fingerprint(model: Model, states: Mapping[str, str], shared: str) -> str:
+    """What a model is built from: its SQL, and the states (see `table_states`) of the tables that it reads."""
+    read = [*(f"silver.{name}" for name in model.sources), *(f"gold.{name}" for name in model.refs)]
+    facts = [shared, model.checksum, [(name, states.get(name)) for name in read]]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
-def silver_versions(records: Mapping[tuple[str, str, date], PartitionRecord]) -> dict[str, int]:
-    """The Delta version of each silver table at which a partition of it last changed."""
-    versions: dict[str, int] = {}
+def table_states(records: Records) -> dict[str, str]:
+    """The state of each silver and gold table: which table it is, and the version at which a partition of it last changed.
+
+    Where records don't say how a table stands, its state is what it holds, so that what was built from that is stale once they do.
+    """
+    by_table: dict[str, list[PartitionRecord]] = {}
     for (layer, table, _), record in records.items():
-        if layer == "silver":
-            versions[table] = max(versions.get(table, 0), record.delta_version)
-    return versions
+        by_table.setdefault(f"{layer}.{table}", []).append(record)
+    return {name: _state(of_table) for name, of_table in by_table.items()}
 
 
-def stale_models(
-    models: Iterable[Model], records: Mapping[tuple[str, str, date], PartitionRecord], shared: str
-) -> dict[str, set[date]]:
-    """The models that were built from something else than what silver and the SQL are now, each with the dates that have changed.
+def _state(records: list[PartitionRecord]) -> str:
+    if any(record.is_unsettled for record in records):
+        held = sorted((record.date.isoformat(), record.table_id, record.content) for record in records)
+        return f"unsettled/{hashlib.sha256(json.dumps(held).encode()).hexdigest()[:16]}"
+    newest = max(records, key=lambda record: record.delta_version)
+    return f"{newest.table_id}/{newest.delta_version}"
 
-    Models stand after those that they read. One of which some silver table was never written is left out: there is nothing to
-    build it from yet.
+
+def stale_models(models: Iterable[Model], records: Records, shared: str) -> dict[str, set[date]]:
+    """The models that were built from something else than what silver, gold and the SQL are now, each with the dates that have changed.
+
+    Models stand after those that they read; where one of these is stale, so are they. A model of which some silver table was never
+    written is left out: there is nothing to build it from yet.
     """
     models = list(models)
-    versions = silver_versions(records)
-    due = due_fingerprints(models, versions, shared)
+    states = table_states(records)
     built: dict[str, list[PartitionRecord]] = {}
     for (layer, table, _), record in records.items():
         if layer == "gold":
@@ -106,27 +106,31 @@ def stale_models(
     stale: dict[str, set[date]] = {}
     possible: set[str] = set()
     for model in models:
-        if not (all(s in versions for s in model.sources) and possible.issuperset(model.refs)):
+        if not (all(f"silver.{s}" in states for s in model.sources) and possible.issuperset(model.refs)):
             continue
         possible.add(model.name)
         of_model = built.get(model.name, [])
-        if {r.fingerprint for r in of_model} != {due[model.name]}:
+        due = fingerprint(model, states, shared)
+        if any(ref in stale for ref in model.refs) or {r.fingerprint for r in of_model} != {due}:
             changed = _changed_dates(model, of_model, records).union(*(stale.get(ref, set()) for ref in model.refs))
+            changed |= {record.date for record in of_model if record.is_unsettled}
             # Where no row has changed, the SQL has: then all dates are built anew.
             stale[model.name] = changed or {day for (layer, _, day) in records if layer == "silver"}
     return stale
 
 
-def _changed_dates(
-    model: Model, built: list[PartitionRecord], records: Mapping[tuple[str, str, date], PartitionRecord]
-) -> set[date]:
+def _changed_dates(model: Model, built: list[PartitionRecord], records: Records) -> set[date]:
     """The dates of the model's silver tables that have changed since it was built."""
-    read = {i.table: i.delta_version for record in built for i in record.inputs}
+    read = {i.table: i for record in built for i in record.inputs}
     return {
         day
         for (layer, table, day), record in records.items()
-        if layer == "silver" and table in model.sources and record.delta_version > read.get(table, -1)
+        if layer == "silver" and table in model.sources and _is_newer(record, read.get(f"silver.{table}"))
     }
+
+
+def _is_newer(record: PartitionRecord, read: InputVersion | None) -> bool:
+    return read is None or record.table_id != read.table_id or record.delta_version > read.delta_version
 
 
 def _names(node: Mapping[str, Any], kind: str) -> tuple[str, ...]:

@@ -1,25 +1,29 @@
 """Moves models between Delta and the database file of a run: silver and standing gold in, what dbt built out."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deltalake import Schema
+from deltalake import DeltaTable, Schema
+from deltalake.exceptions import CommitFailedError
 
 from lakehouse_assets.errors import PartitionGuardError
-from lakehouse_assets.gold.models import Model, silver_versions
+from lakehouse_assets.gold.models import Model
+from lakehouse_assets.storage.books import verified
 from lakehouse_assets.storage.duck import let_read, table_view
-from lakehouse_assets.storage.ledger import InputVersion, Ledger, PartitionRecord
+from lakehouse_assets.storage.ledger import InputVersion, Ledger, PartitionRecord, Records
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import (
     DATE_COLUMN,
     Commit,
-    TableFacts,
     dates_predicate,
-    newest_table,
-    replace_rows,
+    ensure_table,
+    open_table,
+    replace_rows_at,
     replace_table,
     table_facts,
 )
@@ -27,95 +31,129 @@ from lakehouse_assets.storage.tables import (
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
-    from deltalake import DeltaTable
+
+_ATTEMPTS = 8
+_FIRST_PAUSE_SECONDS = 0.05
 
 
-def fill_database(file: Path, root: Root, models: Sequence[Model], selected: Iterable[str]) -> None:
-    """Make the database of a run: views of all silver tables as they stand, and of the gold tables that the run won't build."""
+@dataclass(frozen=True)
+class TablesRead:
+    """The silver and gold tables as a run found them: the versions that it reads, and the records that fit these."""
+
+    opened: dict[tuple[str, str], DeltaTable]
+    records: Records
+
+
+def open_tables(root: Root, models: Sequence[Model]) -> TablesRead:
+    """Open all tables that models read or are."""
+    ledger = Ledger(root).read(brief=True)
+    names = [*(("silver", s) for s in sorted({s for m in models for s in m.sources})), *(("gold", m.name) for m in models)]
+    # After the ledger, so that a step that ends in between makes a record look old, never an old one look new.
+    opened = {(layer, name): open_table(root.table(layer, name)) for layer, name in names}
+    records: Records = {}
+    for (layer, name), table in opened.items():
+        of_table = {key[2]: r for key, r in ledger.items() if key[:2] == (layer, name)}
+        records |= {(layer, name, day): r for day, r in verified(root, layer, name, table, of_table).items()}
+    return TablesRead({key: table for key, table in opened.items() if table is not None}, records)
+
+
+def fill_database(file: Path, root: Root, read: TablesRead, selected: Iterable[str]) -> None:
+    """Make the database of a run: views of all silver tables, and of the gold tables that the run won't build."""
     import duckdb
 
-    built_elsewhere = {m.name for m in models} - set(selected)
+    built_here = {("gold", name) for name in selected}
     with duckdb.connect(str(file)) as connection:
         let_read(connection, root)
         connection.execute("CREATE SCHEMA silver; CREATE SCHEMA gold")
-        for layer, names in (("silver", {s for m in models for s in m.sources}), ("gold", built_elsewhere)):
-            for name in sorted(names):
-                uri = root.table(layer, name)
-                if (table := newest_table(uri)) is not None:
-                    table_view(connection, f"{layer}.{name}", uri, table)
+        for (layer, name), table in read.opened.items():
+            if (layer, name) not in built_here:
+                table_view(connection, f"{layer}.{name}", root.table(layer, name), table)
 
 
 def publish_model(
-    connection: "duckdb.DuckDBPyConnection", root: Root, model: Model, *, fingerprint: str, run_id: str, description: str
-) -> tuple[Commit, TableFacts]:
+    connection: "duckdb.DuckDBPyConnection", root: Root, model: Model, *, fingerprint: str, run_id: str
+) -> tuple[Commit, DeltaTable]:
     """Write those partitions of a model whose rows differ from the ones that stand; no commit where none does.
 
-    `connection` has the run's database open.
+    `connection` has the run's database open. The table is open at the version that holds the model. Where others commit to it
+    meanwhile, what differs is looked for again.
+
+    Raises:
+        CommitFailedError: others were quicker time and again.
+        PartitionGuardError: a row has no date.
     """
     uri = root.table("gold", model.name)
     columns = connection.execute(f"FROM gold.{model.name} LIMIT 0").to_arrow_table().schema
     _refuse_undated(connection, model)
-    table = newest_table(uri)
-    commit = Commit(-1 if table is None else table.version(), changed=False)
-    if table is not None and _is_reshaped(table, columns):
-        commit = replace_table(
-            uri, connection.execute(f"FROM gold.{model.name}").to_arrow_table(), key=fingerprint, run_id=run_id
-        )
-    elif differing := _differing_dates(connection, uri, model.name):
-        rows = connection.execute(f"FROM gold.{model.name} WHERE {dates_predicate(differing)}").to_arrow_table()
-        key = f"{fingerprint}/{hashlib.sha256(repr(differing).encode()).hexdigest()[:8]}"
-        commit = replace_rows(uri, rows, predicate=dates_predicate(differing), key=key, run_id=run_id, description=description)
-    table = newest_table(uri)
-    return commit, table_facts(table) if table is not None else TableFacts(-1, 0, 0, 0, {})
+    for attempt in range(_ATTEMPTS):
+        ensure_table(uri, columns, model.description)
+        try:
+            commit = _replace_what_differs(connection, uri, model, columns, fingerprint, run_id)
+        except CommitFailedError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
+        else:
+            return commit, DeltaTable(uri, version=commit.version)
+    raise AssertionError("the loop returns or raises")
+
+
+def _replace_what_differs(
+    connection: "duckdb.DuckDBPyConnection", uri: str, model: Model, columns: "pa.Schema", fingerprint: str, run_id: str
+) -> Commit:
+    table = DeltaTable(uri)  # as it stands now: whoever commits after this makes the commit below fail
+    if _is_reshaped(table, columns):
+        rows = connection.execute(f"FROM gold.{model.name}").to_arrow_table()
+        return replace_table(table, uri, rows, key=fingerprint, run_id=run_id)
+    differing = _differing_dates(connection, uri, table, model.name)
+    if not differing:
+        return Commit(table.version(), changed=False)
+    rows = connection.execute(f"FROM gold.{model.name} WHERE {dates_predicate(differing)}").to_arrow_table()
+    key = f"{fingerprint}/{hashlib.sha256(repr(differing).encode()).hexdigest()[:8]}"
+    return replace_rows_at(table, uri, rows, predicate=dates_predicate(differing), key=key, run_id=run_id)
 
 
 def model_records(
-    model: Model,
-    facts: TableFacts,
-    records: Mapping[tuple[str, str, date], PartitionRecord],
-    *,
-    fingerprint: str,
-    run_id: str,
+    model: Model, commit: Commit, table: DeltaTable, records: Records, *, fingerprint: str, run_id: str
 ) -> list[PartitionRecord]:
     """How a model stands, by date, and what it was built from, for the ledger."""
+    rows_by_date = table_facts(table).rows_by_date
     arrived = {
         day: record.rows_out
         for (layer, table, day), record in records.items()
         if layer == "silver" and (table == model.grain_of if model.grain_of else table in model.sources)
     }
     old = {key[2]: record for key, record in records.items() if key[:2] == ("gold", model.name)}
-    dates = sorted({*facts.rows_by_date, *old, *(arrived if model.grain_of else [])})
+    dates = sorted({*rows_by_date, *old, *(arrived if model.grain_of else [])})
     # A table without a row has a record all the same, or it would count as never built.
     dates = dates or sorted(day for (layer, _, day) in records if layer == "silver")[:1]
-    versions = silver_versions(records)
+    # Upkeep makes versions without a change, which are no reason to build what reads this.
+    settled = [r.delta_version for r in old.values() if not r.is_unsettled]
+    version = max(settled) if settled and len(settled) == len(old) and not commit.changed else commit.version
+    newest: dict[str, PartitionRecord] = {}
+    for (layer, name, _), record in records.items():
+        if layer == "silver" and (name not in newest or newest[name].delta_version < record.delta_version):
+            newest[name] = record
+    inputs = [InputVersion(f"silver.{s}", newest[s].delta_version, newest[s].table_id) for s in model.sources if s in newest]
     return [
         PartitionRecord(
             layer="gold",
             table_name=model.name,
             date=day,
             rows_in=arrived.get(day, 0) if model.grain_of else None,
-            rows_out=facts.rows_by_date.get(day, 0),
+            rows_out=rows_by_date.get(day, 0),
             rows_quarantined=0,
             rows_superseded=0,
-            delta_version=facts.version,
+            delta_version=version,
             run_id=run_id,
             fingerprint=fingerprint,
-            inputs=[InputVersion(s, versions.get(s, -1)) for s in model.sources],
+            inputs=inputs,
         )
         for day in dates
     ]
 
 
-def record_models(root: Root, standing: Sequence[PartitionRecord], *, run_id: str) -> None:
-    """Write into the ledger how models stand, in one commit."""
-    dates: dict[str, list[date]] = {}
-    for record in standing:
-        dates.setdefault(record.table_name, []).append(record.date)
-    if dates:
-        Ledger(root).replace("gold", dates, standing, run_id)
-
-
-def _is_reshaped(table: "DeltaTable", columns: "pa.Schema") -> bool:
+def _is_reshaped(table: DeltaTable, columns: "pa.Schema") -> bool:
     """Whether the model has lost a column of the table or gives one another type; a column more is no new shape."""
     new = {field.name: str(field.type) for field in Schema.from_arrow(columns).fields}
     return any(new.get(field.name) != str(field.type) for field in table.schema().fields)
@@ -130,13 +168,11 @@ def _refuse_undated(connection: "duckdb.DuckDBPyConnection", model: Model) -> No
         )
 
 
-def _differing_dates(connection: "duckdb.DuckDBPyConnection", uri: str, name: str) -> list[date]:
+def _differing_dates(connection: "duckdb.DuckDBPyConnection", uri: str, table: DeltaTable, name: str) -> list[date]:
     """The partitions whose rows, taken as a bag, are not the same in the run's database and in the Delta table."""
-    table = newest_table(uri)
-    if table is None:
-        return [row[0] for row in connection.execute(f"SELECT DISTINCT {DATE_COLUMN} FROM gold.{name} ORDER BY 1").fetchall()]
     standing = {field.name for field in table.schema().fields}
     connection.execute("CREATE SCHEMA IF NOT EXISTS memory.standing")
+    connection.execute(f"DROP VIEW IF EXISTS memory.standing.{name}")
     table_view(connection, f"memory.standing.{name}", uri, table)
     described = [row[0] for row in connection.execute(f"DESCRIBE gold.{name}").fetchall()]
     new_bag = ", ".join(f'"{column}"' for column in described)

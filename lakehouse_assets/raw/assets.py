@@ -6,9 +6,7 @@ import dagster as dg
 
 from lakehouse_assets.contracts.presentation import docs_metadata, raw_schema
 from lakehouse_assets.contracts.system import Entity
-from lakehouse_assets.landing.objects import Landing
-from lakehouse_assets.raw.load import READER_VERSION, LandedRows, load
-from lakehouse_assets.storage.ledger import Ledger
+from lakehouse_assets.raw.load import READER_VERSION, LandedRows, land
 from lakehouse_assets.storage.partitions import table_pool
 from lakehouse_assets.storage.root import Root
 
@@ -37,12 +35,6 @@ def raw_asset(
         },
     )
     def _raw(context: dg.AssetExecutionContext) -> LandedRows:
-        landing = Landing(root)
-        dates = [date.fromisoformat(key) for key in context.partition_keys]
-        listing = landing.listing(entity.landing, start, dates)
-        for path, reason in listing.ignored:
-            context.log.warning(f"{path} is not loaded: {reason}.")
-        built = {key[2]: record for key, record in Ledger(root).read("raw", entity.table).items()}
-        return load(entity, landing, listing.objects, built, dates, context.log)
+        return land(entity, root, start, [date.fromisoformat(key) for key in context.partition_keys], context.log)
 
     return _raw

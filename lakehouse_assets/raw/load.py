@@ -8,9 +8,10 @@ others are its duplicates, and one takes its place where it changes or vanishes.
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from logging import Logger
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,11 @@ from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.landing.objects import Landing, LandingObject, content_etag
 from lakehouse_assets.raw.batch import Batch, Reject
 from lakehouse_assets.raw.formats import read_rows
-from lakehouse_assets.storage.ledger import LandedFile, PartitionRecord
+from lakehouse_assets.storage.books import contents, verified
+from lakehouse_assets.storage.ledger import LandedFile, Ledger, PartitionRecord
+from lakehouse_assets.storage.quarantine import new_batch
+from lakehouse_assets.storage.root import Root
+from lakehouse_assets.storage.tables import open_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,7 +49,7 @@ class FileDifference:
     known: dict[str, LandedFile]
     """The files whose rows, read the same way as now, stand in the table."""
     whole: bool
-    """All rows of the date are replaced: they are read another way now, or a step was killed while it wrote them."""
+    """All rows of the date are replaced: they are read another way now, or the table is not as its record says."""
     objects: list[LandingObject]
     """All files of the date, the kept ones too."""
 
@@ -62,8 +67,10 @@ class LandedRows:
     fingerprints: dict[date, str]
     replaced: dict[date, set[str] | None]
     """The files whose rows leave the table or come into it, by date; None where all rows of the date do."""
-    begun: dict[date, PartitionRecord] = field(default_factory=dict)
-    """The ledger's records of these dates, as they were."""
+    base: Mapping[date, str] = field(default_factory=dict)
+    """What each of these dates held in the table (see `contents`) when this was worked out: else it is to be worked out anew."""
+    load_again: "Callable[[], LandedRows] | None" = None
+    """Works all of this out anew, from landing and table as they are then."""
     new_columns: list[str] = field(default_factory=list)
     unstable: list[str] = field(default_factory=list)
 
@@ -80,6 +87,23 @@ def differences(
     return [d for d in found_differences if d is not None]
 
 
+def land(entity: Entity, root: Root, start: date, dates: Sequence[date], log: Logger) -> LandedRows:
+    """Compare landing with the given partitions of the raw table, and read what differs."""
+    records = {key[2]: record for key, record in Ledger(root).read("raw", entity.table).items()}
+    table = open_table(root.table("raw", entity.table))
+    built = verified(root, "raw", entity.table, table, records)
+    # Listed after the table was opened: whoever commits newer files meanwhile makes this one's commit fail.
+    landing = Landing(root)
+    listing = landing.listing(entity.landing, start, dates)
+    for path, reason in listing.ignored:
+        log.warning(f"{path} is not loaded: {reason}.")
+    rows = load(entity, landing, listing.objects, built, dates, log)
+    now = contents(root, "raw", entity.table, table)
+    rows.base = {day: now.get(day, "") for day in rows.files}
+    rows.load_again = partial(land, entity, root, start, dates, log)
+    return rows
+
+
 def load(
     entity: Entity,
     landing: Landing,
@@ -92,7 +116,8 @@ def load(
     import pyarrow as pa
 
     tables: list[pa.Table] = []
-    landed = LandedRows(_empty_rows(entity), [], {}, {}, {}, begun={d: built[d] for d in dates if d in built})
+    landed = LandedRows(_empty_rows(entity), [], {}, {}, {})
+    batch = new_batch()
     found_differences = differences(entity, objects, built, dates)
     total = sum(len(d.read) for d in found_differences)
     log.info(f"Files to read: {total:,}")
@@ -108,6 +133,8 @@ def load(
         for name, (parts, rejects) in sorted(day.read.items()):
             tables += parts
             landed.rejects += [(difference.date, name, reject) for reject in rejects]
+            if rejects:
+                day.files[name] = replace(day.files[name], batch=f"{batch}-{len(landed.rejects)}")
         landed.files[difference.date] = [day.files[name] for name in sorted(day.files)]
         landed.fingerprints[difference.date] = fingerprint(entity, landed.files[difference.date])
         if difference.whole:
@@ -176,8 +203,11 @@ class _Day:
         result = _read_stable(self._entity, self._landing, found)
         if result is not None:
             file, parts, rejects = result
-            self.files[file.name] = file
-            if self._standing.get(file.name) != file.etag:  # else uploaded again with the same bytes: its rows stand already
+            if self._standing.get(file.name) == file.etag:
+                # Uploaded again with the same bytes: its rows stand already.
+                self.files[file.name] = replace(file, batch=self._difference.known[file.name].batch)
+            else:
+                self.files[file.name] = file
                 self.read[file.name] = parts, rejects
             return
         self.unstable.append(found.path)
@@ -193,7 +223,10 @@ class _Day:
         for name in sorted(self.files):
             file = self.files[name]
             of = first.setdefault(file.etag, name) if file.size else name
-            self.files[name] = replace(file, duplicate_of="" if of == name else of)
+            batch = self._difference.known[name].batch if self._standing.get(name) == file.etag else ""
+            self.files[name] = (
+                replace(file, duplicate_of="", batch=batch) if of == name else replace(file, duplicate_of=of, batch="")
+            )
             if of != name:
                 self.read.pop(name, None)
 

@@ -1,27 +1,43 @@
-"""Writes landed rows: a mark in the ledger, quarantine, the table, then how it stands. The next pass heals a kill in between."""
+"""Writes landed rows: into quarantine, the table, and the ledger. Where a step is killed in between, the next pass heals it."""
 
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Collection
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
 
 from lakehouse_assets.raw.load import LandedRows
 from lakehouse_assets.storage.accounts import account_metadata
+from lakehouse_assets.storage.books import contents, record_partitions
 from lakehouse_assets.storage.duck import connect, files_view, parquet
 from lakehouse_assets.storage.handlers import Handler, Source, Target, Written
-from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
+from lakehouse_assets.storage.ledger import PartitionRecord
 from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema
+from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import (
+    IDEMPOTENCY_KEY,
     Commit,
     ensure_table,
     file_paths,
     files_predicate,
+    last_commit,
     live_files,
     newest_table,
-    replace_rows,
+    open_table,
+    replace_rows_at,
+    sql_text,
     table_facts,
 )
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ATTEMPTS = 8
+_FIRST_PAUSE_SECONDS = 0.05
 
 
 class LandedRowsHandler(Handler[LandedRows]):
@@ -30,59 +46,99 @@ class LandedRowsHandler(Handler[LandedRows]):
     type_name = f"{LandedRows.__module__}.{LandedRows.__qualname__}"
 
     def write(self, rows: LandedRows, target: Target) -> Written:
-        """Replace the rows of the files that were read or have vanished, in one commit; nothing where no file differs."""
-        import pyarrow as pa
+        """Replace the rows of the files that were read or have vanished, in one commit; nothing where no file differs.
 
-        dates = sorted(rows.files)
-        if not dates:
-            target.log.info("Nothing differs between landing and these partitions.")
-            table = ensure_table(target.uri, rows.rows.schema, target.description)
-            return Written(Commit(table.version(), changed=False))
-        ledger, quarantine = Ledger(target.root), Quarantine(target.root)
-        rejects = pa.Table.from_pylist(
-            [
-                {
-                    "layer": target.layer,
-                    "table_name": target.name,
-                    "date": day,
-                    "source_file": name,
-                    "row_number": reject.row_number,
-                    "rule": reject.rule,
-                    "reason": reject.reason,
-                    "payload": reject.payload,
-                    "run_id": target.run_id,
-                }
-                for day, name, reject in rows.rejects
-            ],
-            schema=quarantine_schema(),
-        )
-        if rows.replaced:
-            ledger.begin(target.layer, target.name, dates, rows.begun, target.run_id)
-            quarantine.replace(target.layer, target.name, rejects, dates=dates, run_id=target.run_id, files_by_date=rows.replaced)
-            commit = replace_rows(
-                target.uri,
-                rows.rows,
-                predicate=files_predicate(rows.replaced, "_date", "_source_file"),
-                key=hashlib.sha256(repr(sorted(rows.fingerprints.items())).encode()).hexdigest()[:16],
-                run_id=target.run_id,
-                description=target.description,
-            )
-        else:
-            commit = Commit(ensure_table(target.uri, rows.rows.schema, target.description).version(), changed=False)
-        records = _records(rows, target, quarantine, commit)
-        ledger.replace(target.layer, {target.name: dates}, records, target.run_id)
-        return Written(commit, _metadata(rows), {r.date: _metadata_of_day(r) for r in records})
+        Where another step has changed these partitions since the rows were worked out, they are worked out anew.
+        """
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._write_once(rows, target)
+            except CommitFailedError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
+                if rows.load_again is not None:
+                    rows = rows.load_again()
+        raise AssertionError("the loop returns or raises")
 
     def read(self, source: Source) -> LandedRows:
         """Refused: see the class."""
         raise TypeError(f"{source.layer}/{source.name}: take its rows as a DataFrame or an Arrow table, not as LandedRows.")
 
+    def _write_once(self, rows: LandedRows, target: Target) -> Written:
+        ensure_table(target.uri, rows.rows.schema, target.description)
+        if not rows.files:
+            target.log.info("Nothing differs between landing and these partitions.")
+            return Written(Commit(last_commit(target.uri)[0], changed=False))
+        quarantine = Quarantine(target.root)
+        if rows.replaced:
+            quarantine.add(_rejects(rows, target), target.run_id)
+        commit = _commit(rows, target)
+        committed = open_table(target.uri, version=commit.version)
+        assert committed is not None, "it was made above"
+        records = _records(rows, target, quarantine, committed)
+        record_partitions(target.root, target.layer, {target.name: committed}, lambda known: records, target.run_id)
+        return Written(commit, _metadata(rows), {r.date: _metadata_of_day(r) for r in records})
 
-def _records(rows: LandedRows, target: Target, quarantine: Quarantine, commit: Commit) -> list[PartitionRecord]:
-    table = newest_table(target.uri)
-    standing = table_facts(table).rows_by_date if table is not None else {}
-    quarantined = quarantine.by_date(target.layer, target.name)
-    of_file = _rows_of_files(target, quarantine, [day for day, files in rows.files.items() if any(f.duplicate_of for f in files)])
+
+def _rejects(rows: LandedRows, target: Target) -> "pa.Table":
+    import pyarrow as pa
+
+    batches = {(day, file.name): file.batch for day, files in rows.files.items() for file in files}
+    return pa.Table.from_pylist(
+        [
+            {
+                "layer": target.layer,
+                "table_name": target.name,
+                "date": day,
+                "source_file": name,
+                "row_number": reject.row_number,
+                "rule": reject.rule,
+                "reason": reject.reason,
+                "payload": reject.payload,
+                "run_id": target.run_id,
+                "batch": batches[day, name],
+            }
+            for day, name, reject in rows.rejects
+        ],
+        schema=quarantine_schema(),
+    )
+
+
+def _commit(rows: LandedRows, target: Target) -> Commit:
+    """Replace the rows in the table, if it holds of these partitions what it held when the rows were worked out.
+
+    Raises:
+        CommitFailedError: it holds something else, or somebody commits right now. Nothing was written.
+    """
+    table = open_table(target.uri)
+    assert table is not None, "it was made before"
+    now = contents(target.root, target.layer, target.name, table)
+    if any(now.get(day, "") != content for day, content in rows.base.items()):
+        raise CommitFailedError(f"{target.layer}/{target.name}: another step has changed these partitions.")
+    key = hashlib.sha256(repr(sorted(rows.fingerprints.items())).encode()).hexdigest()[:16]
+    # The newest commit may be that of a step that was killed before it could record it: then the rows stand.
+    if not rows.replaced or table.history(1)[0].get(IDEMPOTENCY_KEY) == key:
+        return Commit(table.version(), changed=False)
+    return replace_rows_at(
+        table,
+        target.uri,
+        rows.rows,
+        predicate=files_predicate(rows.replaced, "_date", "_source_file"),
+        key=key,
+        run_id=target.run_id,
+    )
+
+
+def _records(rows: LandedRows, target: Target, quarantine: Quarantine, committed: DeltaTable) -> list[PartitionRecord]:
+    standing = table_facts(committed).rows_by_date
+    batches = {day: sorted({f.batch for f in files if f.batch}) for day, files in rows.files.items()}
+    quarantined = quarantine.counted(target.layer, target.name, {b for of_day in batches.values() for b in of_day})
+    with_duplicates = [day for day, files in rows.files.items() if any(f.duplicate_of for f in files)]
+    of_file = _rows_of_files(
+        target.root, target.layer, target.name, committed, with_duplicates, {b for day in with_duplicates for b in batches[day]}
+    )
+    rejects = quarantine.state()
     return [
         PartitionRecord(
             layer=target.layer,
@@ -93,29 +149,34 @@ def _records(rows: LandedRows, target: Target, quarantine: Quarantine, commit: C
             rows_quarantined=quarantined.get(day, 0),
             # Each row of a duplicate has its like in the file that stands for it.
             rows_superseded=sum(of_file[day, f.duplicate_of] for f in files if f.duplicate_of),
-            delta_version=commit.version,
+            delta_version=committed.version(),
             run_id=target.run_id,
             fingerprint=rows.fingerprints[day],
             files=files,
+            inputs=[rejects] if rejects is not None and batches[day] else [],
+            batches=batches[day],
         )
         for day, files in sorted(rows.files.items())
     ]
 
 
-def _rows_of_files(target: Target, quarantine: Quarantine, dates: Collection[date]) -> Counter[tuple[date, str]]:
+def _rows_of_files(
+    root: Root, layer: str, name: str, table: DeltaTable, dates: Collection[date], batches: Collection[str]
+) -> Counter[tuple[date, str]]:
     """How many rows of each file stand in the table or in quarantine, by date and name, counted there."""
     found: Counter[tuple[date, str]] = Counter()
     if not dates:
         return found
-    table, rejects = newest_table(target.uri), newest_table(quarantine.uri)
-    with connect(target.root) as connection:
-        queries = []
-        if table is not None:
-            files = [f for f in live_files(table) if f["date"] in dates]
-            files_view(connection, "landed", target.uri, files, {"_source_file": "string"})
-            queries.append("SELECT _date, _source_file, count(*) FROM landed GROUP BY ALL")
-        if rejects is not None and (paths := file_paths(rejects, quarantine.uri, layer=target.layer, table_name=target.name)):
-            queries.append(f"SELECT date, source_file, count(*) FROM {parquet(paths)} GROUP BY ALL")
+    quarantine = Quarantine(root)
+    rejects = newest_table(quarantine.uri)
+    with connect(root) as connection:
+        files = [f for f in live_files(table) if f["date"] in dates]
+        files_view(connection, "landed", root.table(layer, name), files, {"_source_file": "string"})
+        queries = ["SELECT _date, _source_file, count(*) FROM landed GROUP BY ALL"]
+        if rejects is not None and batches:
+            paths = file_paths(rejects, quarantine.uri, layer=layer, table_name=name)
+            wanted = ", ".join(sql_text(batch) for batch in sorted(batches))
+            queries.append(f"SELECT date, source_file, count(*) FROM {parquet(paths)} WHERE batch IN ({wanted}) GROUP BY ALL")
         for query in queries:
             found.update({(day, name): rows for day, name, rows in connection.execute(query).fetchall()})
     return found

@@ -99,26 +99,28 @@ def open_views(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
             uri = root.table(layer, name)
             if (table := open_table(uri)) is not None:
                 table_view(connection, f'{layer}."{name}"', uri, table)
-    quarantine = Quarantine(root)
-    quarantined = open_table(quarantine.uri)
-    _view(
-        connection,
-        "quarantine.rows",
-        file_paths(quarantined, quarantine.uri) if quarantined else [],
-        quarantine_schema(),
-        _QUARANTINE,
-    )
-    ledger = open_table(Ledger(root).uri)
-    _view(connection, "ops.partitions", file_paths(ledger, Ledger(root).uri) if ledger else [], ledger_schema(), "*")
+    ledger, quarantine = Ledger(root), Quarantine(root)
+    books, quarantined = open_table(ledger.uri), open_table(quarantine.uri)
+    records = _rows(connection, file_paths(books, ledger.uri) if books else [], ledger_schema())
+    connection.execute(f"CREATE VIEW ops.partitions AS {records}")
     connection.execute(f"CREATE VIEW ops.row_accounts AS SELECT {_ROW_ACCOUNTS} FROM ops.partitions WHERE rows_in IS NOT NULL")
+    # Of the quarantine those rows count that the ledger names: others belong to steps that were killed, or that are under way.
+    rows = _rows(connection, file_paths(quarantined, quarantine.uri) if quarantined else [], quarantine_schema())
+    connection.execute(
+        f"""CREATE VIEW quarantine.rows AS SELECT {_QUARANTINE} FROM ({rows}) SEMI JOIN (
+            SELECT layer, table_name, date, unnest(batches) AS batch FROM ops.partitions
+        ) USING (layer, table_name, date, batch)"""
+    )
 
 
-def _view(connection: "duckdb.DuckDBPyConnection", name: str, files: list[str], schema: "pa.Schema", columns: str) -> None:
-    if files:
-        connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {parquet(files)}")
-    else:
-        connection.register("_no_rows", schema.empty_table())
-        connection.execute(f"CREATE TABLE {name} AS SELECT {columns} FROM _no_rows")
+def _rows(connection: "duckdb.DuckDBPyConnection", files: list[str], schema: "pa.Schema") -> str:
+    """SQL for all rows of Parquet files, with the columns of a schema: NULL where files of an older layout lack them."""
+    connection.register("_no_rows", schema.empty_table())
+    described = connection.execute("DESCRIBE _no_rows").fetchall()
+    connection.unregister("_no_rows")
+    columns = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind, *_ in described)
+    nothing = f"SELECT {columns} WHERE FALSE"
+    return f"{nothing} UNION ALL BY NAME FROM {parquet(files)}" if files else nothing
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:

@@ -19,5 +19,13 @@ def silver_fingerprints(entity: Entity, raw: Mapping[date, PartitionRecord]) -> 
 
 def stale_dates(entity: Entity, raw: Mapping[date, PartitionRecord], silver: Mapping[date, PartitionRecord]) -> dict[date, str]:
     """The partitions that were built from something else than what raw and the code are now, with the fingerprints due."""
-    due = silver_fingerprints(entity, raw)
+    due = silver_fingerprints(entity, with_empty_dates(entity, raw, silver))
     return {day: mark for day, mark in due.items() if day not in silver or silver[day].fingerprint != mark}
+
+
+def with_empty_dates(
+    entity: Entity, raw: Mapping[date, PartitionRecord], silver: Mapping[date, PartitionRecord]
+) -> dict[date, PartitionRecord]:
+    """The records of raw, and one without rows for each date of which only silver holds something."""
+    only_silver = {day for day, record in silver.items() if record.is_unsettled} - raw.keys()
+    return {**raw, **{day: PartitionRecord("raw", entity.table, day, 0, 0, 0, 0, -1, "", "nothing") for day in only_silver}}

@@ -8,10 +8,7 @@ as they are.
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
-
-import obstore
 
 from lakehouse_assets.contracts.contract import Contract
 from lakehouse_assets.silver.audit import BROKEN_RULES, OK, SUPERSEDED, VERDICT, table_columns, validity
@@ -63,7 +60,7 @@ def changed_rows(stage: Stage, void: Standing, others: Standing) -> "pa.Table":
     for name, standing in (("void", void), ("other", others)):
         files_view(connection, f"{name}_{OK}", stage.uri, standing.files, types)
         superseded = standing.superseded
-        landed_view(connection, f"{name}_{SUPERSEDED}", stage.uri, superseded.files, types, superseded.predicate())
+        landed_view(connection, f"{name}_{SUPERSEDED}", stage.uri, superseded.files, types, superseded.places)
     key = ", ".join(f'"{name}"' for name in identity(contract))
     decides = ", ".join(f'"{name}"' for name in deciding_columns(contract)) + ", " + ", ".join(OWN_COLUMNS)
     # A row that is void takes part no more, but what it stood before may come back.
@@ -105,18 +102,12 @@ def merged(
 
     `standing` has the columns of the table, `superseded` those of the stage; None is no row.
     """
-    import pyarrow.parquet as parquet
-
-    file = f"{folder.layer}/{folder.table}/{folder.name}/changes.parquet"
-    buffer = BytesIO()
-    parquet.write_table(changes, buffer)
-    obstore.put(folder.root.store, file, buffer.getvalue())
     columns = [f"`{name}`" for name in table_columns(contract) if name not in OWN_COLUMNS]
     was = standing.selectExpr(*columns, *OWN_COLUMNS, f"FALSE AS {DELETED}", f"'{OK}' AS {VERDICT}")
     if superseded is not None:
         was = was.unionByName(superseded.selectExpr(*columns, *OWN_COLUMNS, DELETED, f"'{SUPERSEDED}' AS {VERDICT}"))
     own = {name: f"_changed{name}" for name in OWN_COLUMNS}
-    changed = session.read.parquet(folder.root.path(file)).withColumnsRenamed(own)
+    changed = session.read.parquet(folder.put(changes, "changes")).withColumnsRenamed(own)
     joined = was.join(changed, on=[was[name] == changed[other] for name, other in own.items()], how="left")
     new_verdict = f"COALESCE({_NEW_VERDICT}, {VERDICT})"
     until = f"CASE WHEN {_NEW_VERDICT} IS NULL THEN valid_to ELSE {VALID_TO} END"

@@ -1,6 +1,5 @@
 """Puts the rows that broke a `drop` rule into quarantine, with the reason and what the source said."""
 
-from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -8,25 +7,27 @@ from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.silver.stage import Stage
 from lakehouse_assets.storage.duck import files_view
 from lakehouse_assets.storage.handlers import Target
-from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema
-from lakehouse_assets.storage.tables import live_files, newest_table
+from lakehouse_assets.storage.quarantine import Quarantine, new_batch, quarantine_schema
+from lakehouse_assets.storage.tables import live_files
 
 if TYPE_CHECKING:
     import duckdb
+    from deltalake import DeltaTable
 
 
 def quarantine_dropped(
-    quarantine: Quarantine,
-    stage: Stage,
-    entity: Entity,
-    target: Target,
-    dates: Sequence[date],
-) -> None:
-    """Put the dropped rows into quarantine with what the source said, as JSON."""
+    quarantine: Quarantine, stage: Stage, entity: Entity, target: Target, raw: "DeltaTable"
+) -> dict[date, str]:
+    """Put the dropped rows into quarantine with what the source said, as JSON; the name of each date's batch.
+
+    `raw` is the version of the raw table that the rows were read from.
+    """
     import pyarrow as pa
 
     dropped = stage.dropped().to_pylist()
-    payloads = _payloads(entity, target, stage.connection, dropped)
+    payloads = _payloads(entity, target, raw, stage.connection, dropped)
+    batch = new_batch()
+    batches = {row["_date"]: f"{batch}-{row['_date']}" for row in dropped}
     rules = {r.name: r for r in entity.contract.all_rules}
     declared = {r.name for r in entity.contract.rules}
     rows = []
@@ -45,20 +46,23 @@ def quarantine_dropped(
                 "reason": " ".join(f"Broken: {rules[name].description}" for name in broken),
                 "payload": payloads[(row["_date"], row["_source_file"], row["_row_number"])],
                 "run_id": target.run_id,
+                "batch": batches[row["_date"]],
             }
         )
-    table = pa.Table.from_pylist(rows, schema=quarantine_schema())
-    quarantine.replace("silver", entity.table, table, dates=dates, run_id=target.run_id)
+    quarantine.add(pa.Table.from_pylist(rows, schema=quarantine_schema()), target.run_id)
+    return batches
 
 
 def _payloads(
-    entity: Entity, target: Target, connection: "duckdb.DuckDBPyConnection", dropped: list[dict[str, Any]]
+    entity: Entity,
+    target: Target,
+    raw: "DeltaTable",
+    connection: "duckdb.DuckDBPyConnection",
+    dropped: list[dict[str, Any]],
 ) -> dict[tuple[date, str, int], str]:
     """What the source said of the dropped rows: their raw columns as JSON, by date, file and row number."""
     if not dropped:
         return {}
-    raw = newest_table(target.root.table("raw", entity.table))
-    assert raw is not None, "the rows came from there"
     own = ("_source_file", "_source_etag", "_row_number", "_date")
     source = [f.name for f in raw.schema().fields if f.name not in own]
     days = {row["_date"] for row in dropped}

@@ -28,10 +28,23 @@ def contract_schema(entity: Entity) -> "pa.Schema":
     return pa.schema([*contract, *(pa.field(name, kind) for name, kind in own)])
 
 
-def standing_schema(table: DeltaTable) -> "pa.Schema":
-    """The columns that a table has now."""
+def added_columns(table: DeltaTable, schema: "pa.Schema") -> "list[pa.Field]":
+    """The columns of a contract that its table has not got yet; none where the table has to be made anew anyhow."""
+    if is_reshaped(table, schema):
+        return []
+    standing = _types(table)
+    return [field for field in schema if field.name not in standing]
+
+
+def is_reshaped(table: DeltaTable, schema: "pa.Schema") -> bool:
+    """Whether a table has a column of another type than its contract says, or one that the contract no longer has."""
+    wanted = {field.name: field.type for field in schema}
+    return any(wanted.get(name) != kind for name, kind in _types(table).items())
+
+
+def _types(table: DeltaTable) -> "dict[str, pa.DataType]":
     import pyarrow as pa
 
     found = pa.schema(table.schema().to_arrow())
     plain = {pa.string_view(): pa.string(), pa.large_string(): pa.string()}
-    return pa.schema([pa.field(f.name, plain.get(f.type, f.type)) for f in found])
+    return {field.name: plain.get(field.type, field.type) for field in found}

@@ -8,7 +8,11 @@ quarantine, keys that other partitions hold too, is read from there by DuckDB.
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+
+import obstore
 
 from lakehouse_assets.contracts.contract import Contract
 from lakehouse_assets.silver.audit import BROKEN_RULES, DROPPED, FAILED, OK, SUPERSEDED, VERDICT
@@ -17,7 +21,7 @@ from lakehouse_assets.storage.duck import files_view, rows_of_files
 from lakehouse_assets.storage.engine_files import DataFolder, read_parquet
 from lakehouse_assets.storage.ledger import RuleHits
 from lakehouse_assets.storage.superseded import BATCH, LANDED, Batch, Superseded
-from lakehouse_assets.storage.tables import DATE_COLUMN, DataFile, sql_date
+from lakehouse_assets.storage.tables import DATE_COLUMN, DataFile, sql_date, sql_text
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,6 +35,9 @@ _DATES_KEPT_TOGETHER = 16
 """From so many dates on, each is written by one task: else each task writes a file of each date. Fewer are too few for all tasks."""
 
 _EXAMPLES = 5
+
+_MOST_BATCHES = 64
+"""So many batches of superseded rows a commit names at most. Of more, three quarters become one, the smallest: as a log is merged."""
 
 
 @dataclass
@@ -67,6 +74,24 @@ class Stage:
         files, superseded = self._write(merged, "merged", dates)
         self.ok = [f for f in self.ok if f.date not in dates] + files[OK]
         self.superseded = self.superseded.without(dates) + superseded
+
+    def in_few_batches(self, superseded: Superseded) -> Superseded:
+        """The same rows; where they lie in many batches, the smallest of these become one, so that a commit never names too many."""
+        if len(superseded.batches) <= _MOST_BATCHES:
+            return superseded
+        ordered = sorted(superseded.batches, key=lambda batch: sum(batch.rows.values()))
+        few = Superseded(tuple(ordered[: -_MOST_BATCHES // 4]))
+        name = f"{self.folder.name}/few"
+        columns = staged_columns(self.contract)
+        landed_view(self.connection, "scattered", self.uri, few.files, columns, few.places)
+        rows = f"SELECT * EXCLUDE ({DATE_COLUMN}), {sql_text(name)} AS {BATCH}, {DATE_COLUMN} AS {LANDED} FROM scattered"
+        # By a file of this machine, because it may be more than fits into memory.
+        with TemporaryDirectory(prefix="lakehouse-") as beside:
+            file = Path(beside, "few.parquet")
+            self.connection.execute(f"COPY ({rows}) TO {sql_text(str(file))} (FORMAT parquet)")
+            obstore.put(self.folder.root.store, f"{self.folder.layer}/{self.folder.table}/{name}.parquet", file)
+        merged = Batch(name, (f"{name}.parquet",), few.rows_by_date)
+        return Superseded((*ordered[-_MOST_BATCHES // 4 :], merged))
 
     def rule_hits(self) -> dict[date, list[RuleHits]]:
         """By date: each broken rule with its rows, and the keys of a few of them."""
@@ -120,17 +145,41 @@ def landed_view(
     uri: str,
     files: Collection[str],
     columns: dict[str, str],
-    predicate: str = "TRUE",
+    places: Collection[tuple[str, date]] | None = None,
 ) -> None:
-    """A view over files whose rows tell their date themselves: `columns` and `_date`, of the rows for which `predicate` is true."""
+    """A view over files whose rows tell their date themselves: `columns` and `_date`, of the rows at `places`, or of all."""
     typed = {**columns, BATCH: "string", LANDED: "date"}
     rows = rows_of_files([f"{uri}/{path}" for path in files], typed)
     shown = ", ".join([*(f'"{column}"' for column in columns), f"{LANDED} AS {DATE_COLUMN}"])
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {shown} FROM ({rows}) WHERE {predicate}")
+    where = ""
+    if places:
+        listed = ", ".join(f"({sql_text(batch)}, {sql_date(day)})" for batch, day in places)
+        where = f" SEMI JOIN (VALUES {listed}) AS places ({BATCH}, {LANDED}) USING ({BATCH}, {LANDED})"
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {shown} FROM ({rows}){where}")
 
 
-def read_staged(session: "SparkSession", uri: str, files: Collection[str], contract: Contract, predicate: str) -> "DataFrame":
-    """Rows of staged files of any commit, for the engine: `staged_columns` and `_date`. There is at least one file."""
+def read_staged(session: "SparkSession", uri: str, files: Collection[str], contract: Contract) -> "DataFrame":
+    """All rows of staged files of any commit, for the engine: `staged_columns` and `_date`. There is at least one file."""
     columns = staged_columns(contract)
-    rows = read_parquet(session, uri, files, {**columns, BATCH: "string", LANDED: "date"})
-    return rows.where(predicate).selectExpr(*(f"`{name}`" for name in columns), f"{LANDED} AS {DATE_COLUMN}")
+    rows = read_parquet(session, uri, files, {**columns, LANDED: "date"})
+    return rows.selectExpr(*(f"`{name}`" for name in columns), f"{LANDED} AS {DATE_COLUMN}")
+
+
+def read_superseded_rows(
+    session: "SparkSession", folder: DataFolder, uri: str, superseded: Superseded, contract: Contract
+) -> "DataFrame":
+    """Superseded rows, for the engine: `staged_columns` and `_date`. There is at least one batch.
+
+    Which of the files' rows count is joined from a file, because engines can't take a predicate that grows with the number of batches
+    (Sail 0.7.2 ends with SIGSEGV at some 700 of them).
+    """
+    import pyarrow as pa
+
+    batches, days = zip(*superseded.places, strict=True)
+    places = session.read.parquet(
+        folder.put(pa.table({"_of_batch": pa.array(batches), "_of_date": pa.array(days, pa.date32())}), "places")
+    )
+    columns = staged_columns(contract)
+    rows = read_parquet(session, uri, superseded.files, {**columns, BATCH: "string", LANDED: "date"})
+    counting = rows.join(places, on=[rows[BATCH] == places["_of_batch"], rows[LANDED] == places["_of_date"]], how="left_semi")
+    return counting.selectExpr(*(f"`{name}`" for name in columns), f"{LANDED} AS {DATE_COLUMN}")

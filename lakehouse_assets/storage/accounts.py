@@ -32,7 +32,7 @@ def row_accounts_result(root: Root, layer: str, table: str, dates: Collection[da
     records = {r.date: r for r in Ledger(root).read(layer, table).values() if in_dates(r.date, dates)}
     opened = newest_table(root.table(layer, table))
     standing = _of_dates(table_facts(opened).rows_by_date if opened is not None else {}, dates)
-    quarantined = _of_dates(Quarantine(root).by_date(layer, table), dates)
+    quarantined = Quarantine(root).counted(layer, table, {batch for r in records.values() for batch in r.batches})
     superseded = superseded_rows_by_date(root, layer, table, opened) if opened is not None else None
     faults = {
         day: account_faults(
@@ -51,7 +51,7 @@ def row_accounts_result(root: Root, layer: str, table: str, dates: Collection[da
         description=" ".join(told[:FAULTS_TOLD]) or None,
         metadata={
             "dates": len(records),
-            "unfinished": ", ".join(str(r.date) for r in records.values() if r.is_begun),
+            "unfinished": ", ".join(str(r.date) for r in records.values() if r.is_unsettled),
             "rows_in": sum(r.rows_in or 0 for r in records.values()),
             "rows_out": sum(r.rows_out for r in records.values()),
             "rows_quarantined": sum(r.rows_quarantined for r in records.values()),
@@ -77,7 +77,7 @@ def account_faults(
     """
     faults = []
     # Of a partition that a step is changing, or was killed while it changed, nothing can be said until the next pass has built it.
-    for r in (r for r in records if not r.is_begun):
+    for r in (r for r in records if not r.is_unsettled):
         if not r.adds_up:
             faults.append(
                 f"{r.date}: {r.rows_in} rows came in, but {r.rows_out} stand, {r.rows_quarantined} are in quarantine and "

@@ -48,7 +48,7 @@ def parquet(paths: Sequence[str]) -> str:
 
     The paths stand in the text, because a bound list makes DuckDB import pandas, which takes longer than the query.
     """
-    return f"read_parquet([{', '.join(sql_text(p) for p in paths)}], hive_partitioning = true)"
+    return f"read_parquet([{', '.join(sql_text(p) for p in paths)}], hive_partitioning = true, union_by_name = true)"
 
 
 def files_view(

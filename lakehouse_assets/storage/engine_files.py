@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from io import BytesIO
 from typing import TYPE_CHECKING
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
+import obstore
 from deltalake import DeltaTable
 
 from lakehouse_assets.storage.duck import connect
@@ -20,6 +22,7 @@ from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import DATE_COLUMN, DataFile, dates_predicate, live_files, sql_text
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
 
@@ -51,6 +54,16 @@ class DataFolder:
             counted = connection.execute(f"SELECT file_name, num_rows FROM parquet_file_metadata([{written}])").fetchall()
         paths = ((name.removeprefix(f"{below}/"), rows) for name, rows in counted)
         return [DataFile(path, sizes[path], count, _date_of(path)) for path, count in paths]
+
+    def put(self, rows: "pa.Table", name: str) -> str:
+        """Put a small table there as a Parquet file, for the engine to join with; its URI."""
+        import pyarrow.parquet as parquet
+
+        buffer = BytesIO()
+        parquet.write_table(rows, buffer)
+        path = f"{self.layer}/{self.table}/{self.name}/{name}.parquet"
+        obstore.put(self.root.store, path, buffer.getvalue())
+        return self.root.path(path)
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def _standing_accounts(target: Target, dates: Collection[date]) -> dict[date, di
     if not dates:
         return {}
     records = Ledger(target.root).read(target.layer, target.name)
-    return {day: account_metadata(r) for (_, _, day), r in records.items() if day in dates and not r.is_begun}
+    return {day: account_metadata(r) for (_, _, day), r in records.items() if day in dates and not r.is_unsettled}
 
 
 def _tell_published(context: dg.OutputContext, target: Target, written: Written, refused: Collection[date]) -> None:

@@ -1,26 +1,37 @@
 """The ledger: how each partition of each table stands and what it was built from. A Delta table, `ops/partitions`.
 
-A step marks the partitions that it is about to change, before it changes anything, and writes how they stand when it is done. Where
-it is killed in between the mark remains, so that the next pass builds them again, whatever has happened to their input meanwhile.
-Row accounts are a view of the ledger.
+A step writes its records last, and each record names the very files that it speaks of. So a record is never taken on trust: `books.py`
+compares it with the table, whoever wrote either of them and when. Row accounts are a view of the ledger.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
+
 from lakehouse_assets.storage.duck import connect, parquet
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import file_paths, newest_table, replace_rows, sql_date, sql_text
+from lakehouse_assets.storage.tables import ensure_table, file_paths, newest_table, replace_rows_at, sql_date, sql_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-BEGUN = ""
-"""The fingerprint of a partition that a step is about to change, or was killed while it changed."""
+UNSETTLED = ""
+"""The fingerprint of a partition whose record does not say how the table stands: it is to be built again."""
+
+Records = dict[tuple[str, str, date], "PartitionRecord"]
+"""Records by layer, table and date."""
+
+_ATTEMPTS = 8
+_FIRST_PAUSE_SECONDS = 0.05
+_FILES_OF_A_TABLE = 32
+"""A table whose records lie in more files than these has them written anew as one, with the next records."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,7 @@ class LandedFile:
 
     `version` is what the store's listing said of it, and changes with each upload; `etag` is the MD5 of its bytes.
     `duplicate_of` names the file of the same bytes whose rows stand for this one's; "" where its own rows stand.
+    `batch` names its rows in quarantine; "" where it has none there.
     """
 
     name: str
@@ -38,6 +50,7 @@ class LandedFile:
     rows_in: int
     rows_out: int
     duplicate_of: str = ""
+    batch: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,17 +64,19 @@ class RuleHits:
 
 @dataclass(frozen=True)
 class InputVersion:
-    """The Delta version of a table that something was built from."""
+    """The state of a table that something was built from: the table's Delta id, and its version."""
 
     table: str
     delta_version: int
+    table_id: str = ""
 
 
 @dataclass(frozen=True)
 class PartitionRecord:
     """One partition: its row accounts, and the fingerprint of all that it was built from (rows in and code).
 
-    `rows_in` is None where a table has another grain than what it is made of, so that there is nothing to add up.
+    `rows_in` is None where a table has another grain than what it is made of, so that there is nothing to add up. `table_id` and
+    `content` name the table and the files of the partition that the record speaks of, `batches` its rows in quarantine.
     """
 
     layer: str
@@ -77,11 +92,14 @@ class PartitionRecord:
     files: list[LandedFile] = field(default_factory=list)
     rules: list[RuleHits] = field(default_factory=list)
     inputs: list[InputVersion] = field(default_factory=list)
+    table_id: str = ""
+    content: str = ""
+    batches: list[str] = field(default_factory=list)
 
     @property
-    def is_begun(self) -> bool:
-        """Whether a step is changing the partition, or was killed while it did: what the record says may not be so."""
-        return self.fingerprint == BEGUN
+    def is_unsettled(self) -> bool:
+        """Whether the record does not say how the table stands, so that the partition is to be built again."""
+        return self.fingerprint == UNSETTLED
 
     @property
     def adds_up(self) -> bool:
@@ -100,20 +118,17 @@ class Ledger:
         """Where the Delta table lies."""
         return self.root.path("ops", "partitions")
 
-    def read(
-        self, layer: str | None = None, table_name: str | None = None, *, brief: bool = False
-    ) -> dict[tuple[str, str, date], PartitionRecord]:
+    def read(self, layer: str | None = None, table_name: str | None = None, *, brief: bool = False) -> Records:
         """The records by layer, table and date, of one layer or table or of all; `brief` ones without `files` and `rules`."""
         wanted = {k: v for k, v in (("layer", layer), ("table_name", table_name)) if v is not None}
-        return self._records("* EXCLUDE (files, rules)" if brief else "*", "true", wanted)
+        return self._records(newest_table(self.uri), "* EXCLUDE (files, rules)" if brief else "*", "true", wanted)
 
-    def read_dates(self, layer: str, dates: Mapping[str, Collection[date]]) -> dict[tuple[str, str, date], PartitionRecord]:
+    def read_dates(self, layer: str, dates: Mapping[str, Collection[date]]) -> Records:
         """The records of the given tables and dates of a layer, by layer, table and date: for these alone all is read."""
         chosen = _chosen({table: days for table, days in dates.items() if days})
-        return self._records("*", chosen, {"layer": layer}) if chosen else {}
+        return self._records(newest_table(self.uri), "*", chosen, {"layer": layer}) if chosen else {}
 
-    def _records(self, columns: str, chosen: str, partition: dict[str, str]) -> dict[tuple[str, str, date], PartitionRecord]:
-        table = newest_table(self.uri)
+    def _records(self, table: DeltaTable | None, columns: str, chosen: str, partition: dict[str, str]) -> Records:
         files = file_paths(table, self.uri, **partition) if table is not None else []
         if not files:
             return {}
@@ -123,34 +138,63 @@ class Ledger:
             records = [_record(dict(zip(names, row, strict=True))) for row in rows.fetchall()]
         return {(r.layer, r.table_name, r.date): r for r in records}
 
-    def begin(
-        self, layer: str, table_name: str, dates: Iterable[date], known: Mapping[date, PartitionRecord], run_id: str
-    ) -> None:
-        """Mark partitions as about to change. `known` are the records as they are, by date."""
-        marked = [
-            replace(known[day], fingerprint=BEGUN, run_id=run_id)
-            if day in known
-            else PartitionRecord(layer, table_name, day, 0, 0, 0, 0, -1, run_id, BEGUN)
-            for day in sorted(dates)
-        ]
-        self.replace(layer, {table_name: [r.date for r in marked]}, marked, run_id)
+    def record(
+        self, layer: str, tables: Collection[str], decide: Callable[[Records], Sequence[PartitionRecord]], run_id: str
+    ) -> tuple[list[PartitionRecord], Records]:
+        """Write records of some tables of a layer, in one commit; those, and all of these tables as they were before.
 
-    def replace(self, layer: str, dates: Mapping[str, Iterable[date]], records: Sequence[PartitionRecord], run_id: str) -> None:
-        """Put `records` in place of those of the given tables and dates, in one commit."""
+        `decide` is given all records of these tables and says which are to be written. Where somebody else writes to the ledger
+        meanwhile it is asked again, so what it has seen is what stands right before its own.
+
+        Raises:
+            CommitFailedError: others were quicker time and again.
+        """
+        for attempt in range(_ATTEMPTS):
+            ensure_table(self.uri, ledger_schema(), "How each partition stands and what it was built from", PARTITIONED_BY)
+            opened = DeltaTable(self.uri)  # as it stands now: whoever writes after this makes the write below fail
+            known: Records = {}
+            for table in sorted(tables):
+                known |= self._records(opened, "*", "true", {"layer": layer, "table_name": table})
+            new = list(decide(known))
+            changed = [r for r in new if known.get((r.layer, r.table_name, r.date)) != r]
+            if not changed:
+                return new, known
+            try:
+                self._write(opened, layer, changed, known, run_id)
+            except CommitFailedError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
+            else:
+                return new, known
+        raise AssertionError("the loop returns or raises")
+
+    def _write(self, opened: DeltaTable, layer: str, new: Sequence[PartitionRecord], known: Records, run_id: str) -> None:
         import pyarrow as pa
 
-        chosen = _chosen(dates)
-        rows = pa.Table.from_pylist([asdict(r) for r in records], schema=ledger_schema())
-        key = hashlib.sha256(f"{layer}/{chosen}/{records!r}".encode()).hexdigest()[:16]
-        replace_rows(
+        by_table: dict[str, dict[date, PartitionRecord]] = {}
+        for record in new:
+            by_table.setdefault(record.table_name, {})[record.date] = record
+        chosen = []
+        for table, records in sorted(by_table.items()):
+            if len(file_paths(opened, self.uri, layer=layer, table_name=table)) < _FILES_OF_A_TABLE:
+                chosen.append(_chosen({table: records}))
+            else:
+                by_table[table] = {r.date: r for r in known.values() if r.table_name == table} | records
+                chosen.append(f"table_name = {sql_text(table)}")
+        written = [record for records in by_table.values() for record in records.values()]
+        replace_rows_at(
+            opened,
             self.uri,
-            rows,
-            predicate=f"layer = {sql_text(layer)} AND ({chosen})",
-            key=key,
+            pa.Table.from_pylist([asdict(r) for r in written], schema=ledger_schema()),
+            predicate=f"layer = {sql_text(layer)} AND ({' OR '.join(chosen)})",
+            key=hashlib.sha256(f"{layer}/{new!r}".encode()).hexdigest()[:16],
             run_id=run_id,
-            partition_by=("layer", "table_name"),
-            description="How each partition stands and what it was built from",
         )
+
+
+PARTITIONED_BY = ("layer", "table_name")
+"""The ledger is partitioned by these columns."""
 
 
 def _chosen(dates: Mapping[str, Iterable[date]]) -> str:
@@ -162,10 +206,16 @@ def _chosen(dates: Mapping[str, Iterable[date]]) -> str:
 
 
 def _record(row: dict[str, Any]) -> PartitionRecord:
-    files = [LandedFile(**f) for f in row.pop("files", [])]
+    """A record of a row. A ledger of an older layout has no values for some columns."""
+    row = {name: value for name, value in row.items() if value is not None or name == "rows_in"}
+    files = [LandedFile(**_given(f)) for f in row.pop("files", [])]
     rules = [RuleHits(**r) for r in row.pop("rules", [])]
-    inputs = [InputVersion(**i) for i in row.pop("inputs")]
+    inputs = [InputVersion(**_given(i)) for i in row.pop("inputs", [])]
     return PartitionRecord(**row, files=files, rules=rules, inputs=inputs)
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def ledger_schema() -> "pa.Schema":
@@ -180,7 +230,9 @@ def ledger_schema() -> "pa.Schema":
         "rows_in": pa.int64(),
         "rows_out": pa.int64(),
         "duplicate_of": pa.string(),
+        "batch": pa.string(),
     }
+    inputs = {"table": pa.string(), "delta_version": pa.int64(), "table_id": pa.string()}
     return pa.schema(
         [
             ("layer", pa.string()),
@@ -195,6 +247,9 @@ def ledger_schema() -> "pa.Schema":
             ("fingerprint", pa.string()),
             ("files", pa.list_(pa.struct(list(file.items())))),
             ("rules", pa.list_(pa.struct([("rule", pa.string()), ("rows", pa.int64()), ("examples", pa.list_(pa.string()))]))),
-            ("inputs", pa.list_(pa.struct([("table", pa.string()), ("delta_version", pa.int64())]))),
+            ("inputs", pa.list_(pa.struct(list(inputs.items())))),
+            ("table_id", pa.string()),
+            ("content", pa.string()),
+            ("batches", pa.list_(pa.string())),
         ]
     )

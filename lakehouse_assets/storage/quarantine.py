@@ -1,21 +1,28 @@
-"""Quarantine: rows that could not go on, with their reason and their original text. A Delta table, `quarantine/rows`."""
+"""Quarantine: rows that could not go on, with their reason and their original text. A Delta table, `quarantine/rows`.
 
-import hashlib
-from collections.abc import Iterable, Mapping
+A step adds its rows as batches with names of their own, before it commits its table. They count once the ledger's record of their
+partition names the batch, and no more once it names another. So quarantine, table and ledger can't come apart, whoever is killed or
+overtaken in between; what no record names is taken out by the step that made it so, or by upkeep.
+"""
+
+import secrets
+import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.storage.duck import connect, parquet
+from lakehouse_assets.storage.ledger import InputVersion, Ledger
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import file_paths, files_predicate, newest_table, replace_rows, sql_date, sql_text
+from lakehouse_assets.storage.tables import append_rows, file_paths, newest_table, replace_rows, sql_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
 def quarantine_schema() -> "pa.Schema":
-    """`layer`, `table_name`, `date`, `source_file`, `row_number`, `rule`, `reason`, `payload` (original text), `run_id`."""
+    """`layer`, `table_name`, `date`, `source_file`, `row_number`, `rule`, `reason`, `payload` (original text), `run_id`, `batch`."""
     import pyarrow as pa
 
     return pa.schema(
@@ -29,13 +36,23 @@ def quarantine_schema() -> "pa.Schema":
             ("reason", pa.string()),
             ("payload", pa.string()),
             ("run_id", pa.string()),
+            ("batch", pa.string()),
         ]
     )
 
 
+def new_batch() -> str:
+    """A name for rows that are put into quarantine at once. It begins with the time: upkeep leaves alone what somebody may work on."""
+    return f"{_milliseconds(time.time())}-{secrets.token_hex(4)}"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{int(seconds * 1000):012x}"
+
+
 @dataclass(frozen=True)
 class Quarantine:
-    """Reads and replaces quarantined rows below a root."""
+    """Reads, adds and removes quarantined rows below a root."""
 
     root: Root
 
@@ -44,55 +61,58 @@ class Quarantine:
         """Where the Delta table lies."""
         return self.root.path("quarantine", "rows")
 
-    def replace(
-        self,
-        layer: str,
-        table_name: str,
-        rows: "pa.Table",
-        *,
-        dates: Iterable[date],
-        run_id: str,
-        files_by_date: Mapping[date, set[str] | None] | None = None,
-    ) -> None:
-        """Put `rows` in place of those that the table's partitions had in quarantine, in one commit.
+    def add(self, rows: "pa.Table", run_id: str) -> None:
+        """Add rows, each with the name of its batch."""
+        if rows.num_rows:
+            append_rows(self.uri, rows, run_id=run_id, partition_by=("layer", "table_name"), description=_DESCRIPTION)
 
-        With `files_by_date` only the rows of those files are replaced (of all files of a date where it has None). Where there is
-        nothing to take out or put in, nothing is committed.
-        """
-        if files_by_date is None:
-            chosen = f"date IN ({', '.join(sql_date(d) for d in sorted(dates))})"
-        else:
-            chosen = files_predicate(files_by_date, "date", "source_file")
-        if rows.num_rows == 0 and not self._any_stands(layer, table_name, chosen):
+    def remove(self, layer: str, table_name: str, batches: Collection[str], run_id: str) -> None:
+        """Take batches out that no record names any more."""
+        if batches:
+            self._remove(layer, table_name, f"batch IN ({', '.join(sql_text(b) for b in sorted(batches))})", run_id)
+
+    def remove_unnamed(self, before: float) -> None:
+        """Take out what no record names and was added before a moment (seconds since 1970): what killed steps have left behind."""
+        named = {batch for record in Ledger(self.root).read().values() for batch in record.batches}
+        table = newest_table(self.uri)
+        if table is None:
             return
-        predicate = f"layer = {sql_text(layer)} AND table_name = {sql_text(table_name)} AND ({chosen or 'FALSE'})"
-        without_run = rows.drop_columns(["run_id"]).to_pylist()
-        key = hashlib.sha256(f"{predicate}{without_run!r}".encode()).hexdigest()[:16]
-        replace_rows(
-            self.uri,
-            rows,
-            predicate=predicate,
-            key=key,
-            run_id=run_id,
-            partition_by=("layer", "table_name"),
-            description="Rows that could not go on, with their reason and their original text",
-        )
+        with connect(self.root) as connection:
+            found = connection.execute(
+                f"SELECT DISTINCT layer, table_name, batch FROM {parquet(file_paths(table, self.uri))}"
+            ).fetchall()
+        unnamed: dict[tuple[str, str], set[str]] = {}
+        for layer, table_name, batch in found:
+            if batch not in named and (batch or "") < _milliseconds(before):
+                unnamed.setdefault((layer, table_name), set()).add(batch or "")
+        for (layer, table_name), batches in unnamed.items():
+            listed = ", ".join(sql_text(b) for b in sorted(batches))
+            self._remove(layer, table_name, f"COALESCE(batch, '') IN ({listed})", "maintain")
 
-    def by_date(self, layer: str, table_name: str) -> dict[date, int]:
-        """How many rows of a table lie in quarantine now, by date, counted in the quarantine table itself."""
-        files = self._files(layer, table_name)
+    def state(self) -> InputVersion | None:
+        """Which table the quarantine is, and its version; None where there is none."""
+        table = newest_table(self.uri)
+        return None if table is None else InputVersion("quarantine.rows", table.version(), str(table.metadata().id))
+
+    def counted(self, layer: str, table_name: str, batches: Collection[str]) -> dict[date, int]:
+        """How many rows of some batches of a table lie in quarantine, by date, counted in the quarantine table itself."""
+        table = newest_table(self.uri)
+        files = [] if table is None or not batches else file_paths(table, self.uri, layer=layer, table_name=table_name)
         if not files:
             return {}
+        wanted = ", ".join(sql_text(batch) for batch in sorted(batches))
         with connect(self.root) as connection:
-            return dict(connection.execute(f"SELECT date, count(*) FROM {parquet(files)} GROUP BY date").fetchall())
+            counted = connection.execute(f"SELECT date, count(*) FROM {parquet(files)} WHERE batch IN ({wanted}) GROUP BY date")
+            return dict(counted.fetchall())
 
-    def _any_stands(self, layer: str, table_name: str, chosen: str) -> bool:
-        files = self._files(layer, table_name)
-        if not files or not chosen:
-            return False
-        with connect(self.root) as connection:
-            return bool(connection.execute(f"SELECT 1 FROM {parquet(files)} WHERE {chosen} LIMIT 1").fetchone())
+    def _remove(self, layer: str, table_name: str, chosen: str, run_id: str) -> None:
+        replace_rows(
+            self.uri,
+            quarantine_schema().empty_table(),
+            predicate=f"layer = {sql_text(layer)} AND table_name = {sql_text(table_name)} AND ({chosen})",
+            key=f"remove {new_batch()}",
+            run_id=run_id,
+        )
 
-    def _files(self, layer: str, table_name: str) -> list[str]:
-        table = newest_table(self.uri)
-        return [] if table is None else file_paths(table, self.uri, layer=layer, table_name=table_name)
+
+_DESCRIPTION = "Rows that could not go on, with their reason and their original text"

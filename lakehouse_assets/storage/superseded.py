@@ -17,7 +17,6 @@ import obstore
 from deltalake.transaction import Transaction
 
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import sql_date, sql_text
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -70,13 +69,10 @@ class Superseded:
     def __add__(self, other: "Superseded") -> "Superseded":
         return Superseded(self.batches + other.batches)
 
-    def predicate(self) -> str:
-        """SQL that is true for these rows among all of the files, by `_batch` and `_landed`."""
-        chosen = (
-            f"({BATCH} = {sql_text(batch.name)} AND {LANDED} IN ({', '.join(sql_date(day) for day in sorted(batch.rows))}))"
-            for batch in self.batches
-        )
-        return " OR ".join(chosen) or "FALSE"
+    @property
+    def places(self) -> list[tuple[str, date]]:
+        """The batch and date of these rows: what tells them among all of the files, by `_batch` and `_landed`."""
+        return [(batch.name, day) for batch in self.batches for day in sorted(batch.rows)]
 
     def _where(self, wanted: Callable[[date], bool]) -> "Superseded":
         kept = (Batch(b.name, b.files, {day: rows for day, rows in b.rows.items() if wanted(day)}) for b in self.batches)
@@ -113,10 +109,21 @@ def delete_superseded(root: Root, layer: str, name: str, transaction: Transactio
     root.delete([_path(layer, name, transaction.version)])
 
 
+def listed_superseded(root: Root, layer: str, name: str, table: "DeltaTable") -> Superseded | None:
+    """The superseded rows that the open version names, whether or not their files are there; None where it names none."""
+    number = table.transaction_version(_APPLICATION)
+    if number is None:
+        return None
+    try:
+        return _read(root, _path(layer, name, number))
+    except FileNotFoundError:
+        return None
+
+
 def superseded_rows_by_date(root: Root, layer: str, name: str, table: "DeltaTable") -> dict[date, int] | None:
     """How many rows of each date are superseded by the list that the open version names; None where it names none."""
-    number = table.transaction_version(_APPLICATION)
-    return None if number is None else _read(root, _path(layer, name, number)).rows_by_date
+    listed = listed_superseded(root, layer, name, table)
+    return None if listed is None else listed.rows_by_date
 
 
 def old_lists(root: Root, layer: str, name: str, table: "DeltaTable", before: datetime) -> tuple[list[str], set[str]]:

@@ -4,6 +4,7 @@ Put here what is true of any Delta table. What a raw, silver or gold table does 
 """
 
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 DATE_COLUMN = "_date"
 IDEMPOTENCY_KEY = "lakehouse.idempotency_key"
 RUN_ID = "lakehouse.run_id"
+COMMIT_ID = "lakehouse.commit"
+"""Tells a commit from all others: whoever lost the store's reply knows its own by it."""
 
 _COMMITS_PER_CHECKPOINT = 10
 """Opening a table reads all commits since the last checkpoint. Spark's default; delta-rs's own is 100."""
@@ -164,8 +167,8 @@ def last_commit(uri: str) -> tuple[int, str | None]:
 
 
 def commit_metadata(key: str, run_id: str) -> dict[str, str]:
-    """What each commit carries, so that a repeated step is no second commit and a commit leads to its run."""
-    return {IDEMPOTENCY_KEY: key, RUN_ID: run_id}
+    """What each commit carries, so that a repeated step is no second commit, a commit leads to its run, and its writer knows it."""
+    return {IDEMPOTENCY_KEY: key, RUN_ID: run_id, COMMIT_ID: secrets.token_hex(8)}
 
 
 def replace_rows(
@@ -181,17 +184,36 @@ def replace_rows(
     """Put `rows` in place of those for which `predicate` is true, in one commit.
 
     The rows may lack columns of the table and may bring new ones. A repetition (same `key` as the newest commit) commits nothing.
+    Where somebody else commits meanwhile, the rows are put over the version that is then the newest.
 
     Raises:
         PartitionGuardError: a row lies outside the predicate; nothing was written.
     """
-    # Made empty where there is none, so that the first rows pass the same guard as all later ones.
-    ensure_table(uri, rows.schema, description, partition_by)
-    version, newest_key = last_commit(uri)
-    table = _kept_open[uri]
-    if newest_key == key:
-        return Commit(version, changed=False)
-    properties = CommitProperties(custom_metadata=commit_metadata(key, run_id), max_commit_retries=_ATTEMPTS)
+    for attempt in range(_ATTEMPTS):
+        # Made empty where there is none, so that the first rows pass the same guard as all later ones.
+        ensure_table(uri, rows.schema, description, partition_by)
+        version, newest_key = last_commit(uri)
+        if newest_key == key:
+            return Commit(version, changed=False)
+        try:
+            return replace_rows_at(_kept_open[uri], uri, rows, predicate=predicate, key=key, run_id=run_id)
+        except CommitFailedError:
+            if attempt == _ATTEMPTS - 1 or hasattr(rows, "read_next_batch"):
+                raise
+            time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
+    raise AssertionError("the loop returns or raises")
+
+
+def replace_rows_at(
+    table: DeltaTable, uri: str, rows: "pa.Table | pa.RecordBatchReader", *, predicate: str, key: str, run_id: str
+) -> Commit:
+    """Put `rows` in place of those for which `predicate` is true, as the commit that follows the open version.
+
+    Raises:
+        CommitFailedError: somebody has committed since `table` was opened. Nothing was written.
+        PartitionGuardError: a row lies outside the predicate; nothing was written.
+    """
+    before, metadata = table.version(), commit_metadata(key, run_id)
 
     def write() -> None:
         write_deltalake(
@@ -200,12 +222,12 @@ def replace_rows(
             mode="overwrite",
             predicate=predicate,
             schema_mode="merge",
-            commit_properties=properties,
+            commit_properties=CommitProperties(custom_metadata=metadata, max_commit_retries=0),
             post_commithook_properties=_HOOKS,
         )
 
     try:
-        retry_conflicts(write, table, repeatable=not hasattr(rows, "read_next_batch"))
+        return _committed(write, uri, before, metadata[COMMIT_ID])
     except DeltaError as error:
         if "validation check" in str(error):
             raise PartitionGuardError(
@@ -213,38 +235,108 @@ def replace_rows(
                 "Start the run for their dates too, or mend the asset that returned them."
             ) from None  # the cause shows the rows themselves
         raise
-    return Commit(table.version(), changed=True)
 
 
-def replace_table(uri: str, rows: "pa.Table", *, key: str, run_id: str) -> Commit:
-    """Put `rows` in place of all that a table holds, its columns included, in one commit.
-
-    For a table that is made anew as a whole because its columns have other types now, and for nothing else.
-    """
-    properties = CommitProperties(custom_metadata=commit_metadata(key, run_id))
-    write_deltalake(
-        uri,
-        rows,
-        mode="overwrite",
-        schema_mode="overwrite",
-        partition_by=[DATE_COLUMN],
-        commit_properties=properties,
-        post_commithook_properties=_HOOKS,
-    )
-    return Commit(DeltaTable(uri).version(), changed=True)
-
-
-def retry_conflicts(write: Callable[[], None], table: DeltaTable, *, repeatable: bool = True) -> None:
-    """Run `write`, again over the newest version of `table` after a pause, where another process committed to it first."""
+def append_rows(
+    uri: str, rows: "pa.Table", *, run_id: str, partition_by: Sequence[str] = (DATE_COLUMN,), description: str | None = None
+) -> Commit:
+    """Add rows to those that stand, in one commit, whoever else commits meanwhile."""
     for attempt in range(_ATTEMPTS):
+        ensure_table(uri, rows.schema, description, partition_by)
         try:
-            write()
-            return
+            return _append_rows_at(_kept_open[uri], uri, rows, run_id)
         except CommitFailedError:
-            if attempt == _ATTEMPTS - 1 or not repeatable:
+            if attempt == _ATTEMPTS - 1:
                 raise
             time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
-            table.update_incremental()
+    raise AssertionError("the loop returns or raises")
+
+
+def _append_rows_at(table: DeltaTable, uri: str, rows: "pa.Table", run_id: str) -> Commit:
+    before, metadata = table.version(), commit_metadata("", run_id)
+
+    def write() -> None:
+        write_deltalake(
+            table,
+            rows,
+            mode="append",
+            schema_mode="merge",
+            commit_properties=CommitProperties(custom_metadata=metadata, max_commit_retries=0),
+            post_commithook_properties=_HOOKS,
+        )
+
+    return _committed(write, uri, before, metadata[COMMIT_ID])
+
+
+def replace_table(table: DeltaTable, uri: str, rows: "pa.Table", *, key: str, run_id: str) -> Commit:
+    """Put `rows` in place of all that a table holds, its columns included, as the commit that follows the open version.
+
+    For a table that is made anew as a whole because its columns have other types now, and for nothing else.
+
+    Raises:
+        CommitFailedError: somebody has committed since `table` was opened. Nothing was written.
+    """
+    before, metadata = table.version(), commit_metadata(key, run_id)
+
+    def write() -> None:
+        write_deltalake(
+            table,
+            rows,
+            mode="overwrite",
+            schema_mode="overwrite",
+            partition_by=[DATE_COLUMN],
+            commit_properties=CommitProperties(custom_metadata=metadata, max_commit_retries=0),
+            post_commithook_properties=_HOOKS,
+        )
+
+    return _committed(write, uri, before, metadata[COMMIT_ID])
+
+
+def add_columns(table: DeltaTable, uri: str, fields: "Sequence[pa.Field]", *, run_id: str) -> Commit:
+    """Add columns to a table, NULL in the rows that stand, as the commit that follows the open version.
+
+    Raises:
+        CommitFailedError: somebody has committed since `table` was opened.
+    """
+    import pyarrow as pa
+
+    before, metadata = table.version(), commit_metadata("", run_id)
+    properties = CommitProperties(custom_metadata=metadata, max_commit_retries=0)
+    new = Schema.from_arrow(pa.schema(list(fields))).fields
+
+    def write() -> None:
+        table.alter.add_columns(new, commit_properties=properties, post_commithook_properties=_HOOKS)
+
+    return _committed(write, uri, before, metadata[COMMIT_ID])
+
+
+def _committed(write: Callable[[], None], uri: str, before: int, commit_id: str) -> Commit:
+    """Run `write`, which makes one commit after the version `before`, and make sure of it where the store's answer does not.
+
+    A store that answers 500 may have made the commit all the same: the client then sends it again and meets its own. And a reply may be
+    lost. So before a failure counts as one, the log is asked whose commit stands there.
+    """
+    try:
+        write()
+    except (DeltaError, OSError):
+        # Where the log can't be read, that is the error to be told: whether the commit stands is unknown.
+        version = _version_of_commit(uri, commit_id, before)
+        if version is None:
+            raise
+        return Commit(version, changed=True)
+    return Commit(before + 1, changed=True)
+
+
+def _version_of_commit(uri: str, commit_id: str, before: int) -> int | None:
+    """The version after `before` that a commit of ours made; None where it made none."""
+    table = open_table(uri)
+    while table is not None and table.version() > before:
+        version = table.version()
+        entries = table.history(version - before)
+        table.update_incremental()
+        if table.version() == version:  # else the entries may be numbered by a version that they are not of
+            return next((version - place for place, entry in enumerate(entries) if entry.get(COMMIT_ID) == commit_id), None)
+    return None
 
 
 @dataclass(frozen=True)
@@ -304,26 +396,25 @@ def commit_files(
         )
         for file in removed
     ]
+    before, metadata = table.version(), commit_metadata(key, run_id)
     properties = CommitProperties(
-        custom_metadata=commit_metadata(key, run_id),
+        custom_metadata=metadata,
         max_commit_retries=0,
         app_transactions=None if transaction is None else [transaction],
     )
-    if new_schema is None:
+    schema = table.schema() if new_schema is None else Schema.from_arrow(new_schema)
+
+    def write() -> None:
         table.create_write_transaction(
-            [*adds, *removes],
-            "append",
-            table.schema(),
+            [*adds, *removes] if new_schema is None else [*adds],
+            "append" if new_schema is None else "overwrite",
+            schema,
             [DATE_COLUMN],
             commit_properties=properties,
             post_commithook_properties=_HOOKS,
         )
-    else:
-        schema = Schema.from_arrow(new_schema)
-        table.create_write_transaction(
-            [*adds], "overwrite", schema, [DATE_COLUMN], commit_properties=properties, post_commithook_properties=_HOOKS
-        )
-    return Commit(table.version() + 1, changed=True)
+
+    return _committed(write, table.table_uri, before, metadata[COMMIT_ID])
 
 
 def ensure_table(

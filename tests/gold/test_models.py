@@ -6,14 +6,14 @@ import pytest
 
 from lakehouse_assets.gold.models import (
     Model,
-    due_fingerprints,
+    fingerprint,
     project_digest,
     read_models,
     shared_digest,
-    silver_versions,
     stale_models,
+    table_states,
 )
-from lakehouse_assets.storage.ledger import InputVersion, PartitionRecord
+from lakehouse_assets.storage.ledger import UNSETTLED, InputVersion, PartitionRecord
 
 D1, D2, D3 = date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)
 SHARED = "macros-1"
@@ -88,34 +88,40 @@ FACT = Model("fact", "facts", ("sales",), (), "sql 1", None, "")
 MART = Model("mart", "marts", (), ("fact",), "sql 1", None, "")
 PEOPLE = Model("people", "dimensions", ("customers",), (), "sql 1", None, "")
 MODELS = [FACT, MART, PEOPLE]
-VERSIONS = {"sales": 3, "customers": 5}
+STATES = {"silver.sales": "s/3", "silver.customers": "c/5", "gold.fact": "f/1", "gold.people": "p/1"}
 
 
-def changed(models=MODELS, versions=VERSIONS, shared=SHARED):
-    """The models whose fingerprint is not what it is for MODELS, VERSIONS and SHARED."""
-    before, now = due_fingerprints(MODELS, VERSIONS, SHARED), due_fingerprints(models, versions, shared)
-    return [name for name in now if now[name] != before[name]]
+def changed(models=MODELS, states=STATES, shared=SHARED):
+    """The models whose fingerprint is not what it is for MODELS, STATES and SHARED."""
+    pairs = zip(MODELS, models, strict=True)
+    return [new.name for old, new in pairs if fingerprint(old, STATES, SHARED) != fingerprint(new, states, shared)]
 
 
 @pytest.mark.parametrize(
     ("change", "models"),
     [
         ({}, []),
-        ({"versions": {"sales": 4, "customers": 5}}, ["fact", "mart"]),
-        ({"versions": {"sales": 3, "customers": 6}}, ["people"]),
-        ({"versions": {"sales": 3}}, ["people"]),
-        ({"versions": VERSIONS | {"tickets": 1}}, []),
-        ({"models": [replace(FACT, checksum="sql 2"), MART, PEOPLE]}, ["fact", "mart"]),
+        ({"states": STATES | {"silver.sales": "s/4"}}, ["fact"]),
+        ({"states": STATES | {"silver.sales": "another/3"}}, ["fact"]),
+        ({"states": STATES | {"silver.customers": "c/6"}}, ["people"]),
+        ({"states": {k: v for k, v in STATES.items() if k != "silver.customers"}}, ["people"]),
+        ({"states": STATES | {"silver.tickets": "t/1"}}, []),
+        ({"states": STATES | {"gold.fact": "f/2"}}, ["mart"]),
+        ({"states": STATES | {"gold.people": "p/2"}}, []),
+        ({"models": [replace(FACT, checksum="sql 2"), MART, PEOPLE]}, ["fact"]),
         ({"models": [FACT, replace(MART, checksum="sql 2"), PEOPLE]}, ["mart"]),
-        ({"models": [replace(FACT, sources=("sales", "customers")), MART, PEOPLE]}, ["fact", "mart"]),
+        ({"models": [replace(FACT, sources=("sales", "customers")), MART, PEOPLE]}, ["fact"]),
         ({"shared": "macros-2"}, ["fact", "mart", "people"]),
     ],
     ids=[
         "nothing",
         "a silver table",
+        "a silver table made anew",
         "another silver table",
         "a silver table gone",
         "a silver table that nobody reads",
+        "a model",
+        "a model that nobody reads",
         "SQL",
         "SQL of the last",
         "sources",
@@ -127,13 +133,26 @@ def test_a_change_reaches_the_models_that_are_built_from_it(change, models):
 
 
 def test_models_of_the_same_sql_over_different_tables_have_different_fingerprints():
-    due = due_fingerprints([FACT, PEOPLE], {"sales": 3, "customers": 3}, SHARED)
-    assert due["fact"] != due["people"]
+    states = {"silver.sales": "t/3", "silver.customers": "t/3"}
+    assert fingerprint(FACT, states, SHARED) != fingerprint(PEOPLE, states, SHARED)
 
 
-def record(layer, table, day, version, fingerprint="", inputs=()):
+def record(layer, table, day, version, fingerprint="f", inputs=(), table_id="", content=""):
+    read = [InputVersion(*i) for i in inputs]
     return PartitionRecord(
-        layer, table, day, None, 1, 0, 0, version, "run-1", fingerprint, inputs=[InputVersion(*i) for i in inputs]
+        layer,
+        table,
+        day,
+        None,
+        1,
+        0,
+        0,
+        version,
+        "run-1",
+        fingerprint,
+        inputs=read,
+        table_id=table_id,
+        content=content,
     )
 
 
@@ -146,18 +165,42 @@ SILVER = ledger(record("silver", "sales", D1, 2), record("silver", "sales", D2, 
 
 def built(silver=SILVER, models=MODELS, shared=SHARED):
     """The ledger after all models were built from `silver`."""
-    versions = silver_versions(silver)
-    due = due_fingerprints(models, versions, shared)
-    gold = [record("gold", m.name, D1, 1, due[m.name], [(s, versions[s]) for s in m.sources]) for m in models]
-    return silver | ledger(*gold)
+    newest = {"sales": 3, "customers": 5}
+    records = dict(silver)
+    for m in models:
+        read = [(f"silver.{s}", newest[s]) for s in m.sources]
+        records |= ledger(record("gold", m.name, D1, 1, fingerprint(m, table_states(records), shared), read))
+    return records
 
 
-def test_the_version_of_a_silver_table_is_the_highest_of_its_partitions():
-    assert silver_versions(SILVER) == {"sales": 3, "customers": 5}
+def test_the_state_of_a_table_is_its_id_and_the_highest_version_of_its_partitions():
+    records = ledger(record("silver", "sales", D1, 2, table_id="a"), record("silver", "sales", D2, 3, table_id="a"))
+    assert table_states(records) == {"silver.sales": "a/3"}
 
 
-def test_versions_of_other_layers_do_not_count():
-    assert silver_versions(ledger(record("raw", "sales", D1, 9), record("gold", "fact", D1, 9))) == {}
+def test_the_state_of_a_table_that_is_not_as_its_records_say_is_what_it_holds():
+    def state(content):
+        unsettled = record("silver", "sales", D2, 3, fingerprint=UNSETTLED, table_id="a", content=content)
+        return table_states(ledger(record("silver", "sales", D1, 3, table_id="a"), unsettled))["silver.sales"]
+
+    assert (state("x") == state("x"), state("x") == state("y"), state("x") == "a/3") == (True, False, False)
+
+
+def test_a_model_of_which_a_partition_is_not_as_its_record_says_is_stale_on_that_date():
+    unsettled = record("gold", "people", D1, 1, UNSETTLED, [("silver.customers", 5)])
+    assert stale_models(MODELS, built() | ledger(unsettled), SHARED) == {"people": {D1}}
+
+
+def test_a_model_is_stale_where_one_that_it_reads_was_built_after_it():
+    """A person has built the fact first, and then, by hand, again what it is made of: the mart is of the older fact."""
+    records = built()
+    fact = replace(records["gold", "fact", D1], delta_version=2)
+    assert list(stale_models(MODELS, records | ledger(fact), SHARED)) == ["mart"]
+
+
+def test_a_table_that_was_made_anew_makes_its_models_stale():
+    anew = record("silver", "customers", D1, 5, table_id="another")
+    assert stale_models(MODELS, built() | ledger(anew), SHARED) == {"people": {D1}}
 
 
 def test_what_was_never_built_is_stale_on_the_dates_of_its_silver_tables():
@@ -186,7 +229,7 @@ def test_changed_shared_files_make_all_models_stale():
 
 
 def test_a_model_of_which_a_partition_was_built_from_something_else_is_stale():
-    records = built() | ledger(record("gold", "people", D2, 1, "older", [("customers", 5)]))
+    records = built() | ledger(record("gold", "people", D2, 1, "older", [("silver.customers", 5)]))
     assert list(stale_models(MODELS, records, SHARED)) == ["people"]
 
 

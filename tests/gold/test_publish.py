@@ -4,10 +4,11 @@ import duckdb
 import pytest
 
 from lakehouse_assets.errors import PartitionGuardError
+from lakehouse_assets.gold import publish as publishing
 from lakehouse_assets.gold.models import Model
 from lakehouse_assets.gold.publish import publish_model
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import open_table
+from lakehouse_assets.storage.tables import open_table, table_facts
 
 MODEL = Model("things", "marts", (), (), "checksum", None, "Things")
 
@@ -20,10 +21,8 @@ def publish(tmp_path):
     def run(sql: str):
         with duckdb.connect() as connection:
             connection.execute(f"CREATE SCHEMA gold; CREATE TABLE gold.things AS {sql}")
-            commit, facts = publish_model(
-                connection, root, MODEL, fingerprint=str(next(count)), run_id="run", description="Things"
-            )
-        return commit.changed, facts.rows_by_date
+            commit, table = publish_model(connection, root, MODEL, fingerprint=str(next(count)), run_id="run")
+        return commit.changed, table_facts(table).rows_by_date
 
     run.root = root
     return run
@@ -74,6 +73,28 @@ def test_a_column_may_go_and_another_come(publish):
     table = open_table(publish.root.table("gold", "things"))
     assert [f.name for f in table.schema().fields] == ["n", "k", "_date"]
     assert publish("SELECT 1 AS n, 3 AS k, DATE '2026-01-01' AS _date")[0] is False
+
+
+def test_a_model_without_a_row_is_a_table(publish):
+    assert publish("SELECT 1 AS n, DATE '2026-01-01' AS _date WHERE FALSE") == (False, {})
+    assert standing(publish) == []
+
+
+def test_what_another_writer_has_put_there_meanwhile_is_replaced_too(publish, monkeypatch):
+    publish("SELECT 1 AS n, DATE '2026-01-01' AS _date")
+    differing, others = publishing._differing_dates, iter(["SELECT 5 AS n, DATE '2026-01-02' AS _date"])
+
+    def overtaken(*args):
+        found = differing(*args)
+        if sql := next(others, None):
+            with monkeypatch.context() as theirs:
+                theirs.setattr(publishing, "_differing_dates", differing)
+                publish(sql)
+        return found
+
+    monkeypatch.setattr(publishing, "_differing_dates", overtaken)
+    publish("SELECT 1 AS n, DATE '2026-01-01' AS _date UNION ALL SELECT 3, DATE '2026-01-03'")
+    assert [row[0] for row in standing(publish)] == [1, 3]
 
 
 def test_a_row_without_a_date_is_refused(publish):

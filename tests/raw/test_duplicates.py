@@ -18,8 +18,9 @@ from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw import load as loading
 from lakehouse_assets.raw import publish
-from lakehouse_assets.raw.load import load
+from lakehouse_assets.raw.load import land
 from lakehouse_assets.raw.publish import LandedRowsHandler
+from lakehouse_assets.serving.query import query
 from lakehouse_assets.storage.handlers import Target
 from lakehouse_assets.storage.ledger import Ledger
 from lakehouse_assets.storage.quarantine import Quarantine
@@ -79,8 +80,7 @@ class Shop:
 
     def load(self, entity: Entity = ORDERS):
         forget_open_tables()
-        built = {key[2]: record for key, record in Ledger(self.root).read("raw", "shop_orders").items()}
-        return load(entity, self.landing, self.landing.listing("shop/orders", D1).objects, built, [D1, D2], LOG)
+        return land(entity, self.root, D1, [D1, D2], LOG)
 
     def build(self, entity: Entity = ORDERS):
         self.runs += 1
@@ -93,10 +93,8 @@ class Shop:
         return sorted(tuple(r.values()) for r in table.to_pyarrow_table(columns=columns).to_pylist())
 
     def rejects(self):
-        table = open_table(Quarantine(self.root).uri)
-        columns = ["date", "source_file", "row_number", "rule"]
-        found = table.to_pyarrow_table(columns=columns).to_pylist() if table else []
-        return sorted((tuple(r.values()) for r in found), key=repr)
+        found = query(self.root, "SELECT date, source_file, row_number, rule FROM quarantine.rows").fetchall()
+        return sorted(found, key=repr)
 
     def records(self):
         return {key[2]: r for key, r in Ledger(self.root).read("raw", "shop_orders").items()}
@@ -334,16 +332,17 @@ CONTENTS = st.sampled_from([ONE, OTHER, BROKEN, LACKING, EMPTY])
 NAMES = st.sampled_from(["a.csv", "b.csv", "c.csv"])
 DATES = st.sampled_from([D1, D1, D1, D2])
 CHANGES = st.one_of(st.tuples(st.just("drop"), DATES, NAMES, CONTENTS), st.tuples(st.just("remove"), DATES, NAMES))
-KILLS = st.sampled_from([None, None, None, "before quarantine", "before the table", "before the ledger"])
+KILLS = st.sampled_from([None, None, None, "before quarantine", "before the table", "before the ledger", "before old rejects go"])
 PASSES = st.lists(st.tuples(st.lists(CHANGES, min_size=1, max_size=4), KILLS), min_size=1, max_size=5)
 
 
 def build_and_kill(shop: Shop, kill: str) -> None:
     """A pass that ends at the given place as if the process had been killed there."""
     owner, name, call = {
-        "before quarantine": (Quarantine, "replace", 1),
-        "before the table": (publish, "replace_rows", 1),
-        "before the ledger": (Ledger, "replace", 2),  # the first puts the mark
+        "before quarantine": (Quarantine, "add", 1),
+        "before the table": (publish, "replace_rows_at", 1),
+        "before the ledger": (Ledger, "record", 1),
+        "before old rejects go": (Quarantine, "remove", 1),
     }[kill]
     real, calls = getattr(owner, name), iter(range(1, 100))
 

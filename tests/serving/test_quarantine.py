@@ -10,11 +10,12 @@ from typer.testing import CliRunner
 
 from lakehouse_assets.cli import app
 from lakehouse_assets.errors import LandingError, QueryError
+from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema
 from lakehouse_assets.storage.root import Root
 
 PAYLOAD = '7,"a ""quoted"" text,\nover two lines",\'=1+1;|\t\\'
-COLUMNS = quarantine_schema().names
+COLUMNS = [name for name in quarantine_schema().names if name != "batch"]
 
 
 def row(layer="raw", table="crm_customers", day=1, file="a.csv", number=2, rule="row_is_csv", payload=PAYLOAD):
@@ -39,8 +40,12 @@ def quarantine(tmp_path, monkeypatch):
     held = Quarantine(Root.parse(str(tmp_path / "root")))
     for layer, table in {(r["layer"], r["table_name"]) for r in ROWS}:
         mine = [r for r in ROWS if (r["layer"], r["table_name"]) == (layer, table)]
-        rows = pa.Table.from_pylist(mine, schema=quarantine_schema())
-        held.replace(layer, table, rows, dates=[r["date"] for r in mine], run_id="run-1")
+        rows = pa.Table.from_pylist([r | {"batch": "b1"} for r in mine], schema=quarantine_schema())
+        held.add(rows, "run-1")
+        records = [
+            PartitionRecord(layer, table, day, 0, 0, 0, 0, 1, "run-1", "f1", batches=["b1"]) for day in {r["date"] for r in mine}
+        ]
+        Ledger(held.root).record(layer, [table], lambda known, records=records: records, "run-1")
 
     def run(*options):
         done = CliRunner().invoke(app, ["quarantine", *options], catch_exceptions=True)

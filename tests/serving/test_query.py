@@ -234,9 +234,11 @@ def notes(root):
     replace_rows(root.table("raw", "notes"), rows, predicate=dates_predicate([D1, D2]), key="1", run_id="run-1")
     refused = {"layer": "raw", "table_name": "notes", "date": D1, "source_file": "a.csv", "row_number": 3, "run_id": "run-1"}
     faults = {"rule": "row_has_all_fields", "reason": "expected 2 fields, found 1", "payload": "3"}
-    rejects = pa.Table.from_pylist([refused | faults], schema=quarantine_schema())
-    Quarantine(root).replace("raw", "notes", rejects, dates=[D1], run_id="run-1")
-    Ledger(root).replace("raw", {"notes": [D1]}, [PartitionRecord("raw", "notes", D1, 2, 1, 1, 0, 1, "run-1", "f1")], "run-1")
+    # A row counts that the ledger names; one that it doesn't is left of a step that was killed.
+    rejects = [refused | faults | {"batch": "named"}, refused | faults | {"batch": "left", "row_number": 4}]
+    Quarantine(root).add(pa.Table.from_pylist(rejects, schema=quarantine_schema()), "run-1")
+    record = PartitionRecord("raw", "notes", D1, 2, 1, 1, 0, 1, "run-1", "f1", batches=["named"])
+    Ledger(root).record("raw", ["notes"], lambda known: [record], "run-1")
     return root
 
 

@@ -11,7 +11,7 @@ from lakehouse_assets.contracts.contract import Column, Contract, RawContract, R
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.errors import ContractError
 from lakehouse_assets.silver.checks import freshness_result, rule_result, silver_checks, volume_result
-from lakehouse_assets.storage.ledger import BEGUN, PartitionRecord, RuleHits
+from lakehouse_assets.storage.ledger import UNSETTLED, PartitionRecord, RuleHits
 from lakehouse_assets.storage.root import Root
 from tests.conftest import QUIET
 
@@ -102,7 +102,7 @@ class TestVolume:
         assert not self.judged(records).passed
 
     def test_a_date_that_is_being_built_is_not_judged(self):
-        assert self.judged([*self.WEEK, record(8, 1, fingerprint=BEGUN)]).passed
+        assert self.judged([*self.WEEK, record(8, 1, fingerprint=UNSETTLED)]).passed
 
     def test_a_contract_says_what_is_usual(self):
         strict = Volume(dates=3, at_least=2, smallest=0.9, largest=1.1)

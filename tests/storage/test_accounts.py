@@ -122,7 +122,7 @@ def root(tmp_path):
     rows = pa.table({"n": [1, 2, 3] * 2, "_date": pa.array([D1] * 3 + [D2] * 3, pa.date32())})
     replace_rows(root.table("silver", "notes"), rows, predicate=dates_predicate([D1, D2]), key="k", run_id="run-1")
     records = [account(D1, 4, 4), account(D2, 3, 3)]
-    Ledger(root).replace("silver", {"notes": [D1, D2]}, records, "run-1")
+    Ledger(root).record("silver", ["notes"], lambda known: records, "run-1")
     return root
 
 

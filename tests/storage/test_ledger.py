@@ -1,10 +1,10 @@
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
 from lakehouse_assets.storage.ledger import InputVersion, LandedFile, Ledger, PartitionRecord, RuleHits
-from lakehouse_assets.storage.tables import open_table
+from lakehouse_assets.storage.tables import live_files, open_table
 
 D1, D2 = date(2026, 1, 1), date(2026, 1, 2)
 
@@ -30,10 +30,9 @@ def ledger(root):
     return Ledger(root)
 
 
-def put(ledger, *records, dates=None):
+def put(ledger, *records):
     first = records[0]
-    days = dates if dates is not None else [r.date for r in records]
-    ledger.replace(first.layer, {first.table_name: days}, records, "run-1")
+    return ledger.record(first.layer, [first.table_name], lambda known: records, "run-1")
 
 
 def version(ledger):
@@ -66,10 +65,32 @@ def test_records_of_the_dates_are_replaced(ledger):
     assert {key[2]: r.fingerprint for key, r in ledger.read().items()} == {D1: "f1", D2: "f2"}
 
 
-def test_dates_without_a_record_are_forgotten(ledger):
-    put(ledger, BUILT, replace(BUILT, date=D2))
-    ledger.replace("silver", {"crm_customers": [D1]}, [], "run-1")
-    assert [key[2] for key in ledger.read()] == [D2]
+def test_what_to_record_is_decided_by_what_stands_right_before(ledger, monkeypatch):
+    put(ledger, BUILT)
+    seen = []
+
+    def decide(known):
+        seen.append([r.fingerprint for r in known.values()])
+        if len(seen) == 1:  # another writer is quicker
+            put(Ledger(ledger.root), replace(BUILT, fingerprint="theirs"))
+        return [replace(BUILT, fingerprint="ours")]
+
+    ledger.record("silver", ["crm_customers"], decide, "run-2")
+    assert (seen, ledger.read()["silver", "crm_customers", D1].fingerprint) == ([["f1"], ["theirs"]], "ours")
+
+
+def test_many_records_come_to_lie_in_few_files(ledger):
+    for number in range(100):
+        put(ledger, replace(BUILT, date=D1 + timedelta(days=number)))
+    assert len(ledger.read()) == 100
+    assert len(live_files(open_table(ledger.uri))) <= 33
+
+
+def test_the_records_of_other_tables_stay_where_they_lie_when_those_of_one_are_written_anew(ledger):
+    put(ledger, replace(BUILT, table_name="crm_sales"))
+    for number in range(40):
+        put(ledger, replace(BUILT, date=D1 + timedelta(days=number)))
+    assert len(ledger.read("silver", "crm_sales")) == 1
 
 
 def test_records_of_other_tables_stay(ledger):

@@ -3,19 +3,19 @@ from datetime import date
 import pyarrow as pa
 import pytest
 
-from lakehouse_assets.errors import PartitionGuardError
-from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema
+from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
+from lakehouse_assets.storage.quarantine import Quarantine, new_batch, quarantine_schema
 from lakehouse_assets.storage.tables import open_table
 
 D1, D2 = date(2026, 1, 1), date(2026, 1, 2)
 
 
-def refused(*rows, layer="raw", table="notes", run_id="run-1"):
+def refused(*rows, table="notes", batch="b1"):
     """Quarantine rows from (date, file, row number)."""
     return pa.Table.from_pylist(
         [
             {
-                "layer": layer,
+                "layer": "raw",
                 "table_name": table,
                 "date": day,
                 "source_file": file,
@@ -23,7 +23,8 @@ def refused(*rows, layer="raw", table="notes", run_id="run-1"):
                 "rule": "row_has_all_fields",
                 "reason": "expected 3 fields, found 2",
                 "payload": "a,b",
-                "run_id": run_id,
+                "run_id": "run-1",
+                "batch": batch,
             }
             for day, file, number in rows
         ],
@@ -31,9 +32,8 @@ def refused(*rows, layer="raw", table="notes", run_id="run-1"):
     )
 
 
-def put(root, *rows, dates, files=None, table="notes", run_id="run-1"):
-    found = refused(*rows, table=table, run_id=run_id)
-    Quarantine(root).replace("raw", table, found, dates=dates, run_id=run_id, files_by_date=files)
+def put(root, *rows, table="notes", batch="b1"):
+    Quarantine(root).add(refused(*rows, table=table, batch=batch), "run-1")
 
 
 def held(root, table="notes"):
@@ -47,112 +47,63 @@ def version(root):
 
 
 def test_rows_lie_in_quarantine(root):
-    put(root, (D1, "a.csv", 2), dates=[D1])
-    assert held(root) == [(D1, "a.csv", 2)]
+    put(root, (D1, "a.csv", 2), (D1, "it's.csv", None))
+    assert held(root) == [(D1, "a.csv", 2), (D1, "it's.csv", None)]
 
 
-def test_rows_without_a_number_lie_in_quarantine(root):
-    put(root, (D1, "a.csv", None), dates=[D1])
-    assert held(root) == [(D1, "a.csv", None)]
-
-
-def test_rows_of_the_dates_are_replaced(root):
-    put(root, (D1, "a.csv", 2), (D2, "b.csv", 2), dates=[D1, D2])
-    put(root, (D2, "b.csv", 3), dates=[D2])
-    assert held(root) == [(D1, "a.csv", 2), (D2, "b.csv", 3)]
-
-
-def test_rows_of_a_date_that_has_none_now_are_taken_out(root):
-    put(root, (D1, "a.csv", 2), (D2, "b.csv", 2), dates=[D1, D2])
-    put(root, dates=[D1])
-    assert held(root) == [(D2, "b.csv", 2)]
-
-
-def test_rows_of_the_files_are_replaced(root):
-    put(root, (D1, "a.csv", 2), (D1, "b.csv", 2), dates=[D1])
-    put(root, (D1, "a.csv", 3), dates=[D1], files={D1: {"a.csv"}})
-    assert held(root) == [(D1, "a.csv", 3), (D1, "b.csv", 2)]
-
-
-def test_rows_of_a_file_that_has_none_now_are_taken_out(root):
-    put(root, (D1, "a.csv", 2), (D1, "b.csv", 2), dates=[D1])
-    put(root, dates=[D1], files={D1: {"a.csv"}})
-    assert held(root) == [(D1, "b.csv", 2)]
-
-
-def test_a_file_of_the_same_name_under_another_date_is_another_file(root):
-    put(root, (D1, "a.csv", 2), (D2, "a.csv", 2), dates=[D1, D2])
-    put(root, dates=[D1, D2], files={D1: {"a.csv"}})
-    assert held(root) == [(D2, "a.csv", 2)]
-
-
-def test_a_file_s_name_may_hold_a_quote(root):
-    put(root, (D1, "it's.csv", 2), dates=[D1])
-    put(root, (D1, "it's.csv", 3), dates=[D1], files={D1: {"it's.csv"}})
-    assert held(root) == [(D1, "it's.csv", 3)]
-
-
-def test_rows_of_other_tables_stay(root):
-    put(root, (D1, "a.csv", 2), dates=[D1], table="letters")
-    put(root, (D1, "a.csv", 3), dates=[D1])
-    put(root, dates=[D1])
-    assert held(root, "letters") == [(D1, "a.csv", 2)]
-
-
-def test_a_row_of_a_file_that_is_not_replaced_is_refused(root):
-    with pytest.raises(PartitionGuardError):
-        put(root, (D1, "b.csv", 2), dates=[D1], files={D1: {"a.csv"}})
+def test_rows_are_added_to_those_that_lie_there(root):
+    put(root, (D1, "a.csv", 2))
+    put(root, (D1, "a.csv", 2), batch="b2")
+    assert len(held(root)) == 2
 
 
 def test_a_quarantine_without_rows_is_not_made(root):
-    put(root, dates=[D1])
+    put(root)
     assert open_table(Quarantine(root).uri) is None
+    assert Quarantine(root).state() is None
 
 
-def test_nothing_is_committed_where_a_table_has_no_rows_and_gets_none(root):
-    put(root, (D1, "a.csv", 2), dates=[D1], table="letters")
+def test_a_batch_is_taken_out(root):
+    put(root, (D1, "a.csv", 2))
+    put(root, (D1, "a.csv", 3), batch="b2")
+    Quarantine(root).remove("raw", "notes", ["b1"], "run-2")
+    assert held(root) == [(D1, "a.csv", 3)]
+
+
+def test_batches_of_other_tables_stay(root):
+    put(root, (D1, "a.csv", 2), table="letters")
+    put(root, (D1, "a.csv", 3))
+    Quarantine(root).remove("raw", "notes", ["b1"], "run-2")
+    assert held(root, "letters") == [(D1, "a.csv", 2)]
+
+
+def test_no_batch_to_take_out_is_no_commit(root):
+    put(root, (D1, "a.csv", 2))
     before = version(root)
-    put(root, dates=[D1])
+    Quarantine(root).remove("raw", "notes", [], "run-2")
     assert version(root) == before
 
 
-def test_nothing_is_committed_where_a_date_has_no_rows_and_gets_none(root):
-    put(root, (D1, "a.csv", 2), dates=[D1])
-    before = version(root)
-    put(root, dates=[D2])
-    assert version(root) == before
-
-
-def test_nothing_is_committed_where_a_file_has_no_rows_and_gets_none(root):
-    put(root, (D1, "a.csv", 2), dates=[D1])
-    before = version(root)
-    put(root, dates=[D1], files={D1: {"b.csv"}})
-    assert version(root) == before
-
-
-def test_nothing_is_committed_where_the_same_rows_come_again(root):
-    put(root, (D1, "a.csv", 2), dates=[D1])
-    before = version(root)
-    put(root, (D1, "a.csv", 2), dates=[D1])
-    assert version(root) == before
-
-
-def test_nothing_is_committed_where_another_run_brings_the_same_rows(root):
-    put(root, (D1, "a.csv", 2), dates=[D1])
-    before = version(root)
-    put(root, (D1, "a.csv", 2), dates=[D1], run_id="run-2")
-    assert version(root) == before
-
-
-def test_rows_are_counted_by_date(root):
-    put(root, (D1, "a.csv", 2), (D1, "b.csv", 2), (D2, "a.csv", 2), dates=[D1, D2])
-    assert Quarantine(root).by_date("raw", "notes") == {D1: 2, D2: 1}
-
-
-def test_rows_of_another_table_are_not_counted(root):
-    put(root, (D1, "a.csv", 2), dates=[D1], table="letters")
-    assert Quarantine(root).by_date("raw", "notes") == {}
+def test_rows_of_the_named_batches_are_counted_by_date(root):
+    put(root, (D1, "a.csv", 2), (D1, "b.csv", 2), (D2, "a.csv", 2))
+    put(root, (D1, "a.csv", 9), batch="b2")
+    put(root, (D1, "a.csv", 2), table="letters")
+    quarantine = Quarantine(root)
+    assert quarantine.counted("raw", "notes", ["b1"]) == {D1: 2, D2: 1}
+    assert quarantine.counted("raw", "notes", ["b1", "b2"]) == {D1: 3, D2: 1}
+    assert quarantine.counted("raw", "notes", []) == {}
 
 
 def test_there_is_nothing_to_count_before_the_first_row(root):
-    assert Quarantine(root).by_date("raw", "notes") == {}
+    assert Quarantine(root).counted("raw", "notes", ["b1"]) == {}
+
+
+@pytest.mark.parametrize(("moment", "left"), [(0, ["a.csv", "b.csv"]), (2_000_000_000_000, ["a.csv"])], ids=["young", "old"])
+def test_what_no_record_names_goes_once_it_is_old(root, moment, left):
+    named, unnamed = new_batch(), new_batch()
+    put(root, (D1, "a.csv", 2), batch=named)
+    put(root, (D1, "b.csv", 2), batch=unnamed)
+    record = PartitionRecord("raw", "notes", D1, 1, 0, 1, 0, 1, "run-1", "f1", batches=[named])
+    Ledger(root).record("raw", ["notes"], lambda known: [record], "run-1")
+    Quarantine(root).remove_unnamed(before=moment)
+    assert [file for _, file, _ in held(root)] == left

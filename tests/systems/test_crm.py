@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from itertools import product as product_of
 
 import pytest
 
@@ -99,6 +100,16 @@ class TestProducts:
         [row] = clean(spark, crm.PRODUCTS, product(prd_end_dt="2012-06-30"))
         assert (row["end_date"], row["_broken_rules"]) == (date(2012, 6, 30), None)
 
+    @pytest.mark.parametrize("key", ["CO-RF", "CO-RF-", "", None])
+    def test_a_key_without_a_product_number_is_dropped(self, spark, key):
+        [row] = clean(spark, crm.PRODUCTS, product(prd_key=key))
+        assert (row["_verdict"], row["_broken_rules"]) == ("dropped", "product_number_present")
+
+    @pytest.mark.parametrize("start", [None, "1989-12-31", "9999-12-31"])
+    def test_a_version_without_a_usual_start_stays_and_is_counted(self, spark, start):
+        [row] = clean(spark, crm.PRODUCTS, product(prd_start_dt=start))
+        assert (row["_verdict"], row["_broken_rules"]) == ("ok", "start_date_valid")
+
 
 class TestSales:
     def test_dates_come_from_eight_digits(self, spark):
@@ -136,3 +147,40 @@ class TestSales:
             Decimal("20.00"),
             Decimal("10.00"),
         )
+
+    @pytest.mark.parametrize(
+        ("given", "rule"),
+        [
+            ({"sls_ship_dt": "20101228"}, "ship_date_not_before_order_date"),
+            ({"sls_quantity": "-2", "sls_price": None, "sls_sales": "100"}, "price_not_negative"),
+        ],
+    )
+    def test_what_gold_asks_of_single_rows_is_asked_here_first(self, spark, given, rule):
+        [row] = clean(spark, crm.SALES, sale(**given))
+        assert row["_verdict"] == "dropped"
+        assert rule in row["_broken_rules"].split(",")
+
+    @pytest.mark.parametrize("far", ["99991231", "19000101", "21010101", "19891231"])
+    def test_a_day_outside_the_calendar_stays_and_is_counted(self, spark, far):
+        [row] = clean(spark, crm.SALES, sale(sls_due_dt=far))
+        assert (row["due_date"].strftime("%Y%m%d"), row["_verdict"], row["_broken_rules"]) == (far, "ok", "due_date_valid")
+
+    @pytest.mark.parametrize("edge", ["19900101", "21001231"])
+    def test_the_edges_of_the_calendar_are_within_it(self, spark, edge):
+        [row] = clean(spark, crm.SALES, sale(sls_due_dt=edge))
+        assert row["_broken_rules"] is None
+
+    def test_no_row_that_stands_breaks_a_test_of_gold(self, spark):
+        quantities = ("-2147483648", "2147483647", "-3", "3", "7", "0", None)
+        prices = (None, "0", "-0.01", "0.01", "3.33", "99999.99")
+        amounts = (None, "0.01", "10", "-10", "9999999999.99")
+        rows = [
+            sale(sls_ord_num=f"SO{number}", sls_quantity=quantity, sls_price=price, sls_sales=amount)
+            for number, (quantity, price, amount) in enumerate(product_of(quantities, prices, amounts))
+        ]
+        standing = [row for row in clean(spark, crm.SALES, *rows) if row["_verdict"] == "ok"]
+        told = [row for row in standing if None not in (row["quantity"], row["price"], row["sales"])]
+        assert len(told) > len(rows) / 4
+        for row in told:
+            assert row["price"] >= 0
+            assert abs(row["sales"] - row["quantity"] * row["price"]) <= Decimal("0.01") * abs(row["quantity"])

@@ -1,14 +1,18 @@
--- One row a day, whole years, from the first to the last day that a sale mentions.
+-- One row a day, whole years, from the first to the last day within the calendar that a sale mentions.
 with mentioned as (
-    select
-        date_trunc('year', min(least(order_date, ship_date, due_date))) as first_day,
-        date_trunc('year', max(greatest(order_date, ship_date, due_date))) + interval 1 year - interval 1 day as last_day,
-        min(_date) as _date
+    select unnest([order_date, ship_date, due_date]) as day, _date
     from {{ source('silver', 'crm_sales') }}
 ),
-days as (
-    select cast(unnest(generate_series(cast(first_day as timestamp), cast(last_day as timestamp), interval 1 day)) as date) as day, _date
+years as (
+    select
+        cast(date_trunc('year', min(day) filter ({{ in_calendar('day') }})) as timestamp) as first_day,
+        cast(date_trunc('year', max(day) filter ({{ in_calendar('day') }})) as timestamp) + interval 1 year - interval 1 day as last_day,
+        min(_date) as _date
     from mentioned
+),
+days as (
+    select cast(unnest(generate_series(first_day, last_day, interval 1 day)) as date) as day, _date
+    from years
 )
 select
     {{ date_key('day') }} as date_key,

@@ -1,4 +1,5 @@
 -- One row an order line. The product key points at the version that held on the day of the order, else at the current one.
+-- depends_on: {{ ref('dim_date') }}, which has the days that the date keys point at
 select
     {{ surrogate_key(["'crm'", "s.order_number", "s.product_number"]) }} as sales_key,
     c.customer_key,
@@ -24,7 +25,6 @@ left join {{ ref('dim_customer') }} as c
     on c.source_system = 'crm' and c.customer_id = cast(s.customer_id as varchar)
 left join {{ ref('dim_product') }} as dated
     on dated.product_number = s.product_number
-    and s.order_date >= coalesce(dated.valid_from, date '0001-01-01')
-    and s.order_date <= coalesce(dated.valid_to, date '9999-12-31')
+    and s.order_date between dated.valid_from and coalesce(dated.valid_to, date '9999-12-31')
 left join {{ ref('dim_product') }} as latest
     on latest.product_number = s.product_number and latest.is_current

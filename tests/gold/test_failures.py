@@ -1,0 +1,155 @@
+"""A bad business row goes to quarantine and stops nothing; a test that fails all the same names rows and stops its model alone."""
+
+from dataclasses import replace
+
+import dagster as dg
+import duckdb
+import pytest
+
+from lakehouse_assets.automation.instance import open_instance
+from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB
+from lakehouse_assets.automation.sync import sync
+from lakehouse_assets.gold.failures import failing_rows
+from lakehouse_assets.systems import all_entities, crm
+from tests.conftest import QUIET, Lakehouse
+
+DAY, LATER = "2026-01-31", "2026-02-01"
+LANDED = {
+    "crm/customers": (
+        "cst_id,cst_key,cst_firstname,cst_lastname,cst_marital_status,cst_gndr,cst_create_date\n1,AW1,Jo,Yang,S,F,2026-01-01\n"
+    ),
+    "crm/products": (
+        "prd_id,prd_key,prd_nm,prd_cost,prd_line,prd_start_dt,prd_end_dt\n1,CO-RF-P1,Frame,12,R,,\n2,CO-RF-P1,Frame,12,R,,\n"
+        "3,CO-RF,Short,12,R,,\n"
+    ),
+    "erp/customer_demographics": "CID,BDATE,GEN\nAW1,1990-01-01,F\n",
+    "erp/customer_locations": "CID,CNTRY\nAW1,US\n",
+    "erp/product_categories": "ID,CAT,SUBCAT,MAINTENANCE\nCO_RF,Bikes,Frames,Yes\n",
+}
+HEADING = "sls_ord_num,sls_prd_key,sls_cust_id,sls_order_dt,sls_ship_dt,sls_due_dt,sls_sales,sls_quantity,sls_price\n"
+GOOD = "SO1,P1,1,20260101,20260102,99991231,20,2,10\n"
+SHIPPED_BEFORE = "SO2,P1,1,20260102,20260101,20260110,20,2,10\n"
+NEGATIVE = "SO3,P1,1,20260101,20260102,20260110,100,-2,\n"
+SECOND_DAY = "SO4,P1,1,20260102,20260103,20260110,20,2,10\n"
+
+
+def without_rules(entity):
+    return replace(entity, contract=replace(entity.contract, rules=())) if entity is crm.SALES else entity
+
+
+@pytest.fixture
+def landed(world, engine, tmp_path, monkeypatch):
+    """A maker of lakehouses in which a file of each entity has landed, and of sales these."""
+    monkeypatch.chdir(tmp_path)
+
+    def land(*sales, entities):
+        lakehouse = Lakehouse(world.settings(), entities, engine)
+        for entity, text in LANDED.items():
+            lakehouse.land(entity, DAY, "a.csv", text)
+        lakehouse.land("crm/sales", DAY, "a.csv", HEADING + "".join(sales))
+        return lakehouse
+
+    return land
+
+
+def passed(lakehouse):
+    """One pass: whether it succeeded, and the last failure of gold."""
+    done = sync(lakehouse.settings, lakehouse.plan(), lakehouse.definitions(), lambda _: None).succeeded
+    with open_instance(lakehouse.settings.dagster_home, lakehouse.settings.root) as instance:
+        failures = [
+            record.event_log_entry.dagster_event.step_failure_data.error
+            for run in instance.get_runs(limit=5)
+            for record in instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+            if record.event_log_entry.dagster_event.step_key == "gold"
+        ]
+        check = instance.event_log_storage.get_latest_asset_check_execution_by_key(
+            [dg.AssetCheckKey(dg.AssetKey(["gold", "fact_sales"]), "assert_price_not_less_zero")]
+        )
+    error = failures[0] if failures else None
+    while error is not None and error.cause is not None:
+        error = error.cause
+    evaluations = [record.event.dagster_event.asset_check_evaluation_data for record in check.values() if record.event]
+    told = error.message.partition("Failure: ")[2].strip() if error else ""
+    return done, told, evaluations[0] if evaluations else None
+
+
+@pytest.mark.worlds("sail-folder", "spark-folder")
+def test_a_bad_row_goes_to_quarantine_and_stops_nothing(landed):
+    lakehouse = landed(GOOD, SHIPPED_BEFORE, NEGATIVE, entities=all_entities())
+    assert passed(lakehouse)[0]
+    assert lakehouse.rows("quarantine.rows", "table_name, row_number, rule", "1, 2, 3") == [
+        {"table_name": "crm_products", "row_number": 4, "rule": "product_number_present"},
+        {"table_name": "crm_sales", "row_number": 3, "rule": "ship_date_not_before_order_date"},
+        {"table_name": "crm_sales", "row_number": 4, "rule": "price_not_negative"},
+    ]
+    assert lakehouse.rows("gold.fact_sales", "order_id, due_date_key") == [{"order_id": "SO1", "due_date_key": None}]
+    assert lakehouse.rows("gold.dim_date", "count(*) AS days") == [{"days": 365}]
+
+
+@pytest.mark.worlds("sail-folder")
+def test_a_failed_test_names_its_rows_and_stops_its_model_for_as_long_as_the_data_is_so(landed):
+    lakehouse = landed(GOOD, NEGATIVE, entities=[without_rules(e) for e in all_entities()])
+    done, error, check = passed(lakehouse)
+    assert not done
+    assert error == (
+        "gold/fact_sales: test assert_price_not_less_zero fails: 1 row, on 2026-01-31: order_id SO3. Not published: gold/fact_sales "
+        "and what reads them; their old rows stand until the data is mended."
+    )
+    assert "| SO3 | -50.00 | 2026-01-31 |" in check.metadata["failing_rows"].value
+    assert set(lakehouse.settings.root.table_names("gold")) == {"dim_customer", "dim_date", "dim_product"}
+    lakehouse.land("crm/sales", DAY, "a.csv", HEADING + GOOD)
+    lakehouse.land("crm/sales", LATER, "a.csv", HEADING + SECOND_DAY)
+    assert passed(lakehouse)[0]
+    assert [row["order_id"] for row in lakehouse.rows("gold.fact_sales", "order_id")] == ["SO1", "SO4"]
+    assert lakehouse.plan().is_empty
+
+
+@pytest.fixture
+def connection():
+    with duckdb.connect() as connection:
+        connection.execute(
+            """CREATE TABLE people AS SELECT i AS person_key, 'N' || i AS person_number, 'Jo' AS first_name, NULL AS country,
+               DATE '2026-01-01' + (i % 2)::INT AS _date FROM range(25) t (i)"""
+        )
+        yield connection
+
+
+def test_a_test_of_one_column_shows_no_more_than_that_and_what_identifies_the_row(connection):
+    found = failing_rows(connection, {"column_name": "country"}, "FROM people WHERE country IS NULL -- all")
+    assert (
+        found.sentence() == "25 rows, on 2026-01-01, 2026-01-02: person_number N0; person_number N1; person_number N2 and 7 more"
+    )
+    assert found.table().splitlines()[:3] == [
+        "| person_key | person_number | country | _date |",
+        "|---|---|---|---|",
+        "| 0 | N0 |  | 2026-01-01 |",
+    ]
+    assert found.table().endswith("and 15 more")
+
+
+def test_a_test_that_finds_nothing_any_more_names_nothing(connection):
+    assert failing_rows(connection, {}, "FROM people WHERE FALSE") is None
+
+
+def test_rows_without_a_date_or_a_name_are_named_by_their_first_column(connection):
+    found = failing_rows(connection, {"column_name": None}, "SELECT 'a|b' AS colour, 2 AS times")
+    assert (found.sentence(), found.table().splitlines()[-1]) == ("1 row: colour a|b", r"| a\|b | 2 |")
+
+
+@pytest.mark.worlds("sail-folder")
+def test_a_dimension_built_by_itself_is_not_judged_by_a_fact_that_is_older(landed):
+    lakehouse = landed(GOOD, entities=all_entities())
+    assert passed(lakehouse)[0]
+    lakehouse.land("crm/customers", DAY, "a.csv", LANDED["crm/customers"].replace("\n1,", "\n2,"))
+    assert lakehouse.build() == {}
+    job = lakehouse.definitions().resolve_job_def(LAKEHOUSE_JOB)
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = job.execute_in_process(
+            instance=instance,
+            run_config=QUIET,
+            asset_selection=[dg.AssetKey(["gold", "dim_customer"])],
+            tags={"dagster/partition": DAY},
+            raise_on_error=False,
+        )
+    assert done.success
+    assert [row["customer_id"] for row in lakehouse.rows("gold.dim_customer", "customer_id")] == ["2"]
