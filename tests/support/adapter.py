@@ -1,6 +1,5 @@
 """A tiny shop, and all that the state machines know of the package: what they do to it, and how they look at what came of it."""
 
-import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -11,7 +10,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
-from uuid import uuid4
 
 import duckdb
 import obstore
@@ -22,25 +20,22 @@ from lakehouse_assets.automation.plan import make_plan
 from lakehouse_assets.automation.upkeep import maintain
 from lakehouse_assets.contracts.contract import Column, Contract, RawContract, Rule, SourceColumn
 from lakehouse_assets.contracts.system import Entity
-from lakehouse_assets.gold.models import Model, due_fingerprints, silver_versions
-from lakehouse_assets.gold.publish import fill_database, model_records, publish_model, record_models
-from lakehouse_assets.landing.objects import Landing
-from lakehouse_assets.raw.load import load
-from lakehouse_assets.raw.publish import LandedRowsHandler
+from lakehouse_assets.gold.models import Model
+from lakehouse_assets.raw import load
 from lakehouse_assets.serving.query import query
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.silver.publish import RowsToAudit, RowsToAuditHandler
 from lakehouse_assets.storage.accounts import row_accounts_result
-from lakehouse_assets.storage.duck import separate
-from lakehouse_assets.storage.handlers import Target
-from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import forget_open_tables
-from tests.support.writers import pause
+from tests.support.target import target
+
+if hasattr(load, "land"):
+    from tests.support import steps
+else:
+    from tests.support import steps_before as steps
 
 START = date(2026, 1, 1)
-LOG = logging.getLogger("tests.machine")
-LOG.setLevel(logging.ERROR)
 
 BAD = {1: {"bad"}, 2: {"bad"}, 3: {"bad", "x"}}
 """What values the rule drops, by the version of the code."""
@@ -169,43 +164,21 @@ class Shop:
 
     def build_raw(self, entity: Entity, dates: Sequence[date]) -> None:
         """Bring partitions of a raw table up to date."""
-        landing = Landing(self.root)
-        objects = landing.listing(entity.landing, self.start, dates).objects
-        built = {key[2]: record for key, record in Ledger(self.root).read("raw", entity.table).items()}
-        landed = load(entity, landing, objects, built, dates, LOG)
-        LandedRowsHandler().write(landed, self._target("raw", entity.table, dates))
+        steps.build_raw(self.root, entity, self.start, dates)
 
     def build_silver(self, entity: Entity, dates: Sequence[date]) -> None:
         """Bring partitions of a silver table up to date."""
         assert self.session is not None
-        RowsToAuditHandler(self.session).write(RowsToAudit(entity), self._target("silver", entity.table, dates))
+        RowsToAuditHandler(self.session).write(RowsToAudit(entity), target(self.root, "silver", entity.table, dates))
 
     def stand_for_silver(self, entity: Entity, dates: Sequence[date]) -> None:
         """Write what landed into silver as raw would have it, because gold minds only that silver changes, and this needs no engine."""
-        landing = Landing(self.root)
-        objects = landing.listing(entity.landing, self.start, dates).objects
-        built = {key[2]: record for key, record in Ledger(self.root).read("silver", entity.table).items()}
-        landed = load(entity, landing, objects, built, dates, LOG)
-        LandedRowsHandler().write(landed, self._target("silver", entity.table, dates))
+        steps.stand_for_silver(self.root, entity, self.start, dates)
 
     def build_gold(self, selected: Collection[str]) -> None:
         """Build models, with DuckDB in the place of dbt."""
-        models, run_id = self.models(), uuid4().hex
-        records = Ledger(self.root).read()
-        due = due_fingerprints(models, silver_versions(records), "")
         with tempfile.TemporaryDirectory() as folder:
-            database = Path(folder, "run.duckdb")
-            fill_database(database, self.root, models, selected)
-            pause("after reading")
-            built = self._run_models(database, selected)
-            standing: list[PartitionRecord] = []
-            with separate(self.root) as connection:
-                connection.execute(f"ATTACH '{database}' AS run (READ_ONLY); USE run")
-                for model in (m for m in models if m.name in built):
-                    mark = due[model.name]
-                    _, facts = publish_model(connection, self.root, model, fingerprint=mark, run_id=run_id, description="")
-                    standing += model_records(model, facts, records, fingerprint=mark, run_id=run_id)
-            record_models(self.root, standing, run_id=run_id)
+            steps.build_gold(self.root, self.models(), selected, Path(folder, "run.duckdb"), self._run_models)
 
     def models(self) -> list[Model]:
         """The models as their code is now, in the order in which they are built."""
@@ -238,9 +211,6 @@ class Shop:
         """The files that tables name and that are not there."""
         uris = [str(log.parent) for log in self.folder.glob("*/*/_delta_log")]
         return [file for uri in uris for file in DeltaTable(uri).file_uris() if not Path(file).exists()]
-
-    def _target(self, layer: str, table: str, dates: Sequence[date]) -> Target:
-        return Target(self.root, layer, table, list(dates), uuid4().hex, LOG)
 
     def _run_models(self, database: Path, selected: Collection[str]) -> set[str]:
         built = set()

@@ -15,9 +15,11 @@ from unittest.mock import patch
 import obstore
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
+from deltalake.table import TableAlterer
 
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.storage import tables
+from lakehouse_assets.storage.ledger import Ledger
 
 _SECONDS = 60
 """No step takes longer; one that does waits for a writer that stands still."""
@@ -89,11 +91,13 @@ class Writer(threading.Thread):
         return self.finish()
 
     def pause(self, place: str) -> None:
-        if self._killed:
-            raise Killed
+        self.die_if_killed()
         self.at = place
         self._stands.release()
         self._go.acquire()
+        self.die_if_killed()
+
+    def die_if_killed(self) -> None:
         if self._killed:
             raise Killed
 
@@ -176,6 +180,15 @@ def _read(function: Callable[..., Any], request: str) -> Callable[..., Any]:
     return call
 
 
+def _unless_killed(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if _current.writer is not None:
+            _current.writer.die_if_killed()  # who is killed tidies nothing up
+        return function(*args, **kwargs)
+
+    return call
+
+
 def _sleep(function: Callable[[float], None]) -> Callable[[float], None]:
     def call(seconds: float) -> None:
         if _current.writer is None:
@@ -194,7 +207,10 @@ def stopping_writers() -> Iterator[None]:
             (tables, "write_deltalake", _write(tables.write_deltalake, "write")),
             (DeltaTable, "create_write_transaction", _write(DeltaTable.create_write_transaction, "commit")),
             (obstore, "put", _write(obstore.put, "put")),
+            (TableAlterer, "add_columns", _write(TableAlterer.add_columns, "alter")),
+            (obstore, "delete", _unless_killed(obstore.delete)),
             (Landing, "listing", _read(Landing.listing, "listing")),
+            (Ledger, "_records", _read(Ledger._records, "records")),
             (time, "sleep", _sleep(time.sleep)),
             (tables, "_kept_open", _KeptOpen()),
         ):
