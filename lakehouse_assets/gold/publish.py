@@ -171,8 +171,8 @@ def _refuse_undated(connection: "duckdb.DuckDBPyConnection", model: Model) -> No
 def _differing_dates(connection: "duckdb.DuckDBPyConnection", uri: str, table: DeltaTable, name: str) -> list[date]:
     """The partitions whose rows, taken as a bag, are not the same in the run's database and in the Delta table."""
     standing = {field.name for field in table.schema().fields}
-    connection.execute("CREATE SCHEMA IF NOT EXISTS memory.standing")
-    connection.execute(f"DROP VIEW IF EXISTS memory.standing.{name}")
+    # Anew, because another try may have left a table there in place of a view.
+    connection.execute("DROP SCHEMA IF EXISTS memory.standing CASCADE; CREATE SCHEMA memory.standing")
     table_view(connection, f"memory.standing.{name}", uri, table)
     described = [row[0] for row in connection.execute(f"DESCRIBE gold.{name}").fetchall()]
     new_bag = ", ".join(f'"{column}"' for column in described)

@@ -259,7 +259,8 @@ class SilverMachine(RawMachine):
 
     def build_silver(self, dates: Sequence[date]) -> None:
         entity = self.entity
-        self.begin(lambda: self.shop.build_silver(entity, dates))
+        if self.shop.exists("raw", entity.table):
+            self.begin(lambda: self.shop.build_silver(entity, dates))
 
     def change_silver(self, code: int) -> None:
         if not self.writers:

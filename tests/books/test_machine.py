@@ -167,6 +167,10 @@ FOUND: dict[str, tuple[type[Machine], list[Action]]] = {
         GoldMachine,
         [("settle",), ("introduce", D2, (1, 2)), ("build_gold", MODELS[1:]), ("go_on", 0, ALL), ("build_gold", MODELS[:1])],
     ),
+    "two writers of gold publish the first rows": (
+        GoldMachine,
+        [GOLD, ("go_on", 0, 2), GOLD, ("go_on", 1, ALL), ("go_on", 0, ALL)],
+    ),
     "the reply to silver's commit is lost, and the retry meets a conflict": (
         SilverMachine,
         [RAW, ("go_on", 0, ALL), SILVER, ("go_on", 0, 4), ("meet_fault", 0, Fault("after", "conflict"), ALL)],

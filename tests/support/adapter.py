@@ -136,8 +136,8 @@ class Shop:
 
     def restore(self, layer: str, table: str, back: int) -> None:
         """Delta's own RESTORE, of so many versions before the newest."""
-        if DeltaTable.is_deltatable(uri := self.root.table(layer, table)):
-            opened = DeltaTable(uri)
+        if self.exists(layer, table):
+            opened = DeltaTable(self.root.table(layer, table))
             if (version := opened.version() - back) >= 0 and back:
                 opened.restore(version)
 
@@ -194,10 +194,13 @@ class Shop:
 
     # What came of it.
 
+    def exists(self, layer: str, table: str) -> bool:
+        return DeltaTable.is_deltatable(self.root.table(layer, table))
+
     def rows(self, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
         """The rows of a table such as `raw.shop_things`; none where there is no table."""
         layer, name = table.split(".")
-        if not DeltaTable.is_deltatable(self.root.table(layer, name)):
+        if not self.exists(layer, name):
             return []
         return query(self.root, f"SELECT {columns} FROM {table} ORDER BY ALL").fetchall()
 
