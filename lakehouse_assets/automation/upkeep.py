@@ -10,11 +10,13 @@ from datetime import UTC, datetime, timedelta
 
 from deltalake import DeltaTable
 
+from lakehouse_assets.storage.books import record_compacted
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.superseded import old_lists
-from lakehouse_assets.storage.tables import live_files, open_table
+from lakehouse_assets.storage.tables import compact, live_files, open_table
 
-LAYERS = ("raw", "silver", "gold", "quarantine", "ops")
+BUILT_LAYERS = ("raw", "silver", "gold")
+LAYERS = (*BUILT_LAYERS, "quarantine", "ops")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,9 @@ def maintain(root: Root, keep: timedelta) -> Iterator[KeptTable]:
 
 def _maintain(root: Root, layer: str, name: str, table: DeltaTable, keep: timedelta) -> KeptTable:
     before = len(live_files(table))
-    table.optimize.compact()
+    compacted = compact(table, root.table(layer, name), "maintain")
+    if compacted.changed and layer in BUILT_LAYERS:
+        record_compacted(root, layer, name, compacted.version)
     hours = int(keep.total_seconds() // 3600)
     # delta-rs refuses less than a week unless told that it is meant; the user has said so by naming another time.
     # All that lies there is looked at, so that what killed steps left behind goes too; superseded rows, which no log names, stay.

@@ -16,7 +16,7 @@ from lakehouse_assets.storage.ledger import UNSETTLED, InputVersion, Ledger, Par
 from lakehouse_assets.storage.quarantine import Quarantine
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.superseded import listed_superseded
-from lakehouse_assets.storage.tables import live_files, newest_table
+from lakehouse_assets.storage.tables import live_files, newest_table, open_table
 
 QUARANTINE_INPUT = "quarantine.rows"
 """The name under which a record says which state of the quarantine holds its rows."""
@@ -115,6 +115,22 @@ def record_partitions(
         replaced = {batch for r in ours if (layer, name, r.date) in known for batch in known[layer, name, r.date].batches}
         Quarantine(root).remove(layer, name, replaced - {batch for r in ours for batch in r.batches}, run_id)
     return written
+
+
+def record_compacted(root: Root, layer: str, name: str, version: int) -> None:
+    """Let the records name the files that a commit of upkeep has made of others, whose rows are the same.
+
+    A record that did not fit before the commit does not fit after it. Where this comes to nothing, partitions are built once more.
+    """
+    before, compacted = (open_table(root.table(layer, name), v) for v in (version - 1, version))
+    assert before is not None and compacted is not None, "upkeep has made one of the other"
+    was, now = contents(root, layer, name, before), contents(root, layer, name, compacted)
+
+    def renamed(known: Records) -> list[PartitionRecord]:
+        own_id = table_id(before)
+        return [r for r in known.values() if r.table_id == own_id and r.content == was.get(r.date, "") != now.get(r.date, "")]
+
+    record_partitions(root, layer, {name: compacted}, renamed, "maintain")
 
 
 def _holds(quarantine: InputVersion | None, rejects: InputVersion) -> bool:

@@ -310,6 +310,14 @@ def add_columns(table: DeltaTable, uri: str, fields: "Sequence[pa.Field]", *, ru
     return _committed(write, uri, before, metadata[COMMIT_ID])
 
 
+def compact(table: DeltaTable, uri: str, run_id: str) -> Commit:
+    """Make few files of many, in one commit where there is anything to do. The rows stay as they are."""
+    before, metadata = table.version(), commit_metadata("", run_id)
+    table.optimize.compact(commit_properties=CommitProperties(custom_metadata=metadata), post_commithook_properties=_HOOKS)
+    version = _version_of_commit(uri, metadata[COMMIT_ID], before)
+    return Commit(before if version is None else version, changed=version is not None)
+
+
 def _committed(write: Callable[[], None], uri: str, before: int, commit_id: str) -> Commit:
     """Run `write`, which makes one commit after the version `before`, and make sure of it where the store's answer does not.
 
