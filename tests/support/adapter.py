@@ -173,7 +173,8 @@ class Shop:
 
     def stand_for_silver(self, entity: Entity, dates: Sequence[date]) -> None:
         """Write what landed into silver as raw would have it, because gold minds only that silver changes, and this needs no engine."""
-        steps.stand_for_silver(self.root, entity, self.start, dates)
+        forget_open_tables()
+        steps.stand_for_silver(self.root, entity, START, dates)
 
     def build_gold(self, selected: Collection[str]) -> None:
         """Build models, with DuckDB in the place of dbt."""

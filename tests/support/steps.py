@@ -14,7 +14,7 @@ from lakehouse_assets.gold.publish import fill_database, model_records, open_tab
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw.load import land, load
 from lakehouse_assets.raw.publish import LandedRowsHandler
-from lakehouse_assets.storage.books import record_partitions, table_id, verified
+from lakehouse_assets.storage.books import record_partitions, verified
 from lakehouse_assets.storage.duck import separate
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.root import Root
@@ -55,13 +55,13 @@ def build_gold(root: Root, models: Sequence[Model], selected: Collection[str], d
         for model in (m for m in models if m.name in built):
             mark = fingerprint(model, states, "")
             try:
-                commit, table = publish_model(connection, root, model, fingerprint=mark, run_id=run_id)
+                _, table = publish_model(connection, root, model, fingerprint=mark, run_id=run_id)
             except CommitFailedError:
                 states[f"gold.{model.name}"] = "not published"
                 continue
-            mine = model_records(model, commit, table, read.records, fingerprint=mark, run_id=run_id)
+            mine = model_records(model, table, read.records, fingerprint=mark, run_id=run_id)
             published[model.name] = table
             records += mine
-            states[f"gold.{model.name}"] = f"{table_id(table)}/{mine[0].delta_version if mine else commit.version}"
+            states |= table_states({("gold", model.name, r.date): r for r in mine})
     if published:
         record_partitions(root, "gold", published, lambda known: records, run_id)
