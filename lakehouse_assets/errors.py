@@ -4,11 +4,15 @@
     ├── SettingsError       a setting is missing or can't work
     ├── ContractError       a contract contradicts itself (found when definitions load)
     ├── LandingError        a file can't be put into landing
+    │   └── UnreadableError a file or folder of landing can't be read; all others can
     ├── PartitionGuardError rows outside the partitions of the run
     ├── AuditError          a `fail` rule was broken: the partition is not published
     ├── EngineError         the Spark engine can't be had
+    │   └── EngineLostError it went away while it was used
+    ├── UpkeepError         some tables could not be kept up
     ├── ServiceError        MinIO, Kafka or PostgreSQL can't be had on this machine
-    └── QueryError          a query that is refused or does not compile
+    ├── QueryError          a query that is refused or does not compile
+    └── NewerTableError     a table was written by a program that knows more of Delta
 
 Each takes the finished sentence: what is wrong, where, what to do. The command line prints it without a trace.
 Errors of the machinery itself stay ordinary Python errors, with their trace.
@@ -34,6 +38,15 @@ class LandingError(LakehouseError):
     """A file can't be put into landing: unknown entity, bad date, bad name."""
 
 
+class UnreadableError(LandingError):
+    """A file or folder of landing can't be read, although the store answers. `key` lies below the root."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key} can't be read: {reason}.")
+        self.key = key
+        self.reason = reason
+
+
 class PartitionGuardError(LakehouseError):
     """Rows to be written lie outside the partitions of the run; nothing was written."""
 
@@ -55,9 +68,21 @@ class EngineError(LakehouseError):
     """The Spark engine can't be started or reached."""
 
 
+class EngineLostError(EngineError):
+    """The Spark server went away while it was used. What it was asked for is to be computed again, in a new session."""
+
+
+class UpkeepError(LakehouseError):
+    """Some tables could not be kept up."""
+
+
 class ServiceError(LakehouseError):
     """A service can't be installed, started or reached on this machine."""
 
 
 class QueryError(LakehouseError):
     """A query was refused, or DuckDB could not run it."""
+
+
+class NewerTableError(LakehouseError):
+    """A table has a feature of Delta that this version of the program doesn't know."""

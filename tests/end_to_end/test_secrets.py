@@ -361,3 +361,34 @@ def test_a_store_that_ceases_to_answer_within_a_build_of_gold_is_not_quoted(comm
     [error] = {t["error"] for t in done["tables"]}
     assert f"gold/dim_customer: dbt can't build it: LAKEHOUSE_ROOT={root.uri}: {address} refused to read " in error
     command.assert_nothing_secret(root.store)
+
+
+def test_a_store_that_ceases_to_answer_within_a_build_of_gold_is_not_quoted(command, minio, monkeypatch):
+    """Nor by dbt, whose process reads for itself and prints what it has met; nor by a question, which reads when it is shown."""
+    for name, value in minio.items():
+        monkeypatch.setenv(name, value)
+    root = Root.parse(minio["LAKEHOUSE_ROOT"])
+    samples = Path(__file__).parents[2] / "sample_data"
+    # Enough rows that the end of a file, which is read when a table is opened, is not all of it.
+    for sample in samples.glob("*/*/*/*"):
+        rows = "".join(sample.read_text().splitlines(keepends=True)[:3000])
+        obstore.put(root.store, f"landing/{sample.relative_to(samples).parent}/{sample.name}", rows.encode())
+    command.secrets += [minio["AWS_SECRET_ACCESS_KEY"], minio["AWS_SESSION_TOKEN"]]
+    command.environment = minio
+    command.run("sync")
+    root.delete([path for path, _ in root.files("gold")])
+    refused = [
+        Refusal("GET", "/silver/crm_customers/", ".parquet", within=10_000),
+        Refusal("PUT", "/gold/dim_date/"),
+        Refusal("PUT", "/landing/crm/products/"),
+    ]
+    with gate(minio["AWS_ENDPOINT_URL"], refused) as address:
+        command.environment = minio | {"AWS_ENDPOINT_URL": address}
+        done = json.loads(command.fail("sync", "--json").partition("\n")[0])
+        told = command.fail("query", "SELECT * FROM silver.crm_customers")
+        assert f"error: LAKEHOUSE_ROOT={root.uri}: " in told
+        assert "no right to read silver/crm_customers/" in told
+        command.fail("land", "crm/products", str(next(samples.glob("crm/products/*/*"))), "--date", "2026-02-01")
+    [error] = {t["error"] for t in done["tables"]}
+    assert f"gold/dim_customer: dbt can't build it: Runtime Error LAKEHOUSE_ROOT={root.uri}: " in error
+    command.assert_nothing_secret(root.store)
