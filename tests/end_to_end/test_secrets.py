@@ -169,8 +169,8 @@ def test_a_question_that_fails_while_it_is_shown_does_not_quote_the_store(monkey
 
 def test_what_dbt_prints_does_not_quote_the_store(capsys):
     with unquoted_output(S3):
-        print(f"Failure in model dim_customer\n  Runtime Error\n  {DUCKDB_SAID}")
-        print("Done. PASS=1 ERROR=1")
+        sys.stdout.write(f"Failure in model dim_customer\n  Runtime Error\n  {DUCKDB_SAID}\n")
+        sys.stdout.write("Done. PASS=1 ERROR=1\n")
     printed = capsys.readouterr().out
     assert PLANTED not in printed
     assert "AWS_SESSION_TOKEN: " in printed
