@@ -19,16 +19,18 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import boto3
+import dagster as dg
 import duckdb
 import obstore
 import pytest
 from typer.testing import CliRunner
 
 from lakehouse_assets import cli
+from lakehouse_assets.automation.sensors import arrival_sensor
 from lakehouse_assets.errors import QueryError, SettingsError
 from lakehouse_assets.gold.dbt import unquoted_output
 from lakehouse_assets.services.service import free_port
-from lakehouse_assets.settings import load_settings
+from lakehouse_assets.settings import Settings, load_settings
 from lakehouse_assets.storage.reach import Unquoted, store_error
 from lakehouse_assets.storage.root import Root
 
@@ -175,6 +177,17 @@ def test_what_dbt_prints_does_not_quote_the_store(capsys):
     assert PLANTED not in printed
     assert "AWS_SESSION_TOKEN: " in printed
     assert printed.endswith("\nDone. PASS=1 ERROR=1\n")
+
+
+def test_a_tick_that_fails_does_not_quote_the_store(monkeypatch):
+    def fail(*_, **__):
+        raise OSError(f"Generic S3 error: Error performing GET http://127.0.0.1:9/lake - status code: 500: {PLANTED}")
+
+    monkeypatch.setattr("lakehouse_assets.automation.sensors.make_plan", fail)
+    sensor = arrival_sensor(Settings(lakehouse_root=S3.uri), [])
+    with pytest.raises(SettingsError) as raised:
+        list(sensor(dg.build_sensor_context()))
+    assert PLANTED not in "".join(traceback.format_exception(raised.value))
 
 
 @dataclass
