@@ -193,6 +193,7 @@ def test_a_date_that_is_none_is_told(quarantine):
 
 
 def test_an_empty_quarantine_is_told(tmp_path, monkeypatch, quarantine):
+    (tmp_path / "other").mkdir()
     monkeypatch.setenv("LAKEHOUSE_ROOT", str(tmp_path / "other"))
     assert quarantine().stderr == "Nothing is in quarantine.\n"
     assert groups(quarantine) == []
