@@ -4,13 +4,15 @@
     ├── SettingsError       a setting is missing or can't work
     ├── ContractError       a contract contradicts itself (found when definitions load)
     ├── LandingError        a file can't be put into landing
+    │   └── UnreadableError a file or folder of landing can't be read; all others can
     ├── PartitionGuardError rows outside the partitions of the run
     ├── AuditError          a `fail` rule was broken: the partition is not published
     ├── EngineError         the Spark engine can't be had
     │   └── EngineLostError it went away while it was used
     ├── UpkeepError         some tables could not be kept up
     ├── ServiceError        MinIO, Kafka or PostgreSQL can't be had on this machine
-    └── QueryError          a query that is refused or does not compile
+    ├── QueryError          a query that is refused or does not compile
+    └── NewerTableError     a table was written by a program that knows more of Delta
 
 Each takes the finished sentence: what is wrong, where, what to do. The command line prints it without a trace.
 Errors of the machinery itself stay ordinary Python errors, with their trace.
@@ -34,6 +36,15 @@ class ContractError(LakehouseError):
 
 class LandingError(LakehouseError):
     """A file can't be put into landing: unknown entity, bad date, bad name."""
+
+
+class UnreadableError(LandingError):
+    """A file or folder of landing can't be read, although the store answers. `key` lies below the root."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key} can't be read: {reason}.")
+        self.key = key
+        self.reason = reason
 
 
 class PartitionGuardError(LakehouseError):
@@ -71,3 +82,7 @@ class ServiceError(LakehouseError):
 
 class QueryError(LakehouseError):
     """A query was refused, or DuckDB could not run it."""
+
+
+class NewerTableError(LakehouseError):
+    """A table has a feature of Delta that this version of the program doesn't know."""

@@ -22,7 +22,7 @@ from lakehouse_assets.errors import LakehouseError, UpkeepError
 from lakehouse_assets.storage.books import contents, record_partitions, table_id
 from lakehouse_assets.storage.ledger import PartitionRecord, Records
 from lakehouse_assets.storage.quarantine import Quarantine
-from lakehouse_assets.storage.reach import explained
+from lakehouse_assets.storage.reach import explained, unquoted
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.superseded import old_lists
 from lakehouse_assets.storage.tables import compact, live_files, open_table
@@ -131,8 +131,7 @@ def _told(root: Root) -> Iterator[None]:
     except CommitFailedError:
         raise UpkeepError("others committed to it all the time. Run `lakehouse maintain` again.") from None
     except (DeltaError, duckdb.Error, ValueError) as error:
-        # What a store answers as XML may have keys in it.
-        said = " ".join(str(error).partition("<")[0].split())
-        raise UpkeepError(f"{type(error).__name__}: {said}") from error
+        said = " ".join(unquoted(root, str(error)).split())
+        raise UpkeepError(f"{type(error).__name__}: {said}") from None
     except LakehouseError as error:
-        raise UpkeepError(str(error)) from error
+        raise UpkeepError(str(error)) from None

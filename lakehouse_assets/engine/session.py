@@ -106,7 +106,8 @@ class Engine:
             from pyspark.sql.connect.client.retries import DefaultPolicy
 
             # Every error that it logs is raised as well, and told by whoever catches it.
-            logging.getLogger("pyspark.sql.connect.logging").setLevel(logging.CRITICAL)
+            for logger in ("pyspark.sql.connect.logging", "SQLQueryContextLogger"):
+                logging.getLogger(logger).setLevel(logging.CRITICAL)
             resource = PySparkResource(spark_config={"spark.remote": url})
             resource.setup_for_execution(dg.build_init_resource_context())
             client = resource.spark_session.client

@@ -9,6 +9,7 @@ from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw.load import READER_VERSION, LandedRows, land
 from lakehouse_assets.storage.partitions import show_as_built, table_pool
+from lakehouse_assets.storage.reach import Unquoted
 from lakehouse_assets.storage.root import Root
 
 
@@ -35,6 +36,7 @@ def raw_asset(
             **docs_metadata(entity.table, docs_url),
         },
     )
+    @Unquoted(root)
     def _raw(context: dg.AssetExecutionContext) -> LandedRows:
         landed = land(entity, root, start, [date.fromisoformat(key) for key in context.partition_keys], context.log)
         empty = _empty_dates(entity, root, start)

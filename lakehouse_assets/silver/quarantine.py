@@ -43,10 +43,11 @@ def quarantine_dropped(
                 "source_file": row["_source_file"],
                 "row_number": row["_row_number"],
                 "rule": broken[0],
-                "reason": " ".join(f"Broken: {rules[name].description}" for name in broken),
+                "reason": " ".join(f"Breaks the rule: {rules[name].description}" for name in broken),
                 "payload": payloads[(row["_date"], row["_source_file"], row["_row_number"])],
                 "run_id": target.run_id,
                 "batch": batches[row["_date"]],
+                "rows": 1,
             }
         )
     quarantine.add(pa.Table.from_pylist(rows, schema=quarantine_schema()), target.run_id)

@@ -11,6 +11,7 @@ from lakehouse_assets.errors import AuditError, EngineLostError
 from lakehouse_assets.storage.accounts import account_metadata
 from lakehouse_assets.storage.handlers import Handler, Source, Target, Written
 from lakehouse_assets.storage.ledger import Ledger
+from lakehouse_assets.storage.reach import Unquoted
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import TableFacts, newest_table, table_facts
 
@@ -34,6 +35,19 @@ class DeltaIOManager(dg.IOManager):
             AuditError: partitions were refused. The others count as materialized.
             RetryRequested: the engine went away. Dagster runs the step again, because frames end with their session.
         """
+        with _again_with_another_engine(context), Unquoted(self._root):
+            self._write(context, obj)
+
+    def load_input(self, context: dg.InputContext) -> object:
+        """Read the partitions that the step asks for.
+
+        Raises:
+            RetryRequested: the engine went away, as in `handle_output`.
+        """
+        with _again_with_another_engine(context), Unquoted(self._root):
+            return self._read(context)
+
+    def _write(self, context: dg.OutputContext, obj: object) -> None:
         layer, name = _address(context.asset_key)
         target = Target(
             root=self._root,
@@ -46,8 +60,7 @@ class DeltaIOManager(dg.IOManager):
         )
         handler = self._handler(type(obj), context.asset_key)
         try:
-            with _again_with_another_engine(context):
-                written = handler.write(obj, target)
+            written = handler.write(obj, target)
         except AuditError as error:
             if isinstance(error.written, Written):
                 _tell_published(context, target, error.written, error.refused)
@@ -56,18 +69,12 @@ class DeltaIOManager(dg.IOManager):
         for day, of_day in _metadata(target, written).items():
             context.step_context.add_asset_metadata(of_day, context.asset_key, day.isoformat())
 
-    def load_input(self, context: dg.InputContext) -> object:
-        """Read the partitions that the step asks for.
-
-        Raises:
-            RetryRequested: the engine went away, as in `handle_output`.
-        """
+    def _read(self, context: dg.InputContext) -> object:
         layer, name = _address(context.asset_key)
         dates = [date.fromisoformat(key) for key in context.asset_partition_keys] if context.has_asset_partitions else None
         columns = (context.definition_metadata or {}).get("columns")
         source = Source(root=self._root, layer=layer, name=name, dates=dates, columns=columns)
-        with _again_with_another_engine(context):
-            return self._handler(context.dagster_type.typing_type, context.asset_key).read(source)
+        return self._handler(context.dagster_type.typing_type, context.asset_key).read(source)
 
     def _handler(self, annotation: Any, key: dg.AssetKey) -> Handler[Any]:
         for handler in self._handlers:
