@@ -60,7 +60,7 @@ def maintain(root: Root, keep: timedelta) -> Iterator[KeptTable]:
     for layer, name in tables:
         try:
             with _told(root):
-                kept = _maintain(root, layer, name, datetime.now(UTC) - keep)
+                kept = _maintain(root, layer, name, keep)
         except UpkeepError as error:
             faults.append(f"{layer}.{name}: {error}")
         else:
@@ -70,7 +70,8 @@ def maintain(root: Root, keep: timedelta) -> Iterator[KeptTable]:
         raise UpkeepError("\n".join(["Not kept up:", *faults]))
 
 
-def _maintain(root: Root, layer: str, name: str, before: datetime) -> KeptTable | None:
+def _maintain(root: Root, layer: str, name: str, keep: timedelta) -> KeptTable | None:
+    before = datetime.now(UTC) - keep
     if (opened := open_table(root.table(layer, name))) is None:
         return None
     files_before = len(live_files(opened))
@@ -79,7 +80,7 @@ def _maintain(root: Root, layer: str, name: str, before: datetime) -> KeptTable 
     table = _compacted(root, layer, name)
     # delta-rs refuses less than a week unless told that it is meant; the user has said so by naming another time.
     # All that lies there is looked at, so that what killed steps left behind goes too; superseded rows, which no log names, stay.
-    hours = int((datetime.now(UTC) - before).total_seconds() // 3600)
+    hours = int(keep.total_seconds() // 3600)
     unnamed = table.vacuum(retention_hours=hours, dry_run=True, enforce_retention_duration=False, full=True)
     lists, superseded = old_lists(root, layer, name, table, before)
     doomed = [f"{layer}/{name}/{path}" for path in unnamed if path not in superseded]
