@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.errors import DagsterUserCodeProcessError
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 
 from lakehouse_assets.automation.jobs import lakehouse_jobs
 from lakehouse_assets.automation.sensors import arrival_sensor
@@ -88,4 +88,4 @@ def defs() -> dg.Definitions:
     except LakehouseError as error:
         # Dagster shows whatever else is raised with a trace of its own code, in the UI and in the log.
         told = SerializableErrorInfo(message=str(error), stack=[], cls_name=None)
-        raise DagsterUserCodeProcessError(str(error), user_code_process_error_infos=[told]) from None
+        raise DagsterUserCodeProcessError(str(error), user_code_process_error_infos=[told]) from None  # type: ignore[no-untyped-call]
