@@ -116,6 +116,7 @@ IN_SQL = [
     ('"TRIM(amt) AS amount"', '"TRIM(amnt) AS amount"', "clean names 'amnt', which is not a column here (did you mean 'amt'?)."),
     ('"TRIM(amt) AS amount"', '"_date AS amount"', "clean returns column 'amount' as date, which can't become decimal(12,2)."),
     ('return raw.selectExpr', 'return rows.selectExpr', "clean, line 9, can't be evaluated: NameError: name 'rows' is not defined."),
+    ('return raw.selectExpr', 'return int("x") or raw.selectExpr', "clean, line 9, can't be evaluated: ValueError: invalid literal for int() with base 10: 'x'."),
 ]  # fmt: skip
 
 
