@@ -123,7 +123,8 @@ def record_compacted(root: Root, layer: str, name: str, version: int) -> None:
     A record that did not fit before the commit does not fit after it. Where this comes to nothing, partitions are built once more.
     """
     before, compacted = (open_table(root.table(layer, name), v) for v in (version - 1, version))
-    assert before is not None and compacted is not None, "upkeep has made one of the other"
+    assert before is not None, "upkeep has compacted it"
+    assert compacted is not None, "upkeep has made it"
     was, now = contents(root, layer, name, before), contents(root, layer, name, compacted)
 
     def renamed(known: Records) -> list[PartitionRecord]:

@@ -17,6 +17,7 @@ from tests.books.machine import (
     MODELS,
     Action,
     GoldMachine,
+    GoldStartDateMachine,
     GoldTablesMachine,
     Machine,
     RawMachine,
@@ -24,6 +25,7 @@ from tests.books.machine import (
     SilverMachine,
     SilverTablesMachine,
     StartDateMachine,
+    StrictMachine,
     play,
     random_history,
     shortened,
@@ -43,8 +45,10 @@ SEEDS: dict[type[Machine], tuple[int, ...]] = {
     StartDateMachine: (8, 9, 21),
     SilverMachine: (7, 58, 85),
     SilverTablesMachine: (110, 111, 112, 122),
+    StrictMachine: (0, 1),
     GoldMachine: (108, 118),
     GoldTablesMachine: (0, 1),
+    GoldStartDateMachine: (0,),
 }
 """The histories of each machine that each run of the tests plays: most of them have once gone wrong."""
 SOAK = 300
@@ -155,6 +159,10 @@ def test_a_lost_or_replaced_table_is_noticed_and_built_again(kind, table, arriva
 
 
 FOUND: dict[str, tuple[type[Machine], list[Action]]] = {
+    "a contract gains a column and a rule that stops a published date": (
+        StrictMachine,
+        [("land", D1, "b.csv", machine.C), ("settle",), ("change_silver", 4), ("settle",)],
+    ),
     "the older writer of raw writes first, of a file that is gone": (
         RawMachine,
         [RAW, ("go_on", 0, 1), ("remove", D1, "b.csv"), RAW, ("go_on", 1, 1), ("go_on", 0, ALL), ("go_on", 1, ALL)],
@@ -170,6 +178,25 @@ FOUND: dict[str, tuple[type[Machine], list[Action]]] = {
     "two writers of gold publish the first rows": (
         GoldMachine,
         [GOLD, ("go_on", 0, 2), GOLD, ("go_on", 1, ALL), ("go_on", 0, ALL)],
+    ),
+    "a silver table is put back, and reaches the version that gold knows by other rows": (
+        GoldTablesMachine,
+        [
+            ("settle",),
+            ("back_up", ("silver", "shop_sales")),
+            ("sell", D1, (1,)),
+            ("settle",),
+            ("put_back", ("silver", "shop_sales")),
+            ("sell", D1, (2,)),
+        ],
+    ),
+    "the first date moves on while gold stands": (
+        GoldStartDateMachine,
+        [("settle",), ("sell", D2, (1,)), ("settle",), ("move_start", D2), ("sell", D1, (1,)), ("settle",)],
+    ),
+    "upkeep makes one file of two": (
+        RawMachine,
+        [("settle",), ("land", D1, "c.csv", [thing("k2")]), ("settle",), ("maintain", 168)],
     ),
     "the reply to silver's commit is lost, and the retry meets a conflict": (
         SilverMachine,
