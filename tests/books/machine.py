@@ -99,6 +99,11 @@ class Machine:
                 if writer.error is not None and not excused:
                     raise AssertionError(f"a writer failed without any fault: {writer.error!r}") from writer.error
 
+    def go_until(self, slot: int, place: str) -> None:
+        """Let one of the writers go on until it stands at a place such as `before commit`."""
+        while slot in self.writers and self.writers[slot].at != place:
+            self.go_on(slot, 1)
+
     def meet_fault(self, slot: int, fault: Fault, requests: int) -> None:
         """Let a fault befall the next write of one of the writers."""
         slot = slot if slot in self.writers else 1 - slot

@@ -161,11 +161,14 @@ def test_a_lost_or_replaced_table_is_noticed_and_built_again(kind, table, arriva
 FOUND: dict[str, tuple[type[Machine], list[Action]]] = {
     "a contract gains a column and a rule that stops a published date": (
         StrictMachine,
-        [("land", D1, "b.csv", machine.C), ("settle",), ("change_silver", 4), ("settle",)],
+        [("land", D1, "b.csv", machine.C), ("land", D2, "a.csv", [thing("k3")]), ("settle",), ("change_silver", 4), ("settle",)],
     ),
     "the older writer of raw writes first, of a file that is gone": (
         RawMachine,
-        [RAW, ("go_on", 0, 1), ("remove", D1, "b.csv"), RAW, ("go_on", 1, 1), ("go_on", 0, ALL), ("go_on", 1, ALL)],
+        [
+            *[RAW, ("go_until", 0, "before write"), ("remove", D1, "b.csv"), RAW, ("go_until", 1, "before write")],
+            *[("go_on", 0, ALL), ("go_on", 1, ALL)],
+        ],
     ),
     "the newer writer of raw is overtaken between its commit and its books": (
         RawMachine,
