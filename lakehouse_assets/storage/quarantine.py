@@ -13,7 +13,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.storage.duck import connect, parquet
-from lakehouse_assets.storage.ledger import InputVersion, Ledger
+from lakehouse_assets.storage.ledger import Ledger
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import append_rows, file_paths, newest_table, replace_rows, sql_text
 
@@ -88,11 +88,6 @@ class Quarantine:
         for (layer, table_name), batches in unnamed.items():
             listed = ", ".join(sql_text(b) for b in sorted(batches))
             self._remove(layer, table_name, f"COALESCE(batch, '') IN ({listed})", "maintain")
-
-    def state(self) -> InputVersion | None:
-        """Which table the quarantine is, and its version; None where there is none."""
-        table = newest_table(self.uri)
-        return None if table is None else InputVersion("quarantine.rows", table.version(), str(table.metadata().id))
 
     def counted(self, layer: str, table_name: str, batches: Collection[str]) -> dict[date, int]:
         """How many rows of some batches of a table lie in quarantine, by date, counted in the quarantine table itself."""

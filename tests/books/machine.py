@@ -18,7 +18,7 @@ from typing import Any
 
 from lakehouse_assets.contracts.system import Entity
 from tests.silver.oracle import Row, expected
-from tests.support.adapter import BAD, CUSTOMERS, SALES, START, STRICT, Shop, csv, things
+from tests.support.adapter import BAD, BROKEN, CUSTOMERS, SALES, START, STRICT, Shop, csv, things
 from tests.support.writers import Fault, Writer, stopping_writers
 
 _RACES = 0.25
@@ -28,6 +28,8 @@ DATES = (START, START + timedelta(days=1))
 FILES = ("a.csv", "b.csv")
 PASSES = 8
 """So many passes bring everything up to date, whatever has happened."""
+
+BOOKS = (("ops", "partitions"), ("quarantine", "rows"))
 
 FAULTS = [Fault(when, kind) for when, kind in product(("before", "after"), ("conflict", "store", "kill"))]
 
@@ -191,7 +193,8 @@ def thing(key: str = "k1", at: int = 1, said: str = "x", op: str = "u") -> dict[
 
 
 A, B, C = [thing()], [thing(at=2, said="y")], [thing("k2"), thing(said="bad")]
-ROWS = [A, B, C, [], [thing("k2", at=3), thing(at=3, op="d")], [thing(said="z"), thing("k2", said="y")]]
+D = [thing("k2", at=2), thing("k3") | {BROKEN: "x"}]
+ROWS = [A, B, C, D, [], [thing() | {BROKEN: "x"}], [thing("k2", at=3), thing(at=3, op="d")], [thing(said="z"), thing("k2", said="y")]]
 
 
 class RawMachine(Machine):
@@ -239,6 +242,7 @@ class RawMachine(Machine):
             (day, name, number, row["id"], str(row["at"]), row["said"])
             for (day, name), rows in self.loaded(self.entity).items()
             for number, row in enumerate(rows, start=2)
+            if BROKEN not in row
         )
         found = self.shop.rows("raw.shop_things", '_date, _source_file, _row_number, id, "at", said')
         standing = Counter(row for row in found if row[0] >= self.shop.start)
@@ -247,9 +251,9 @@ class RawMachine(Machine):
 
 
 class RawTablesMachine(RawMachine):
-    """Somebody lays hands on the table."""
+    """Somebody lays hands on the table and the books."""
 
-    tables = (("raw", "shop_things"),)
+    tables = (("raw", "shop_things"), *BOOKS)
 
 
 class StartDateMachine(RawMachine):
@@ -311,6 +315,7 @@ class SilverMachine(RawMachine):
             for (of_file, name), rows in self.loaded(self.entity).items()
             if of_file == day
             for number, row in enumerate(rows, start=2)
+            if BROKEN not in row
         ]
 
 
@@ -352,9 +357,9 @@ class StrictMachine(SilverMachine):
 
 
 class SilverTablesMachine(SilverMachine):
-    """Somebody lays hands on the tables."""
+    """Somebody lays hands on the tables and the books."""
 
-    tables = (("raw", "shop_things"), ("silver", "shop_things"))
+    tables = (("raw", "shop_things"), ("silver", "shop_things"), *BOOKS)
 
 
 MODELS = ("dim_customer", "fact_sales")

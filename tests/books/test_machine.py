@@ -193,6 +193,21 @@ FOUND: dict[str, tuple[type[Machine], list[Action]]] = {
             ("sell", D1, (2,)),
         ],
     ),
+    "the quarantine is put back, and reaches the version that the books know by other rows": (
+        RawTablesMachine,
+        [
+            ("land", D1, "a.csv", machine.D),
+            ("settle",),
+            ("back_up", ("quarantine", "rows")),
+            ("land", D1, "b.csv", machine.D[1:]),
+            ("land", D2, "a.csv", machine.D),
+            ("settle",),
+            ("put_back", ("quarantine", "rows")),
+            ("land", D2, "a.csv", machine.D[1:]),
+            ("build_raw", (D2,)),
+            ("go_on", 0, ALL),
+        ],
+    ),
     "the first date moves on while gold stands": (
         GoldStartDateMachine,
         [("settle",), ("sell", D2, (1,)), ("settle",), ("move_start", D2), ("sell", D1, (1,)), ("settle",)],

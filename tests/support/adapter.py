@@ -42,6 +42,7 @@ BAD = {1: {"bad"}, 2: {"bad"}, 3: {"bad", "x"}, 4: {"bad"}}
 """What values break the rule, by the version of the code."""
 STRICT = 4
 """The version of the code in which a row that breaks the rule stops its date."""
+BROKEN = "broken"
 COLUMNS = ("id", "at", "said", "op", "note", "more")
 
 
@@ -240,6 +241,6 @@ class Shop:
 
 
 def csv(rows: Sequence[Mapping[str, object]]) -> str:
-    """A file of these rows."""
-    lines = [",".join(str(row.get(name, "")) for name in COLUMNS) for row in rows]
+    """A file of these rows; those that are `BROKEN` have a cell too many."""
+    lines = [",".join(str(row.get(name, "")) for name in (*COLUMNS, *([BROKEN] if BROKEN in row else []))) for row in rows]
     return "\n".join([",".join(COLUMNS), *lines]) + "\n"
