@@ -4,6 +4,7 @@ delta-rs does it, whatever the engine. Rows never change by it: a pass right aft
 because a query or a step that began before may still read them.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from deltalake import DeltaTable
 
 from lakehouse_assets.storage.books import record_compacted
+from lakehouse_assets.storage.quarantine import Quarantine
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.superseded import old_lists
 from lakehouse_assets.storage.tables import compact, live_files, open_table
@@ -31,6 +33,7 @@ class KeptTable:
 
 def maintain(root: Root, keep: timedelta) -> Iterator[KeptTable]:
     """Compact, vacuum and checkpoint each table; yields as each is done. Files that left a table less than `keep` ago stay."""
+    Quarantine(root).remove_unnamed(time.time() - keep.total_seconds())
     for layer in LAYERS:
         for name in root.table_names(layer):
             if (table := open_table(root.table(layer, name))) is not None:

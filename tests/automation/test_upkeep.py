@@ -3,9 +3,12 @@
 from datetime import timedelta
 
 import obstore
+import pyarrow as pa
 import pytest
 
 from lakehouse_assets.automation.upkeep import maintain
+from lakehouse_assets.storage.quarantine import Quarantine, new_batch, quarantine_schema
+from lakehouse_assets.storage.tables import open_table, table_facts
 from tests.silver.test_upsert import DAY1, DAY2, DAY3, ORDERS, csv
 
 pytestmark = pytest.mark.worlds("sail-folder", "sail-minio")
@@ -42,6 +45,21 @@ def test_what_a_killed_step_left_behind_is_deleted_after_a_while(shop):
     assert STRAY in {path for path, _ in root.files("silver")}
     list(maintain(root, timedelta(0)))
     assert STRAY not in {path for path, _ in root.files("silver")}
+
+
+def test_rows_that_a_killed_step_put_into_quarantine_are_taken_out_after_a_while(shop):
+    root = shop.settings.root
+    row = dict.fromkeys(quarantine_schema().names) | {"layer": "raw", "table_name": "shop_orders", "batch": new_batch()}
+    Quarantine(root).add(pa.Table.from_pylist([row], schema=quarantine_schema()), "run-1")
+
+    def lying() -> int:
+        table = open_table(Quarantine(root).uri)
+        return table_facts(table).rows
+
+    list(maintain(root, timedelta(days=7)))
+    assert lying() == 1
+    list(maintain(root, timedelta(0)))
+    assert lying() == 0
 
 
 def test_a_late_file_after_upkeep_gives_the_tables_of_a_fresh_build(shop, make_lakehouse):
