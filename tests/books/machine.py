@@ -194,7 +194,16 @@ def thing(key: str = "k1", at: int = 1, said: str = "x", op: str = "u") -> dict[
 
 A, B, C = [thing()], [thing(at=2, said="y")], [thing("k2"), thing(said="bad")]
 D = [thing("k2", at=2), thing("k3") | {BROKEN: "x"}]
-ROWS = [A, B, C, D, [], [thing() | {BROKEN: "x"}], [thing("k2", at=3), thing(at=3, op="d")], [thing(said="z"), thing("k2", said="y")]]
+ROWS = [
+    A,
+    B,
+    C,
+    D,
+    [],
+    [thing() | {BROKEN: "x"}],
+    [thing("k2", at=3), thing(at=3, op="d")],
+    [thing(said="z"), thing("k2", said="y")],
+]
 
 
 class RawMachine(Machine):

@@ -83,7 +83,7 @@ def races(build: Action, between: Action, firsts: range, seconds: range) -> Iter
 
 
 def test_two_writers_of_a_raw_partition_in_any_order_leave_what_landed():
-    for history in races(RAW, ("remove", D1, "b.csv"), range(6), range(1, 7)):
+    for history in races(RAW, ("remove", D1, "b.csv"), range(6), range(1, 7, 2)):
         play(RawMachine, history)
 
 
@@ -96,8 +96,8 @@ def test_two_writers_of_raw_and_silver_in_any_order_leave_what_landed(engine):
 @pytest.mark.parametrize("first", DATES, ids=["the-older-date-first", "the-newer-date-first"])
 def test_two_writers_of_dates_that_share_a_key_leave_what_landed(first, engine):
     second = D2 if first == D1 else D1
-    for ahead in (0, 3, 4, 5, 6):
-        for steps in (4, 6, ALL):
+    for ahead in (0, 4, 6):
+        for steps in (5, ALL):
             writers: list[Action] = [
                 ("build_silver", (first,)),
                 ("go_on", 0, ahead),
@@ -108,7 +108,7 @@ def test_two_writers_of_dates_that_share_a_key_leave_what_landed(first, engine):
 
 
 def test_two_writers_of_gold_in_any_order_leave_what_landed():
-    for history in races(GOLD, ("introduce", D2, (1, 2)), range(6), range(1, 7, 2)):
+    for history in races(GOLD, ("introduce", D2, (1, 2)), range(0, 7, 2), range(1, 7, 2)):
         play(GoldMachine, [("settle",), ("sell", D2, (2,)), *history])
 
 
