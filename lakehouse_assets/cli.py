@@ -19,7 +19,7 @@ import typer
 
 from lakehouse_assets.errors import LakehouseError, LandingError, QueryError
 from lakehouse_assets.settings import Settings, load_settings
-from lakehouse_assets.storage.reach import check_readable, check_writable, explained
+from lakehouse_assets.storage.reach import check_readable, check_there, check_writable, explained, store_error, unquoted
 
 if TYPE_CHECKING:
     from lakehouse_assets.automation.plan import Plan
@@ -72,8 +72,12 @@ def main() -> NoReturn:
     except SystemExit as end:
         code = end.code
     except LakehouseError as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
-        code = 1
+        code = _say_error(error)
+    except Exception as error:
+        told = store_error(load_settings().root, error)
+        if told is None:
+            raise
+        code = _say_error(told)
     # All that is left is to free memory object by object, for most of a second after a pass: the kernel does it at once.
     atexit._run_exitfuncs()
     sys.stdout.flush()
@@ -84,7 +88,7 @@ def main() -> NoReturn:
 @app.command()
 def demo() -> None:
     """Land the sample data and carry it from landing to gold."""
-    settings = _reachable(load_settings(), writes=True)
+    settings = _reachable(load_settings(), writes=True, makes=True)
     began = time.perf_counter()
     landed = 0
     for file in sorted(SAMPLE_DATA.glob("*/*/*/*")):
@@ -96,14 +100,15 @@ def demo() -> None:
     if result is not None:
         _show_result(result)
     _say(f"Took {time.perf_counter() - began:.1f} s.")
+    if result is not None and not result.succeeded:
+        _say("\nThe demo has failed: the last column says of what. Once that is mended, `lakehouse sync` goes on from here.")
+        raise typer.Exit(1)
     _say(
         "\nWhere to look next:\n"
         "  make dev              the Dagster UI at http://localhost:3000: the graph, checks, partitions\n"
         '  lakehouse query "SELECT * FROM gold.sales_performance ORDER BY usd_amount DESC LIMIT 10"\n'
         "  lakehouse quarantine  the rows that could not go on, and why"
     )
-    if result is not None and not result.succeeded:
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -136,11 +141,12 @@ def plan(as_json: Json = False) -> None:
     from lakehouse_assets.automation.plan import make_plan
     from lakehouse_assets.systems import all_entities
 
-    found = make_plan(_reachable(load_settings()), all_entities(), read_headers=True)
+    settings = _reachable(load_settings())
+    found = make_plan(settings, all_entities(), read_headers=True)
     if as_json:
         typer.echo(json.dumps(found.to_json()))
     else:
-        _show_plan(found)
+        _show_plan(settings, found)
 
 
 @app.command()
@@ -168,7 +174,8 @@ def query(
 
     from lakehouse_assets.serving import query as serving
 
-    result = serving.query(_reachable(load_settings()).root, sql)
+    root = _reachable(load_settings()).root
+    result = serving.query(root, sql)
     try:
         if output is Format.table:
             result.show(max_rows=1000, max_width=_width())
@@ -183,7 +190,7 @@ def query(
         else:
             typer.echo(json.dumps(serving.as_json(result)))
     except duckdb.Error as error:
-        raise QueryError(str(error)) from None
+        raise QueryError(unquoted(root, str(error))) from None
 
 
 @app.command()
@@ -302,8 +309,10 @@ def _stack(settings: Settings) -> "Stack":
     return Stack(settings.services_folder, settings.lakehouse_cache.expanduser().absolute())
 
 
-def _reachable(settings: Settings, *, writes: bool = False) -> Settings:
-    """The settings, once it is sure that the root can be used."""
+def _reachable(settings: Settings, *, writes: bool = False, makes: bool = False) -> Settings:
+    """The settings, once it is sure that the root can be used. Only who `makes` a root may name a folder that is not there."""
+    if not makes:
+        check_there(settings.root)
     check_readable(settings.root)
     if writes:
         check_writable(settings.root)
@@ -322,7 +331,7 @@ def _sync(settings: Settings, found: "Plan") -> "SyncResult | None":
     for path, reason in found.ignored:
         _say(f"warning: {path} is not loaded: {reason}.")
     if found.is_empty:
-        _say("Nothing to do: all tables are up to date with landing.")
+        _say_nothing_to_do(settings)
         return None
     from lakehouse_assets.engine.session import Engine
     from lakehouse_assets.gold.dbt_ahead import loaded_ahead
@@ -354,9 +363,9 @@ def _land_if_new(settings: Settings, entity: str, day: date, file: Path) -> None
         landing.put(entity, day, file)
 
 
-def _show_plan(found: "Plan") -> None:
+def _show_plan(settings: Settings, found: "Plan") -> None:
     if found.is_empty:
-        _say("Nothing to do: all tables are up to date with landing.")
+        _say_nothing_to_do(settings)
     for path, reason in found.ignored:
         _say(f"not loaded: {path}: {reason}")
     if found.is_empty:
@@ -417,6 +426,21 @@ def _date(text: str) -> date:
 
 def _width() -> int | None:
     return None if sys.stdout.isatty() else 160
+
+
+def _say_nothing_to_do(settings: Settings) -> None:
+    """An empty landing is named: the root may be another one than was meant."""
+    from lakehouse_assets.landing.store import landing_store
+
+    if landing_store(settings.root).folders("landing/"):
+        _say("Nothing to do: all tables are up to date with landing.")
+    else:
+        _say(f"Nothing to do: nothing has landed in {settings.root.path('landing')}.")
+
+
+def _say_error(error: LakehouseError) -> int:
+    typer.secho(f"error: {error}", fg="red", err=True)
+    return 1
 
 
 def _say(text: str) -> None:

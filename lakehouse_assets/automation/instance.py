@@ -8,6 +8,7 @@ import dagster as dg
 
 from lakehouse_assets.locks import exclusively
 from lakehouse_assets.storage.root import Root
+from lakehouse_assets.storage.s3 import endpoint_setting
 
 _CONFIG = """\
 # Made by `lakehouse`; yours to change. See https://docs.dagster.io/deployment/oss/dagster-yaml
@@ -63,10 +64,13 @@ def prepare_home(home: Path, root: Root) -> None:
     text = _CONFIG.format(home=json.dumps(str(home))[1:-1])
     if root.bucket:
         prefix = "/".join(filter(None, [root.prefix, "dagster", "compute-logs"]))
-        text += _S3_LOGS.format(bucket=root.bucket, prefix=prefix, region=os.environ.get("AWS_REGION", "us-east-1"))
-        if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
+        region = json.dumps(os.environ.get("AWS_REGION", "us-east-1"))
+        text += _S3_LOGS.format(bucket=json.dumps(root.bucket), prefix=json.dumps(prefix), region=region)
+        if endpoint := endpoint_setting()[1]:
             text += f"    endpoint_url: {endpoint}\n"
-    config.write_text(text)
+    # For the user's eyes alone: people put passwords of their own into it.
+    with os.fdopen(os.open(config, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as out:
+        out.write(text)
 
 
 def open_instance(home: Path, root: Root) -> dg.DagsterInstance:

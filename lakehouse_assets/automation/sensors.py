@@ -11,6 +11,7 @@ from lakehouse_assets.automation.plan import Plan, make_gold_plan, make_plan
 from lakehouse_assets.automation.requests import DIFFERENCE_TAG, PlannedRun, gold_runs, rows_runs
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.settings import Settings
+from lakehouse_assets.storage.reach import Unquoted
 
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -36,6 +37,7 @@ def arrival_sensor(settings: Settings, entities: Sequence[Entity]) -> dg.SensorD
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Requests runs where landing, raw, silver and gold differ.",
     )
+    @Unquoted(settings.root)
     def _arrivals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         plan = make_plan(settings, entities, look=Look(context.cursor or ""))
         if plan.is_empty:

@@ -10,6 +10,7 @@ from lakehouse_assets.errors import AuditError
 from lakehouse_assets.storage.accounts import account_metadata
 from lakehouse_assets.storage.handlers import Handler, Source, Target, Written
 from lakehouse_assets.storage.ledger import Ledger
+from lakehouse_assets.storage.reach import Unquoted
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import newest_table, table_facts
 
@@ -30,6 +31,15 @@ class DeltaIOManager(dg.IOManager):
         Raises:
             AuditError: partitions were refused. The others count as materialized.
         """
+        with Unquoted(self._root):
+            self._write(context, obj)
+
+    def load_input(self, context: dg.InputContext) -> object:
+        """Read the partitions that the step asks for."""
+        with Unquoted(self._root):
+            return self._read(context)
+
+    def _write(self, context: dg.OutputContext, obj: object) -> None:
         layer, name = _address(context.asset_key)
         target = Target(
             root=self._root,
@@ -52,8 +62,7 @@ class DeltaIOManager(dg.IOManager):
         for day, of_day in by_date.items():
             context.step_context.add_asset_metadata(of_day, context.asset_key, day.isoformat())
 
-    def load_input(self, context: dg.InputContext) -> object:
-        """Read the partitions that the step asks for."""
+    def _read(self, context: dg.InputContext) -> object:
         layer, name = _address(context.asset_key)
         dates = [date.fromisoformat(key) for key in context.asset_partition_keys] if context.has_asset_partitions else None
         columns = (context.definition_metadata or {}).get("columns")

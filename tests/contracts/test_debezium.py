@@ -340,9 +340,9 @@ def test_an_event_without_a_row_goes_to_quarantine_with_a_reason(shop):
     told = {row["row_number"]: row["reason"] for row in found}
     assert [NO_ROW in told[number] for number in range(1, 7)] == [True, True, False, False, False, False]
     assert "The event has the row as it is." in told[3]
-    assert told[4] == "Broken: An address has an @."
-    assert told[5] == "Broken: credit can be read as decimal(12,2)."
-    assert told[6] == "Broken: customer_id is part of the key and must be there."
+    assert told[4] == "Breaks the rule: An address has an @."
+    assert told[5] == "Breaks the rule: credit can be read as decimal(12,2)."
+    assert told[6] == "Breaks the rule: customer_id is part of the key and must be there."
 
 
 @pytest.mark.worlds(*ALL)
