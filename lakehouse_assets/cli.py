@@ -10,13 +10,14 @@ import os
 import sys
 import time
 from contextlib import ExitStack, redirect_stdout
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from lakehouse_assets.contracts.problems import nearest
 from lakehouse_assets.errors import LakehouseError, LandingError, QueryError
 from lakehouse_assets.settings import Settings, load_settings
 from lakehouse_assets.storage.reach import check_readable, check_there, check_writable, explained, store_error, unquoted
@@ -150,6 +151,38 @@ def plan(as_json: Json = False) -> None:
 
 
 @app.command()
+def check(as_json: Json = False) -> None:
+    """Find what is wrong with settings, contracts and models, all at once. Builds nothing; exit code 1 where there is anything."""
+    from lakehouse_assets.engine.session import Engine
+    from lakehouse_assets.gold.project import models
+    from lakehouse_assets.silver.audit import contract_faults
+    from lakehouse_assets.systems import load_systems
+
+    systems, problems = load_systems()
+    entities = [entity for system in systems for entity in system.entities]
+    tables = {entity.table for entity in entities}
+    is_known = not problems  # else a table may be missing only because its system can't be loaded
+    try:
+        unknown = [(m, name) for m in models() for name in m.sources if is_known and name not in tables]
+        problems += [f"{m.folder}/{m.name}.sql: {name!r} is not a silver table{nearest(name, tables)}." for m, name in unknown]
+    except LakehouseError as error:
+        problems.append(" ".join(str(error).split()))
+    try:
+        engine = Engine(load_settings().engine_config, _say)
+        problems += [fault for entity in entities for fault in contract_faults(engine.session(), entity)]
+        engine.stop_session()
+    except LakehouseError as error:
+        problems.append(str(error))
+    if as_json:
+        typer.echo(json.dumps({"succeeded": not problems, "problems": problems}))
+    for problem in () if as_json else problems:
+        typer.echo(problem)
+    if problems:
+        raise typer.Exit(1)
+    _say("Settings, contracts and models are sound.")
+
+
+@app.command()
 def sync(as_json: Json = False) -> None:
     """Bring all tables up to date with landing, in one pass. Exit code 1 where a partition failed; the rest goes on."""
     settings = _reachable(load_settings(), writes=True)
@@ -258,12 +291,16 @@ def maintain(
         int, typer.Option(min=1, help="Files that left a table stay this long, for whoever still reads them.")
     ] = 7,
 ) -> None:
-    """Compact small files, delete what no table names any more, shorten logs. Needs the right to delete."""
+    """Compact small files, delete what no table names any more, shorten logs, forget old runs. Needs the right to delete."""
     from lakehouse_assets.automation.upkeep import maintain as run
 
-    with explained(settings_root := _reachable(load_settings()).root, "delete"):
-        for table in run(settings_root, timedelta(days=keep_days)):
-            _say(f"{table.name}: {table.files_before} files became {table.files_after}; {table.deleted} old ones deleted")
+    settings = _reachable(load_settings())
+    try:
+        with explained(settings.root, "delete"):
+            for table in run(settings.root, timedelta(days=keep_days)):
+                _say(f"{table.name}: {table.files_before} files became {table.files_after}; {table.deleted} old ones deleted")
+    finally:
+        _forget_old_runs(settings)
 
 
 @services.command("up")
@@ -317,6 +354,16 @@ def _reachable(settings: Settings, *, writes: bool = False, makes: bool = False)
     if writes:
         check_writable(settings.root)
     return settings
+
+
+def _forget_old_runs(settings: Settings) -> None:
+    from lakehouse_assets.automation.history import purge_runs
+    from lakehouse_assets.automation.instance import open_instance
+
+    days = settings.lakehouse_keep_runs_days
+    with open_instance(settings.dagster_home, settings.root) as instance:
+        purged = purge_runs(instance, datetime.now(UTC) - timedelta(days=days))
+    _say(f"Dagster: {purged.runs} runs of more than {days} days ago deleted, and the logs of {purged.logs} that assets rest on")
 
 
 def _plan(settings: Settings) -> "Plan":

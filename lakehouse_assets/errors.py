@@ -4,9 +4,12 @@
     ├── SettingsError       a setting is missing or can't work
     ├── ContractError       a contract contradicts itself (found when definitions load)
     ├── LandingError        a file can't be put into landing
+    │   └── UnreadableError a file or folder of landing can't be read; all others can
     ├── PartitionGuardError rows outside the partitions of the run
     ├── AuditError          a `fail` rule was broken: the partition is not published
     ├── EngineError         the Spark engine can't be had
+    │   └── EngineLostError it went away while it was used
+    ├── UpkeepError         some tables could not be kept up
     ├── ServiceError        MinIO, Kafka or PostgreSQL can't be had on this machine
     ├── QueryError          a query that is refused or does not compile
     └── NewerTableError     a table was written by a program that knows more of Delta
@@ -35,6 +38,15 @@ class LandingError(LakehouseError):
     """A file can't be put into landing: unknown entity, bad date, bad name."""
 
 
+class UnreadableError(LandingError):
+    """A file or folder of landing can't be read, although the store answers. `key` lies below the root."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key} can't be read: {reason}.")
+        self.key = key
+        self.reason = reason
+
+
 class PartitionGuardError(LakehouseError):
     """Rows to be written lie outside the partitions of the run; nothing was written."""
 
@@ -54,6 +66,14 @@ class AuditError(LakehouseError):
 
 class EngineError(LakehouseError):
     """The Spark engine can't be started or reached."""
+
+
+class EngineLostError(EngineError):
+    """The Spark server went away while it was used. What it was asked for is to be computed again, in a new session."""
+
+
+class UpkeepError(LakehouseError):
+    """Some tables could not be kept up."""
 
 
 class ServiceError(LakehouseError):

@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     lakehouse_engine_memory: str = Field("2g", description="Heap of the local Spark server, as Java writes it.")
     lakehouse_engine_idle_seconds: int = Field(300, ge=1, description="The local Spark server ends after this long unused.")
     lakehouse_engine_port: int = Field(0, ge=0, le=65535, description="Port of the local Spark server; 0 takes a free one.")
+    lakehouse_keep_runs_days: int = Field(
+        30, ge=1, description="`lakehouse maintain` deletes what Dagster knows of runs that ended longer ago."
+    )
     given_home: Path | None = Field(
         None, validation_alias="DAGSTER_HOME", description="The Dagster instance; by default a folder of its own for each root."
     )

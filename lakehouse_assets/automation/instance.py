@@ -16,7 +16,8 @@ telemetry:
   enabled: false
 nux:
   enabled: false
-# A run whose process has gone is noticed, reported as failed, and started once more; a step that failed is not: it would fail again.
+# A run whose process has gone is noticed, reported as failed, and started once more. One of which a step failed is not: the sensor
+# asks for it again after a pause where that can help, and never where only other data can.
 run_monitoring:
   enabled: true
   start_timeout_seconds: 180
@@ -34,6 +35,14 @@ concurrency:
     default_limit: 1
 freshness:
   enabled: true
+# What the sensor looked at each time; runs go by `lakehouse maintain`, after LAKEHOUSE_KEEP_RUNS_DAYS.
+retention:
+  sensor:
+    purge_after_days:
+      skipped: 7
+      started: 30
+      success: 30
+      failure: 30
 event_log_storage:
   module: lakehouse_assets.automation.event_storage
   class: QuickSqliteEventLogStorage
@@ -85,7 +94,8 @@ def close_killed_runs(instance: dg.DagsterInstance) -> None:
     """Report runs of command lines that were killed as failed: nobody else would ever end them."""
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
         host, _, pid = run.tags.get(PROCESS_TAG, "").rpartition(":")
-        if host == os.uname().nodename and not _is_alive(int(pid)):
+        # A run that the UI or the daemon started again inherits the tags of the first, and runs in another process.
+        if host == os.uname().nodename and run.parent_run_id is None and not _is_alive(int(pid)):
             instance.report_run_failed(run, "The process that ran it was killed.")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 

@@ -11,19 +11,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from errno import ENAMETOOLONG
+from errno import EACCES, EIO, ENAMETOOLONG, EPERM, ESTALE
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 import obstore
-from obstore.exceptions import GenericError
+from obstore.exceptions import BaseError, GenericError
 
+from lakehouse_assets.errors import UnreadableError
 from lakehouse_assets.storage.root import Root
 
 _PIECE = 4 * 1024 * 1024
 
 _STAGED = re.compile(r"#\d+\Z")
+
+_OF_ONE_FILE = {
+    EACCES: "this user has no right to read it",
+    EPERM: "this user has no right to read it",
+    EIO: "the disk has an error there (EIO)",
+    ESTALE: "the file server knows it no more (ESTALE)",
+}
+"""Errors of a system that say nothing of the next file."""
+
+_OF_ONE_OBJECT = frozenset({"AccessDenied", "InvalidObjectState", "KMS.DisabledException", "KMS.NotFoundException"})
+"""Answers of S3 that say nothing of the next object: rights, an archive, a key of its own."""
+
+_CODE = re.compile(r"<Code>([\w.]+)</Code>")
 
 
 @dataclass(frozen=True)
@@ -34,25 +48,39 @@ class Stored:
     version: str
     size: int
     fault: str | None = None
+    is_unreadable: bool = False
+    """Whether it is there, but what it holds can't be known: a folder that can't be listed, or a file of which nothing is told."""
 
 
 class Store(Protocol):
     """Where landing lies. Prefixes end with a slash; keys and prefixes begin below the root."""
 
     def folders(self, prefix: str) -> list[str]:
-        """The names of the folders directly below a prefix, one request a thousand of them."""
+        """The names of the folders directly below a prefix, one request a thousand of them.
+
+        Raises:
+            UnreadableError: it can't be listed.
+        """
+
+    def level(self, prefix: str) -> tuple[list[str], list[str]]:
+        """The names of the folders and of the files directly below a prefix; see `folders`."""
 
     def found(self, prefix: str, first: str = "", last: str = "") -> Iterator[Stored]:
         """All that lies below a prefix, or in its folders from `first` to `last`, folder by folder, listed as it is asked for."""
 
     def state(self, key: str) -> Stored | None:
-        """An object as it is now; None where there is none."""
+        """An object as it is now; None where there is none.
+
+        Raises:
+            UnreadableError: nothing is told of it.
+        """
 
     def read(self, key: str) -> Iterator[bytes]:
         """The bytes of an object, in pieces of a few MiB.
 
         Raises:
             FileNotFoundError: there is none.
+            UnreadableError: it can't be read, which says nothing of the others.
         """
 
     def is_staged(self, name: str) -> bool:
@@ -72,24 +100,40 @@ class Folder:
 
     def folders(self, prefix: str) -> list[str]:
         """See `Store.folders`."""
-        return [entry.name for entry in _entries(self._path / prefix) if entry.is_dir(follow_symlinks=False)]
+        return self.level(prefix)[0]
+
+    def level(self, prefix: str) -> tuple[list[str], list[str]]:
+        """See `Store.level`."""
+        folders: list[str] = []
+        files: list[str] = []
+        with _readable(prefix):
+            for entry in _entries(self._path / prefix):
+                (folders if entry.is_dir(follow_symlinks=False) else files).append(entry.name)
+        return folders, files
 
     def found(self, prefix: str, first: str = "", last: str = "") -> Iterator[Stored]:
         """See `Store.found`."""
-        for entry in sorted(_entries(self._path / prefix), key=lambda e: e.name):
+        try:
+            with _readable(prefix):
+                entries = sorted(_entries(self._path / prefix), key=lambda e: e.name)
+        except UnreadableError as error:
+            yield _unreadable(error)
+            return
+        for entry in entries:
             if first <= entry.name and (not last or entry.name <= last):
                 yield from _walk(entry, prefix)
 
     def state(self, key: str) -> Stored | None:
         """See `Store.state`."""
         try:
-            return _stored(key, (self._path / key).lstat())
+            with _readable(key):
+                return _stored(key, (self._path / key).lstat())
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def read(self, key: str) -> Iterator[bytes]:
         """See `Store.read`."""
-        with (self._path / key).open("rb") as file:
+        with _readable(key), (self._path / key).open("rb") as file:
             while piece := file.read(_PIECE):
                 yield piece
 
@@ -107,12 +151,28 @@ class Bucket:
 
     def folders(self, prefix: str) -> list[str]:
         """See `Store.folders`."""
-        pages = self._pages(prefix, Delimiter="/")
-        found = (folder["Prefix"] for page in pages for folder in page.get("CommonPrefixes", []))
-        return [folder.removeprefix(self._above + prefix).rstrip("/") for folder in found]
+        return self.level(prefix)[0]
+
+    def level(self, prefix: str) -> tuple[list[str], list[str]]:
+        """See `Store.level`."""
+        folders: list[str] = []
+        files: list[str] = []
+        with _readable(prefix):
+            for page in self._pages(prefix, Delimiter="/"):
+                folders += [folder["Prefix"] for folder in page.get("CommonPrefixes", [])]
+                files += [item["Key"] for item in page.get("Contents", []) if not item["Key"].endswith("/")]
+        above = self._above + prefix
+        return [f.removeprefix(above).rstrip("/") for f in folders], [f.removeprefix(above) for f in files]
 
     def found(self, prefix: str, first: str = "", last: str = "") -> Iterator[Stored]:
         """See `Store.found`."""
+        try:
+            with _readable(prefix):
+                yield from self._found(prefix, first, last)
+        except UnreadableError as error:
+            yield _unreadable(error)
+
+    def _found(self, prefix: str, first: str, last: str) -> Iterator[Stored]:
         after = {"StartAfter": f"{self._above}{prefix}{first}/"} if first else {}
         # Keys come in the order of their bytes, where 0 is what follows the slash.
         end = f"{self._above}{prefix}{last}0"
@@ -126,24 +186,27 @@ class Bucket:
     def state(self, key: str) -> Stored | None:
         """See `Store.state`."""
         try:
-            meta = obstore.head(self._store, key)
+            with _readable(key):
+                meta = obstore.head(self._store, key)
             return Stored(key, _version(meta["e_tag"], meta["last_modified"], meta["size"]), meta["size"])
         except FileNotFoundError:
             return None
         except ValueError:  # a key that is no path of obstore's
-            listed = next(self._pages(key)).get("Contents", [])
+            with _readable(key):
+                listed = next(self._pages(key)).get("Contents", [])
             return next((_listed(key, item) for item in listed if item["Key"] == self._above + key), None)
 
     def read(self, key: str) -> Iterator[bytes]:
         """See `Store.read`."""
-        try:
-            found = obstore.get(self._store, key)
-        except ValueError:  # a key that is no path of obstore's
-            with _explicable(key):
-                yield from _client().get_object(Bucket=self._bucket, Key=self._above + key)["Body"].iter_chunks(_PIECE)
-            return
-        for piece in found.stream(min_chunk_size=_PIECE):
-            yield bytes(piece)
+        with _readable(key):
+            try:
+                found = obstore.get(self._store, key)
+            except ValueError:  # a key that is no path of obstore's
+                with _explicable(key):
+                    yield from _client().get_object(Bucket=self._bucket, Key=self._above + key)["Body"].iter_chunks(_PIECE)
+                return
+            for piece in found.stream(min_chunk_size=_PIECE):
+                yield bytes(piece)
 
     def is_staged(self, name: str) -> bool:
         """See `Store.is_staged`: an object is there as a whole, or not at all."""
@@ -177,12 +240,16 @@ def _walk(first: "os.DirEntry[str]", prefix: str) -> Iterator[Stored]:
     while waiting:
         entry, key = waiting.pop()
         try:
-            if entry.is_dir(follow_symlinks=False):
-                waiting += [(inner, f"{key}/{inner.name}") for inner in _entries(entry.path)]
-            else:
-                yield _stored(key, entry.stat(follow_symlinks=False))
+            with _readable(key):
+                if entry.is_dir(follow_symlinks=False):
+                    waiting += [(inner, f"{key}/{inner.name}") for inner in _entries(entry.path)]
+                    continue
+                stored = _stored(key, entry.stat(follow_symlinks=False))
+            yield stored
         except (FileNotFoundError, NotADirectoryError):
             continue  # gone since its folder was listed
+        except UnreadableError as error:
+            yield _unreadable(error)
         except OSError as error:
             if error.errno != ENAMETOOLONG:
                 raise
@@ -195,6 +262,30 @@ def _entries(folder: Path | str) -> "list[os.DirEntry[str]]":
             return list(entries)
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+@contextmanager
+def _readable(key: str) -> Iterator[None]:
+    """Tell apart what is wrong with one object or folder from what is wrong with all: a store that is down, credentials that are none.
+
+    Raises:
+        UnreadableError: it can't be read, which says nothing of the others.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _OF_ONE_FILE:
+            raise
+        raise UnreadableError(key.rstrip("/"), _OF_ONE_FILE[error.errno]) from None
+    except BaseError as error:
+        found = _CODE.search(str(error))
+        if found is None or found.group(1) not in _OF_ONE_OBJECT:
+            raise
+        raise UnreadableError(key.rstrip("/"), f"the store refuses to give it ({found.group(1)})") from None
+
+
+def _unreadable(error: UnreadableError) -> Stored:
+    return Stored(error.key, "", 0, error.reason, is_unreadable=True)
 
 
 def _stored(key: str, status: os.stat_result) -> Stored:

@@ -13,9 +13,9 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.contract import Csv, RawContract
-from lakehouse_assets.raw.batch import Batch, Reject
-from lakehouse_assets.raw.missing import lacks_columns, rename_advice
-from lakehouse_assets.raw.text import fault_of_utf8, shown, utf8
+from lakehouse_assets.raw.batch import SAMPLE_ROWS, Batch, Reject, refused, rejects_table
+from lakehouse_assets.raw.missing import has_too_many_columns, lacks_columns, rename_advice
+from lakehouse_assets.raw.text import Text, decoded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,6 +24,8 @@ MAX_LINES_PER_RECORD = 200
 """A quoted field may go over lines; one that goes over more than this counts as a quote that was never closed."""
 
 _BATCH_RECORDS = 100_000
+_BATCH_BYTES = 32 * 1024 * 1024
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _OTHER_DELIMITERS = (",", ";", "\t", "|")
 
 Record = tuple[int, bytes]
@@ -33,51 +35,62 @@ Record = tuple[int, bytes]
 def read_csv(pieces: Iterable[bytes], contract: RawContract) -> Iterator[Batch]:
     """The rows of a CSV file, in batches, in the order of the file.
 
-    A file without a header, or one whose header is broken or lacks a required column, yields all its rows as rejects.
+    A file without a header, or one whose header is broken, lacks a required column or has too many, is refused as a whole.
     """
-    header: list[str] | None = None
-    fault: Reject | None = None
+    form = _csv(contract)
+    text = decoded(pieces, form.encoding)
+    records = _records(text, _Grammar(form.delimiter))
+    first = next(records, None)
+    if first is None:
+        yield refused("file_has_header", "the file is empty: it has no header", [], 1)
+        return
+    header, fault = _header(first, contract, text)
+    if fault is not None:
+        yield _refused(fault, first, records, text)
+        return
     good: list[Record] = []
     rejects: list[Reject] = []
-    has_rows = False
+    size = 0
 
     def batch() -> Batch:
-        rows = _parse(good, header or [], _csv(contract), rejects)
-        found = Batch(rows, rejects.copy(), len(rows) + len(rejects))
+        rows = _parse(good, header, form, rejects, text)
+        found = Batch(rows, rejects_table(rejects))
         good.clear()
         rejects.clear()
         return found
 
-    for item in _file_records(pieces, contract):
-        if header is None:
-            header, fault = _header(item, contract)
-            if not isinstance(item, Reject):
-                continue
-        has_rows = True
-        if fault is not None:
-            number, text = (item.row_number, item.payload) if isinstance(item, Reject) else (item[0], shown(item[1]))
-            rejects.append(Reject(number, fault.rule, fault.reason, text))
-        elif isinstance(item, Reject):
+    for item in records:
+        if isinstance(item, Reject):
             rejects.append(item)
+            size += len(item.payload)
         else:
             good.append(item)
-        if len(good) + len(rejects) >= _BATCH_RECORDS:
+            size += len(item[1])
+        if len(good) + len(rejects) >= _BATCH_RECORDS or size >= _BATCH_BYTES:
             yield batch()
-    if header is None:
-        fault = Reject(None, "file_has_header", "the file is empty: it has no header", "")
-    if fault is not None and not has_rows:
-        rejects.append(fault)
+            size = 0
     yield batch()
 
 
 def read_header(pieces: Iterable[bytes], contract: RawContract) -> list[str]:
     """The columns of a CSV file under their names in the raw table; none where it has no header that can be read."""
-    return next((_header(item, contract)[0] for item in _file_records(pieces, contract)), [])
-
-
-def _file_records(pieces: Iterable[bytes], contract: RawContract) -> "Iterator[Record | Reject]":
     form = _csv(contract)
-    return _records(_lines(utf8(pieces, form.encoding)), _Grammar(form.delimiter))
+    text = decoded(pieces, form.encoding)
+    return next((_header(item, contract, text)[0] for item in _records(text, _Grammar(form.delimiter))), [])
+
+
+def _refused(fault: Reject, first: "Record | Reject", records: "Iterator[Record | Reject]", text: Text) -> Batch:
+    """A file whose header is at fault: its rows are counted, and the first of them shown below the header."""
+    beginning = [fault.payload]
+    if fault.rule == "file_is_text" or text.unmarked_utf16 is not None:
+        return refused(fault.rule, fault.reason, beginning, 1)
+    # Whether a broken first line is a header can't be known, so it counts as a row.
+    rows = 1 if isinstance(first, Reject) else 0
+    for item in records:
+        rows += 1
+        if len(beginning) <= SAMPLE_ROWS:
+            beginning.append(item.payload if isinstance(item, Reject) else text.shown(item[1]))
+    return refused(fault.rule, fault.reason, beginning, rows)
 
 
 class _Grammar:
@@ -106,9 +119,9 @@ class _Grammar:
         return not text.strip() and self.delimiter not in text
 
 
-def _records(lines: Iterable[tuple[int, bytes]], grammar: _Grammar) -> Iterator[Record | Reject]:
+def _records(text: Text, grammar: _Grammar) -> Iterator[Record | Reject]:
     """Cut lines into records. A quote that is never closed costs its own line only: cutting goes on with the next."""
-    reader = _RecordReader(iter(lines), grammar)
+    reader = _RecordReader(text, grammar)
     while (item := reader.next()) is not None:
         yield item
 
@@ -116,8 +129,9 @@ def _records(lines: Iterable[tuple[int, bytes]], grammar: _Grammar) -> Iterator[
 class _RecordReader:
     """Reads records, and lines again where a quoted field turned out to be none."""
 
-    def __init__(self, lines: Iterator[tuple[int, bytes]], grammar: _Grammar) -> None:
-        self._lines = lines
+    def __init__(self, text: Text, grammar: _Grammar) -> None:
+        self._text = text
+        self._lines = _lines(text.pieces)
         self._grammar = grammar
         self._waiting: deque[tuple[int, bytes]] = deque()
         self._fields: int | None = None
@@ -138,11 +152,11 @@ class _RecordReader:
 
     def _record(self, number: int, line: bytes, text: bytes) -> Record | Reject:
         if b'"' not in text:
-            return _valid(number, text)
+            return self._valid(number, text)
         if self._grammar.whole.match(text):
-            return _valid(number, text)
+            return self._valid(number, text)
         if not self._grammar.open.match(text):
-            return Reject(number, "row_is_csv", "text follows a closing quote within a field", shown(text))
+            return Reject(number, "row_is_csv", "text follows a closing quote within a field", self._text.shown(text))
         return self._joined(number, line)
 
     def _joined(self, number: int, first: bytes) -> Record | Reject:
@@ -174,26 +188,26 @@ class _RecordReader:
             misfit = misfit or (place, text)
         if misfit is not None and not self._good_rows_before(misfit[0]):
             return self._take(number, misfit[1], misfit[0])
-        return Reject(number, "row_is_csv", "a quote is opened and never closed", shown(first.rstrip(b"\r\n")))
+        return Reject(number, "row_is_csv", "a quote is opened and never closed", self._text.shown(first.rstrip(b"\r\n")))
 
     def _take(self, number: int, text: bytes, place: int) -> Record | Reject:
         for _ in range(place + 1):
             self._waiting.popleft()
-        return _valid(number, text)
+        return self._valid(number, text)
+
+    def _valid(self, number: int, text: bytes) -> Record | Reject:
+        if text.isascii() and b"\0" not in text:  # almost all are, and this is quick
+            return number, text
+        if (fault := self._text.fault(text)) is not None:
+            return Reject(number, *fault, self._text.shown(text))
+        if (place := text.find(b"\0")) >= 0:
+            reason = f"byte 0x00 at position {place + 1} of the row belongs to no text"
+            return Reject(number, "row_has_no_nul", reason, self._text.shown(text))
+        return number, text
 
     def _good_rows_before(self, place: int) -> bool:
         inside = (self._waiting[n][1].rstrip(b"\r\n") for n in range(place))
         return any(b'"' not in text and self._grammar.fields(text) == self._fields for text in inside)
-
-
-def _valid(number: int, text: bytes) -> Record | Reject:
-    if text.isascii() and b"\0" not in text:  # almost all are, and this is quick
-        return number, text
-    if (fault := fault_of_utf8(text)) is not None:
-        return Reject(number, "row_is_utf8", fault, shown(text))
-    if (place := text.find(b"\0")) >= 0:
-        return Reject(number, "row_has_no_nul", f"byte 0x00 at position {place + 1} of the row belongs to no text", shown(text))
-    return number, text
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -211,26 +225,36 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
         yield number, line
 
 
-def _header(item: Record | Reject, contract: RawContract) -> tuple[list[str], Reject | None]:
+def _header(item: Record | Reject, contract: RawContract, text: Text) -> tuple[list[str], Reject | None]:
     """The columns under their names in the raw table, and what is wrong with the header, which is then wrong with the whole file."""
     if isinstance(item, Reject):
-        advice = _encoding_advice(item) or _delimiter_advice(item.payload, contract)
+        if text.is_binary and text.unmarked_utf16 is None:
+            return [], _binary(item.payload, text)
+        advice = _encoding_advice(item, text) or _delimiter_advice(item.payload, contract)
         return [], Reject(None, "file_has_header", f"the header is broken: {item.reason}{advice}", item.payload)
-    text = item[1].decode()
+    line = item[1].decode()
+    shown = text.shown(item[1])
     try:
-        fields = _fields(text, _csv(contract).delimiter)
+        fields = _fields(line, _csv(contract).delimiter)
     except csv.Error as error:
-        return [], Reject(None, "file_has_header", f"the header is broken: {error}", text)
+        return [], Reject(None, "file_has_header", f"the header is broken: {error}", shown)
+    if too_many := has_too_many_columns(contract, len(fields)):
+        return [], Reject(None, "file_has_few_new_columns", too_many, shown)
     names = contract.names_of(fields)
     if not contract.missing(names):
         return names, None
-    reason = lacks_columns(contract, names) + (_delimiter_advice(text, contract) or rename_advice(contract, fields, names))
-    return names, Reject(None, "file_has_required_columns", reason, text)
+    if text.is_binary and _CONTROL.search(line):
+        return [], _binary(shown, text)
+    reason = lacks_columns(contract, names) + (_delimiter_advice(line, contract) or rename_advice(contract, fields, names))
+    return names, Reject(None, "file_has_required_columns", reason, shown)
 
 
-def _encoding_advice(header: Reject) -> str:
-    if header.rule == "row_has_no_nul":
-        encoding = "utf-16-be" if header.payload.startswith("\\x00") else "utf-16-le"
+def _binary(payload: str, text: Text) -> Reject:
+    return Reject(None, "file_is_text", text.binary_reason, payload)
+
+
+def _encoding_advice(header: Reject, text: Text) -> str:
+    if (encoding := text.unmarked_utf16) is not None:
         return f"; a file in UTF-16 without a byte order mark is read with format=Csv(encoding={encoding!r}) in its contract"
     if header.rule == "row_is_utf8":
         return "; a file in another encoding is read with its name in the contract, such as format=Csv(encoding='latin-1')"
@@ -245,7 +269,11 @@ def _delimiter_advice(header: str, contract: RawContract) -> str:
             fields = _fields(header, delimiter)
         except csv.Error:
             continue
-        if len(fields) > 1 and not contract.missing(contract.names_of(fields)):
+        if (
+            len(fields) > 1
+            and not has_too_many_columns(contract, len(fields))
+            and not contract.missing(contract.names_of(fields))
+        ):
             return (
                 f": its fields have {delimiter!r} between them, not {agreed!r}; have it sent as agreed, "
                 f"or put format=Csv(delimiter={delimiter!r}) into the contract if all files come so now"
@@ -263,7 +291,7 @@ def _csv(contract: RawContract) -> Csv:
     return contract.format
 
 
-def _parse(records: list[Record], header: list[str], form: Csv, rejects: list[Reject]) -> "pa.Table":
+def _parse(records: list[Record], header: list[str], form: Csv, rejects: list[Reject], file: Text) -> "pa.Table":
     """Arrow's view of the records; those with another number of fields than the header are added to `rejects`."""
     import pyarrow as pa
     import pyarrow.csv as arrow_csv
@@ -277,7 +305,7 @@ def _parse(records: list[Record], header: list[str], form: Csv, rejects: list[Re
         bad.add(place)
         number, text = records[place]
         reason = f"expected {row.expected_columns} fields, found {row.actual_columns}"
-        rejects.append(Reject(number, "row_has_all_fields", reason, shown(text)))
+        rejects.append(Reject(number, "row_has_all_fields", reason, file.shown(text)))
         return "skip"
 
     data = b"\n".join(text for _, text in records) + b"\n"

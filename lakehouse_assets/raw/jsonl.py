@@ -5,14 +5,15 @@ key that a line lacks. Objects and lists become compact JSON. A row's number is 
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.contracts.contract import Json, RawContract
-from lakehouse_assets.raw.batch import Batch, Reject
-from lakehouse_assets.raw.missing import lacks_columns, rename_advice
-from lakehouse_assets.raw.text import fault_of_utf8, shown, utf8
+from lakehouse_assets.raw.batch import SAMPLE_ROWS, Batch, Reject, refused, rejects_table
+from lakehouse_assets.raw.missing import has_too_many_columns, lacks_columns, rename_advice
+from lakehouse_assets.raw.text import Text, decoded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 MAX_NESTING = 100
 """Levels of objects and lists within a row. A limit of its own, so that it doesn't depend on what Python's stack has room for."""
 
-_BATCH_ROWS = 100_000
-_BATCH_BYTES = 64 * 1024 * 1024
+_BATCH_ROWS = 50_000
+_BATCH_BYTES = 16 * 1024 * 1024
+_BATCH_VALUES = 2_000_000
+_KNOWN_SHAPES = 10_000
 _ROWS_FOR_THE_COLUMNS = 10_000
 
 
@@ -39,7 +42,13 @@ class _NotARowError(ValueError):
 class _Row:
     number: int
     line: bytes
-    fields: list[str]
+    fields: tuple[str, ...]
+    values: list[str | None]
+
+
+@dataclass(frozen=True)
+class _NamedRow:
+    number: int
     names: list[str]
     values: list[str | None]
 
@@ -47,70 +56,123 @@ class _Row:
 def read_jsonl(pieces: Iterable[bytes], contract: RawContract) -> Iterator[Batch]:
     """The rows of a file in JSON Lines, in batches, in the order of the file.
 
-    A file of which no row has a required column yields all its rows as rejects. Blank lines and a lone `null` (which Kafka
-    sends behind a delete) are no rows.
+    A file of which no line is a row or no row has a required column, or whose rows have too many keys, is refused as a whole. Blank
+    lines and a lone `null` (which Kafka sends behind a delete) are no rows.
     """
-    rows: list[_Row] = []
-    rejects: list[Reject] = []
+    text = decoded(pieces, "utf-8")
+    found = _Found()
+    namer = _Namer(contract)
     fields: dict[str, str] = {}
-    size = 0
-
-    def batch() -> Batch:
-        found = Batch(_table(rows), rejects.copy(), len(rows) + len(rejects))
-        rows.clear()
-        rejects.clear()
-        return found
-
-    for item in _rows(pieces, contract):
+    beginning: list[str] = []
+    count, first_fault = 0, ""
+    too_many: str | None = None
+    for item in _rows(text, contract):
+        count += 1
+        if len(beginning) < SAMPLE_ROWS:
+            beginning.append(item.payload if isinstance(item, Reject) else text.shown(item.line))
         if isinstance(item, Reject):
-            rejects.append(item)
-            continue
-        rows.append(item)
-        size += len(item.line)
-        fields.update(zip(item.names, item.fields, strict=True))
-        # No row goes on before it is sure that the file has all required columns.
-        if (len(rows) >= _BATCH_ROWS or size >= _BATCH_BYTES) and not contract.missing(fields):
-            yield batch()
-            size = 0
-    if rows and contract.missing(fields):
+            if count == 1 and text.is_binary:
+                yield refused("file_is_text", text.binary_reason, beginning, 1)
+                return
+            first_fault = first_fault or f"line {item.row_number}: {item.reason}"
+            found.add(item, len(item.payload))
+        elif too_many is None:
+            too_many = has_too_many_columns(contract, len(item.fields))
+            if too_many is None:
+                names = namer.names(item.fields)
+                fields.update(zip(names, item.fields, strict=True))
+                too_many = has_too_many_columns(contract, len(fields))
+                found.add(_NamedRow(item.number, names, item.values), len(item.line), len(fields))
+        if too_many is not None:
+            found = _Found()  # from here on rows are only counted
+    if too_many is not None:
+        yield refused("file_has_few_new_columns", too_many, beginning, count)
+    elif count and not found.has_rows:
+        yield refused("file_is_json", f"no line of the file is a JSON object: {first_fault}", beginning, count)
+    elif count and contract.missing(fields):
         reason = lacks_columns(contract, fields) + rename_advice(contract, list(fields.values()), fields)
-        rejects += [Reject(row.number, "file_has_required_columns", reason, shown(row.line)) for row in rows]
-        rows.clear()
-    yield batch()
+        yield refused("file_has_required_columns", reason, beginning, count)
+    else:
+        yield from found.batches()
 
 
 def read_keys(pieces: Iterable[bytes], contract: RawContract) -> list[str]:
-    """The columns of a file under their names in the raw table, as far as its first rows show them."""
+    """The columns of a file under their names in the raw table, as far as its first rows show them; none where they are too many."""
+    namer = _Namer(contract)
     names: dict[str, None] = {}
-    for count, item in enumerate(_rows(pieces, contract)):
+    for count, item in enumerate(_rows(decoded(pieces, "utf-8"), contract)):
         if isinstance(item, _Row):
-            names.update(dict.fromkeys(item.names))
+            if has_too_many_columns(contract, max(len(item.fields), len(names))):
+                return []
+            names.update(dict.fromkeys(namer.names(item.fields)))
         if count >= _ROWS_FOR_THE_COLUMNS:
             break
-    return list(names)
+    return [] if has_too_many_columns(contract, len(names)) else list(names)
 
 
-def _rows(pieces: Iterable[bytes], contract: RawContract) -> Iterator[_Row | Reject]:
+class _Found:
+    """Rows and rejects, as Arrow as soon as there are many. None goes on before the last line has shown which columns the file has."""
+
+    def __init__(self) -> None:
+        self.has_rows = False
+        self._done: list[Batch] = []
+        self._rows: list[_NamedRow] = []
+        self._rejects: list[Reject] = []
+        self._bytes = 0
+
+    def add(self, item: _NamedRow | Reject, size: int, columns: int = 0) -> None:
+        if isinstance(item, Reject):
+            self._rejects.append(item)
+        else:
+            self._rows.append(item)
+            self.has_rows = True
+        self._bytes += size
+        count = len(self._rows) + len(self._rejects)
+        if count >= _BATCH_ROWS or self._bytes >= _BATCH_BYTES or len(self._rows) * columns >= _BATCH_VALUES:
+            self._finish()
+
+    def batches(self) -> list[Batch]:
+        if self._rows or self._rejects or not self._done:
+            self._finish()
+        return self._done
+
+    def _finish(self) -> None:
+        self._done.append(Batch(_table(self._rows), rejects_table(self._rejects)))
+        self._rows, self._rejects, self._bytes = [], [], 0
+
+
+class _Namer:
+    """Gives keys their names in the raw table, once for all rows of the same keys."""
+
+    def __init__(self, contract: RawContract) -> None:
+        self._contract = contract
+        self._known: dict[tuple[str, ...], list[str]] = {}
+
+    def names(self, fields: tuple[str, ...]) -> list[str]:
+        if fields not in self._known:
+            if len(self._known) >= _KNOWN_SHAPES:
+                self._known.clear()
+            self._known[fields] = self._contract.names_of(fields)
+        return self._known[fields]
+
+
+def _rows(text: Text, contract: RawContract) -> Iterator[_Row | Reject]:
     form = contract.format
     assert isinstance(form, Json), "the reader is chosen by the format"
-    names_of: dict[tuple[str, ...], list[str]] = {}
-    for number, line in enumerate(_lines(utf8(pieces, "utf-8")), start=1):
+    for number, line in enumerate(_lines(text.pieces), start=1):
         line = line.strip(b" \t\r\n")
         if not line:
             continue
-        if (fault := fault_of_utf8(line)) is not None:
-            yield Reject(number, "row_is_utf8", fault, shown(line))
+        if (fault := text.fault(line)) is not None:
+            yield Reject(number, *fault, text.shown(line))
             continue
         try:
             found = _object(line, form)
             if found is None:
                 continue
-            fields = tuple(found)
-            if fields not in names_of:
-                names_of[fields] = contract.names_of(fields)
-            yield _Row(number, line, list(fields), names_of[fields], [_text(v) for v in found.values()])
+            yield _Row(number, line, tuple(found), [_text(v) for v in found.values()])
         except _NotARowError as error:
-            yield Reject(number, "row_is_json", str(error), shown(line))
+            yield Reject(number, "row_is_json", str(error), text.shown(line))
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -149,9 +211,8 @@ def _object(line: bytes, form: Json) -> dict[str, Any] | None:
 def _with_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise _NotARowError(f"the key {json.dumps(twice)} stands twice in one object")
+        twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+        raise _NotARowError(f"the key {json.dumps(twice[:100])} stands twice in one object")
     return found
 
 
@@ -194,7 +255,7 @@ def _storable(text: str) -> str:
     return text
 
 
-def _table(rows: list[_Row]) -> "pa.Table":
+def _table(rows: list[_NamedRow]) -> "pa.Table":
     import pyarrow as pa
 
     columns: dict[str, list[str | None]] = {}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.landing.objects import Landing, LandingObject, content_etag
-from lakehouse_assets.raw.batch import Batch, Reject
+from lakehouse_assets.raw.batch import Batch, rejects_table
 from lakehouse_assets.raw.formats import read_rows
 from lakehouse_assets.storage.books import contents, verified
 from lakehouse_assets.storage.ledger import LandedFile, Ledger, PartitionRecord
@@ -28,7 +28,7 @@ from lakehouse_assets.storage.tables import open_table
 if TYPE_CHECKING:
     import pyarrow as pa
 
-READER_VERSION = "2"
+READER_VERSION = "3"
 """Changes when the readers would make other rows of the same bytes; every raw partition is then built again."""
 
 _READS_OF_A_CHANGING_FILE = 3
@@ -59,10 +59,11 @@ class LandedRows:
     """What a raw asset returns: the rows of the files that were read, the rows refused, and what each partition is now built from.
 
     `rows`: the source's columns as text, `_source_file`, `_source_etag`, `_row_number` (int64), `_date` (date32).
+    `rejects`: the fields of `Reject`, `date`, `source_file` and `batch` (see `Quarantine`).
     """
 
     rows: "pa.Table"
-    rejects: list[tuple[date, str, Reject]]
+    rejects: "pa.Table"
     files: dict[date, list[LandedFile]]
     fingerprints: dict[date, str]
     replaced: dict[date, set[str] | None]
@@ -116,7 +117,8 @@ def load(
     import pyarrow as pa
 
     tables: list[pa.Table] = []
-    landed = LandedRows(_empty_rows(entity), [], {}, {}, {})
+    refused: list[pa.Table] = []
+    landed = LandedRows(_empty_rows(entity), _rejects_of(None, None, None, rejects_table([])), {}, {}, {})
     batch = new_batch()
     found_differences = differences(entity, objects, built, dates)
     total = sum(len(d.read) for d in found_differences)
@@ -132,9 +134,9 @@ def load(
         landed.unstable += day.unstable
         for name, (parts, rejects) in sorted(day.read.items()):
             tables += parts
-            landed.rejects += [(difference.date, name, reject) for reject in rejects]
-            if rejects:
-                day.files[name] = replace(day.files[name], batch=f"{batch}-{len(landed.rejects)}")
+            if any(table.num_rows for table in rejects):
+                day.files[name] = replace(day.files[name], batch=f"{batch}-{len(refused)}")
+                refused.append(_rejects_of(difference.date, name, day.files[name].batch, pa.concat_tables(rejects)))
         landed.files[difference.date] = [day.files[name] for name in sorted(day.files)]
         landed.fingerprints[difference.date] = fingerprint(entity, landed.files[difference.date])
         if difference.whole:
@@ -142,6 +144,7 @@ def load(
         elif replaced := day.read.keys() | day.outgoing():
             landed.replaced[difference.date] = set(replaced)
     landed.rows = pa.concat_tables([landed.rows, *tables], promote_options="default")
+    landed.rejects = pa.concat_tables([landed.rejects, *refused])
     known = set(landed.rows.schema.names[: len(entity.raw.columns) + 4])
     landed.new_columns = [name for name in landed.rows.schema.names if name not in known]
     return landed
@@ -159,7 +162,7 @@ class _Day:
     def __init__(self, entity: Entity, landing: Landing, difference: FileDifference, log: Logger) -> None:
         self.files = {f.name: f for f in difference.kept}
         """What the partition is now built from."""
-        self.read: dict[str, tuple[list[pa.Table], list[Reject]]] = {}
+        self.read: dict[str, tuple[list[pa.Table], list[pa.Table]]] = {}
         """The rows and rejects of files that were read and are loaded, where they don't stand in the table already."""
         self.unstable: list[str] = []
         self._entity, self._landing, self._difference, self._log = entity, landing, difference, log
@@ -246,7 +249,7 @@ def _difference(entity: Entity, day: date, objects: list[LandingObject], record:
 
 def _read_stable(
     entity: Entity, landing: Landing, found: LandingObject
-) -> "tuple[LandedFile, list[pa.Table], list[Reject]] | None":
+) -> "tuple[LandedFile, list[pa.Table], list[pa.Table]] | None":
     """The rows of an object that did not change while it was read; None where it is gone or won't stand still."""
     version: str | None = found.version
     for _ in range(_READS_OF_A_CHANGING_FILE):
@@ -260,7 +263,10 @@ def _read_stable(
                 yield piece
 
         try:
-            batches = list(read_rows(counted(), entity.raw))
+            pieces = counted()
+            batches = list(read_rows(pieces, entity.raw))
+            for _ in pieces:  # a reader need not see all of a file to refuse it, but its hash is that of all
+                pass
         except FileNotFoundError:
             return None
         after = landing.version(found)
@@ -268,7 +274,7 @@ def _read_stable(
             rows_in = sum(b.rows_in for b in batches)
             rows_out = sum(b.rows.num_rows for b in batches)
             file = LandedFile(found.name, found.version, etag.hexdigest(), size, rows_in, rows_out)
-            return file, [_stamped(b, found, file) for b in batches], [r for b in batches for r in b.rejects]
+            return file, [_stamped(b, found, file) for b in batches], [b.rejects for b in batches]
         version = after
     return None
 
@@ -286,6 +292,20 @@ def _stamped(batch: Batch, found: LandingObject, file: LandedFile) -> "pa.Table"
         .append_column("_row_number", numbers)
         .append_column("_date", pa.repeat(pa.scalar(found.date, pa.date32()), count))
     )
+
+
+def _rejects_of(day: date | None, name: str | None, batch: str | None, rejects: "pa.Table") -> "pa.Table":
+    """The rejects of a file with the columns that say where they come from, and in which batch they go."""
+    import pyarrow as pa
+
+    own = {
+        "date": pa.scalar(day, pa.date32()),
+        "source_file": pa.scalar(name, pa.string()),
+        "batch": pa.scalar(batch, pa.string()),
+    }
+    for column, value in own.items():
+        rejects = rejects.append_column(column, pa.repeat(value, rejects.num_rows))
+    return rejects
 
 
 def _empty_rows(entity: Entity) -> "pa.Table":

@@ -1,10 +1,24 @@
-"""What is said of a file that lacks required columns, and how a rename is mended."""
+"""What is said of a file whose columns are not as agreed, and how a rename is mended."""
 
 from collections.abc import Collection, Iterable, Sequence
 
 from lakehouse_assets.contracts.contract import RawContract
 
+MAX_NEW_COLUMNS = 500
+"""A file may have so many columns more than its contract names. More are taken for values that stand where names should."""
+
 _SHOWN = 10
+_LONGEST_NAME = 100
+
+
+def has_too_many_columns(contract: RawContract, columns: int) -> str | None:
+    """Why a file of so many columns is refused; None where it is not. Asked before they get names, which takes time for many."""
+    if columns <= len(contract.columns) + MAX_NEW_COLUMNS:
+        return None
+    return (
+        f"the file has more than {MAX_NEW_COLUMNS} columns that the contract does not name; "
+        "have it sent with the columns agreed on, or name them in the contract"
+    )
 
 
 def lacks_columns(contract: RawContract, names: Collection[str]) -> str:
@@ -18,8 +32,9 @@ def rename_advice(contract: RawContract, fields: Sequence[str], names: Iterable[
     unknown = [field for field, name in zip(fields, names, strict=True) if field.strip() and name not in contract.column_names]
     if not unknown:
         return ""
+    shown = [name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…" for name in unknown[:_SHOWN]]
     more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
     return (
-        f" and has instead: {', '.join(unknown[:_SHOWN])}{more}; if one of these is a missing one renamed, "
+        f" and has instead: {', '.join(shown)}{more}; if one of these is a missing one renamed, "
         "add the new name to that column in the contract: SourceColumn(..., also=('new name',))"
     )

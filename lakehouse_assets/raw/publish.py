@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
+from lakehouse_assets.raw.batch import rows_of
 from lakehouse_assets.raw.load import LandedRows
 from lakehouse_assets.storage.accounts import account_metadata
 from lakehouse_assets.storage.books import contents, record_partitions
-from lakehouse_assets.storage.duck import connect, files_view, parquet
+from lakehouse_assets.storage.duck import connect, files_view
 from lakehouse_assets.storage.handlers import Handler, Source, Target, Written
 from lakehouse_assets.storage.ledger import PartitionRecord
 from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema
@@ -22,14 +23,11 @@ from lakehouse_assets.storage.tables import (
     IDEMPOTENCY_KEY,
     Commit,
     ensure_table,
-    file_paths,
     files_predicate,
     last_commit,
     live_files,
-    newest_table,
     open_table,
     replace_rows_at,
-    sql_text,
     table_facts,
 )
 
@@ -84,25 +82,10 @@ class LandedRowsHandler(Handler[LandedRows]):
 def _rejects(rows: LandedRows, target: Target) -> "pa.Table":
     import pyarrow as pa
 
-    batches = {(day, file.name): file.batch for day, files in rows.files.items() for file in files}
-    return pa.Table.from_pylist(
-        [
-            {
-                "layer": target.layer,
-                "table_name": target.name,
-                "date": day,
-                "source_file": name,
-                "row_number": reject.row_number,
-                "rule": reject.rule,
-                "reason": reject.reason,
-                "payload": reject.payload,
-                "run_id": target.run_id,
-                "batch": batches[day, name],
-            }
-            for day, name, reject in rows.rejects
-        ],
-        schema=quarantine_schema(),
-    )
+    rejects = rows.rejects
+    for column, value in {"layer": target.layer, "table_name": target.name, "run_id": target.run_id}.items():
+        rejects = rejects.append_column(column, pa.repeat(pa.scalar(value), rejects.num_rows))
+    return rejects.select(quarantine_schema().names)
 
 
 def _commit(rows: LandedRows, target: Target) -> Commit:
@@ -167,25 +150,22 @@ def _rows_of_files(
     found: Counter[tuple[date, str]] = Counter()
     if not dates:
         return found
-    quarantine = Quarantine(root)
-    rejects = newest_table(quarantine.uri)
     with connect(root) as connection:
         files = [f for f in live_files(table) if f["date"] in dates]
         files_view(connection, "landed", root.table(layer, name), files, {"_source_file": "string"})
         queries = ["SELECT _date, _source_file, count(*) FROM landed GROUP BY ALL"]
-        if rejects is not None and batches:
-            paths = file_paths(rejects, quarantine.uri, layer=layer, table_name=name)
-            wanted = ", ".join(sql_text(batch) for batch in sorted(batches))
-            queries.append(f"SELECT date, source_file, count(*) FROM {parquet(paths)} WHERE batch IN ({wanted}) GROUP BY ALL")
+        if batches:
+            entries = Quarantine(root).entries(connection, layer, name, batches)
+            queries.append(f"SELECT date, source_file, sum(rows) FROM ({entries}) GROUP BY ALL")
         for query in queries:
-            found.update({(day, name): rows for day, name, rows in connection.execute(query).fetchall()})
+            found.update({(day, name): int(rows) for day, name, rows in connection.execute(query).fetchall()})
     return found
 
 
 def _metadata(rows: LandedRows) -> dict[str, Any]:
     told: dict[str, Any] = {
         "files_loaded": sum(len(rows.files[day]) if names is None else len(names) for day, names in rows.replaced.items()),
-        "rows_quarantined": len(rows.rejects),
+        "rows_quarantined": rows_of(rows.rejects),
     }
     duplicates = [f"{day}/{f.name} (as {f.duplicate_of})" for day, files in rows.files.items() for f in files if f.duplicate_of]
     if duplicates:

@@ -39,7 +39,7 @@ _CHOSEN = """($layer IS NULL OR layer = $layer) AND ($table IS NULL OR table_nam
 
 
 def quarantined(root: Root, entities: Sequence[Entity], choice: Choice, samples: int) -> list[dict[str, Any]]:
-    """Groups of `layer`, `table_name`, `date`, `rule`, `reason`, each with its `rows` and up to as many `samples`.
+    """Groups of `layer`, `table_name`, `date`, `rule`, `reason`, each with the number of its `rows` and up to as many `samples`.
 
     A sample has `source_file`, `row_number` and `payload`, the original text.
 
@@ -48,7 +48,7 @@ def quarantined(root: Root, entities: Sequence[Entity], choice: Choice, samples:
     """
     with _opened(root, entities, choice) as connection:
         found = connection.execute(
-            f"""SELECT layer, table_name, date, rule, reason, count(*) AS rows,
+            f"""SELECT layer, table_name, date, rule, reason, CAST(sum(rows) AS BIGINT) AS rows,
                     list({{source_file: source_file, row_number: row_number, payload: payload}}
                          ORDER BY source_file, row_number)[1:$samples] AS samples
                 FROM quarantine.rows WHERE {_CHOSEN}

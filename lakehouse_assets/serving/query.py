@@ -15,16 +15,15 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lakehouse_assets.errors import QueryError
-from lakehouse_assets.storage.duck import parquet, separate, table_view
+from lakehouse_assets.storage.duck import rows_of_schema, separate, table_view
 from lakehouse_assets.storage.ledger import Ledger, ledger_schema
-from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema
+from lakehouse_assets.storage.quarantine import Quarantine
 from lakehouse_assets.storage.reach import unquoted
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import file_paths, open_table, sql_text
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
 
 SCHEMAS = ("raw", "silver", "gold", "quarantine", "ops")
 
@@ -45,7 +44,7 @@ _TELLING = re.compile(
 """Scalar functions that tell of the process or the machine rather than of the tables, run SQL out of a text, or waste time."""
 
 _ROW_ACCOUNTS = "layer, table_name, date, rows_in, rows_out, rows_quarantined, rows_superseded, delta_version, run_id"
-_QUARANTINE = "layer, table_name, date, source_file, row_number, rule, reason, payload, run_id"
+_QUARANTINE = "layer, table_name, date, source_file, row_number, rule, reason, payload, run_id, rows"
 
 
 def query(root: Root, sql: str) -> "duckdb.DuckDBPyRelation":
@@ -136,28 +135,18 @@ def open_views(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
             uri = root.table(layer, name)
             if (table := open_table(uri)) is not None:
                 table_view(connection, f'{layer}."{name}"', uri, table)
-    ledger, quarantine = Ledger(root), Quarantine(root)
-    books, quarantined = open_table(ledger.uri), open_table(quarantine.uri)
-    records = _rows(connection, file_paths(books, ledger.uri) if books else [], ledger_schema())
+    ledger = Ledger(root)
+    books = open_table(ledger.uri)
+    records = rows_of_schema(connection, file_paths(books, ledger.uri) if books else [], ledger_schema())
     connection.execute(f"CREATE VIEW ops.partitions AS {records}")
     connection.execute(f"CREATE VIEW ops.row_accounts AS SELECT {_ROW_ACCOUNTS} FROM ops.partitions WHERE rows_in IS NOT NULL")
-    # Of the quarantine those rows count that the ledger names: others belong to steps that were killed, or that are under way.
-    rows = _rows(connection, file_paths(quarantined, quarantine.uri) if quarantined else [], quarantine_schema())
+    # Of the quarantine those entries count that the ledger names: others belong to steps that were killed, or that are under way.
+    entries = Quarantine(root).entries(connection)
     connection.execute(
-        f"""CREATE VIEW quarantine.rows AS SELECT {_QUARANTINE} FROM ({rows}) SEMI JOIN (
+        f"""CREATE VIEW quarantine.rows AS SELECT {_QUARANTINE} FROM ({entries}) SEMI JOIN (
             SELECT layer, table_name, date, unnest(batches) AS batch FROM ops.partitions
         ) USING (layer, table_name, date, batch)"""
     )
-
-
-def _rows(connection: "duckdb.DuckDBPyConnection", files: list[str], schema: "pa.Schema") -> str:
-    """SQL for all rows of Parquet files, with the columns of a schema: NULL where files of an older layout lack them."""
-    connection.register("_no_rows", schema.empty_table())
-    described = connection.execute("DESCRIBE _no_rows").fetchall()
-    connection.unregister("_no_rows")
-    columns = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind, *_ in described)
-    nothing = f"SELECT {columns} WHERE FALSE"
-    return f"{nothing} UNION ALL BY NAME FROM {parquet(files)}" if files else nothing
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:

@@ -171,7 +171,7 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
         superseded = stage.in_few_batches(now.superseded.without(gone) + stage.superseded)
         transaction = write_superseded(target.root, target.layer, target.name, superseded)
         # From here on the files may be the table's, even if this process never hears of it: better an orphan than a hole.
-        stage.folder.named = {*(f.path for f in stage.ok), *stage.superseded.files}
+        stage.folder.named = {*(f.path for f in stage.ok), *superseded.files}
         try:
             return commit_files(
                 table, stage.ok, now.of(gone).files, key=key, run_id=target.run_id, transaction=transaction, new_schema=new_schema

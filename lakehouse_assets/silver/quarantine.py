@@ -47,6 +47,7 @@ def quarantine_dropped(
                 "payload": payloads[(row["_date"], row["_source_file"], row["_row_number"])],
                 "run_id": target.run_id,
                 "batch": batches[row["_date"]],
+                "rows": 1,
             }
         )
     quarantine.add(pa.Table.from_pylist(rows, schema=quarantine_schema()), target.run_id)

@@ -13,6 +13,7 @@ from lakehouse_assets.storage.tables import DATE_COLUMN, live_files, sql_date, s
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
     from deltalake import DeltaTable
 
 
@@ -49,6 +50,16 @@ def parquet(paths: Sequence[str]) -> str:
     The paths stand in the text, because a bound list makes DuckDB import pandas, which takes longer than the query.
     """
     return f"read_parquet([{', '.join(sql_text(p) for p in paths)}], hive_partitioning = true, union_by_name = true)"
+
+
+def rows_of_schema(connection: "duckdb.DuckDBPyConnection", files: Sequence[str], schema: "pa.Schema") -> str:
+    """SQL for all rows of Parquet files, with the columns of a schema: NULL where files of an older layout lack them."""
+    connection.register("_no_rows", schema.empty_table())
+    described = connection.execute("DESCRIBE _no_rows").fetchall()
+    connection.unregister("_no_rows")
+    columns = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind, *_ in described)
+    nothing = f"SELECT {columns} WHERE FALSE"
+    return f"{nothing} UNION ALL BY NAME FROM {parquet(files)}" if files else nothing
 
 
 def files_view(

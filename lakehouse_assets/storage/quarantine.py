@@ -1,6 +1,6 @@
 """Quarantine: rows that could not go on, with their reason and their original text. A Delta table, `quarantine/rows`.
 
-A step adds its rows as batches with names of their own, before it commits its table. They count once the ledger's record of their
+A step adds its entries as batches with names of their own, before it commits its table. They count once the ledger's record of their
 partition names the batch, and no more once it names another. So quarantine, table and ledger can't come apart, whoever is killed or
 overtaken in between; what no record names is taken out by the step that made it so, or by upkeep.
 """
@@ -12,17 +12,22 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from lakehouse_assets.storage.duck import connect, parquet
+from lakehouse_assets.storage.duck import connect, rows_of_schema
 from lakehouse_assets.storage.ledger import InputVersion, Ledger
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import append_rows, file_paths, newest_table, replace_rows, sql_text
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 
 def quarantine_schema() -> "pa.Schema":
-    """`layer`, `table_name`, `date`, `source_file`, `row_number`, `rule`, `reason`, `payload` (original text), `run_id`, `batch`."""
+    """`layer`, `table_name`, `date`, `source_file`, `row_number`, `rule`, `reason`, `payload`, `run_id`, `batch`, `rows`.
+
+    `payload` is the original text, `rows` 1 for a row. A file that was refused as a whole is one entry, with the number of its rows,
+    no `row_number`, and its beginning as `payload`.
+    """
     import pyarrow as pa
 
     return pa.schema(
@@ -37,6 +42,7 @@ def quarantine_schema() -> "pa.Schema":
             ("payload", pa.string()),
             ("run_id", pa.string()),
             ("batch", pa.string()),
+            ("rows", pa.int64()),
         ]
     )
 
@@ -78,32 +84,50 @@ class Quarantine:
         if table is None:
             return
         with connect(self.root) as connection:
-            found = connection.execute(
-                f"SELECT DISTINCT layer, table_name, batch FROM {parquet(file_paths(table, self.uri))}"
-            ).fetchall()
+            entries = self.entries(connection)
+            found = connection.execute(f"SELECT DISTINCT layer, table_name, batch FROM ({entries})").fetchall()
         unnamed: dict[tuple[str, str], set[str]] = {}
         for layer, table_name, batch in found:
             if batch not in named and (batch or "") < _milliseconds(before):
                 unnamed.setdefault((layer, table_name), set()).add(batch or "")
+        # The table of an older layout has no such column: then none of its entries is named.
+        batch = "COALESCE(batch, '')" if any(f.name == "batch" for f in table.schema().fields) else "''"
         for (layer, table_name), batches in unnamed.items():
-            listed = ", ".join(sql_text(b) for b in sorted(batches))
-            self._remove(layer, table_name, f"COALESCE(batch, '') IN ({listed})", "maintain")
+            self._remove(layer, table_name, f"{batch} IN ({', '.join(sql_text(b) for b in sorted(batches))})", "maintain")
 
     def state(self) -> InputVersion | None:
         """Which table the quarantine is, and its version; None where there is none."""
         table = newest_table(self.uri)
         return None if table is None else InputVersion("quarantine.rows", table.version(), str(table.metadata().id))
 
+    def entries(
+        self,
+        connection: "duckdb.DuckDBPyConnection",
+        layer: str | None = None,
+        table_name: str | None = None,
+        batches: Collection[str] | None = None,
+    ) -> str:
+        """SQL for all entries, or for those of one table, or of some of its batches. One of an older layout is one row, of no batch."""
+        table = newest_table(self.uri)
+        chosen = {k: v for k, v in {"layer": layer, "table_name": table_name}.items() if v is not None}
+        files = [] if table is None else file_paths(table, self.uri, **chosen)
+        entries = f"SELECT * REPLACE (coalesce(rows, 1) AS rows) FROM ({rows_of_schema(connection, files, quarantine_schema())})"
+        if batches is None:
+            return entries
+        return (
+            f"{entries} WHERE batch IN ({', '.join(sql_text(b) for b in sorted(batches))})"
+            if batches
+            else f"{entries} WHERE FALSE"
+        )
+
     def counted(self, layer: str, table_name: str, batches: Collection[str]) -> dict[date, int]:
         """How many rows of some batches of a table lie in quarantine, by date, counted in the quarantine table itself."""
-        table = newest_table(self.uri)
-        files = [] if table is None or not batches else file_paths(table, self.uri, layer=layer, table_name=table_name)
-        if not files:
+        if not batches:
             return {}
-        wanted = ", ".join(sql_text(batch) for batch in sorted(batches))
         with connect(self.root) as connection:
-            counted = connection.execute(f"SELECT date, count(*) FROM {parquet(files)} WHERE batch IN ({wanted}) GROUP BY date")
-            return dict(counted.fetchall())
+            entries = self.entries(connection, layer, table_name, batches)
+            counted = connection.execute(f"SELECT date, sum(rows) FROM ({entries}) GROUP BY date").fetchall()
+        return {day: int(rows) for day, rows in counted}
 
     def _remove(self, layer: str, table_name: str, chosen: str, run_id: str) -> None:
         replace_rows(

@@ -431,6 +431,25 @@ def commit_files(
     return _committed(write, table.table_uri, before, metadata[COMMIT_ID])
 
 
+def compact(table: DeltaTable, *, run_id: str) -> Commit:
+    """Make few files of many small ones, as the commit that follows the open version; no commit where there is nothing to do.
+
+    Raises:
+        CommitFailedError: somebody has committed since `table` was opened.
+    """
+    before, metadata = table.version(), commit_metadata("", run_id)
+    properties = CommitProperties(custom_metadata=metadata, max_commit_retries=0)
+    written = 1  # unless delta-rs says otherwise: where its answer is lost, the log is asked
+
+    def write() -> None:
+        nonlocal written
+        done = table.optimize.compact(commit_properties=properties, post_commithook_properties=_HOOKS)
+        written = done["numFilesAdded"]
+
+    commit = _committed(write, table.table_uri, before, metadata[COMMIT_ID])
+    return commit if written else Commit(before, changed=False)
+
+
 def ensure_table(
     uri: str, schema: "pa.Schema", description: str | None = None, partition_by: Sequence[str] = (DATE_COLUMN,)
 ) -> DeltaTable:

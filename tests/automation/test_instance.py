@@ -110,6 +110,22 @@ def test_the_slot_of_a_killed_process_is_freed(instance):
     assert storage.claim_concurrency_slot("raw/x", "another run", "step").is_claimed
 
 
+def test_a_run_that_was_started_again_is_not_taken_for_the_killed_one(instance):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    tags = {
+        PROCESS_TAG: f"{os.uname().nodename}:{ended.pid}",
+        "dagster/parent_run_id": "the first",
+        "dagster/root_run_id": "the first",
+    }
+    job = dg.job(name="nothing")(lambda: None)
+    again = instance.create_run_for_job(
+        job, tags=tags, status=dg.DagsterRunStatus.STARTED, parent_run_id="the first", root_run_id="the first"
+    )
+    close_killed_runs(instance)
+    assert instance.get_run_by_id(again.run_id).status == dg.DagsterRunStatus.STARTED
+
+
 def test_events_are_what_dagster_itself_reads(instance, tmp_path):
     assert isinstance(instance.event_log_storage, QuickSqliteEventLogStorage)
 

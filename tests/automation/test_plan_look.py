@@ -60,7 +60,7 @@ def say_built(lakehouse, *entities):
         for records in (raw, silver):
             # Tables of as many files as there are records, so that each record has something to speak of.
             layer = records[0].layer
-            rows = pa.table({"_date": pa.array([r.date for r in records], pa.date32())})
+            rows = pa.table({"_date": pa.array([r.date for r in records], pa.date32()), "_file": [""] * len(records)})
             uri = root.table(layer, entity.table)
             replace_rows(uri, rows, predicate="TRUE", key=layer, run_id="")
             record_partitions(root, layer, {entity.table: open_table(uri)}, lambda known, records=records: records, "")

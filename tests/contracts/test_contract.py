@@ -4,6 +4,7 @@ from datetime import timedelta
 import pytest
 
 from lakehouse_assets.contracts.contract import Column, Contract, Csv, Json, RawContract, Relationship, Rule, SourceColumn
+from lakehouse_assets.contracts.types import typed
 from lakehouse_assets.errors import ContractError
 
 ID = Column("id", "int", "Number of the customer")
@@ -82,7 +83,7 @@ def test_a_rule_for_a_type_with_parameters_has_a_proper_name():
 
 def test_a_rule_for_a_type_holds_where_the_value_is_missing():
     rule = next(r for r in CUSTOMERS.all_rules if r.name == "since_is_date")
-    assert rule.expression == "`since` IS NULL OR TRY_CAST(`since` AS date) IS NOT NULL"
+    assert rule.expression == f"`since` IS NULL OR {typed('`since`', 'date')} IS NOT NULL"
 
 
 def test_a_relationship_is_named_after_column_and_table():
@@ -171,6 +172,19 @@ def test_other_names_of_one_column_may_be_alike():
 def test_a_delimiter_that_can_t_be_is_refused(delimiter):
     with pytest.raises(ContractError, match="is not one ASCII character"):
         Csv(delimiter=delimiter)
+
+
+@pytest.mark.parametrize("encoding", ["hex", "rot13", "zlib"])
+def test_an_encoding_of_something_else_than_text_is_refused(encoding):
+    with pytest.raises(ContractError, match=f"there is no encoding '{encoding}'"):
+        Csv(encoding=encoding)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"), [("UTF-8", "utf-8"), ("utf8", "utf-8"), ("Latin-1", "iso8859-1"), ("windows-1252", "cp1252")]
+)
+def test_an_encoding_is_known_by_one_name(given, name):
+    assert Csv(encoding=given).encoding == name
 
 
 def test_an_encoding_that_nobody_knows_is_refused():

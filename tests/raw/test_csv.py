@@ -11,6 +11,7 @@ import pytest
 from lakehouse_assets.contracts.contract import Csv, RawContract, SourceColumn
 from lakehouse_assets.raw import csv as reader
 from lakehouse_assets.raw.csv import read_csv, read_header
+from lakehouse_assets.raw.missing import MAX_NEW_COLUMNS
 
 SPECTRUM = Path(__file__).parents[1] / "data" / "csv_spectrum"
 
@@ -24,19 +25,23 @@ def contract(*required, **written):
 ABC = contract("a", "b", "c")
 
 
+def rejected(batches):
+    return [r for b in batches for r in b.rejects.to_pylist()]
+
+
 def read(*pieces, like=ABC):
     """All of a file at once: rows and rejects as tuples that begin with the row number."""
     batches = list(read_csv(pieces, like))
     return Found(
         [c for c in batches[0].rows.column_names if c != "_row_number"],
         [(row.pop("_row_number"), *row.values()) for b in batches for row in b.rows.to_pylist()],
-        sorted(((r.row_number, r.rule, r.payload) for b in batches for r in b.rejects), key=lambda r: (r[0] or 0, *r[1:])),
+        sorted(((r["row_number"], r["rule"], r["payload"]) for r in rejected(batches)), key=lambda r: (r[0] or 0, *r[1:])),
         sum(b.rows_in for b in batches),
     )
 
 
 def reasons(*pieces, like=ABC):
-    return [r.reason for b in read_csv(pieces, like) for r in b.rejects]
+    return [r["reason"] for r in rejected(read_csv(pieces, like))]
 
 
 WIDE = 'a,b,c\r\n1,"ß\r\n😀",3\r\n4,5,6\r\n'
@@ -205,11 +210,108 @@ def test_a_file_with_a_header_only_has_no_rows_and_no_rejects(data):
     assert read(data) == Found(["a", "b", "c"], [], [], 0)
 
 
-def test_each_row_of_a_file_that_lacks_a_required_column_is_refused():
-    assert read(b"a,c\n1,3\n4,6\n").rejects == [
-        (2, "file_has_required_columns", "1,3"),
-        (3, "file_has_required_columns", "4,6"),
-    ]
+def entry(*pieces, like=ABC):
+    """The one entry that a file is which is refused as a whole, and that nothing else is left of it."""
+    [batch] = read_csv(pieces, like)
+    assert (batch.rows.num_rows, batch.rows.column_names) == (0, ["_row_number"])
+    [found] = batch.rejects.to_pylist()
+    assert (found.pop("row_number"), batch.rows_in) == (None, found["rows"])
+    return found
+
+
+def test_a_file_that_lacks_a_required_column_is_one_entry_with_the_number_of_its_rows_and_its_beginning():
+    found = entry(b"a,c\n" + b"".join(b'%d,"x\ny"\n' % n for n in range(1_000)))
+    reason = "the file lacks the required column b"
+    payload = "a,c\n" + "\n".join(f'{n},"x\ny"' for n in range(5))
+    assert found == {"rule": "file_has_required_columns", "reason": reason, "payload": payload, "rows": 1_000}
+
+
+def test_the_beginning_of_a_file_that_is_kept_is_short():
+    assert len(entry(b"a,c\n" + b"".join(b"%d,%b\n" % (n, b"x" * 9_000) for n in range(10)))["payload"]) < 11_000
+
+
+@pytest.mark.parametrize("text", [b"How to read these files: see the wiki\n\nAsk Ann.\n", b"a;b;c;d\n1;2;3;4\n5;6;7;8\n"])
+def test_a_file_that_is_refused_brings_no_columns(text):
+    assert entry(text)["rule"] == "file_has_required_columns"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "cp1252", "shift_jis"])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_binary_file_is_one_entry_that_counts_as_one_row(encoding, seed):
+    data = random.Random(seed).randbytes(300_000)
+    found = entry(*(data[n : n + 4096] for n in range(0, len(data), 4096)), like=contract("a", encoding=encoding))
+    assert (found["rule"], found["rows"]) == ("file_is_text", 1)
+    assert found["reason"].startswith("the file is not text: byte 0x00 stands at position ")
+
+
+def test_a_nul_in_a_row_makes_no_binary_file():
+    assert entry(b"a,c\n1,\x00\n2,3\n")["rule"] == "file_has_required_columns"
+    assert read(b"a,b,c\n1,\x00,3\n2,3,4\n").rows == [(3, "2", "3", "4")]
+
+
+@pytest.mark.parametrize("names", ["distinct", "one"])
+def test_a_file_with_more_columns_than_a_table_should_get_is_refused_as_a_whole(names):
+    more = [f"x{n}" if names == "distinct" else "x" for n in range(20_000)]
+    found = entry(",".join(["a", "b", "c", *more]).encode() + b"\n" + b",".join([b"1"] * 20_003) + b"\n")
+    assert (found["rule"], found["rows"]) == ("file_has_few_new_columns", 1)
+    assert found["reason"].startswith("the file has more than 500 columns that the contract does not name; ")
+    assert read_header([",".join(["a", "b", "c", *more]).encode()], ABC) == []
+
+
+def test_a_file_may_have_as_many_columns_more_as_are_allowed():
+    header = ",".join(["a", "b", "c", *(f"x{n}" for n in range(MAX_NEW_COLUMNS))]).encode()
+    assert len(read(header + b"\n").columns) == 3 + MAX_NEW_COLUMNS
+    assert entry(header + b",y\n")["rule"] == "file_has_few_new_columns"
+
+
+def test_a_row_that_is_long_is_kept_with_its_head_its_tail_and_its_length():
+    row = "ä" + "x" * 5_000_000 + "ä"
+    [found] = rejected(read_csv([b"a,b,c\n", row.encode(), b"\n1,2,3\n"], ABC))
+    assert found["payload"].startswith("äxxx")
+    assert found["payload"].endswith("xxxä")
+    assert " of 5,000,004 bytes are left out …]" in found["payload"]
+    assert len(found["payload"]) < 11_000
+
+
+def test_a_long_row_is_not_cut_within_a_character():
+    [found] = rejected(read_csv([b"a,b,c\nx", "😀".encode() * 5_000, b"\n"], ABC))
+    assert "\\x" not in found["payload"]
+
+
+@pytest.mark.parametrize("encoding", ["UTF-8", "utf8", "U8", "utf_8"])
+def test_an_encoding_has_many_names_and_one_check(encoding):
+    found = read(b"a,b,c\n1,\xff,3\n4,5,6\n", like=contract("a", encoding=encoding))
+    assert (found.rows, found.rejects) == ([(3, "4", "5", "6")], [(2, "row_is_utf8", "1,\\xff,3")])
+
+
+UNDEFINED = {
+    "cp1252": ("cp1252", b"1,\x81,3", "row_is_cp1252", "byte 0x81 at position 3 of the row is not cp1252", "1,\\x81,3"),
+    "cp1252 under another name": ("windows-1252", b"\x9d,2,3", "row_is_cp1252", "byte 0x9D at position 1", "\\x9d,2,3"),
+    "ASCII": ("ascii", "1,é,3".encode(), "row_is_ascii", "byte 0xC3 at position 3", "1,\\xc3\\xa9,3"),
+    "Greek": ("iso8859-7", b"1,2,\xff", "row_is_iso8859_7", "byte 0xFF at position 5", "1,2,\\xff"),
+    "Shift JIS": ("shift_jis", b"1,\x85\x20,3", "row_is_shift_jis", "byte 0x85 at position 3", "1,\\x85"),
+    "Shift JIS, cut": ("shift_jis", b"1,2,3\x85", "row_is_shift_jis", "byte 0x85 at position 6", "1,2,3\\x85"),
+}
+
+
+@pytest.mark.parametrize(("encoding", "row", "rule", "reason", "payload"), UNDEFINED.values(), ids=UNDEFINED.keys())
+@pytest.mark.parametrize("size", [1, 2, 1000])
+def test_a_byte_that_the_encoding_does_not_define_costs_its_row_and_no_other(encoding, row, rule, reason, payload, size):
+    like = contract("a", "b", "c", encoding=encoding)
+    data = b"a,b,c\n7,8,9\n" + row
+    pieces = [data[n : n + size] for n in range(0, len(data), size)]
+    found = read(*pieces, like=like)
+    assert found.rows == [(2, "7", "8", "9")]
+    [(number, broken, text)] = found.rejects
+    assert (number, broken) == (3, rule)
+    assert text.startswith(payload)
+    assert reasons(*pieces, like=like)[0].startswith(reason)
+
+
+def test_half_a_character_of_utf_16_costs_its_row_and_no_other():
+    data = codecs.BOM_UTF16_LE + "a,b,c\n1,".encode("utf-16-le") + b"\x41\xd8" + ",3\n4,5,6\n".encode("utf-16-le")
+    found = read(data)
+    assert (found.rows, [r[:2] for r in found.rejects]) == ([(3, "4", "5", "6")], [(2, "row_is_utf_16_le")])
 
 
 def test_no_row_of_a_file_that_lacks_a_required_column_is_read():
@@ -248,7 +350,8 @@ def test_a_file_that_lacks_a_required_column_and_has_no_rows_is_refused_by_its_h
     "header", [b'"a,b,c', b"a,b,\xffc", b'"a"x,b,c'], ids=["unclosed quote", "not UTF-8", "text behind a quote"]
 )
 def test_every_row_behind_a_broken_header_is_accounted_for(header):
-    assert [r[0] for r in read(header + b"\n1,2,3\n4,5,6\n").rejects] == [1, 2, 3]
+    found = entry(header + b"\n1,2,3\n4,5,6\n")
+    assert (found["rule"], found["rows"]) == ("file_has_header", 3)
 
 
 def test_required_columns_are_known_by_their_snake_case_names():
@@ -339,7 +442,7 @@ def test_a_file_with_another_delimiter_is_refused_as_a_whole_with_a_reason_that_
     told = f"its fields have {shown} between them, not ','; have it sent as agreed, or put format=Csv(delimiter={shown}) into"
     found = read(data)
     assert (found.rows, {reason for reason in reasons(data) if told not in reason}) == ([], set())
-    assert [number for number, rule, _ in found.rejects if rule.startswith("file_has_")] == ([1, 2, 3] if quote else [2, 3])
+    assert entry(data)["rows"] == (3 if quote else 2)
 
 
 def test_a_comma_where_another_delimiter_was_agreed_is_told_too():
@@ -375,7 +478,7 @@ def test_all_of_a_file_whose_header_is_broken_is_refused_for_that():
 
 
 def test_a_header_with_a_field_longer_than_any_header_is_broken():
-    assert [r[:2] for r in read(b"x" * 200_000 + b"\n1\n").rejects] == [(2, "file_has_header")]
+    assert [r[:2] for r in read(b"x" * 200_000 + b"\n1\n").rejects] == [(None, "file_has_header")]
 
 
 def test_a_decimal_comma_without_quotes_costs_its_row_and_within_quotes_is_text():
@@ -440,6 +543,11 @@ def test_what_a_file_without_a_sound_header_is_refused_for_does_not_depend_on_th
     whole = read(data)
     monkeypatch.setattr(reader, "_BATCH_RECORDS", size)
     assert read(data) == whole
+
+
+def test_a_batch_holds_no_more_bytes_than_its_size(monkeypatch):
+    monkeypatch.setattr(reader, "_BATCH_BYTES", 8)
+    assert [b.rows_in for b in read_csv([b"a,b,c\n1,2,3\n4,5\n6,7,8\n"], ABC)] == [2, 1]
 
 
 def test_a_batch_holds_no_more_than_its_size(monkeypatch):

@@ -303,17 +303,18 @@ def expected(files: dict[tuple[date, str], bytes]):
         if data == EMPTY:
             bad = [(day, name, None, "file_has_header")]
         elif data == LACKING:
-            bad = [(*line[:3], "file_has_required_columns") for line in lines]
+            bad = [(day, name, None, "file_has_required_columns")]
         else:
             bad = [(*line[:3], "row_has_all_fields") for line in lines if len(line) < 6]
         lines = [] if data == LACKING else [line for line in lines if len(line) == 6]
         of = first.setdefault((day, data), name) if data else name
         n_in, n_out, n_bad, n_twice = accounts.get(day, (0, 0, 0, 0))
-        count = len(lines) + len(bad)
+        n_refused = 2 if data == LACKING else len(bad)
+        count = len(lines) + n_refused
         if of == name:
             rows += lines
             rejects += bad
-            accounts[day] = (n_in + count, n_out + len(lines), n_bad + len(bad), n_twice)
+            accounts[day] = (n_in + count, n_out + len(lines), n_bad + n_refused, n_twice)
         else:
             duplicates[day, name] = of
             accounts[day] = (n_in + count, n_out, n_bad, n_twice + count)

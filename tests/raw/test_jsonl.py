@@ -8,6 +8,7 @@ from lakehouse_assets.contracts.contract import Csv, Json, RawContract, SourceCo
 from lakehouse_assets.raw import jsonl as reader
 from lakehouse_assets.raw.formats import READERS, read_header, read_rows
 from lakehouse_assets.raw.jsonl import MAX_NESTING, read_jsonl, read_keys
+from lakehouse_assets.raw.missing import MAX_NEW_COLUMNS
 
 Found = namedtuple("Found", "rows rejects rows_in")
 
@@ -19,24 +20,28 @@ def contract(*required, **written):
 ANY = contract()
 
 
+def rejected(batches):
+    return [r for b in batches for r in b.rejects.to_pylist()]
+
+
 def read(*pieces, like=ANY):
     """All of a file at once: rows as dictionaries without what is NULL, rejects as tuples that begin with the row number."""
     batches = list(read_jsonl(pieces, like))
     return Found(
         [{k: v for k, v in row.items() if v is not None} for b in batches for row in b.rows.to_pylist()],
-        sorted((r.row_number, r.rule, r.payload) for b in batches for r in b.rejects),
+        sorted(((r["row_number"], r["rule"], r["payload"]) for r in rejected(batches)), key=lambda r: (r[0] or 0, *r[1:])),
         sum(b.rows_in for b in batches),
     )
 
 
 def reasons(*pieces, like=ANY):
-    return [r.reason for b in read_jsonl(pieces, like) for r in b.rejects]
+    return [r["reason"] for r in rejected(read_jsonl(pieces, like))]
 
 
 def value(text):
     """What the raw table holds for a value of JSON."""
     [batch] = read_jsonl([b'{"a":%b}\n' % text.encode()], ANY)
-    assert batch.rejects == []
+    assert batch.rejects.num_rows == 0
     return batch.rows["a"].to_pylist()[0]
 
 
@@ -168,9 +173,54 @@ def test_a_line_that_is_nested_as_deeply_as_is_allowed_is_read():
     assert value(nested) == nested
 
 
+def entry(*pieces, like=ANY):
+    """The one entry that a file is which is refused as a whole, and that nothing else is left of it."""
+    [batch] = read_jsonl(pieces, like)
+    assert (batch.rows.num_rows, batch.rows.column_names) == (0, ["_row_number"])
+    [found] = batch.rejects.to_pylist()
+    assert (found.pop("row_number"), batch.rows_in) == (None, found["rows"])
+    return found
+
+
 def test_a_file_of_which_no_row_has_a_required_column_is_refused_as_a_whole():
-    found = read(b'{"a":1}\n{"a":2,"x":3}\n', like=contract("a", "b"))
-    assert found == Found([], [(1, "file_has_required_columns", '{"a":1}'), (2, "file_has_required_columns", '{"a":2,"x":3}')], 2)
+    found = entry(b'{"a":1}\n{"a":2,"x":3}\nnull\n{"a":3}\n', like=contract("a", "b"))
+    assert found.pop("reason").startswith("the file lacks the required column b")
+    assert found == {"rule": "file_has_required_columns", "payload": '{"a":1}\n{"a":2,"x":3}\n{"a":3}', "rows": 3}
+
+
+@pytest.mark.parametrize("size", [1, 7, 1_000])
+def test_a_file_with_a_new_key_in_each_row_is_refused_as_a_whole(monkeypatch, size):
+    monkeypatch.setattr(reader, "_BATCH_ROWS", size)
+    found = entry(b"".join(b'{"id":1,"key %d":2}\n' % n for n in range(15_000)), like=contract("id"))
+    assert (found["rule"], found["rows"]) == ("file_has_few_new_columns", 15_000)
+    assert found["reason"].startswith("the file has more than 500 columns that the contract does not name; ")
+
+
+def test_a_row_with_more_keys_than_a_table_should_get_columns_refuses_its_file():
+    wide = json.dumps({f"{'aA'[n % 2]}{n // 2}": n for n in range(30_000)}).encode()
+    assert entry(b'{"id":1}\n' + wide, like=contract("id"))["rows"] == 2
+    assert read_keys([wide], contract("id")) == []
+
+
+def test_a_file_may_have_as_many_keys_more_as_are_allowed():
+    rows = [{"id": 1, f"k{n}": 2} for n in range(MAX_NEW_COLUMNS)]
+    assert len(read(*(json.dumps(r).encode() + b"\n" for r in rows), like=contract("id")).rows) == MAX_NEW_COLUMNS
+
+
+def test_a_file_of_which_no_line_is_a_row_is_refused_as_a_whole():
+    found = entry(b"id,name\n1,Ann\n2,Bob\n", like=contract("id"))
+    assert found == {
+        "rule": "file_is_json",
+        "reason": "no line of the file is a JSON object: line 1: the line is no JSON: Expecting value at position 1",
+        "payload": "id,name\n1,Ann\n2,Bob",
+        "rows": 3,
+    }
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_binary_file_is_one_entry_that_counts_as_one_row(seed):
+    found = entry(random.Random(seed).randbytes(300_000), like=contract("id"))
+    assert (found["rule"], found["rows"]) == ("file_is_text", 1)
 
 
 def test_the_reason_names_what_is_missing_and_what_is_there_instead():
@@ -182,11 +232,11 @@ def test_one_row_that_has_a_required_column_is_enough():
     assert len(read(b'{"a":1}\n{"b":null}\n', like=contract("a", "b")).rows) == 2
 
 
-def test_a_broken_line_beside_missing_columns_keeps_its_own_reason():
-    assert [r[:2] for r in read(b'{"a":1}\n[]\n', like=contract("b")).rejects] == [
-        (1, "file_has_required_columns"),
-        (2, "row_is_json"),
-    ]
+def test_a_broken_line_beside_missing_columns_is_counted_with_the_file():
+    assert (entry(b'{"a":1}\n[]\n', like=contract("b"))["rows"], read(b'{"a":1}\n[]\n').rejects) == (
+        2,
+        [(2, "row_is_json", "[]")],
+    )
 
 
 def test_a_column_may_go_by_another_name_in_some_rows():
@@ -210,7 +260,7 @@ def test_a_wrapped_null_is_no_row():
 
 
 def test_a_wrapped_value_that_is_no_object_is_refused():
-    assert reasons(b'{"payload":[1]}\n', like=WRAPPED) == ["the line holds a JSON list, not an object"]
+    assert reasons(b'{"a":1}\n{"payload":[1]}\n', like=WRAPPED) == ["the line holds a JSON list, not an object"]
 
 
 def test_without_the_option_a_payload_is_a_column():

@@ -1,3 +1,4 @@
+import hashlib
 import logging
 from dataclasses import replace
 from datetime import date
@@ -180,13 +181,47 @@ def test_a_file_is_noted_with_its_size_and_counts(shop):
 
 def test_rejects_say_where_they_come_from(shop):
     shop.drop(D1, "a.csv", csv("1,Ann", "2"))
-    assert [(day, name, r.row_number, r.payload) for day, name, r in shop.load(D1).rejects] == [(D1, "a.csv", 3, "2")]
+    rejects = shop.load(D1).rejects.select(["date", "source_file", "row_number", "payload"]).to_pylist()
+    assert [tuple(r.values()) for r in rejects] == [(D1, "a.csv", 3, "2")]
 
 
 def test_a_file_that_lacks_a_required_column_does_not_keep_its_neighbours_out(shop):
     shop.drop(D1, "a.csv", b"id\n1\n")
     shop.drop(D1, "b.csv", csv("2,Bob"))
     assert rows(shop.load(D1)) == [("2", "Bob", "b.csv", 2, D1)]
+
+
+@pytest.mark.parametrize("text", [b"See the wiki for these files\nAsk Ann\n", b"id;Full Name;Town\n1;Ann;Ulm\n"])
+def test_a_refused_file_leaves_no_column(shop, text):
+    shop.drop(D1, "a.csv", text)
+    landed = shop.load(D1)
+    assert (landed.rows.column_names, landed.new_columns) == (shop.load(D2).rows.column_names, [])
+    assert landed.rejects.num_rows == 1
+
+
+def test_a_file_that_is_refused_before_its_end_is_known_by_all_its_bytes(shop, monkeypatch):
+    monkeypatch.setattr("lakehouse_assets.landing.store._PIECE", 1000)
+    data = bytes(range(256)) * 200
+    shop.drop(D1, "a.csv", data)
+    [file] = shop.load(D1).files[D1]
+    assert (file.etag, file.size, file.rows_in) == (hashlib.md5(data).hexdigest(), len(data), 1)
+
+
+def test_a_refused_file_takes_no_more_memory_than_a_good_one(shop):
+    import tracemalloc
+
+    def peak(header):
+        shop.drop(D1, "a.csv", header + b"\n" + b"1,a name of some length\n" * 100_000)
+        tracemalloc.start()
+        landed = shop.load(D1)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found, landed
+
+    good, _ = peak(b"id,Full Name")
+    refused, landed = peak(b"id,Whole Name")
+    assert refused < good
+    assert landed.rejects["rows"].to_pylist() == [100_000]
 
 
 def test_a_table_without_files_has_its_columns(shop):

@@ -314,7 +314,7 @@ def notes(root):
     rows = pa.table({"id": [1, 2], "text": ["a", "=b"], "_date": pa.array([D1, D2], pa.date32())})
     replace_rows(root.table("raw", "notes"), rows, predicate=dates_predicate([D1, D2]), key="1", run_id="run-1")
     refused = {"layer": "raw", "table_name": "notes", "date": D1, "source_file": "a.csv", "row_number": 3, "run_id": "run-1"}
-    faults = {"rule": "row_has_all_fields", "reason": "expected 2 fields, found 1", "payload": "3"}
+    faults = {"rule": "row_has_all_fields", "reason": "expected 2 fields, found 1", "payload": "3", "rows": 1}
     # A row counts that the ledger names; one that it doesn't is left of a step that was killed.
     rejects = [refused | faults | {"batch": "named"}, refused | faults | {"batch": "left", "row_number": 4}]
     Quarantine(root).add(pa.Table.from_pylist(rejects, schema=quarantine_schema()), "run-1")
@@ -350,7 +350,7 @@ def test_row_accounts_are_read(notes):
 
 def test_quarantine_has_the_columns_that_are_promised(root):
     assert ", ".join(query(root, "FROM quarantine.rows").columns) == (
-        "layer, table_name, date, source_file, row_number, rule, reason, payload, run_id"
+        "layer, table_name, date, source_file, row_number, rule, reason, payload, run_id, rows"
     )
 
 

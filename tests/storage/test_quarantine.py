@@ -25,6 +25,7 @@ def refused(*rows, table="notes", batch="b1"):
                 "payload": "a,b",
                 "run_id": "run-1",
                 "batch": batch,
+                "rows": 1,
             }
             for day, file, number in rows
         ],
@@ -96,6 +97,27 @@ def test_rows_of_the_named_batches_are_counted_by_date(root):
 
 def test_there_is_nothing_to_count_before_the_first_row(root):
     assert Quarantine(root).counted("raw", "notes", ["b1"]) == {}
+
+
+def test_a_file_that_was_refused_as_a_whole_counts_with_all_its_rows(root):
+    found = refused((D1, "a.csv", 2), (D1, "b.csv", None))
+    found = found.set_column(found.schema.get_field_index("rows"), "rows", pa.array([1, 600_000], pa.int64()))
+    Quarantine(root).add(found, "run-1")
+    assert Quarantine(root).counted("raw", "notes", ["b1"]) == {D1: 600_001}
+
+
+def test_entries_from_before_rows_were_counted_are_a_row_each(root):
+    Quarantine(root).add(refused((D1, "a.csv", 2), (D1, "b.csv", 2)).drop_columns(["rows"]), "run-1")
+    assert Quarantine(root).counted("raw", "notes", ["b1"]) == {D1: 2}
+    put(root, (D2, "a.csv", 2))
+    assert Quarantine(root).counted("raw", "notes", ["b1"]) == {D1: 2, D2: 1}
+
+
+def test_entries_of_no_batch_count_for_nothing(root):
+    Quarantine(root).add(refused((D1, "a.csv", 2)).drop_columns(["rows", "batch"]), "run-1")
+    assert Quarantine(root).counted("raw", "notes", ["b1"]) == {}
+    Quarantine(root).remove_unnamed(before=2_000_000_000_000)
+    assert held(root) == []
 
 
 @pytest.mark.parametrize(("moment", "left"), [(0, ["a.csv", "b.csv"]), (2_000_000_000_000, ["a.csv"])], ids=["young", "old"])
