@@ -191,8 +191,16 @@ class Store:
     """Two."""
 
 
+@pytest.fixture
+def store(the_store) -> Iterator[Store]:
+    """The store as it is without faults, whatever the test before has left."""
+    the_store.proxy.calm()
+    yield the_store
+    the_store.proxy.calm()
+
+
 @pytest.fixture(scope="module")
-def store(stores, tmp_path_factory) -> Iterator[Store]:
+def the_store(stores, tmp_path_factory) -> Iterator[Store]:
     environment = stores("minio")
     with FaultProxy(environment["AWS_ENDPOINT_URL"]) as proxy:
         through = {name: value for name, value in environment.items() if name != "LAKEHOUSE_ROOT"} | {
