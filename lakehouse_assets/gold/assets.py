@@ -24,7 +24,7 @@ from lakehouse_assets.gold.failures import failing_rows
 from lakehouse_assets.gold.models import Model, fingerprint, read_models, shared_digest, table_states
 from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT
 from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model
-from lakehouse_assets.storage.books import record_partitions, table_id
+from lakehouse_assets.storage.books import record_partitions
 from lakehouse_assets.storage.duck import separate
 from lakehouse_assets.storage.ledger import PartitionRecord
 from lakehouse_assets.storage.reach import Unquoted, unquoted
@@ -112,10 +112,10 @@ def gold_assets(
                         unpublished[model.name] = f"gold/{model.name} is not published: {_one_line(unquoted(root, str(error)))}"
                         states[f"gold.{model.name}"] = "not published"
                         continue
-                    mine = model_records(model, commit, table, read.records, fingerprint=mark, run_id=context.run_id)
+                    mine = model_records(model, table, read.records, fingerprint=mark, run_id=context.run_id)
                     published[model.name] = table
                     records += mine
-                    states[f"gold.{model.name}"] = f"{table_id(table)}/{mine[0].delta_version if mine else commit.version}"
+                    states |= table_states({("gold", model.name, r.date): r for r in mine})
                     facts = table_facts(table)
                     _tell_partitions(context, model, facts)
                     output = built[model.name]

@@ -35,7 +35,7 @@ class DeltaIOManager(dg.IOManager):
             AuditError: partitions were refused. The others count as materialized.
             RetryRequested: the engine went away. Dagster runs the step again, because frames end with their session.
         """
-        with Unquoted(self._root):
+        with _again_with_another_engine(context), Unquoted(self._root):
             self._write(context, obj)
 
     def load_input(self, context: dg.InputContext) -> object:
@@ -44,7 +44,7 @@ class DeltaIOManager(dg.IOManager):
         Raises:
             RetryRequested: the engine went away, as in `handle_output`.
         """
-        with Unquoted(self._root):
+        with _again_with_another_engine(context), Unquoted(self._root):
             return self._read(context)
 
     def _write(self, context: dg.OutputContext, obj: object) -> None:
@@ -60,8 +60,7 @@ class DeltaIOManager(dg.IOManager):
         )
         handler = self._handler(type(obj), context.asset_key)
         try:
-            with _again_with_another_engine(context):
-                written = handler.write(obj, target)
+            written = handler.write(obj, target)
         except AuditError as error:
             if isinstance(error.written, Written):
                 _tell_published(context, target, error.written, error.refused)
@@ -75,8 +74,7 @@ class DeltaIOManager(dg.IOManager):
         dates = [date.fromisoformat(key) for key in context.asset_partition_keys] if context.has_asset_partitions else None
         columns = (context.definition_metadata or {}).get("columns")
         source = Source(root=self._root, layer=layer, name=name, dates=dates, columns=columns)
-        with _again_with_another_engine(context):
-            return self._handler(context.dagster_type.typing_type, context.asset_key).read(source)
+        return self._handler(context.dagster_type.typing_type, context.asset_key).read(source)
 
     def _handler(self, annotation: Any, key: dg.AssetKey) -> Handler[Any]:
         for handler in self._handlers:
