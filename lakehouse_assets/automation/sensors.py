@@ -12,6 +12,8 @@ from lakehouse_assets.automation.requests import DIFFERENCE_TAG, PlannedRun, gol
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.settings import Settings
 
+_MOST_TOLD = 20
+
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -38,9 +40,12 @@ def arrival_sensor(settings: Settings, entities: Sequence[Entity]) -> dg.SensorD
     )
     def _arrivals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         plan = make_plan(settings, entities, look=Look(context.cursor or ""))
+        passed_over = _passed_over(plan)
+        for line in passed_over:
+            context.log.warning(line)
         if plan.is_empty:
             _go_on(context, plan, [])
-            yield dg.SkipReason("Landing, raw, silver and gold agree.")
+            yield dg.SkipReason("\n".join(["Landing, raw, silver and gold agree.", *passed_over]))
             return
         close_killed_runs(context.instance)
         if context.instance.get_runs_count(dg.RunsFilter(job_name=LAKEHOUSE_JOB, statuses=_UNFINISHED)):
@@ -60,6 +65,13 @@ def arrival_sensor(settings: Settings, entities: Sequence[Entity]) -> dg.SensorD
         )
 
     return _arrivals
+
+
+def _passed_over(plan: Plan) -> list[str]:
+    """What of landing can't be loaded and why, as lines; of many the first."""
+    lines = [f"{path} is not loaded: {reason}." for path, reason in plan.ignored[:_MOST_TOLD]]
+    more = len(plan.ignored) - len(lines)
+    return [*lines, f"{more:,} more are not loaded: `lakehouse plan` names them all."] if more else lines
 
 
 def _go_on(context: dg.SensorEvaluationContext, plan: Plan, due: Sequence[PlannedRun]) -> None:
