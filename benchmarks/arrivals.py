@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import dagster as dg
 import obstore
+import pyarrow as pa
 
 from lakehouse_assets.automation.instance import open_instance
 from lakehouse_assets.automation.plan import make_plan
@@ -27,7 +28,9 @@ from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw.load import fingerprint
 from lakehouse_assets.settings import Settings, load_settings
 from lakehouse_assets.silver.fingerprints import silver_fingerprints
-from lakehouse_assets.storage.ledger import LandedFile, Ledger, PartitionRecord
+from lakehouse_assets.storage.books import record_partitions
+from lakehouse_assets.storage.ledger import LandedFile, PartitionRecord
+from lakehouse_assets.storage.tables import open_table, replace_rows
 from lakehouse_assets.systems import all_entities
 
 SIZES = [int(size) for size in sys.argv[1:]] or [1_000, 10_000, 100_000]
@@ -74,7 +77,13 @@ def write_ledger(settings: Settings, entity: Entity) -> None:
         for r in raw
     ]
     for records in (raw, silver):
-        Ledger(settings.root).replace(records[0].layer, {entity.table: [r.date for r in records]}, records, "")
+        layer = records[0].layer
+        uri = settings.root.table(layer, entity.table)
+        rows = pa.table({"_date": pa.array([r.date for r in records], pa.date32()), "_file": [""] * len(records)})
+        replace_rows(uri, rows, predicate="TRUE", key=layer, run_id="")
+        table = open_table(uri)
+        assert table is not None
+        record_partitions(settings.root, layer, {entity.table: table}, lambda known, records=records: records, "")
 
 
 def seconds(work: Callable[[], object]) -> float:

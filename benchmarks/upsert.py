@@ -26,7 +26,7 @@ from lakehouse_assets.contracts.contract import Column, Contract, RawContract, R
 from lakehouse_assets.contracts.system import Entity  # noqa: E402
 from lakehouse_assets.engine.session import Engine  # noqa: E402
 from lakehouse_assets.landing.objects import Landing  # noqa: E402
-from lakehouse_assets.raw.load import load  # noqa: E402
+from lakehouse_assets.raw.load import land  # noqa: E402
 from lakehouse_assets.raw.publish import LandedRowsHandler  # noqa: E402
 from lakehouse_assets.settings import Settings, load_settings  # noqa: E402
 from lakehouse_assets.silver.publish import RowsToAudit, RowsToAuditHandler  # noqa: E402
@@ -105,11 +105,8 @@ def write_input(folder: Path) -> None:
 def product(settings: Settings, engine: Engine, day: date, file: Path) -> float:
     """Seconds of the silver step for one file, which raw has read before."""
     root, run_id, log = settings.root, uuid4().hex, logging.getLogger("bench")
-    landing = Landing(root)
-    landing.put(ENTITY.landing, day, file)
-    objects = landing.listing(ENTITY.landing, day, [day]).objects
-    built = {key[2]: record for key, record in Ledger(root).read("raw", ENTITY.table).items()}
-    landed = load(ENTITY, landing, objects, built, [day], log)
+    Landing(root).put(ENTITY.landing, day, file)
+    landed = land(ENTITY, root, day, [day], log)
     LandedRowsHandler().write(landed, Target(root, "raw", ENTITY.table, [day], run_id, log))
     began = time.perf_counter()
     RowsToAuditHandler(engine.session).write(RowsToAudit(ENTITY), Target(root, "silver", ENTITY.table, [day], run_id, log))

@@ -10,16 +10,17 @@ import os
 import sys
 import time
 from contextlib import ExitStack, redirect_stdout
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from lakehouse_assets.contracts.problems import nearest
 from lakehouse_assets.errors import LakehouseError, LandingError, QueryError
 from lakehouse_assets.settings import Settings, load_settings
-from lakehouse_assets.storage.reach import check_readable, check_writable, explained
+from lakehouse_assets.storage.reach import check_readable, check_there, check_writable, explained, store_error, unquoted
 
 if TYPE_CHECKING:
     from lakehouse_assets.automation.plan import Plan
@@ -72,8 +73,12 @@ def main() -> NoReturn:
     except SystemExit as end:
         code = end.code
     except LakehouseError as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
-        code = 1
+        code = _say_error(error)
+    except Exception as error:
+        told = store_error(load_settings().root, error)
+        if told is None:
+            raise
+        code = _say_error(told)
     # All that is left is to free memory object by object, for most of a second after a pass: the kernel does it at once.
     atexit._run_exitfuncs()
     sys.stdout.flush()
@@ -84,7 +89,7 @@ def main() -> NoReturn:
 @app.command()
 def demo() -> None:
     """Land the sample data and carry it from landing to gold."""
-    settings = _reachable(load_settings(), writes=True)
+    settings = _reachable(load_settings(), writes=True, makes=True)
     began = time.perf_counter()
     landed = 0
     for file in sorted(SAMPLE_DATA.glob("*/*/*/*")):
@@ -96,14 +101,15 @@ def demo() -> None:
     if result is not None:
         _show_result(result)
     _say(f"Took {time.perf_counter() - began:.1f} s.")
+    if result is not None and not result.succeeded:
+        _say("\nThe demo has failed: the last column says of what. Once that is mended, `lakehouse sync` goes on from here.")
+        raise typer.Exit(1)
     _say(
         "\nWhere to look next:\n"
         "  make dev              the Dagster UI at http://localhost:3000: the graph, checks, partitions\n"
         '  lakehouse query "SELECT * FROM gold.sales_performance ORDER BY usd_amount DESC LIMIT 10"\n'
         "  lakehouse quarantine  the rows that could not go on, and why"
     )
-    if result is not None and not result.succeeded:
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -136,11 +142,44 @@ def plan(as_json: Json = False) -> None:
     from lakehouse_assets.automation.plan import make_plan
     from lakehouse_assets.systems import all_entities
 
-    found = make_plan(_reachable(load_settings()), all_entities(), read_headers=True)
+    settings = _reachable(load_settings())
+    found = make_plan(settings, all_entities(), read_headers=True)
     if as_json:
         typer.echo(json.dumps(found.to_json()))
     else:
-        _show_plan(found)
+        _show_plan(settings, found)
+
+
+@app.command()
+def check(as_json: Json = False) -> None:
+    """Find what is wrong with settings, contracts and models, all at once. Builds nothing; exit code 1 where there is anything."""
+    from lakehouse_assets.engine.session import Engine
+    from lakehouse_assets.gold.project import models
+    from lakehouse_assets.silver.audit import contract_faults
+    from lakehouse_assets.systems import load_systems
+
+    systems, problems = load_systems()
+    entities = [entity for system in systems for entity in system.entities]
+    tables = {entity.table for entity in entities}
+    is_known = not problems  # else a table may be missing only because its system can't be loaded
+    try:
+        unknown = [(m, name) for m in models() for name in m.sources if is_known and name not in tables]
+        problems += [f"{m.folder}/{m.name}.sql: {name!r} is not a silver table{nearest(name, tables)}." for m, name in unknown]
+    except LakehouseError as error:
+        problems.append(" ".join(str(error).split()))
+    try:
+        engine = Engine(load_settings().engine_config, _say)
+        problems += [fault for entity in entities for fault in contract_faults(engine.session(), entity)]
+        engine.stop_session()
+    except LakehouseError as error:
+        problems.append(str(error))
+    if as_json:
+        typer.echo(json.dumps({"succeeded": not problems, "problems": problems}))
+    for problem in () if as_json else problems:
+        typer.echo(problem)
+    if problems:
+        raise typer.Exit(1)
+    _say("Settings, contracts and models are sound.")
 
 
 @app.command()
@@ -168,7 +207,8 @@ def query(
 
     from lakehouse_assets.serving import query as serving
 
-    result = serving.query(_reachable(load_settings()).root, sql)
+    root = _reachable(load_settings()).root
+    result = serving.query(root, sql)
     try:
         if output is Format.table:
             result.show(max_rows=1000, max_width=_width())
@@ -183,7 +223,7 @@ def query(
         else:
             typer.echo(json.dumps(serving.as_json(result)))
     except duckdb.Error as error:
-        raise QueryError(str(error)) from None
+        raise QueryError(unquoted(root, str(error))) from None
 
 
 @app.command()
@@ -251,12 +291,16 @@ def maintain(
         int, typer.Option(min=1, help="Files that left a table stay this long, for whoever still reads them.")
     ] = 7,
 ) -> None:
-    """Compact small files, delete what no table names any more, shorten logs. Needs the right to delete."""
+    """Compact small files, delete what no table names any more, shorten logs, forget old runs. Needs the right to delete."""
     from lakehouse_assets.automation.upkeep import maintain as run
 
-    with explained(settings_root := _reachable(load_settings()).root, "delete"):
-        for table in run(settings_root, timedelta(days=keep_days)):
-            _say(f"{table.name}: {table.files_before} files became {table.files_after}; {table.deleted} old ones deleted")
+    settings = _reachable(load_settings())
+    try:
+        with explained(settings.root, "delete"):
+            for table in run(settings.root, timedelta(days=keep_days)):
+                _say(f"{table.name}: {table.files_before} files became {table.files_after}; {table.deleted} old ones deleted")
+    finally:
+        _forget_old_runs(settings)
 
 
 @services.command("up")
@@ -302,12 +346,24 @@ def _stack(settings: Settings) -> "Stack":
     return Stack(settings.services_folder, settings.lakehouse_cache.expanduser().absolute())
 
 
-def _reachable(settings: Settings, *, writes: bool = False) -> Settings:
-    """The settings, once it is sure that the root can be used."""
+def _reachable(settings: Settings, *, writes: bool = False, makes: bool = False) -> Settings:
+    """The settings, once it is sure that the root can be used. Only who `makes` a root may name a folder that is not there."""
+    if not makes:
+        check_there(settings.root)
     check_readable(settings.root)
     if writes:
         check_writable(settings.root)
     return settings
+
+
+def _forget_old_runs(settings: Settings) -> None:
+    from lakehouse_assets.automation.history import purge_runs
+    from lakehouse_assets.automation.instance import open_instance
+
+    days = settings.lakehouse_keep_runs_days
+    with open_instance(settings.dagster_home, settings.root) as instance:
+        purged = purge_runs(instance, datetime.now(UTC) - timedelta(days=days))
+    _say(f"Dagster: {purged.runs} runs of more than {days} days ago deleted, and the logs of {purged.logs} that assets rest on")
 
 
 def _plan(settings: Settings) -> "Plan":
@@ -322,7 +378,7 @@ def _sync(settings: Settings, found: "Plan") -> "SyncResult | None":
     for path, reason in found.ignored:
         _say(f"warning: {path} is not loaded: {reason}.")
     if found.is_empty:
-        _say("Nothing to do: all tables are up to date with landing.")
+        _say_nothing_to_do(settings)
         return None
     from lakehouse_assets.engine.session import Engine
     from lakehouse_assets.gold.dbt_ahead import loaded_ahead
@@ -354,9 +410,9 @@ def _land_if_new(settings: Settings, entity: str, day: date, file: Path) -> None
         landing.put(entity, day, file)
 
 
-def _show_plan(found: "Plan") -> None:
+def _show_plan(settings: Settings, found: "Plan") -> None:
     if found.is_empty:
-        _say("Nothing to do: all tables are up to date with landing.")
+        _say_nothing_to_do(settings)
     for path, reason in found.ignored:
         _say(f"not loaded: {path}: {reason}")
     if found.is_empty:
@@ -417,6 +473,21 @@ def _date(text: str) -> date:
 
 def _width() -> int | None:
     return None if sys.stdout.isatty() else 160
+
+
+def _say_nothing_to_do(settings: Settings) -> None:
+    """An empty landing is named: the root may be another one than was meant."""
+    from lakehouse_assets.landing.store import landing_store
+
+    if landing_store(settings.root).folders("landing/"):
+        _say("Nothing to do: all tables are up to date with landing.")
+    else:
+        _say(f"Nothing to do: nothing has landed in {settings.root.path('landing')}.")
+
+
+def _say_error(error: LakehouseError) -> int:
+    typer.secho(f"error: {error}", fg="red", err=True)
+    return 1
 
 
 def _say(text: str) -> None:

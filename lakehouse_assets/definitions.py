@@ -28,6 +28,7 @@ from lakehouse_assets.storage.handlers import SparkHandler, arrow_handlers
 from lakehouse_assets.storage.io_manager import DeltaIOManager
 from lakehouse_assets.storage.partitions import daily_partitions
 from lakehouse_assets.storage.root import Root
+from lakehouse_assets.storage.s3 import endpoint_setting
 from lakehouse_assets.systems import all_entities
 
 
@@ -74,7 +75,7 @@ def _s3_client(root: Root) -> dict[str, Any]:
         return {}
     from dagster_aws.s3 import S3Resource
 
-    return {"s3": S3Resource(endpoint_url=os.environ.get("AWS_ENDPOINT_URL"), region_name=os.environ.get("AWS_REGION"))}
+    return {"s3": S3Resource(endpoint_url=endpoint_setting()[1] or None, region_name=os.environ.get("AWS_REGION"))}
 
 
 @dg.definitions

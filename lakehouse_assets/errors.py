@@ -8,8 +8,11 @@
     ├── PartitionGuardError rows outside the partitions of the run
     ├── AuditError          a `fail` rule was broken: the partition is not published
     ├── EngineError         the Spark engine can't be had
+    │   └── EngineLostError it went away while it was used
+    ├── UpkeepError         some tables could not be kept up
     ├── ServiceError        MinIO, Kafka or PostgreSQL can't be had on this machine
-    └── QueryError          a query that is refused or does not compile
+    ├── QueryError          a query that is refused or does not compile
+    └── NewerTableError     a table was written by a program that knows more of Delta
 
 Each takes the finished sentence: what is wrong, where, what to do. The command line prints it without a trace.
 Errors of the machinery itself stay ordinary Python errors, with their trace.
@@ -65,9 +68,21 @@ class EngineError(LakehouseError):
     """The Spark engine can't be started or reached."""
 
 
+class EngineLostError(EngineError):
+    """The Spark server went away while it was used. What it was asked for is to be computed again, in a new session."""
+
+
+class UpkeepError(LakehouseError):
+    """Some tables could not be kept up."""
+
+
 class ServiceError(LakehouseError):
     """A service can't be installed, started or reached on this machine."""
 
 
 class QueryError(LakehouseError):
     """A query was refused, or DuckDB could not run it."""
+
+
+class NewerTableError(LakehouseError):
+    """A table has a feature of Delta that this version of the program doesn't know."""

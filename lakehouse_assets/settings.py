@@ -19,6 +19,10 @@ from lakehouse_assets.engine.server import ServerConfig
 from lakehouse_assets.engine.session import EngineConfig
 from lakehouse_assets.errors import SettingsError
 from lakehouse_assets.storage.root import Root
+from lakehouse_assets.storage.s3 import ENDPOINTS, refuse_unless_plain
+
+_PLAIN_URL = re.compile(r"https?://[^\s@?#/]+(?:/[^\s?#]*)?")
+_SECRET_OPTION = re.compile(r"(?i)token|secret|passw|pwd|key|auth|credential|signature|cookie|bearer")
 
 
 class Settings(BaseSettings):
@@ -37,18 +41,33 @@ class Settings(BaseSettings):
     lakehouse_engine_memory: str = Field("2g", description="Heap of the local Spark server, as Java writes it.")
     lakehouse_engine_idle_seconds: int = Field(300, ge=1, description="The local Spark server ends after this long unused.")
     lakehouse_engine_port: int = Field(0, ge=0, le=65535, description="Port of the local Spark server; 0 takes a free one.")
+    lakehouse_keep_runs_days: int = Field(
+        30, ge=1, description="`lakehouse maintain` deletes what Dagster knows of runs that ended longer ago."
+    )
     given_home: Path | None = Field(
         None, validation_alias="DAGSTER_HOME", description="The Dagster instance; by default a folder of its own for each root."
     )
     lakehouse_cache: Path = Field(Path("~/.cache/lakehouse"), description="Where jars and the state of the engine are kept.")
 
     @model_validator(mode="after")
-    def _engine_can_work(self) -> Self:
-        if self.lakehouse_engine not in ("spark", "sail") and not ADDRESS.fullmatch(self.lakehouse_engine):
-            raise SettingsError("LAKEHOUSE_ENGINE: an engine is `spark`, `sail`, or the address of a server, sc://host:port.")
-        if self.lakehouse_engine == "sail" and not re.fullmatch(r"[!-~]+", self.root.uri):
+    def _can_work(self) -> Self:
+        root = self.root
+        if self.lakehouse_engine not in ("spark", "sail"):
+            found = ADDRESS.fullmatch(self.lakehouse_engine)
+            if found is None:
+                raise SettingsError("LAKEHOUSE_ENGINE: an engine is `spark`, `sail`, or the address of a server, sc://host:port.")
+            if any(_SECRET_OPTION.search(option.partition("=")[0]) for option in (found["options"] or "").split(";")):
+                raise SettingsError(
+                    "LAKEHOUSE_ENGINE: a secret doesn't belong into the address. Set SPARK_CONNECT_AUTHENTICATE_TOKEN for a token."
+                )
+        if self.lakehouse_docs_url and not _PLAIN_URL.fullmatch(self.lakehouse_docs_url):
             raise SettingsError(
-                f"LAKEHOUSE_ENGINE=sail can't read Delta tables below {self.root.uri}, because of its blanks or letters beyond ASCII "
+                "LAKEHOUSE_DOCS_URL: the address of the docs is written https://host/path, without user, password or query: "
+                "the UI shows it to everybody."
+            )
+        if self.lakehouse_engine == "sail" and not re.fullmatch(r"[!-~]+", root.uri):
+            raise SettingsError(
+                f"LAKEHOUSE_ENGINE=sail can't read Delta tables below {root.uri}, because of its blanks or letters beyond ASCII "
                 "(Sail 0.7.2): name another folder in LAKEHOUSE_ROOT, or take LAKEHOUSE_ENGINE=spark."
             )
         return self
@@ -94,10 +113,13 @@ def load_settings() -> Settings:
     """The settings of the environment.
 
     Raises:
-        SettingsError: a value can't be read; the text names each setting and its fault, never a value that may be secret.
+        SettingsError: a value can't be read, or is an address that may hold a secret; the text names each setting and its fault,
+            never such a value.
     """
     # Into the environment of this process, because the libraries that speak to the store take `AWS_*` from there.
     load_dotenv(".env")
+    for name in ENDPOINTS:
+        refuse_unless_plain(name)
     if any(os.environ.get(name, "").startswith("http://") for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")):
         os.environ.setdefault("AWS_ALLOW_HTTP", "true")
     if not os.environ.get("AWS_ACCESS_KEY_ID"):

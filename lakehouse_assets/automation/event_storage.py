@@ -8,6 +8,7 @@ machine loses power; tables and ledger don't depend on events. `dagster.yaml` na
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Self
 
 from dagster import EventLogEntry
@@ -46,6 +47,31 @@ class QuickSqliteEventLogStorage(SqliteEventLogStorage):
                 self._initialized_dbs.add(shard)
             with engine.connect() as connection, connection.begin():
                 yield connection
+
+    def dispose(self) -> None:
+        """Close all connections. SQLite then puts what lies in its write-ahead files, up to 4 MB a run, where it belongs."""
+        with self._db_lock:
+            for engine in self._engines.values():
+                engine.dispose()
+            self._engines.clear()
+        super().dispose()
+
+    def delete_events(self, run_id: str) -> None:
+        """Delete the events of a run, and the file that they were in: SQLite would keep it as large as it was."""
+        super().delete_events(run_id)
+        self.delete_log(run_id)
+
+    def delete_log(self, run_id: str) -> bool:
+        """Delete the file of a run's events, if there is one. Those that assets and checks rest on stand in the index too, and stay."""
+        file = Path(self.path_for_shard(run_id))
+        existed = file.exists()
+        with self._db_lock:
+            if (engine := self._engines.pop(run_id, None)) is not None:
+                engine.dispose()
+            self._initialized_dbs.discard(run_id)
+            for suffix in ("", "-wal", "-shm"):
+                file.with_name(file.name + suffix).unlink(missing_ok=True)
+        return existed
 
     def has_table(self, table_name: str) -> bool:
         """Whether the index has a table. One that is there is not looked for again: Dagster asks at each event, by a new connection."""

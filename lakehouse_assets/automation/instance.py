@@ -8,6 +8,7 @@ import dagster as dg
 
 from lakehouse_assets.locks import exclusively
 from lakehouse_assets.storage.root import Root
+from lakehouse_assets.storage.s3 import endpoint_setting
 
 _CONFIG = """\
 # Made by `lakehouse`; yours to change. See https://docs.dagster.io/deployment/oss/dagster-yaml
@@ -15,7 +16,8 @@ telemetry:
   enabled: false
 nux:
   enabled: false
-# A run whose process has gone is noticed, reported as failed, and started once more; a step that failed is not: it would fail again.
+# A run whose process has gone is noticed, reported as failed, and started once more. One of which a step failed is not: the sensor
+# asks for it again after a pause where that can help, and never where only other data can.
 run_monitoring:
   enabled: true
   start_timeout_seconds: 180
@@ -33,6 +35,14 @@ concurrency:
     default_limit: 1
 freshness:
   enabled: true
+# What the sensor looked at each time; runs go by `lakehouse maintain`, after LAKEHOUSE_KEEP_RUNS_DAYS.
+retention:
+  sensor:
+    purge_after_days:
+      skipped: 7
+      started: 30
+      success: 30
+      failure: 30
 event_log_storage:
   module: lakehouse_assets.automation.event_storage
   class: QuickSqliteEventLogStorage
@@ -63,10 +73,13 @@ def prepare_home(home: Path, root: Root) -> None:
     text = _CONFIG.format(home=json.dumps(str(home))[1:-1])
     if root.bucket:
         prefix = "/".join(filter(None, [root.prefix, "dagster", "compute-logs"]))
-        text += _S3_LOGS.format(bucket=root.bucket, prefix=prefix, region=os.environ.get("AWS_REGION", "us-east-1"))
-        if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
+        region = json.dumps(os.environ.get("AWS_REGION", "us-east-1"))
+        text += _S3_LOGS.format(bucket=json.dumps(root.bucket), prefix=json.dumps(prefix), region=region)
+        if endpoint := endpoint_setting()[1]:
             text += f"    endpoint_url: {endpoint}\n"
-    config.write_text(text)
+    # For the user's eyes alone: people put passwords of their own into it.
+    with os.fdopen(os.open(config, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as out:
+        out.write(text)
 
 
 def open_instance(home: Path, root: Root) -> dg.DagsterInstance:
@@ -81,7 +94,8 @@ def close_killed_runs(instance: dg.DagsterInstance) -> None:
     """Report runs of command lines that were killed as failed: nobody else would ever end them."""
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
         host, _, pid = run.tags.get(PROCESS_TAG, "").rpartition(":")
-        if host == os.uname().nodename and not _is_alive(int(pid)):
+        # A run that the UI or the daemon started again inherits the tags of the first, and runs in another process.
+        if host == os.uname().nodename and run.parent_run_id is None and not _is_alive(int(pid)):
             instance.report_run_failed(run, "The process that ran it was killed.")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 

@@ -98,7 +98,8 @@ def make_plan(settings: Settings, entities: Sequence[Entity], *, look: Look | No
     forget_open_tables()
     landing = Landing(settings.root)
     sight, records = _see(settings, landing, entities, look)
-    built = _by_table(records)
+    start = settings.lakehouse_start_date
+    built = _by_table(_since(start, records))
     files: list[PlannedFile] = []
     tables: list[PlannedTable] = []
     older: set[date] = set()
@@ -113,7 +114,7 @@ def make_plan(settings: Settings, entities: Sequence[Entity], *, look: Look | No
         tables += _table("raw", entity.table, raw_dates, [entity.raw.digest()])
         tables += _table("silver", entity.table, raw_dates | set(stale), [entity.silver_digest(), *stale.values()])
     changing = {t.table: t.dates for t in tables if t.layer == "silver"}
-    tables += _gold(models(), changing, records)
+    tables += _gold(models(), changing, records, start)
     ignored = [*sight.ignored, *landing.strangers([e.landing for e in entities])]
     if read_headers:
         files, unreadable = _with_headers(files, {e.table: e for e in entities}, settings.root, landing)
@@ -140,16 +141,20 @@ def make_gold_plan(settings: Settings) -> Plan:
     """Compare gold alone with silver as it stands."""
     forget_open_tables()
     all_models = models()
-    records = _since(settings.lakehouse_start_date, read_books(settings.root, _gold_tables(all_models), brief=True))
-    return Plan((), tuple(_gold(all_models, {}, records)), ())
+    records = read_books(settings.root, _gold_tables(all_models), brief=True)
+    return Plan((), tuple(_gold(all_models, {}, records, settings.lakehouse_start_date)), ())
 
 
 def _gold(
     all_models: Sequence[Model],
     changing: dict[str, tuple[date, ...]],
     records: Records,
+    start: date,
 ) -> list[PlannedTable]:
-    """The models that are stale now, or will be once the silver tables that are changing have changed."""
+    """The models that are stale now, or will be once the silver tables that are changing have changed.
+
+    A model reads all that stands, also of dates from before the start was moved: those are no partitions, but they count.
+    """
     stale = stale_models(all_models, records, shared_digest(PROJECT_FOLDER))
     silver = {table for layer, table, _ in records if layer == "silver"} | changing.keys()
     possible: set[str] = set()
@@ -161,7 +166,12 @@ def _gold(
             planned[model.name] = stale.get(model.name, set()).union(*from_silver, *(planned[r] for r in model.refs))
     states, shared = table_states(records), shared_digest(PROJECT_FOLDER)
     due = {model.name: fingerprint(model, states, shared) for model in all_models}
-    return [table for name, dates in planned.items() for table in _table("gold", name, dates, [due[name]])]
+    partitions = {day for layer, _, day in records if layer == "silver" and day >= start}
+    return [
+        table
+        for name, dates in planned.items()
+        for table in _table("gold", name, {d for d in dates if d >= start} or (partitions if dates else set()), [due[name]])
+    ]
 
 
 def _gold_tables(all_models: Sequence[Model]) -> list[tuple[str, str]]:
@@ -179,10 +189,10 @@ def _see(settings: Settings, landing: Landing, entities: Sequence[Entity], look:
     start = settings.lakehouse_start_date
     tables = dict.fromkeys([*((layer, e.table) for e in entities for layer in ("raw", "silver")), *_gold_tables(models())])
     if look is None:
-        records = _since(start, read_books(settings.root, tables))
+        records = read_books(settings.root, tables)
         return look_at_all(landing, entities, start), records
-    records = _since(start, read_books(settings.root, tables, brief=True))
-    raw = {table: of_table for (layer, table), of_table in _by_table(records).items() if layer == "raw"}
+    records = read_books(settings.root, tables, brief=True)
+    raw = {table: of_table for (layer, table), of_table in _by_table(_since(start, records)).items() if layer == "raw"}
     sight = look_at_some(look, landing, entities, start, raw)
     whole = Ledger(settings.root).read_dates("raw", sight.dates or {})
     return sight, records | {key: replace(r, fingerprint=records[key].fingerprint) for key, r in whole.items() if key in records}

@@ -1,6 +1,7 @@
 """The arrival sensor: lets the graph follow whatever lands, late, changed and vanished files included."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -9,8 +10,10 @@ from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE
 from lakehouse_assets.automation.look import Look
 from lakehouse_assets.automation.plan import Plan, make_gold_plan, make_plan
 from lakehouse_assets.automation.requests import DIFFERENCE_TAG, PlannedRun, gold_runs, rows_runs
+from lakehouse_assets.automation.tries import why_waiting
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.settings import Settings
+from lakehouse_assets.storage.reach import Unquoted
 
 _MOST_TOLD = 20
 
@@ -38,6 +41,7 @@ def arrival_sensor(settings: Settings, entities: Sequence[Entity]) -> dg.SensorD
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Requests runs where landing, raw, silver and gold differ.",
     )
+    @Unquoted(settings.root)
     def _arrivals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         plan = make_plan(settings, entities, look=Look(context.cursor or ""))
         passed_over = _passed_over(plan)
@@ -52,17 +56,17 @@ def arrival_sensor(settings: Settings, entities: Sequence[Entity]) -> dg.SensorD
             _go_on(context, plan, rows_runs(plan))
             yield dg.SkipReason("A run is under way; what still differs after it is requested then.")
             return
-        untried = [run for run in rows_runs(plan) if not _has_failed(context.instance, run)]
-        _go_on(context, plan, untried)
-        # Gold waits for what it is made of: its run is requested once raw and silver stand still, or can't be helped.
-        requested = untried or [run for run in gold_runs(make_gold_plan(settings)) if not _has_failed(context.instance, run)]
-        if requested:
-            yield from (run_request(run) for run in requested)
-            return
-        yield dg.SkipReason(
-            "What differs has been tried and failed, and nothing has changed since. "
-            "Mend the cause that the failed run names, then retry it in the UI or run `lakehouse sync`."
-        )
+        due, waiting = _due(context.instance, rows_runs(plan))
+        _go_on(context, plan, due)
+        if not due:
+            # Gold waits for what it is made of: its run is requested once raw and silver stand still, or can't be helped now.
+            due, gold_waiting = _due(context.instance, gold_runs(make_gold_plan(settings)))
+            waiting += gold_waiting
+        for why in waiting:
+            context.log.info(why)
+        yield from (run_request(run) for run in due)
+        if not due:
+            yield dg.SkipReason("\n".join(waiting) or "What differed is settled by now.")
 
     return _arrivals
 
@@ -74,15 +78,17 @@ def _passed_over(plan: Plan) -> list[str]:
     return [*lines, f"{more:,} more are not loaded: `lakehouse plan` names them all."] if more else lines
 
 
+def _due(instance: dg.DagsterInstance, runs: Sequence[PlannedRun]) -> tuple[list[PlannedRun], list[str]]:
+    """The runs to ask for now, and why the others wait."""
+    now = datetime.now(UTC)
+    told = [(run, why_waiting(instance, run, now)) for run in runs]
+    return [run for run, why in told if why is None], [why for _, why in told if why is not None]
+
+
 def _go_on(context: dg.SensorEvaluationContext, plan: Plan, due: Sequence[PlannedRun]) -> None:
     """Let the next older dates have their turn, unless runs are due for those whose turn it is."""
     if not any(run.start <= day <= run.end for run in due for day in plan.older):
         context.update_cursor(plan.next_place)
-
-
-def _has_failed(instance: dg.DagsterInstance, run: PlannedRun) -> bool:
-    failed = dg.RunsFilter(tags={DIFFERENCE_TAG: run.difference}, statuses=[dg.DagsterRunStatus.FAILURE])
-    return instance.get_runs_count(failed) > 0
 
 
 def run_request(run: PlannedRun) -> dg.RunRequest:

@@ -1,20 +1,40 @@
 """Upkeep of all Delta tables: many small files become few, what no table names any more is deleted, logs are shortened.
 
 delta-rs does it, whatever the engine. Rows never change by it: a pass right after it finds nothing to do. Old files stay for a while,
-because a query or a step that began before may still read them.
+because a query or a step that began before may still read them. What can't be kept up is told, and the next table has its turn.
+
+Compaction gives partitions other files, and records name files. So a record that has fitted the table right before is made to fit it
+again; one that has not goes on saying that its partition is to be built. A kill in between leaves records that don't fit, and costs
+that these partitions are built once more.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
+import duckdb
 from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError, DeltaError
 
+from lakehouse_assets.errors import LakehouseError, UpkeepError
+from lakehouse_assets.storage.books import contents, record_partitions, table_id
+from lakehouse_assets.storage.ledger import PartitionRecord, Records
+from lakehouse_assets.storage.quarantine import Quarantine
+from lakehouse_assets.storage.reach import explained
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.superseded import old_lists
-from lakehouse_assets.storage.tables import live_files, open_table
+from lakehouse_assets.storage.tables import compact, live_files, open_table
 
-LAYERS = ("raw", "silver", "gold", "quarantine", "ops")
+RECORDED_LAYERS = ("raw", "silver", "gold")
+"""The layers of which the ledger says how partitions stand."""
+
+LAYERS = (*RECORDED_LAYERS, "quarantine", "ops")
+RUN_ID = "maintain"
+
+_ATTEMPTS = 5
+_FIRST_PAUSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -28,23 +48,91 @@ class KeptTable:
 
 
 def maintain(root: Root, keep: timedelta) -> Iterator[KeptTable]:
-    """Compact, vacuum and checkpoint each table; yields as each is done. Files that left a table less than `keep` ago stay."""
-    for layer in LAYERS:
-        for name in root.table_names(layer):
-            if (table := open_table(root.table(layer, name))) is not None:
-                yield _maintain(root, layer, name, table, keep)
+    """Compact, vacuum and checkpoint each table; yields as each is done. Files that left a table less than `keep` ago stay.
+
+    So do rows in quarantine that no record names: a step may be about to name them.
+
+    Raises:
+        UpkeepError: at the end, some tables could not be kept up; the text names each, and why.
+    """
+    faults = []
+    tables = [(layer, name) for layer in LAYERS for name in root.table_names(layer)]
+    for layer, name in tables:
+        try:
+            with _told(root):
+                kept = _maintain(root, layer, name, datetime.now(UTC) - keep)
+        except UpkeepError as error:
+            faults.append(f"{layer}.{name}: {error}")
+        else:
+            if kept is not None:
+                yield kept
+    if faults:
+        raise UpkeepError("\n".join(["Not kept up:", *faults]))
 
 
-def _maintain(root: Root, layer: str, name: str, table: DeltaTable, keep: timedelta) -> KeptTable:
-    before = len(live_files(table))
-    table.optimize.compact()
-    hours = int(keep.total_seconds() // 3600)
+def _maintain(root: Root, layer: str, name: str, before: datetime) -> KeptTable | None:
+    if (opened := open_table(root.table(layer, name))) is None:
+        return None
+    files_before = len(live_files(opened))
+    if layer == "quarantine":
+        Quarantine(root).remove_unnamed(before.timestamp())
+    table = _compacted(root, layer, name)
     # delta-rs refuses less than a week unless told that it is meant; the user has said so by naming another time.
     # All that lies there is looked at, so that what killed steps left behind goes too; superseded rows, which no log names, stay.
+    hours = int((datetime.now(UTC) - before).total_seconds() // 3600)
     unnamed = table.vacuum(retention_hours=hours, dry_run=True, enforce_retention_duration=False, full=True)
-    lists, superseded = old_lists(root, layer, name, table, datetime.now(UTC) - keep)
+    lists, superseded = old_lists(root, layer, name, table, before)
     doomed = [f"{layer}/{name}/{path}" for path in unnamed if path not in superseded]
     root.delete([*doomed, *lists])
     table.create_checkpoint()
     table.cleanup_metadata()
-    return KeptTable(f"{layer}.{name}", before, len(live_files(table)), len(doomed))
+    return KeptTable(f"{layer}.{name}", files_before, len(live_files(table)), len(doomed))
+
+
+def _compacted(root: Root, layer: str, name: str) -> DeltaTable:
+    """The table with few files. Where somebody else commits meanwhile, of what stands then."""
+    for attempt in range(_ATTEMPTS):
+        table = DeltaTable(root.table(layer, name))
+        held = contents(root, layer, name, table) if layer in RECORDED_LAYERS else {}
+        try:
+            commit = compact(table, run_id=RUN_ID)
+        except CommitFailedError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
+        else:
+            compacted = DeltaTable(root.table(layer, name), version=commit.version)
+            if commit.changed and layer in RECORDED_LAYERS:
+                _record(root, layer, name, compacted, held)
+            return compacted
+    raise AssertionError("the loop returns or raises")
+
+
+def _record(root: Root, layer: str, name: str, compacted: DeltaTable, held: Mapping[date, str]) -> None:
+    """Make the records fit what compaction has made of the table, those that spoke of what it held before."""
+    own_id = table_id(compacted)
+
+    def fitting(known: Records) -> list[PartitionRecord]:
+        return [r for r in known.values() if (r.table_id, r.content) == (own_id, held.get(r.date, ""))]
+
+    record_partitions(root, layer, {name: compacted}, fitting, RUN_ID)
+
+
+@contextmanager
+def _told(root: Root) -> Iterator[None]:
+    """Tell in a sentence why a table can't be kept up.
+
+    Raises:
+        UpkeepError: it can't.
+    """
+    try:
+        with explained(root, "delete"):
+            yield
+    except CommitFailedError:
+        raise UpkeepError("others committed to it all the time. Run `lakehouse maintain` again.") from None
+    except (DeltaError, duckdb.Error, ValueError) as error:
+        # What a store answers as XML may have keys in it.
+        said = " ".join(str(error).partition("<")[0].split())
+        raise UpkeepError(f"{type(error).__name__}: {said}") from error
+    except LakehouseError as error:
+        raise UpkeepError(str(error)) from error

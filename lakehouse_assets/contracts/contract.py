@@ -14,6 +14,8 @@ from datetime import timedelta
 from typing import Literal, get_args
 
 from lakehouse_assets.contracts.columns import column_names, snake_case
+from lakehouse_assets.contracts.problems import nearest, refuse
+from lakehouse_assets.contracts.types import type_fault, type_of
 from lakehouse_assets.errors import ContractError
 
 Outcome = Literal["warn", "drop", "fail"]
@@ -26,7 +28,11 @@ with the time from and to which it held (SCD type 2)."""
 OTHER_CHECKS = ("row_accounts", "freshness", "volume")
 """The names of the asset checks that stand beside those of rules and relationships."""
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+"""How tables, columns, rules, systems and their entities are named."""
+
+_OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+[.][A-Za-z]{2,}")
+"""What Dagster takes for an owner."""
 
 
 @dataclass(frozen=True)
@@ -125,37 +131,60 @@ class Contract:
     volume: Volume | None = Volume()
 
     def __post_init__(self) -> None:
-        names = self.column_names
-        problems = [
-            *(f"column {n!r} stands twice" for n in _repeated(names)),
-            *(f"rule {n!r} stands twice" for n in _repeated([r.name for r in self.all_rules])),
-            *(f"key {n!r} is no column" for n in self.key if n not in names),
-            *(f"relationship column {r.column!r} is no column" for r in self.relationships if r.column not in names),
-            *(
-                f"{n!r} is no name (lower case letters, digits and _)"
-                for n in [self.table, *names, *(r.name for r in self.rules)]
-                if not _NAME.fullmatch(n)
-            ),
-            *(
-                f"rule {r.name!r} has outcome {r.outcome!r}, not one of {', '.join(get_args(Outcome))}"
-                for r in self.rules
-                if r.outcome not in get_args(Outcome)
-            ),
-            *(f"rule {r.name!r} has the name of a check that any table has" for r in self.rules if r.name in OTHER_CHECKS),
+        refuse(f"Contract of {self.table}", self._problems())
+
+    def _problems(self) -> list[str]:
+        """What can't be so, one sentence each."""
+        names, outcomes = self.column_names, get_args(Outcome)
+        problems = [f"column {n!r} stands twice" for n in _repeated(names)]
+        types = [f"column {c.name!r}: {fault}" for c in self.columns if (fault := type_fault(c.type))]
+        problems += types
+        # What follows from the types can be told only where there are such types.
+        rules = [r.name for r in (self.rules if types else self.all_rules)]
+        checks = [*rules, *(r.name for r in self.relationships)]
+        problems += [f"rule {n!r} stands twice" for n in _repeated(rules)]
+        problems += [f"check {n!r} stands twice, as a relationship's" for n in _repeated(checks) if n not in _repeated(rules)]
+        problems += [
+            f"{n!r} is no name (lower case letters, digits and _)"
+            for n in [self.table, *names, *(r.name for r in self.rules)]
+            if not NAME.fullmatch(n)
         ]
+        problems += [
+            f"rule {r.name!r} has outcome {r.outcome!r}, not one of {', '.join(outcomes)}{nearest(r.outcome, outcomes)}"
+            for r in self.rules
+            if r.outcome not in outcomes
+        ]
+        problems += [f"rule {n!r} has the name of a check that any table has" for n in checks if n in OTHER_CHECKS]
+        if not _OWNER.fullmatch(self.owner):
+            problems.append(
+                f"owner {self.owner!r} is neither an e-mail address nor a team, such as 'team:{self.owner or 'sales'}'"
+            )
+        if self.mode not in get_args(WriteMode):
+            known = get_args(WriteMode)
+            problems.append(f"mode {self.mode!r} is not one of {', '.join(known)}{nearest(self.mode, known)}")
         problems += self.volume.problems if self.volume else []
-        if not self.key:
-            problems.append("there is no key")
-        problems += [f"sequence {n!r} is no column" for n in self.sequence_columns if n not in names]
-        problems += [f"tracked {n!r} is no column" for n in self.tracked or () if n not in names]
+        problems += self._column_problems(names)
         if self.mode == "history":
             problems += [f"column {c.name!r} is made by the history itself" for c in self.validity if c.name in names]
         elif self.tracked is not None:
             problems.append("only a history tracks columns")
         if self.mode == "snapshot" and self.deleted is not None:
             problems.append("a snapshot has no deletes: a key is gone when its date no longer brings it")
-        if problems:
-            raise ContractError(f"Contract of {self.table}: {'; '.join(problems)}.")
+        return problems
+
+    def _column_problems(self, names: list[str]) -> list[str]:
+        """What is said of columns that there are not."""
+        problems = [] if self.key else ["there is no key"]
+        used: list[tuple[str, Sequence[str]]] = [("sequence", self.sequence_columns)]
+        for what, columns in (("key", self.key), ("tracked", self.tracked or ())):
+            if isinstance(columns, str):
+                problems.append(f"{what} {columns!r} is a text, not names: write ({columns!r},)")
+            else:
+                used.append((what, columns))
+        used.append(("relationship column", [r.column for r in self.relationships]))
+        return problems + [
+            f"{what} {n!r} is no column{nearest(n, names)}" for what, columns in used for n in columns if n not in names
+        ]
 
     @property
     def column_names(self) -> list[str]:
@@ -205,7 +234,7 @@ class Contract:
         typed = [
             Rule(
                 f"{c.name}_is_{re.sub(r'[^a-z0-9]+', '_', c.type).strip('_')}",
-                f"`{c.name}` IS NULL OR TRY_CAST(`{c.name}` AS {c.type}) IS NOT NULL",
+                f"`{c.name}` IS NULL OR {type_of(c.type).of_text(f'`{c.name}`')} IS NOT NULL",
                 "drop",
                 f"{c.name} can be read as {c.type}.",
             )
@@ -294,9 +323,10 @@ class RawContract:
 
     def __post_init__(self) -> None:
         twice = _repeated([n for c in self.columns for n in dict.fromkeys(snake_case(name) for name in (c.name, *c.also))])
-        if twice:
-            columns = ", ".join(c.name for c in self.columns)
-            raise ContractError(f"Raw contract of the columns {columns}: {', '.join(twice)} stands for more than one of them.")
+        columns = ", ".join(c.name for c in self.columns)
+        refuse(
+            f"Raw contract of the columns {columns}", [f"{', '.join(twice)} stands for more than one of them"] if twice else []
+        )
 
     @property
     def column_names(self) -> list[str]:

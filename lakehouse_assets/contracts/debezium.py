@@ -21,6 +21,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.contract import Column, Json, RawContract, Rule, SourceColumn
+from lakehouse_assets.contracts.types import typed
 from lakehouse_assets.errors import ContractError
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ UNAVAILABLE = "__debezium_unavailable_value"
 """What Debezium writes for a long value that PostgreSQL did not send because it didn't change."""
 
 _DIGITS_OF_AN_INT64 = 20
+_SECOND = 1_000_000
+_FIRST_SECOND, _SECOND_AFTER_LAST = -62_135_596_800, 253_402_300_800
+"""Of the year 1 and of the year 9999, since 1970."""
 
 
 def change_columns() -> tuple[SourceColumn, ...]:
@@ -106,18 +110,25 @@ def rows_of_changes(raw: "DataFrame", fields: Mapping[str, str]) -> "DataFrame":
 
 
 def date_of_days(column: str) -> str:
-    """SQL: the date that `io.debezium.time.Date` gives as days since 1970. What is no number stays, to break the type's rule."""
-    return f"COALESCE(CAST(DATE_FROM_UNIX_DATE(TRY_CAST({column} AS INT)) AS STRING), {column})"
+    """SQL: the date that `io.debezium.time.Date` gives as days since 1970. What is no such number stays, to break the type's rule."""
+    return _since_1970("DATE_FROM_UNIX_DATE", column, "int", 86_400 * _SECOND)
 
 
 def timestamp_of_millis(column: str) -> str:
-    """SQL: the moment that `io.debezium.time.Timestamp` gives as milliseconds since 1970. What is no number stays."""
-    return f"COALESCE(CAST(TIMESTAMP_MILLIS(TRY_CAST({column} AS BIGINT)) AS STRING), {column})"
+    """SQL: the moment that `io.debezium.time.Timestamp` gives as milliseconds since 1970. What is no such number stays."""
+    return _since_1970("TIMESTAMP_MILLIS", column, "bigint", _SECOND // 1000)
 
 
 def timestamp_of_micros(column: str) -> str:
-    """SQL: the moment that `io.debezium.time.MicroTimestamp` gives as microseconds since 1970. What is no number stays."""
-    return f"COALESCE(CAST(TIMESTAMP_MICROS(TRY_CAST({column} AS BIGINT)) AS STRING), {column})"
+    """SQL: the moment that `io.debezium.time.MicroTimestamp` gives as microseconds since 1970. What is no such number stays."""
+    return _since_1970("TIMESTAMP_MICROS", column, "bigint", 1)
+
+
+def _since_1970(function: str, column: str, number_type: str, micros: int) -> str:
+    """SQL: what a function makes of a number, where that lies in the years 1 to 9999: beyond them engines fail, each in its way."""
+    number = typed(column, number_type)
+    within = f"{number} BETWEEN {_FIRST_SECOND * _SECOND // micros} AND {_SECOND_AFTER_LAST * _SECOND // micros - 1}"
+    return f"CASE WHEN {within} THEN CAST({function}({number}) AS STRING) ELSE {column} END"
 
 
 def decimal_of_bytes(column: str, scale: int) -> str:
@@ -133,8 +144,8 @@ def decimal_of_bytes(column: str, scale: int) -> str:
     below_zero = f"CAST(CASE WHEN {digits} >= '8' THEN CASE LENGTH({digits}) {powers} END ELSE 0 END AS DECIMAL(20, 0))"
     unit = f"CAST('{Decimal(1).scaleb(-scale):f}' AS DECIMAL({scale + 1}, {scale}))"
     number = f"({high} * {2**32} + {low} - {below_zero}) * {unit}"
-    is_base64 = f"{column} RLIKE '^([A-Za-z0-9+/]{{4}})*([A-Za-z0-9+/]{{2}}==|[A-Za-z0-9+/]{{3}}=)?$'"
-    fits = f"LENGTH({column}) <= 12 AND {column} NOT RLIKE '^.{{11}}[^=]$' AND {column} <> ''"
+    is_base64 = f"{column} RLIKE '^([A-Za-z0-9+/]{{4}})*([A-Za-z0-9+/]{{2}}==|[A-Za-z0-9+/]{{3}}=)?\\\\z'"
+    fits = f"LENGTH({column}) <= 12 AND {column} NOT RLIKE '^.{{11}}[^=]\\\\z' AND {column} <> ''"
     return (
         f"CASE WHEN {column} IS NULL THEN NULL WHEN {is_base64} AND {fits} THEN CAST({number} AS STRING) "
         f"ELSE CONCAT('not a decimal of up to 18 digits: ', {column}) END"
@@ -145,8 +156,11 @@ def _committed_at() -> "Expression":
     from pyspark.sql import functions as F
 
     # A snapshot by an older Debezium says 0.
-    by_source = F.nullif(_source("ts_ms").try_cast("bigint"), F.lit(0).cast("bigint"))
-    return F.timestamp_millis(F.coalesce(by_source, F.col("ts_ms").try_cast("bigint")))
+    millis = "COALESCE(NULLIF({}, 0), {})".format(
+        *(typed(text, "bigint") for text in ("GET_JSON_OBJECT(source, '$.ts_ms')", "ts_ms"))
+    )
+    in_years = f"{millis} BETWEEN {_FIRST_SECOND * 1000} AND {_SECOND_AFTER_LAST * 1000 - 1}"
+    return F.expr(f"CASE WHEN {in_years} THEN TIMESTAMP_MILLIS({millis}) END")
 
 
 def _log_position() -> "Expression":

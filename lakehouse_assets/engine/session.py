@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lakehouse_assets.engine.remote import RemoteServer
 from lakehouse_assets.engine.sail import Sail
 from lakehouse_assets.engine.server import LocalSpark, ServerConfig
-from lakehouse_assets.errors import EngineError
+from lakehouse_assets.errors import EngineError, EngineLostError
 
 if TYPE_CHECKING:
     from dagster_pyspark import PySparkResource
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 RETRIES_OF_A_LOST_SERVER = 4
 """PySpark's default goes on for ten minutes, at exit too."""
+
+
+_SESSION_GONE = ("INVALID_HANDLE.SESSION", "INVALID_HANDLE.OPERATION", "server side session identifier")
+"""What a server says that was started again at the same address, and knows nothing of the session."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +56,19 @@ class Engine:
             self._server = RemoteServer(config.kind)
         self._lock = threading.Lock()
         self._resource: PySparkResource | None = None
+        self._lost = False
 
     def session(self) -> "SparkSession":
-        """The session, connected on first use.
+        """The session, connected on first use, and anew where the server has gone. Its frames end with it: ask each time.
+
+        Whatever is asked of it raises EngineLostError where the server goes away meanwhile.
 
         Raises:
             EngineError: the engine can't be started or reached.
         """
         with self._lock:
-            if self._resource is not None and not self._server.answers():
-                self._resource = None  # it has died or was stopped: the next one is found or started
+            if self._lost or not self._server.answers():
+                self._leave(tell_server=False)  # the next server is found or started
             if self._resource is None:
                 self._resource = self._connected()
             session: SparkSession = self._resource.spark_session
@@ -81,9 +88,15 @@ class Engine:
     def stop_session(self) -> None:
         """Take leave of the server, which goes on running. A session left open would keep its state there for an hour."""
         with self._lock:
-            if self._resource is not None:
-                self._resource.spark_session.stop()
-                self._resource = None
+            self._leave(tell_server=not self._lost)
+
+    def _leave(self, *, tell_server: bool) -> None:
+        """Stop the session. One that is not stopped is what PySpark goes on giving to whoever asks for a new one."""
+        if self._resource is not None:
+            session = self._resource.spark_session
+            session.release_session_on_close = tell_server
+            session.stop()
+        self._resource, self._lost = None, False
 
     def _connected(self) -> "PySparkResource":
         with self._server.connecting() as url:
@@ -93,8 +106,34 @@ class Engine:
             from pyspark.sql.connect.client.retries import DefaultPolicy
 
             # Every error that it logs is raised as well, and told by whoever catches it.
-            logging.getLogger("pyspark.sql.connect.logging").setLevel(logging.CRITICAL)
+            for logger in ("pyspark.sql.connect.logging", "SQLQueryContextLogger"):
+                logging.getLogger(logger).setLevel(logging.CRITICAL)
             resource = PySparkResource(spark_config={"spark.remote": url})
             resource.setup_for_execution(dg.build_init_resource_context())
-            resource.spark_session.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES_OF_A_LOST_SERVER)])
+            client = resource.spark_session.client
+            client.set_retry_policies([DefaultPolicy(max_retries=RETRIES_OF_A_LOST_SERVER)])
+            self._watch(client)
             return resource
+
+    def _watch(self, client: Any) -> None:
+        """Notice a server that goes away, and tell it by an error of its own."""
+        handle = client._handle_error  # all that PySpark asks of a server fails by way of this
+
+        def handled(error: Exception) -> None:
+            if engine_was_lost(error):
+                self._lost = True
+                told = "The Spark server went away while it computed. Run this again: the server is started anew, or found."
+                raise EngineLostError(told) from error
+            handle(error)
+
+        client._handle_error = handled
+
+
+def engine_was_lost(error: Exception) -> bool:
+    """Whether an error of a call to the server says that it, or the session, is not there any more."""
+    import grpc  # type: ignore[import-untyped]  # its stubs are a package of their own
+
+    # A server that was started again wants another token.
+    gone = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED)
+    is_gone = isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call) and error.code() in gone
+    return is_gone or any(words in str(error) for words in _SESSION_GONE)

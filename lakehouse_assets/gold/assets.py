@@ -12,14 +12,22 @@ from deltalake.exceptions import CommitFailedError
 
 from lakehouse_assets.contracts.presentation import docs_metadata
 from lakehouse_assets.errors import LakehouseError
-from lakehouse_assets.gold.dbt import DagsterDbtTranslator, DbtCliInvocation, DbtProject, QuickStartDbt, dbt_assets
+from lakehouse_assets.gold.dbt import (
+    DagsterDbtTranslator,
+    DbtCliInvocation,
+    DbtProject,
+    QuickStartDbt,
+    dbt_assets,
+    unquoted_output,
+)
 from lakehouse_assets.gold.failures import failing_rows
 from lakehouse_assets.gold.models import Model, fingerprint, read_models, shared_digest, table_states
 from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT
 from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model
-from lakehouse_assets.storage.books import record_partitions, table_id
+from lakehouse_assets.storage.books import record_partitions
 from lakehouse_assets.storage.duck import separate
 from lakehouse_assets.storage.ledger import PartitionRecord
+from lakehouse_assets.storage.reach import Unquoted, unquoted
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import TableFacts, table_facts
 
@@ -80,6 +88,7 @@ def gold_assets(
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool="gold",
     )
+    @Unquoted(root)
     def _gold(context: dg.AssetExecutionContext, dbt: QuickStartDbt) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
         selected = {key.path[-1] for key in context.selected_asset_keys}
         read, shared = open_tables(root, models), shared_digest(project_folder)
@@ -100,13 +109,13 @@ def gold_assets(
                     try:
                         commit, table = publish_model(connection, root, model, fingerprint=mark, run_id=context.run_id)
                     except (LakehouseError, CommitFailedError) as error:
-                        unpublished[model.name] = f"gold/{model.name} is not published: {_one_line(str(error))}"
+                        unpublished[model.name] = f"gold/{model.name} is not published: {_one_line(unquoted(root, str(error)))}"
                         states[f"gold.{model.name}"] = "not published"
                         continue
-                    mine = model_records(model, commit, table, read.records, fingerprint=mark, run_id=context.run_id)
+                    mine = model_records(model, table, read.records, fingerprint=mark, run_id=context.run_id)
                     published[model.name] = table
                     records += mine
-                    states[f"gold.{model.name}"] = f"{table_id(table)}/{mine[0].delta_version if mine else commit.version}"
+                    states |= table_states({("gold", model.name, r.date): r for r in mine})
                     facts = table_facts(table)
                     _tell_partitions(context, model, facts)
                     output = built[model.name]
@@ -130,22 +139,23 @@ def _build(
     built: dict[str, dg.Output[None]] = {}
     checks: list[dg.AssetCheckResult] = []
     invocation = dbt.cli(["build"], context=context, raise_on_error=False, target_path=database.with_name("target"))
-    for event in invocation.stream():
-        if isinstance(event, dg.Output):
-            built[context.asset_key_for_output(event.output_name).path[-1]] = event
-        elif isinstance(event, dg.AssetCheckResult):
-            checks.append(event)
-    problems = None if invocation.is_successful() else _problems(invocation, tests_failed=any(map(_blocks, checks)))
+    with unquoted_output(root):
+        for event in invocation.stream():
+            if isinstance(event, dg.Output):
+                built[context.asset_key_for_output(event.output_name).path[-1]] = event
+            elif isinstance(event, dg.AssetCheckResult):
+                checks.append(event)
+    problems = None if invocation.is_successful() else _problems(invocation, root, tests_failed=any(map(_blocks, checks)))
     return built, _with_failing_rows(checks, invocation, root, database), problems
 
 
-def _problems(invocation: DbtCliInvocation, *, tests_failed: bool) -> str:
+def _problems(invocation: DbtCliInvocation, root: Root, *, tests_failed: bool) -> str:
     """The models that dbt could not build, with its words for each; nothing where tests failed, and no more."""
     results = (
         invocation.get_artifact("run_results.json")["results"] if (invocation.target_path / "run_results.json").exists() else []
     )
     told = [
-        f"gold/{r['unique_id'].rpartition('.')[2]}: dbt can't build it: {_one_line(r['message'])}."
+        f"gold/{r['unique_id'].rpartition('.')[2]}: dbt can't build it: {_one_line(unquoted(root, r['message']))}."
         for r in results
         if r["unique_id"].startswith("model.") and r["status"] == "error"
     ]
@@ -166,7 +176,7 @@ def _with_failing_rows(
             test = str(check.metadata["unique_id"].value)
             result = results[test]
             if result["status"] == "error":
-                return check._replace(description=f"dbt can't run it: {_one_line(result['message'])}.")
+                return check._replace(description=f"dbt can't run it: {_one_line(unquoted(root, result['message']))}.")
             rows = failing_rows(connection, invocation.manifest["nodes"][test], result["compiled_code"])
             if rows is None:
                 return check

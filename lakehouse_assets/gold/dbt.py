@@ -1,13 +1,18 @@
 """dbt as Dagster runs it here: dagster-dbt without start-up costs that buy this project nothing. Import dagster-dbt from here."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import version as installed_version
-from typing import Any
+from io import TextIOBase
+from typing import Any, TextIO, cast
 
 from packaging.version import Version
 
 from lakehouse_assets.gold.dbt_ahead import executable
 from lakehouse_assets.gold.project import PROJECT_FOLDER
+from lakehouse_assets.storage.reach import unquoted
+from lakehouse_assets.storage.root import Root
 
 # dagster-dbt imports half of dbt-core for a few names, and has its own where dbt-core is not there. dbt runs in a process of its own,
 # so this one need not know it: 1 s less for each process that loads the definitions.
@@ -20,7 +25,15 @@ finally:
     if _hidden:
         del sys.modules["dbt.version"]
 
-__all__ = ["DagsterDbtTranslator", "DbtCliInvocation", "DbtProject", "QuickStartDbt", "dbt_assets", "dbt_resource"]
+__all__ = [
+    "DagsterDbtTranslator",
+    "DbtCliInvocation",
+    "DbtProject",
+    "QuickStartDbt",
+    "dbt_assets",
+    "dbt_resource",
+    "unquoted_output",
+]
 
 
 class QuickStartDbt(DbtCliResource):
@@ -47,3 +60,19 @@ def dbt_resource() -> QuickStartDbt:
         dbt_executable=executable("lakehouse-dbt"),
         global_config_flags=["--no-version-check", "--no-use-colors"],
     )
+
+
+@contextmanager
+def unquoted_output(root: Root) -> Iterator[None]:
+    """Let what dbt says within the block, which dagster-dbt prints event by event, not quote the store."""
+    out = sys.stdout
+
+    class Unquoted(TextIOBase):
+        def write(self, text: str) -> int:
+            return out.write(unquoted(root, text))
+
+        def flush(self) -> None:
+            out.flush()
+
+    with redirect_stdout(cast("TextIO", Unquoted())):
+        yield

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from lakehouse_assets.storage.accounts import markdown_table
 from lakehouse_assets.storage.tables import DATE_COLUMN
 
 if TYPE_CHECKING:
@@ -33,9 +34,7 @@ class FailingRows:
     def table(self) -> str:
         """The examples as a Markdown table, and how many more rows there are."""
         columns = list(self.examples[0])
-        lines = [_line(columns), "|---" * len(columns) + "|", *(_line(list(row.values())) for row in self.examples)]
-        more = sum(self.by_date.values()) - len(self.examples)
-        return "\n".join(lines) + (f"\n\nand {more} more" if more > 0 else "")
+        return markdown_table(columns, [list(row.values()) for row in self.examples], sum(self.by_date.values()))
 
 
 def failing_rows(connection: "duckdb.DuckDBPyConnection", test: Mapping[str, Any], sql: str) -> FailingRows | None:
@@ -63,8 +62,3 @@ def _name(row: Mapping[str, object]) -> str:
 def _first(parts: Sequence[str], between: str) -> str:
     more = len(parts) - _NAMED
     return between.join(parts[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _line(cells: Sequence[object]) -> str:
-    shown = [" ".join(str(cell).split()).replace("|", r"\|") if cell is not None else "" for cell in cells]
-    return f"| {' | '.join(shown)} |"

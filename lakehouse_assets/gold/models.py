@@ -73,9 +73,10 @@ def fingerprint(model: Model, states: Mapping[str, str], shared: str) -> str:
 
 
 def table_states(records: Records) -> dict[str, str]:
-    """The state of each silver and gold table: which table it is, and the version at which a partition of it last changed.
+    """The state of each silver and gold table: which table it is, and what its partitions were built from.
 
-    Where records don't say how a table stands, its state is what it holds, so that what was built from that is stale once they do.
+    Not its version, which a table that was put back reaches again with other rows. Where records don't say how a table stands, its
+    state is what it holds, so that what was built from that is stale once they do.
     """
     by_table: dict[str, list[PartitionRecord]] = {}
     for (layer, table, _), record in records.items():
@@ -84,11 +85,9 @@ def table_states(records: Records) -> dict[str, str]:
 
 
 def _state(records: list[PartitionRecord]) -> str:
-    if any(record.is_unsettled for record in records):
-        held = sorted((record.date.isoformat(), record.table_id, record.content) for record in records)
-        return f"unsettled/{hashlib.sha256(json.dumps(held).encode()).hexdigest()[:16]}"
-    newest = max(records, key=lambda record: record.delta_version)
-    return f"{newest.table_id}/{newest.delta_version}"
+    unsettled = any(record.is_unsettled for record in records)
+    facts = sorted((r.date.isoformat(), r.table_id, r.content if unsettled else r.fingerprint) for r in records)
+    return f"{'unsettled/' if unsettled else ''}{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"
 
 
 def stale_models(models: Iterable[Model], records: Records, shared: str) -> dict[str, set[date]]:

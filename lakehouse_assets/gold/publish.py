@@ -13,7 +13,7 @@ from deltalake.exceptions import CommitFailedError
 
 from lakehouse_assets.errors import PartitionGuardError
 from lakehouse_assets.gold.models import Model
-from lakehouse_assets.storage.books import verified
+from lakehouse_assets.storage.books import table_id, verified
 from lakehouse_assets.storage.duck import let_read, table_view
 from lakehouse_assets.storage.ledger import InputVersion, Ledger, PartitionRecord, Records
 from lakehouse_assets.storage.root import Root
@@ -113,23 +113,18 @@ def _replace_what_differs(
     return replace_rows_at(table, uri, rows, predicate=dates_predicate(differing), key=key, run_id=run_id)
 
 
-def model_records(
-    model: Model, commit: Commit, table: DeltaTable, records: Records, *, fingerprint: str, run_id: str
-) -> list[PartitionRecord]:
+def model_records(model: Model, table: DeltaTable, records: Records, *, fingerprint: str, run_id: str) -> list[PartitionRecord]:
     """How a model stands, by date, and what it was built from, for the ledger."""
-    rows_by_date = table_facts(table).rows_by_date
+    rows_by_date, own_id = table_facts(table).rows_by_date, table_id(table)
     arrived = {
         day: record.rows_out
-        for (layer, table, day), record in records.items()
-        if layer == "silver" and (table == model.grain_of if model.grain_of else table in model.sources)
+        for (layer, name, day), record in records.items()
+        if layer == "silver" and (name == model.grain_of if model.grain_of else name in model.sources)
     }
     old = {key[2]: record for key, record in records.items() if key[:2] == ("gold", model.name)}
     dates = sorted({*rows_by_date, *old, *(arrived if model.grain_of else [])})
     # A table without a row has a record all the same, or it would count as never built.
     dates = dates or sorted(day for (layer, _, day) in records if layer == "silver")[:1]
-    # Upkeep makes versions without a change, which are no reason to build what reads this.
-    settled = [r.delta_version for r in old.values() if not r.is_unsettled]
-    version = max(settled) if settled and len(settled) == len(old) and not commit.changed else commit.version
     newest: dict[str, PartitionRecord] = {}
     for (layer, name, _), record in records.items():
         if layer == "silver" and (name not in newest or newest[name].delta_version < record.delta_version):
@@ -144,10 +139,11 @@ def model_records(
             rows_out=rows_by_date.get(day, 0),
             rows_quarantined=0,
             rows_superseded=0,
-            delta_version=version,
+            delta_version=table.version(),
             run_id=run_id,
             fingerprint=fingerprint,
             inputs=inputs,
+            table_id=own_id,
         )
         for day in dates
     ]
@@ -171,8 +167,8 @@ def _refuse_undated(connection: "duckdb.DuckDBPyConnection", model: Model) -> No
 def _differing_dates(connection: "duckdb.DuckDBPyConnection", uri: str, table: DeltaTable, name: str) -> list[date]:
     """The partitions whose rows, taken as a bag, are not the same in the run's database and in the Delta table."""
     standing = {field.name for field in table.schema().fields}
-    connection.execute("CREATE SCHEMA IF NOT EXISTS memory.standing")
-    connection.execute(f"DROP VIEW IF EXISTS memory.standing.{name}")
+    # Anew, because another try may have left a table there in place of a view.
+    connection.execute("DROP SCHEMA IF EXISTS memory.standing CASCADE; CREATE SCHEMA memory.standing")
     table_view(connection, f"memory.standing.{name}", uri, table)
     described = [row[0] for row in connection.execute(f"DESCRIBE gold.{name}").fetchall()]
     new_bag = ", ".join(f'"{column}"' for column in described)

@@ -8,6 +8,7 @@ from lakehouse_assets.contracts.presentation import docs_metadata, raw_schema
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.raw.load import READER_VERSION, LandedRows, land
 from lakehouse_assets.storage.partitions import table_pool
+from lakehouse_assets.storage.reach import Unquoted
 from lakehouse_assets.storage.root import Root
 
 
@@ -34,6 +35,7 @@ def raw_asset(
             **docs_metadata(entity.table, docs_url),
         },
     )
+    @Unquoted(root)
     def _raw(context: dg.AssetExecutionContext) -> LandedRows:
         return land(entity, root, start, [date.fromisoformat(key) for key in context.partition_keys], context.log)
 

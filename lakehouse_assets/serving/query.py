@@ -1,12 +1,14 @@
 """Read-only SQL over all tables, by DuckDB: schemas `raw`, `silver`, `gold`, `quarantine`, `ops`.
 
-A query is refused unless it is one SELECT that names nothing but these tables. It is judged by DuckDB's own parser, on the tree of
-the statement; and the connection that runs it can reach no file outside the root, nor the network, nor change its settings.
+A query is refused unless it is one SELECT that names nothing but these tables and the lists of them. It is judged by DuckDB's own
+parser, on the tree of the statement; and the connection that runs it can reach no file outside the root, nor the network, nor
+change its settings.
 """
 
 import csv
 import json
 import math
+import re
 from collections.abc import Iterator
 from datetime import date, time
 from decimal import Decimal
@@ -16,6 +18,7 @@ from lakehouse_assets.errors import QueryError
 from lakehouse_assets.storage.duck import rows_of_schema, separate, table_view
 from lakehouse_assets.storage.ledger import Ledger, ledger_schema
 from lakehouse_assets.storage.quarantine import Quarantine
+from lakehouse_assets.storage.reach import unquoted
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import file_paths, open_table, sql_text
 
@@ -27,8 +30,18 @@ SCHEMAS = ("raw", "silver", "gold", "quarantine", "ops")
 ALLOWED_TABLE_FUNCTIONS = ("range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree")
 """Functions in FROM that reach nothing outside the query."""
 
-REFUSED_FUNCTIONS = ("getenv", "getvariable", "current_setting", "read_", "write_", "http_", "load_")
-"""Scalar functions, by the beginning of their names, that tell of the process or the machine rather than of the tables."""
+LISTS = ("tables", "columns")
+"""What may be asked of `information_schema`."""
+
+_SHOWN = ('"tables"', "__show_tables_expanded")
+"""What SHOW may list: DuckDB's names for TABLES and ALL TABLES."""
+
+_TELLING = re.compile(
+    r"getenv|getvariable|current_(setting|query|query_id|connection_id|transaction_id)|txid_current|version|stats|vector_type"
+    r"|pg_(?!typeof$|size_pretty$).*|inet_.*|has_.*_privilege|(col|obj|shobj)_description|in_search_path|get_block_size"
+    r"|json_serialize_plan|json_execute_serialized_sql|parse_duckdb_log_message|nextval|currval|sleep_ms|(read|write|http|load)_.*"
+)
+"""Scalar functions that tell of the process or the machine rather than of the tables, run SQL out of a text, or waste time."""
 
 _ROW_ACCOUNTS = "layer, table_name, date, rows_in, rows_out, rows_quarantined, rows_superseded, delta_version, run_id"
 _QUARANTINE = "layer, table_name, date, source_file, row_number, rule, reason, payload, run_id, rows"
@@ -47,13 +60,12 @@ def query(root: Root, sql: str) -> "duckdb.DuckDBPyRelation":
     open_views(connection, root)
     connection.execute(f"SET allowed_directories = [{sql_text(root.uri)}]")
     connection.execute("SET enable_external_access = false")
+    connection.execute("SET python_enable_replacements = false")
     connection.execute("SET lock_configuration = true")
     try:
         result = connection.sql(sql)
     except duckdb.Error as error:
-        raise QueryError(
-            f"{_plain(error)}\nTables are in the schemas {', '.join(SCHEMAS)}; `SHOW ALL TABLES` lists them."
-        ) from None
+        raise QueryError(f"{unquoted(root, _plain(error))}\n{_TABLES}") from None
     return result
 
 
@@ -71,22 +83,47 @@ def refuse_unless_harmless(connection: "duckdb.DuckDBPyConnection", sql: str) ->
     statements = parsed["statements"]
     if len(statements) != 1:
         raise QueryError(f"One query at a time is allowed, not {len(statements)}.")
+    named = {str(node["key"]).lower() for node in _nodes(statements[0]) if "key" in node and "value" in node} - _own_names(
+        connection
+    )
     for node in _nodes(statements[0]):
         kind = node.get("type")
         if kind == "TABLE_FUNCTION":
             name = node["function"]["function_name"].lower()
             if name not in ALLOWED_TABLE_FUNCTIONS:
-                raise QueryError(
-                    f"The function {name} is not allowed: queries read tables, not files or the network. "
-                    f"Tables are in the schemas {', '.join(SCHEMAS)}."
-                )
-        elif node.get("class") == "FUNCTION" and str(node.get("function_name", "")).lower().startswith(REFUSED_FUNCTIONS):
+                raise QueryError(f"The function {name} is not allowed: queries read tables, not files or the network. {_TABLES}")
+        elif node.get("class") == "FUNCTION" and _tells(node):
             raise QueryError(f"The function {node['function_name']} is not allowed: it tells of the machine, not of the tables.")
-        elif kind == "BASE_TABLE" and any(c in node["table_name"] for c in "/\\.*:"):
-            raise QueryError(
-                f"{node['table_name']!r} is not a table: files and addresses are not allowed. "
-                f"Tables are in the schemas {', '.join(SCHEMAS)}."
-            )
+        elif kind == "BASE_TABLE":
+            _refuse_unless_table(node, named)
+        elif kind == "SHOW_REF" and not (node.get("query") or node["table_name"] in _SHOWN or node["schema_name"] in SCHEMAS):
+            raise QueryError(f"This is not allowed: it tells of the machine, not of the tables. {_TABLES}")
+
+
+_TABLES = f"Tables are in the schemas {', '.join(SCHEMAS)}; `SHOW ALL TABLES` lists them."
+
+
+def _own_names(connection: "duckdb.DuckDBPyConnection") -> set[str]:
+    """The views that DuckDB has by itself, and finds without their schema."""
+    return {name for (name,) in connection.execute("SELECT view_name FROM duckdb_views() WHERE internal").fetchall()}
+
+
+def _tells(function: dict[str, Any]) -> bool:
+    return function.get("schema") == "pg_catalog" or _TELLING.fullmatch(str(function["function_name"]).lower()) is not None
+
+
+def _refuse_unless_table(node: dict[str, Any], named: set[str]) -> None:
+    """See whether a name in FROM means a table of the lakehouse, or a subquery that the query itself names (`named`)."""
+    catalog, schema, table = (node[part].lower() for part in ("catalog_name", "schema_name", "table_name"))
+    if any(c in table for c in "/\\.*:"):
+        raise QueryError(f"{node['table_name']!r} is not a table: files and addresses are not allowed. {_TABLES}")
+    if schema:
+        known = catalog in ("", "memory") and (schema in SCHEMAS or (schema == "information_schema" and table in LISTS))
+    else:
+        known = not catalog and table in named
+    if not known:
+        name = ".".join(node[part] for part in ("catalog_name", "schema_name", "table_name") if node[part])
+        raise QueryError(f"{name} is not allowed: it is no table of the lakehouse. {_TABLES}")
 
 
 def open_views(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:

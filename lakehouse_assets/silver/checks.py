@@ -4,7 +4,7 @@ In a run over dates each check speaks of those dates, in one without of all. Whi
 """
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,14 @@ from lakehouse_assets.storage.accounts import (
     ROW_ACCOUNTS,
     dates_table,
     in_dates,
+    markdown_table,
     row_accounts_result,
     row_accounts_spec,
     run_dates,
 )
 from lakehouse_assets.storage.duck import connect, files_view, table_view
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
+from lakehouse_assets.storage.reach import Unquoted
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import DATE_COLUMN, live_files, newest_table
 
@@ -40,6 +42,7 @@ _OUTCOMES = {
     "fail": "A row that breaks it keeps its whole partition from being published.",
 }
 _EXAMPLES = 5
+_SHOWN = 20
 
 
 def silver_checks(entity: Entity, root: Root) -> list[dg.AssetChecksDefinition]:
@@ -48,6 +51,7 @@ def silver_checks(entity: Entity, root: Root) -> list[dg.AssetChecksDefinition]:
     key = dg.AssetKey(["silver", entity.table])
 
     @dg.multi_asset_check(name=f"silver__{entity.table}__contract", specs=_ledger_specs(contract, key), can_subset=True)
+    @Unquoted(root)
     def _contract(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         wanted = {check.name for check in context.selected_asset_check_keys}
         dates = run_dates(context)
@@ -100,13 +104,9 @@ def rule_result(key: dg.AssetKey, rule: Rule, records: Sequence[PartitionRecord]
             "rows": rows,
             "outcome": rule.outcome,
             "rule": rule.expression,
+            **_listed("failing_rows", "key", {day: hit.examples for day, hit in broken.items()}, rows),
             "by_date": dates_table(
-                ("rows", "examples"),
-                {
-                    r.date: (broken[r.date].rows, "; ".join(broken[r.date].examples)) if r.date in broken else (0, None)
-                    for r in records
-                },
-                failing=broken,
+                ("rows",), {r.date: (broken[r.date].rows if r.date in broken else 0,) for r in records}, failing=broken
             ),
         },
     )
@@ -176,6 +176,7 @@ def _relationship_checks(entity: Entity, root: Root) -> dg.AssetChecksDefinition
     ]
 
     @dg.multi_asset_check(name=f"silver__{entity.table}__relationships", specs=specs, can_subset=True)
+    @Unquoted(root)
     def _check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         names = {check.name for check in context.selected_asset_check_keys}
         wanted = [r for r in relationships if r.name in names]
@@ -246,7 +247,7 @@ def _orphans_query(relationships: Sequence[Relationship]) -> str:
 def _relationship_result(
     key: dg.AssetKey, relationship: Relationship, counted: dict[date | None, Sequence[Any]]
 ) -> dg.AssetCheckResult:
-    rows, values, examples = counted[None]
+    rows, values, _ = counted[None]
     by_date = {day: figures for day, figures in counted.items() if day is not None}
     failing = [day for day, figures in by_date.items() if figures[0]]
     return dg.AssetCheckResult(
@@ -258,14 +259,21 @@ def _relationship_result(
         metadata={
             "rows": rows,
             "values": values,
-            "examples": ", ".join(examples or []),
-            "by_date": dates_table(
-                ("rows", "values", "examples"),
-                {day: (*figures[:2], ", ".join(figures[2] or [])) for day, figures in by_date.items()},
-                failing=failing,
+            **_listed(
+                "failing_values",
+                relationship.column,
+                {day: by_date[day][2] for day in failing},
+                sum(by_date[day][1] for day in failing),
             ),
+            "by_date": dates_table(("rows", "values"), {day: figures[:2] for day, figures in by_date.items()}, failing=failing),
         },
     )
+
+
+def _listed(name: str, column: str, examples: Mapping[date, Sequence[str]], total: int) -> dict[str, dg.MarkdownMetadataValue]:
+    """A few of what a check has found, a line each, the newest dates first; no entry where that is nothing."""
+    shown = [(day, example) for day in sorted(examples, reverse=True) for example in examples[day]][:_SHOWN]
+    return {name: dg.MetadataValue.md(markdown_table(("date", column), shown, total))} if shown else {}
 
 
 def _told(dates: Collection[date]) -> str:

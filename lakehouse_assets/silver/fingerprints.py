@@ -7,7 +7,7 @@ from datetime import date
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.storage.ledger import PartitionRecord
 
-WRITER_VERSION = "2"
+WRITER_VERSION = "3"
 """Changes when audit or merge would make another table of the same rows; every silver partition is then built again."""
 
 

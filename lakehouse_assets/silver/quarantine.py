@@ -43,7 +43,7 @@ def quarantine_dropped(
                 "source_file": row["_source_file"],
                 "row_number": row["_row_number"],
                 "rule": broken[0],
-                "reason": " ".join(f"Broken: {rules[name].description}" for name in broken),
+                "reason": " ".join(f"Breaks the rule: {rules[name].description}" for name in broken),
                 "payload": payloads[(row["_date"], row["_source_file"], row["_row_number"])],
                 "run_id": target.run_id,
                 "batch": batches[row["_date"]],

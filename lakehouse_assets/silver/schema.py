@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from deltalake import DeltaTable
 
 from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.types import type_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -14,16 +15,7 @@ def contract_schema(entity: Entity) -> "pa.Schema":
     """The columns that a silver table has by its contract."""
     import pyarrow as pa
 
-    types = {"string": pa.string(), "int": pa.int32(), "bigint": pa.int64(), "double": pa.float64(), "boolean": pa.bool_()}
-    types |= {"date": pa.date32(), "timestamp": pa.timestamp("us", "UTC")}
-
-    def arrow_type(text: str) -> "pa.DataType":
-        if text.startswith("decimal("):
-            precision, scale = text.removeprefix("decimal(").rstrip(")").split(",")
-            return pa.decimal128(int(precision), int(scale))
-        return types[text]
-
-    contract = [pa.field(c.name, arrow_type(c.type)) for c in entity.contract.table_columns]
+    contract = [pa.field(c.name, type_of(c.type).in_arrow) for c in entity.contract.table_columns]
     own = [("_source_file", pa.string()), ("_row_number", pa.int64()), ("_date", pa.date32()), ("_broken_rules", pa.string())]
     return pa.schema([*contract, *(pa.field(name, kind) for name, kind in own)])
 

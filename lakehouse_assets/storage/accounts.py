@@ -8,6 +8,7 @@ import dagster as dg
 
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.quarantine import Quarantine
+from lakehouse_assets.storage.reach import Unquoted
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.superseded import superseded_rows_by_date
 from lakehouse_assets.storage.tables import newest_table, table_facts
@@ -115,6 +116,7 @@ def row_accounts_check(root: Root, layer: str, table: str) -> dg.AssetChecksDefi
     """The asset check `row_accounts` of one table."""
 
     @dg.multi_asset_check(name=f"{layer}__{table}__row_accounts", specs=[row_accounts_spec(layer, table)])
+    @Unquoted(root)
     def _check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         return row_accounts_result(root, layer, table, run_dates(context))
 
@@ -138,15 +140,20 @@ def dates_table(
 ) -> dg.MarkdownMetadataValue:
     """What a check found by date, as Markdown: the failing dates first, the newest of each kind first, then how many more."""
     ordered = sorted(cells, key=lambda day: (day not in failing, -day.toordinal()))
-    lines = [_line("date", "result", *columns), "|---" * (len(columns) + 2) + "|"]
-    lines += [_line(day, "fails" if day in failing else "passes", *cells[day]) for day in ordered[:DATES_SHOWN]]
-    more = len(ordered) - DATES_SHOWN
-    return dg.MetadataValue.md("\n".join(lines) + (f"\n\nand {more} more" if more > 0 else ""))
+    lines = [(day, "fails" if day in failing else "passes", *cells[day]) for day in ordered[:DATES_SHOWN]]
+    return dg.MetadataValue.md(markdown_table(("date", "result", *columns), lines, len(ordered)))
 
 
-def _line(*cells: object) -> str:
-    shown = [" ".join(str(cell).split()).replace("|", r"\|") if cell is not None else "" for cell in cells]
-    return f"| {' | '.join(shown)} |"
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]], total: int) -> str:
+    """Rows as Markdown, a line each, and how many more there are than these."""
+
+    def line(cells: Sequence[object]) -> str:
+        shown = [" ".join(str(cell).split()).replace("|", r"\|") if cell is not None else "" for cell in cells]
+        return f"| {' | '.join(shown)} |"
+
+    lines = [line(columns), "|---" * len(columns) + "|", *map(line, rows)]
+    more = total - len(rows)
+    return "\n".join(lines) + (f"\n\nand {more} more" if more > 0 else "")
 
 
 def _figures(record: PartitionRecord | None) -> tuple[int | None, ...]:

@@ -1,17 +1,21 @@
 """The typed Delta IO manager: what an asset returns becomes a Delta table, what it takes is read from one."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
 import dagster as dg
 
-from lakehouse_assets.errors import AuditError
+from lakehouse_assets.errors import AuditError, EngineLostError
 from lakehouse_assets.storage.accounts import account_metadata
 from lakehouse_assets.storage.handlers import Handler, Source, Target, Written
 from lakehouse_assets.storage.ledger import Ledger
+from lakehouse_assets.storage.reach import Unquoted
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import newest_table, table_facts
+from lakehouse_assets.storage.tables import TableFacts, newest_table, table_facts
+
+_RETRIES_OF_A_LOST_ENGINE = 2
 
 
 class DeltaIOManager(dg.IOManager):
@@ -29,7 +33,21 @@ class DeltaIOManager(dg.IOManager):
 
         Raises:
             AuditError: partitions were refused. The others count as materialized.
+            RetryRequested: the engine went away. Dagster runs the step again, because frames end with their session.
         """
+        with _again_with_another_engine(context), Unquoted(self._root):
+            self._write(context, obj)
+
+    def load_input(self, context: dg.InputContext) -> object:
+        """Read the partitions that the step asks for.
+
+        Raises:
+            RetryRequested: the engine went away, as in `handle_output`.
+        """
+        with _again_with_another_engine(context), Unquoted(self._root):
+            return self._read(context)
+
+    def _write(self, context: dg.OutputContext, obj: object) -> None:
         layer, name = _address(context.asset_key)
         target = Target(
             root=self._root,
@@ -47,13 +65,11 @@ class DeltaIOManager(dg.IOManager):
             if isinstance(error.written, Written):
                 _tell_published(context, target, error.written, error.refused)
             raise
-        of_table, by_date = _metadata(target, written)
-        context.add_output_metadata(of_table)
-        for day, of_day in by_date.items():
+        _tell_table(context, target, written)
+        for day, of_day in _metadata(target, written).items():
             context.step_context.add_asset_metadata(of_day, context.asset_key, day.isoformat())
 
-    def load_input(self, context: dg.InputContext) -> object:
-        """Read the partitions that the step asks for."""
+    def _read(self, context: dg.InputContext) -> object:
         layer, name = _address(context.asset_key)
         dates = [date.fromisoformat(key) for key in context.asset_partition_keys] if context.has_asset_partitions else None
         columns = (context.definition_metadata or {}).get("columns")
@@ -68,38 +84,50 @@ class DeltaIOManager(dg.IOManager):
         raise TypeError(f"{key.to_user_string()}: no handler stores {annotation!r}. Annotate it as one of {known}.")
 
 
+@contextmanager
+def _again_with_another_engine(context: dg.InputContext | dg.OutputContext) -> Iterator[None]:
+    try:
+        yield
+    except EngineLostError as error:
+        context.log.warning(f"{error} This step does so by itself.")
+        raise dg.RetryRequested(max_retries=_RETRIES_OF_A_LOST_ENGINE) from error
+
+
 def _address(key: dg.AssetKey) -> tuple[str, str]:
     if len(key.path) != 2:
         raise ValueError(f"Asset key {key.to_user_string()} is no [layer, table].")
     return key.path[0], key.path[1]
 
 
-def _metadata(target: Target, written: Written) -> tuple[dict[str, Any], dict[date, dict[str, Any]]]:
-    """What is told of a write: of the table, and of each partition of the run."""
-    table = newest_table(target.uri)
-    if table is None:  # a run over partitions of which none has ever held a row
-        return {"dagster/row_count": 0, **written.metadata}, {}
-    facts = table_facts(table)
-    of_table = {
-        "dagster/row_count": facts.rows,
-        "dagster/uri": target.uri,
-        "dagster/table_name": f"{target.layer}.{target.name}",
-        "delta_version": facts.version,
-        "bytes": facts.bytes,
-        "files": facts.files,
-        "committed": written.commit.changed,
-        **written.metadata,
-    }
+def _tell_table(context: dg.OutputContext, target: Target, written: Written) -> None:
+    """What is true of the table and of the write as a whole: told as an observation, which no date shows as its own."""
+    facts = _facts(target)
+    told = {"dagster/row_count": facts.rows, "bytes": facts.bytes, "files": facts.files, **written.metadata}
+    context.log_event(dg.AssetObservation(context.asset_key, metadata=told))
+
+
+def _metadata(target: Target, written: Written) -> dict[date, dict[str, Any]]:
+    """What is told of each partition of the run."""
+    facts = _facts(target)
     accounts = _standing_accounts(target, [day for day in target.dates if day not in written.by_date])
-    by_date = {
+    return {
         day: {
             "dagster/partition_row_count": facts.rows_by_date.get(day, 0),
+            "dagster/uri": target.uri,
+            "dagster/table_name": f"{target.layer}.{target.name}",
+            "delta_version": facts.version,
+            "committed": written.commit.changed,
             **accounts.get(day, {}),
             **written.by_date.get(day, {}),
         }
         for day in target.dates
     }
-    return of_table, by_date
+
+
+def _facts(target: Target) -> TableFacts:
+    table = newest_table(target.uri)
+    # There is none after a run over partitions of which none has ever held a row.
+    return TableFacts(version=-1, rows=0, bytes=0, files=0, rows_by_date={}) if table is None else table_facts(table)
 
 
 def _standing_accounts(target: Target, dates: Collection[date]) -> dict[date, dict[str, Any]]:
@@ -112,11 +140,7 @@ def _standing_accounts(target: Target, dates: Collection[date]) -> dict[date, di
 
 def _tell_published(context: dg.OutputContext, target: Target, written: Written, refused: Collection[date]) -> None:
     """Log the partitions that were published by a step that fails: Dagster itself counts none of a failed step as materialized."""
-    of_table, by_date = _metadata(target, written)
-    for day in target.dates:
+    _tell_table(context, target, written)
+    for day, of_day in _metadata(target, written).items():
         if day not in refused:
-            context.log_event(
-                dg.AssetMaterialization(
-                    context.asset_key, partition=day.isoformat(), metadata={**of_table, **by_date.get(day, {})}
-                )
-            )
+            context.log_event(dg.AssetMaterialization(context.asset_key, partition=day.isoformat(), metadata=of_day))

@@ -1,28 +1,58 @@
-"""Whether the root can be used: asked once at the start of a command or a run, so that a wrong setting is told in a sentence."""
+"""Whether the root can be used: asked once at the start of a command or a run, so that a wrong setting is told in a sentence.
+
+What the store answers later is told in a sentence, too: its own text never leaves this process. It may repeat what it was sent.
+"""
 
 import os
 import re
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from urllib.parse import urlsplit
+from contextlib import ContextDecorator, contextmanager
+from functools import wraps
+from inspect import isgeneratorfunction
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 
-from lakehouse_assets.errors import SettingsError
+from lakehouse_assets.errors import LakehouseError, SettingsError
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.s3 import credentials_mark
+from lakehouse_assets.storage.s3 import credentials_mark, endpoint_setting
 
 PROBE = "ops/.conditional-put"
 """An object that is only ever put on the condition that it is not there. It stays, so that the check is one request."""
 
-_CODE = re.compile(r"<Code>(\w+)</Code>")
+_CODE = re.compile(r"<Code>(\w+)</Code>|\(HTTP \d{3}[^)]*\)\s+(\w+): ")
+"""The store's word for what is wrong, as it stands in its answer, and as DuckDB tells it."""
+
+_STATUS = re.compile(r"(?i)(?:status code:?|HTTP)\s*(\d{3})")
+_REQUEST = re.compile(r"(?:Error performing|HTTP) (?P<method>[A-Z]+)(?: error reading)? '?(?P<address>https?://[^\s?']+)")
+_ANSWERED = re.compile(
+    r"(?i)Error performing [A-Z]+ |status code:? ?\d{3}|HTTP error|S3 error|object.?store error|<Error>|signature="
+)
+"""How obstore, delta-rs, DuckDB, botocore, Sail and Spark begin to tell what a store has answered."""
+
+_RIGHTS = {"PUT": "write", "POST": "write", "DELETE": "delete"}
 _PORTS = {"http": 80, "https": 443}
 
 
+def check_there(root: Root) -> None:
+    """See whether a root that is a folder is there: one that is not has nothing to read, and is more likely a slip of the pen.
+
+    Raises:
+        SettingsError: it is not there.
+    """
+    folder = root.local_folder
+    if folder is not None and not folder.is_dir():
+        raise SettingsError(
+            f"LAKEHOUSE_ROOT={root.uri}: there is no such folder. Name another one, or make it by landing the first files: "
+            "`lakehouse land`, or `lakehouse demo` for sample data."
+        )
+
+
 def check_readable(root: Root) -> None:
-    """See whether a root on S3 can be listed; a folder always can, or is made.
+    """See whether a root on S3 can be listed; a folder always can.
 
     Raises:
         SettingsError: it can't; the text says which setting is wrong.
@@ -57,7 +87,61 @@ def explained(root: Root, right: str) -> Iterator[None]:
     except AlreadyExistsError:
         raise
     except (BaseError, OSError) as error:
-        raise _told(root, error, right) from None
+        if root.bucket is None:
+            raise _told_of_folder(root, error, right) from None
+        raise _told(root, str(error), right) from None
+
+
+class Unquoted(ContextDecorator):
+    """A block, or a function or generator that this decorates, whose errors don't quote the store: see `store_error`."""
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and (told := store_error(self._root, error)) is not None:
+            raise told from None
+
+    def __call__(self, function: Any) -> Any:
+        """The function, in whose errors the store is not quoted."""
+        if not isgeneratorfunction(function):
+            return super().__call__(function)
+
+        @wraps(function)
+        def steps(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            with self:
+                yield from function(*args, **kwargs)
+
+        return steps
+
+
+def store_error(root: Root, error: Exception) -> SettingsError | None:
+    """An error in which a store's answer stands, told in a sentence without it; None for any other."""
+    if root.bucket is None or isinstance(error, LakehouseError):
+        return None
+    said = "\n".join(map(str, _chain(error)))
+    secrets = filter(None, map(os.environ.get, ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")))
+    if _ANSWERED.search(said) is None and not any(secret in said for secret in secrets):
+        return None
+    request = _REQUEST.search(said)
+    right = _RIGHTS.get(request["method"], "read") if request else "read or write"
+    key = unquote(request["address"]).partition(f"{root.uri.removeprefix('s3://')}/")[2] if request else ""
+    return _told(root, said, right, key)
+
+
+def unquoted(root: Root, text: str) -> str:
+    """What another program says, without a store's answer: where one stands in it, the sentence that tells it."""
+    told = store_error(root, RuntimeError(text))
+    return text if told is None else str(told)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _ask(root: Root, right: str, request: Callable[[], object]) -> None:
@@ -70,15 +154,9 @@ def _ask(root: Root, right: str, request: Callable[[], object]) -> None:
 
 
 def _check_endpoint() -> None:
-    name, endpoint = _endpoint_setting()
-    if not endpoint:
-        return
-    if _address(endpoint) is None:
-        raise SettingsError(f"{name}={_shown(endpoint)}: an endpoint is written http://host:port or https://host:port.")
+    name, endpoint = endpoint_setting()
     if endpoint.startswith("http:") and os.environ.get("AWS_ALLOW_HTTP", "").lower() not in ("true", "1", "yes", "on", "y"):
-        raise SettingsError(
-            f"{name}={_shown(endpoint)} is not encrypted: set AWS_ALLOW_HTTP=true if that is meant, or take https."
-        )
+        raise SettingsError(f"{name}={endpoint} is not encrypted: set AWS_ALLOW_HTTP=true if that is meant, or take https.")
 
 
 def _check_credentials() -> None:
@@ -91,22 +169,26 @@ def _check_credentials() -> None:
     try:
         credentials_mark()
     except ProfileNotFound:
-        profile = os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE")
-        raise SettingsError(f"AWS_PROFILE={profile}: there is no such profile in AWS's files of this user.") from None
+        name = "AWS_PROFILE" if os.environ.get("AWS_PROFILE") else "AWS_DEFAULT_PROFILE"
+        raise SettingsError(f"{name}: there is no such profile in AWS's files of this user.") from None
     except BotoCoreError as error:
         # Its text may repeat what a program for credentials printed.
         raise SettingsError(f"There are no credentials for LAKEHOUSE_ROOT: botocore says {type(error).__name__}.") from None
 
 
-def _told(root: Root, error: Exception, right: str) -> SettingsError:
+def _told_of_folder(root: Root, error: Exception, right: str) -> SettingsError:
+    place = f"LAKEHOUSE_ROOT={root.uri}"
+    if isinstance(error, PermissionError):
+        return SettingsError(f"{place}: no right to {right} there. Give it to this user, or name another folder.")
+    return SettingsError(f"{place}: no folder that can be written to ({str(error).splitlines()[0]}). Name another one.")
+
+
+def _told(root: Root, said: str, right: str, key: str = "") -> SettingsError:
     """The store's answer as a sentence. Its own text is left out: some stores put keys and signatures into it."""
-    place, endpoint = f"LAKEHOUSE_ROOT={root.uri}", _shown(_endpoint_setting()[1]) or "AWS"
-    if root.bucket is None:
-        if isinstance(error, PermissionError):
-            return SettingsError(f"{place}: no right to {right} there. Give it to this user, or name another folder.")
-        return SettingsError(f"{place}: no folder that can be written to ({str(error).splitlines()[0]}). Name another one.")
-    found = _CODE.search(str(error))
-    code = found.group(1) if found else ""
+    place, endpoint = f"LAKEHOUSE_ROOT={root.uri}", endpoint_setting()[1] or "AWS"
+    there = key or "there"
+    found = _CODE.search(said)
+    code = found.group(1) or found.group(2) if found else ""
     if code == "NoSuchBucket":
         return SettingsError(f"{place}: there is no bucket {root.bucket} at {endpoint}. Create it, or name another.")
     if code in ("InvalidAccessKeyId", "XAdminUserNotFound", "InvalidClientTokenId"):
@@ -115,15 +197,19 @@ def _told(root: Root, error: Exception, right: str) -> SettingsError:
         return SettingsError(f"AWS_SECRET_ACCESS_KEY: {endpoint} says that it does not belong to AWS_ACCESS_KEY_ID.")
     if code in ("ExpiredToken", "InvalidToken", "InvalidTokenId"):
         return SettingsError(f"AWS_SESSION_TOKEN: {endpoint} says that it is missing, has expired, or is not valid.")
-    if code in ("AuthorizationHeaderMalformed", "PermanentRedirect") or "incorrectly configured region" in str(error):
+    if code in ("AuthorizationHeaderMalformed", "PermanentRedirect") or "incorrectly configured region" in said:
         return SettingsError(f"AWS_REGION: {endpoint} has the bucket {root.bucket} in another region.")
     if code == "NotImplemented" and right.startswith("write"):
         return _unconditional(root, "does not put objects on a condition")
-    if isinstance(error, PermissionError) or code in ("AccessDenied", "AllAccessDisabled"):
-        return SettingsError(f"{place}: these credentials have no right to {right} there ({endpoint} answers AccessDenied).")
+    answered = _STATUS.search(said)
+    status = answered.group(1) if answered else ""
+    if code in ("AccessDenied", "AllAccessDisabled") or (status == "403" and not code):
+        return SettingsError(f"{place}: these credentials have no right to {right} {there} ({endpoint} answers AccessDenied).")
     if code:
-        return SettingsError(f"{place}: {endpoint} refused to {right} ({code}).")
-    name, setting = _endpoint_setting()
+        return SettingsError(f"{place}: {endpoint} refused to {right}{key and f' {key}'} ({code}).")
+    if status in ("429", "500", "502", "503", "504"):
+        return SettingsError(f"{place}: {endpoint} failed to {right}{key and f' {key}'} (HTTP {status}). Is the store well?")
+    name, setting = endpoint_setting()
     if not setting:
         return SettingsError(f"{place}: AWS does not answer. Is the network there? Any other store is named by AWS_ENDPOINT_URL.")
     if not _listens():
@@ -138,33 +224,10 @@ def _unconditional(root: Root, does: str) -> SettingsError:
     )
 
 
-def _endpoint_setting() -> tuple[str, str]:
-    """The setting that names the endpoint, and what it says; empty where AWS is meant."""
-    name = "AWS_ENDPOINT_URL_S3" if os.environ.get("AWS_ENDPOINT_URL_S3") else "AWS_ENDPOINT_URL"
-    return name, os.environ.get(name, "")
-
-
-def _shown(endpoint: str) -> str:
-    """An endpoint without the name and password that it may have before its host."""
-    return re.sub(r"[^/@]*@", "", endpoint)
-
-
-def _address(endpoint: str) -> tuple[str, int] | None:
-    """Host and port; None where the text is no endpoint."""
-    parts = urlsplit(endpoint)
-    try:
-        port = parts.port or _PORTS[parts.scheme]
-    except (KeyError, ValueError):
-        return None
-    return (parts.hostname, port) if parts.hostname else None
-
-
 def _listens() -> bool:
-    address = _address(_endpoint_setting()[1])
-    if address is None:
-        return True
+    parts = urlsplit(endpoint_setting()[1])
     try:
-        with socket.create_connection(address, timeout=3):
+        with socket.create_connection((parts.hostname, parts.port or _PORTS[parts.scheme]), timeout=3):
             return True
     except OSError:
         return False

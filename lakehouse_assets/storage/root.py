@@ -14,6 +14,9 @@ from lakehouse_assets.errors import SettingsError
 
 _S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>[A-Za-z0-9!_.()/-]*))?")
 
+_LIKE_AN_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|[^/]*:.*@")
+"""How a text begins that nobody means as a folder: `s3:/bucket`, `user:password@host`."""
+
 
 @dataclass(frozen=True)
 class Root:
@@ -30,19 +33,21 @@ class Root:
         """The root that a setting names. Nothing is asked of the store: see `reach.py`.
 
         Raises:
-            SettingsError: the text names a kind of store that can't be used as a root.
+            SettingsError: the text names a kind of store that can't be used as a root. It is not repeated: it may hold secrets.
         """
-        if "://" in text:
+        if "://" in text or _LIKE_AN_ADDRESS.match(text):
             found = _S3.fullmatch(text.rstrip("/"))
             if found is None or "//" in (found["prefix"] or "") or ".." in text:
                 raise SettingsError(
-                    f"LAKEHOUSE_ROOT={text}: a root is a local folder or s3://bucket/prefix, the prefix of letters, digits and !-_.()/"
+                    "LAKEHOUSE_ROOT: a root is a local folder or s3://bucket/prefix, the prefix of letters, digits and !-_.()/, "
+                    "without user, password or query. Keys belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
                 )
             return cls(text.rstrip("/"))
         uri = str(Path(text).expanduser().absolute()).rstrip("/")
         if found_characters := sorted({c for c in uri if c in "%[]*?{}"}):
             raise SettingsError(
-                f"LAKEHOUSE_ROOT={text}: the path has {' '.join(found_characters)}, which readers of tables take for patterns."
+                f"LAKEHOUSE_ROOT: the path has {' '.join(found_characters)}, which readers of tables take for patterns. "
+                "Name another folder."
             )
         return cls(uri)
 

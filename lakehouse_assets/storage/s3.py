@@ -5,6 +5,7 @@ Only what every S3 store has is spoken: GET, PUT (also on condition), LIST, DELE
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.util import find_spec
@@ -22,10 +23,40 @@ _RETRIES = {"max_retries": 5, "retry_timeout": timedelta(seconds=20)}
 """The client's own default tries for three minutes, which is no answer to a wrong endpoint."""
 
 
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+"""The settings by which the libraries let an endpoint be named. Of the first two the first counts; delta-rs knows the last also."""
+
+_ENDPOINT = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?")
+
 _NO_CREDENTIALS = (
     "LAKEHOUSE_ROOT is on S3, but there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
     "or AWS_PROFILE, or run where the machine has a role."
 )
+
+
+def endpoint_setting() -> tuple[str, str]:
+    """The setting that names the endpoint, and what it says; empty where AWS is meant.
+
+    Raises:
+        SettingsError: it is no plain address. The text never repeats it, because it may hold a password or a signature.
+    """
+    name = next((n for n in ENDPOINTS[:2] if os.environ.get(n)), ENDPOINTS[1])
+    refuse_unless_plain(name)
+    return name, os.environ.get(name, "")
+
+
+def refuse_unless_plain(name: str) -> None:
+    """See whether a setting that names an endpoint, if it is there, is a plain address: without user, password, query.
+
+    Raises:
+        SettingsError: it is not.
+    """
+    endpoint = os.environ.get(name)
+    if endpoint and not _ENDPOINT.fullmatch(endpoint):
+        raise SettingsError(
+            f"{name}: an endpoint is written http://host:port or https://host:port, without user, password or query. "
+            "Keys belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        )
 
 
 def s3_store(bucket: str, prefix: str) -> S3Store:
@@ -45,7 +76,7 @@ def let_duckdb_read(connection: "duckdb.DuckDBPyConnection", bucket: str) -> Non
     """Load DuckDB's S3 client from the installed package, and give it what the environment says of the store."""
     connection.execute(f"LOAD {_quoted(str(_extension()))}")
     found = _credentials()
-    endpoint = _endpoint()
+    _, endpoint = endpoint_setting()
     settings = {
         "KEY_ID": found.key,
         "SECRET": found.secret,
@@ -63,7 +94,7 @@ def let_duckdb_read(connection: "duckdb.DuckDBPyConnection", bucket: str) -> Non
 def credentials_mark() -> str:
     """Tells stores and credentials apart without telling them: another mark once they have been renewed."""
     found = _credentials()
-    return hashlib.sha256(f"{_endpoint()}/{found.key}/{found.secret}/{found.token}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{endpoint_setting()[1]}/{found.key}/{found.secret}/{found.token}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -87,10 +118,6 @@ def _credentials() -> _Credentials:
         raise SettingsError(_NO_CREDENTIALS)
     frozen = found.get_frozen_credentials()
     return _Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
-
-
-def _endpoint() -> str:
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
 
 
 def _has_keys() -> bool:

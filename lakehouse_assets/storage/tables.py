@@ -4,6 +4,7 @@ Put here what is true of any Delta table. What a raw, silver or gold table does 
 """
 
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAction, Transaction
 
-from lakehouse_assets.errors import PartitionGuardError
+from lakehouse_assets.errors import NewerTableError, PartitionGuardError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,6 +33,8 @@ _COMMITS_PER_CHECKPOINT = 10
 
 _HOOKS = PostCommitHookProperties(cleanup_expired_logs=False)
 """Old log entries go by `lakehouse maintain`, whose identity may delete them; a commit that tried it would fail where it may not."""
+
+_UNKNOWN_FEATURE = re.compile(r"Unsupported: (Feature '\w+'|[^\n]*(?:version|protocol)[^\n]*?\d+)", re.IGNORECASE)
 
 _ATTEMPTS = 8
 _FIRST_PAUSE_SECONDS = 0.05
@@ -60,11 +63,22 @@ class TableFacts:
 
 
 def open_table(uri: str, version: int | None = None) -> DeltaTable | None:
-    """The table at its newest (or a given) version; None where there is no table."""
+    """The table at its newest (or a given) version; None where there is no table.
+
+    Raises:
+        NewerTableError: it can't be read, because whoever wrote it knows more of Delta.
+    """
     try:
         return DeltaTable(uri, version=version)
     except TableNotFoundError:
         return None
+    except DeltaError as error:
+        if found := _UNKNOWN_FEATURE.search(str(error)):
+            raise NewerTableError(
+                f"{uri} was written by a newer program, or by another one: it needs {found[1]}, which this version doesn't know. "
+                "Nothing of it was changed. Install the newer version, or move the folder away: the next pass builds the table again."
+            ) from None
+        raise
 
 
 def newest_table(uri: str) -> DeltaTable | None:
@@ -415,6 +429,25 @@ def commit_files(
         )
 
     return _committed(write, table.table_uri, before, metadata[COMMIT_ID])
+
+
+def compact(table: DeltaTable, *, run_id: str) -> Commit:
+    """Make few files of many small ones, as the commit that follows the open version; no commit where there is nothing to do.
+
+    Raises:
+        CommitFailedError: somebody has committed since `table` was opened.
+    """
+    before, metadata = table.version(), commit_metadata("", run_id)
+    properties = CommitProperties(custom_metadata=metadata, max_commit_retries=0)
+    written = 1  # unless delta-rs says otherwise: where its answer is lost, the log is asked
+
+    def write() -> None:
+        nonlocal written
+        done = table.optimize.compact(commit_properties=properties, post_commithook_properties=_HOOKS)
+        written = done["numFilesAdded"]
+
+    commit = _committed(write, table.table_uri, before, metadata[COMMIT_ID])
+    return commit if written else Commit(before, changed=False)
 
 
 def ensure_table(

@@ -2,7 +2,13 @@
 
 import importlib
 import pkgutil
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
 
+from lakehouse_assets.contracts.problems import gathered, nearest
 from lakehouse_assets.contracts.system import Entity, System
 from lakehouse_assets.errors import ContractError
 
@@ -11,15 +17,11 @@ def all_systems() -> list[System]:
     """Every system under this package, by name: each module's `SYSTEM`.
 
     Raises:
-        ContractError: a module lacks `SYSTEM`, or two entities claim one table or one landing folder.
+        ContractError: something is wrong with one of them; all that is, a line each.
     """
-    systems = []
-    for module in sorted(pkgutil.iter_modules(__path__), key=lambda m: m.name):
-        found = getattr(importlib.import_module(f"{__name__}.{module.name}"), "SYSTEM", None)
-        if not isinstance(found, System):
-            raise ContractError(f"systems/{module.name}.py declares no SYSTEM: add `SYSTEM = System(...)` to it.")
-        systems.append(found)
-    _refuse_clashes([e for s in systems for e in s.entities])
+    systems, problems = load_systems()
+    if problems:
+        raise ContractError("\n".join(problems))
     return systems
 
 
@@ -28,11 +30,95 @@ def all_entities() -> list[Entity]:
     return [entity for system in all_systems() for entity in system.entities]
 
 
-def _refuse_clashes(entities: list[Entity]) -> None:
+def load_systems() -> tuple[list[System], list[str]]:
+    """The systems that could be loaded, and what is wrong, with them and with the others: a line each, the file first."""
+    systems, problems = [], []
+    for name in sorted(module.name for module in pkgutil.iter_modules(__path__)):
+        with gathered() as found:
+            try:
+                system = getattr(_imported(name), "SYSTEM", None)
+            except ContractError as error:
+                system, found = None, [*found, *str(error).splitlines()]
+            else:
+                if not isinstance(system, System):
+                    found = [*found, "there is no SYSTEM: add `SYSTEM = System(...)` to it."]
+        if found:
+            # Else the next who imports it would get it as if nothing were wrong.
+            sys.modules.pop(f"{__name__}.{name}", None)
+        problems += [f"systems/{name}.py: {problem}" for problem in found]
+        if isinstance(system, System):
+            systems.append(system)
+    return systems, problems + _clashes(systems) + _unknown_relations(systems)
+
+
+def _imported(name: str) -> ModuleType:
+    """The module of a system.
+
+    Raises:
+        ContractError: it can't be imported; the text says in which line, and why.
+    """
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ContractError:
+        raise
+    except SyntaxError as error:
+        raise ContractError(f"{_line(error.filename, error.lineno, name)}{error.msg}.") from error
+    except Exception as error:
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
+        own = [f for f in frames if Path(f.filename).parent == Path(__file__).parent and f.filename != __file__]
+        frame = (own or frames)[-1]
+        raise ContractError(
+            f"{_line(frame.filename, frame.lineno, name)}{type(error).__name__}: {error}{_meant(error)}."
+        ) from error
+
+
+def _line(file: str | None, line: int | None, name: str) -> str:
+    """Which line is meant, and of which file, where that isn't the system's own."""
+    elsewhere = "" if file is None or Path(file).stem == name else f"{Path(file).parent.name}/{Path(file).name}, "
+    return f"{elsewhere}line {line}: "
+
+
+def _meant(error: Exception) -> str:
+    """The name that was probably meant, where Python did not know one."""
+    if isinstance(error, NameError) and error.name:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        return nearest(error.name, frames[-1].f_globals.keys())
+    if isinstance(error, AttributeError) and error.name:
+        return nearest(error.name, dir(error.obj))
+    return ""
+
+
+def _clashes(systems: Sequence[System]) -> list[str]:
+    """What two entities claim."""
+    problems = []
     for what in ("table", "landing"):
-        seen: set[str] = set()
-        for entity in entities:
-            name = getattr(entity, what)
-            if name in seen:
-                raise ContractError(f"Two entities claim the {what} {name!r}: give one of them another name.")
-            seen.add(name)
+        seen: dict[str, str] = {}
+        for system in systems:
+            for entity in system.entities:
+                name = getattr(entity, what)
+                if name in seen:
+                    problems.append(
+                        f"systems/{system.name}.py: Two entities claim the {what} {name!r}, the other in systems/{seen[name]}.py: "
+                        "give one of them another name."
+                    )
+                seen[name] = system.name
+    return problems
+
+
+def _unknown_relations(systems: Sequence[System]) -> list[str]:
+    """Relationships that lead to a table or a column that there is not."""
+    tables = {entity.table: entity.contract for system in systems for entity in system.entities}
+    problems = []
+    for system in systems:
+        for entity in system.entities:
+            for relation in entity.contract.relationships:
+                place = f"systems/{system.name}.py: Contract of {entity.table}: relationship of {relation.column!r}"
+                if relation.to_table not in tables:
+                    near = nearest(relation.to_table, tables)
+                    problems.append(f"{place}: {relation.to_table!r} is not a silver table{near}.")
+                    continue
+                columns = [c.name for c in tables[relation.to_table].table_columns]
+                if relation.to_column not in columns:
+                    near = nearest(relation.to_column, columns)
+                    problems.append(f"{place}: {relation.to_column!r} is not a column of {relation.to_table}{near}.")
+    return problems

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.contract import Column, Contract, RawContract, Relationship, Rule, SourceColumn
 from lakehouse_assets.contracts.system import Entity, System
+from lakehouse_assets.contracts.types import typed
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -33,6 +34,8 @@ def clean_products(raw: "DataFrame") -> "DataFrame":
     """The source's key split into category and product, the line's code in words, no end before its start."""
     return raw.selectExpr(
         "*",
+        f"{typed('TRIM(prd_start_dt)', 'date')} AS _start",
+        f"{typed('TRIM(prd_end_dt)', 'date')} AS _end",
         "TRIM(prd_id) AS product_id",
         "REPLACE(SUBSTRING(TRIM(prd_key), 1, 5), '-', '_') AS category_id",
         "SUBSTRING(TRIM(prd_key), 7) AS product_number",
@@ -41,9 +44,7 @@ def clean_products(raw: "DataFrame") -> "DataFrame":
         """CASE UPPER(TRIM(prd_line)) WHEN 'M' THEN 'Mountain' WHEN 'R' THEN 'Road' WHEN 'S' THEN 'Other Sales'
            WHEN 'T' THEN 'Touring' ELSE 'n/a' END AS product_line""",
         "NULLIF(TRIM(prd_start_dt), '') AS start_date",
-        """CASE WHEN TRY_CAST(prd_end_dt AS DATE) < TRY_CAST(prd_start_dt AS DATE) THEN NULL
-           ELSE NULLIF(TRIM(prd_end_dt), '') END AS end_date""",
-    )
+    ).selectExpr("*", "CASE WHEN _end < _start THEN NULL ELSE NULLIF(TRIM(prd_end_dt), '') END AS end_date")
 
 
 def clean_sales(raw: "DataFrame") -> "DataFrame":
@@ -58,9 +59,9 @@ def clean_sales(raw: "DataFrame") -> "DataFrame":
             f"{_yyyymmdd('sls_ship_dt')} AS ship_date",
             f"{_yyyymmdd('sls_due_dt')} AS due_date",
             "TRIM(sls_quantity) AS quantity",
-            "TRY_CAST(sls_quantity AS DECIMAL(12,2)) AS _quantity",
-            "TRY_CAST(sls_sales AS DECIMAL(12,2)) AS _sales",
-            "TRY_CAST(sls_price AS DECIMAL(12,2)) AS _price",
+            f"{typed('TRIM(sls_quantity)', 'decimal(12,2)')} AS _quantity",
+            f"{typed('TRIM(sls_sales)', 'decimal(12,2)')} AS _sales",
+            f"{typed('TRIM(sls_price)', 'decimal(12,2)')} AS _price",
         )
         .selectExpr(
             "*",
@@ -78,10 +79,8 @@ def clean_sales(raw: "DataFrame") -> "DataFrame":
 def _yyyymmdd(column: str) -> str:
     """A date from eight digits; NULL from anything else, such as 0 or a date that does not exist."""
     digits = f"TRIM({column})"
-    return (
-        f"CASE WHEN {digits} RLIKE '^[0-9]{{8}}$' THEN TRY_CAST(CONCAT(SUBSTRING({digits}, 1, 4), '-', "
-        f"SUBSTRING({digits}, 5, 2), '-', SUBSTRING({digits}, 7, 2)) AS DATE) END"
-    )
+    dashed = f"CONCAT(SUBSTRING({digits}, 1, 4), '-', SUBSTRING({digits}, 5, 2), '-', SUBSTRING({digits}, 7))"
+    return typed(dashed, "date")
 
 
 _CALENDAR = "BETWEEN DATE '1990-01-01' AND DATE '2100-12-31'"
@@ -176,7 +175,7 @@ PRODUCTS = Entity(
             ),
             Rule(
                 "end_date_not_before_start_date",
-                "COALESCE(TRY_CAST(prd_end_dt AS DATE) >= TRY_CAST(prd_start_dt AS DATE), TRUE)",
+                "COALESCE(_end >= _start, TRUE)",
                 "warn",
                 "A version does not end before it starts; where it does, the end is dropped.",
             ),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.contract import Column, Contract, RawContract, Relationship, Rule, SourceColumn
 from lakehouse_assets.contracts.system import Entity, System
+from lakehouse_assets.contracts.types import typed
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -15,10 +16,10 @@ def clean_customer_demographics(raw: "DataFrame") -> "DataFrame":
     return raw.selectExpr(
         "*",
         "CASE WHEN TRIM(cid) LIKE 'NAS%' THEN SUBSTRING(TRIM(cid), 4) ELSE TRIM(cid) END AS customer_number",
-        "CASE WHEN TRY_CAST(bdate AS DATE) > _date THEN NULL ELSE NULLIF(TRIM(bdate), '') END AS birth_date",
+        f"{typed('TRIM(bdate)', 'date')} AS _birth",
         """CASE WHEN UPPER(TRIM(gen)) IN ('F', 'FEMALE') THEN 'Female' WHEN UPPER(TRIM(gen)) IN ('M', 'MALE') THEN 'Male'
            ELSE 'n/a' END AS gender""",
-    )
+    ).selectExpr("*", "CASE WHEN _birth > _date THEN NULL ELSE NULLIF(TRIM(bdate), '') END AS birth_date")
 
 
 def clean_customer_locations(raw: "DataFrame") -> "DataFrame":
@@ -65,7 +66,7 @@ CUSTOMER_DEMOGRAPHICS = Entity(
         rules=(
             Rule(
                 "birth_date_not_in_future",
-                "COALESCE(TRY_CAST(bdate AS DATE) <= _date, TRUE)",
+                "COALESCE(_birth <= _date, TRUE)",
                 "warn",
                 "Nobody is born after the day on which the file landed; where the source says so, the date is dropped.",
             ),

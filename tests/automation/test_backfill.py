@@ -144,7 +144,17 @@ def failure(dagster, run):
     return event.event_log_entry.dagster_event.step_failure_data.error.cause.message
 
 
-def metadata(dagster, day):
-    wanted = dg.AssetRecordsFilter(asset_key=SILVER, asset_partitions=[day])
+def metadata(dagster, day, key=SILVER):
+    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[day])
     [record] = dagster.instance.fetch_materializations(wanted, limit=1).records
     return record.asset_materialization.metadata
+
+
+@pytest.mark.parametrize("key", [RAW, SILVER])
+def test_a_date_on_which_nothing_landed_shows_no_number_of_the_table_as_its_own(key, dagster):
+    backfill(dagster, DAYS)
+    told = metadata(dagster, DAYS[4], key)
+    assert told["dagster/partition_row_count"].value == 0
+    assert not {"dagster/row_count", "bytes", "files", "files_loaded", "partitions_built"} & told.keys()
+    [observed] = dagster.instance.fetch_observations(key, limit=1).records
+    assert observed.asset_observation.metadata["dagster/row_count"].value == 4

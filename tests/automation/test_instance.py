@@ -55,11 +55,27 @@ def test_every_table_has_a_pool(lakehouse):
 def test_logs_of_steps_go_to_the_bucket_where_the_root_is_one(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a secret")
+    monkeypatch.delenv("AWS_REGION", raising=False)
     prepare_home(tmp_path, Root.parse("s3://bucket/some/prefix"))
     text = (tmp_path / "dagster.yaml").read_text()
     logs = yaml.safe_load(text)["compute_logs"]["config"]
     assert (logs["bucket"], logs["prefix"]) == ("bucket", "some/prefix/dagster/compute-logs")
+    assert (logs["region"], logs["endpoint_url"]) == ("us-east-1", "http://127.0.0.1:9000")
     assert "a secret" not in text
+
+
+def test_logs_go_where_the_data_lie(tmp_path, monkeypatch):
+    """The endpoint that counts for S3 counts for them, too."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9000")
+    prepare_home(tmp_path, Root.parse("s3://bucket/!prefix"))
+    logs = yaml.safe_load((tmp_path / "dagster.yaml").read_text())["compute_logs"]["config"]
+    assert (logs["endpoint_url"], logs["prefix"]) == ("http://127.0.0.1:9000", "!prefix/dagster/compute-logs")
+
+
+def test_only_the_user_can_read_what_is_set(tmp_path, root):
+    prepare_home(tmp_path, root)
+    assert (tmp_path / "dagster.yaml").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_command_line_uses_the_instance_that_the_environment_names(tmp_path, monkeypatch):
@@ -92,6 +108,22 @@ def test_the_slot_of_a_killed_process_is_freed(instance):
     close_killed_runs(instance)
     assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.FAILURE
     assert storage.claim_concurrency_slot("raw/x", "another run", "step").is_claimed
+
+
+def test_a_run_that_was_started_again_is_not_taken_for_the_killed_one(instance):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    tags = {
+        PROCESS_TAG: f"{os.uname().nodename}:{ended.pid}",
+        "dagster/parent_run_id": "the first",
+        "dagster/root_run_id": "the first",
+    }
+    job = dg.job(name="nothing")(lambda: None)
+    again = instance.create_run_for_job(
+        job, tags=tags, status=dg.DagsterRunStatus.STARTED, parent_run_id="the first", root_run_id="the first"
+    )
+    close_killed_runs(instance)
+    assert instance.get_run_by_id(again.run_id).status == dg.DagsterRunStatus.STARTED
 
 
 def test_events_are_what_dagster_itself_reads(instance, tmp_path):

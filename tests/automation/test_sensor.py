@@ -1,15 +1,19 @@
 """The arrival sensor: what it asks for, and when it does not."""
 
+from datetime import timedelta
 from functools import partial
 
 import dagster as dg
 import pytest
+from obstore.exceptions import GenericError
 
-from lakehouse_assets.automation import plan, sensors
+from lakehouse_assets.automation import faults, plan, sensors
 from lakehouse_assets.automation.instance import open_instance
 from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE_START_TAG
 from lakehouse_assets.automation.look import Look
 from lakehouse_assets.automation.requests import DIFFERENCE_TAG
+from lakehouse_assets.errors import AuditError
+from lakehouse_assets.raw.publish import LandedRowsHandler
 from tests.automation.test_plan_look import FIRST, land, say_built, settings_from_first
 from tests.automation.test_plan_look import LOCATIONS as ENTITY
 
@@ -28,6 +32,13 @@ def tick(lakehouse, instance):
     with dg.build_sensor_context(instance=instance) as context:
         found = sensor.evaluate_tick(context)
     return found.run_requests or found.skip_message
+
+
+def later(lakehouse, instance):
+    """The same, once all pauses are over."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(faults, "FIRST_PAUSE", timedelta(0))
+        return tick(lakehouse, instance)
 
 
 def run(lakehouse, instance, request):
@@ -88,17 +99,85 @@ def test_gold_follows_once_its_silver_tables_stand(lakehouse, instance):
     assert [key.to_user_string() for key in request.asset_selection] == ["gold/dim_product"]
 
 
-def test_a_failed_difference_is_not_tried_again_until_something_changes(lakehouse, instance):
+def failing(monkeypatch, error):
+    """Raw fails from now on."""
+
+    def write(self, rows, target):
+        raise error
+
+    monkeypatch.setattr(LandedRowsHandler, "write", write)
+
+
+THROTTLED = GenericError("Generic S3 error: Server returned non-2xx status code: 503 Service Unavailable: SlowDown")
+
+
+@pytest.mark.worlds("sail-folder")
+def test_a_fault_of_the_moment_is_tried_again_after_a_while(lakehouse, instance, monkeypatch):
     lakehouse.land("erp/customer_locations", "2026-01-05", "loc.csv", LOCATIONS)
+    with monkeypatch.context() as patch:
+        failing(patch, THROTTLED)
+        for tries in (1, 2):
+            [request] = later(lakehouse, instance)
+            assert not run(lakehouse, instance, request).success
+            told = tick(lakehouse, instance)
+            assert f"try {tries + 1} is due at 2" in told
+            assert "a fault of the moment: GenericError" in told
+            failed = instance.get_runs(limit=1)[0]
+            assert failed.tags["lakehouse/fault"] == f"moment: GenericError (run {failed.run_id[:8]})"
+    [request] = later(lakehouse, instance)
+    assert run(lakehouse, instance, request).success
+    assert "agree" in tick(lakehouse, instance)
+
+
+@pytest.mark.worlds("sail-folder")
+def test_a_fault_of_the_data_is_not_tried_again_until_something_changes(lakehouse, instance, monkeypatch):
+    lakehouse.land("erp/customer_locations", "2026-01-05", "loc.csv", LOCATIONS)
+    failing(monkeypatch, AuditError("some rows are bad"))
     [request] = tick(lakehouse, instance)
-    failed = instance.create_run_for_job(
-        lakehouse.definitions().resolve_job_def(LAKEHOUSE_JOB), tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED
-    )
-    assert "under way" in tick(lakehouse, instance)
-    instance.report_run_failed(failed)
-    assert "failed" in tick(lakehouse, instance)
+    assert not run(lakehouse, instance, request).success
+    for _ in range(2):
+        assert "a fault of the data: AuditError" in later(lakehouse, instance)
     lakehouse.land("erp/customer_locations", "2026-01-05", "loc.csv", LOCATIONS + "AW-2,US\n")
     assert len(tick(lakehouse, instance)) == 1
+
+
+@pytest.mark.worlds("sail-folder")
+def test_an_unknown_fault_is_tried_a_few_times(lakehouse, instance, monkeypatch):
+    monkeypatch.setattr(faults, "UNKNOWN_TRIES", 2)
+    lakehouse.land("erp/customer_locations", "2026-01-05", "loc.csv", LOCATIONS)
+    failing(monkeypatch, KeyError("surprise"))
+    for _ in range(2):
+        [request] = later(lakehouse, instance)
+        assert not run(lakehouse, instance, request).success
+    assert "failed 2 times (an unknown fault: KeyError" in later(lakehouse, instance)
+
+
+@pytest.mark.worlds("sail-folder")
+@pytest.mark.parametrize(
+    ("end", "told"), [("report_run_failed", "the process has gone"), ("report_run_canceled", "was cancelled")]
+)
+def test_a_run_waits_that_was_killed_and_one_that_was_cancelled(lakehouse, instance, end, told):
+    lakehouse.land("erp/customer_locations", "2026-01-05", "loc.csv", LOCATIONS)
+    [request] = tick(lakehouse, instance)
+    job = lakehouse.definitions().resolve_job_def(LAKEHOUSE_JOB)
+    ended = instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED)
+    assert "under way" in tick(lakehouse, instance)
+    getattr(instance, end)(ended)
+    assert told in tick(lakehouse, instance)
+    again = later(lakehouse, instance)
+    assert len(again) == 1 if end == "report_run_failed" else told in again
+    lakehouse.land("erp/customer_locations", "2026-01-05", "loc.csv", LOCATIONS + "AW-2,US\n")
+    assert len(tick(lakehouse, instance)) == 1
+
+
+@pytest.mark.worlds("sail-folder")
+def test_a_run_that_settles_nothing_is_not_asked_for_at_every_tick(lakehouse, instance):
+    lakehouse.land("erp/customer_locations", "2026-01-05", "loc.csv", LOCATIONS)
+    [request] = tick(lakehouse, instance)
+    job = lakehouse.definitions().resolve_job_def(LAKEHOUSE_JOB)
+    done = instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED)
+    instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.PIPELINE_SUCCESS.value, job.name), done.run_id)
+    assert "has not settled it" in tick(lakehouse, instance)
 
 
 class Ticks:

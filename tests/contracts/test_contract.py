@@ -4,6 +4,7 @@ from datetime import timedelta
 import pytest
 
 from lakehouse_assets.contracts.contract import Column, Contract, Csv, Json, RawContract, Relationship, Rule, SourceColumn
+from lakehouse_assets.contracts.types import typed
 from lakehouse_assets.errors import ContractError
 
 ID = Column("id", "int", "Number of the customer")
@@ -82,7 +83,7 @@ def test_a_rule_for_a_type_with_parameters_has_a_proper_name():
 
 def test_a_rule_for_a_type_holds_where_the_value_is_missing():
     rule = next(r for r in CUSTOMERS.all_rules if r.name == "since_is_date")
-    assert rule.expression == "`since` IS NULL OR TRY_CAST(`since` AS date) IS NOT NULL"
+    assert rule.expression == f"`since` IS NULL OR {typed('`since`', 'date')} IS NOT NULL"
 
 
 def test_a_relationship_is_named_after_column_and_table():

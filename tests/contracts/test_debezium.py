@@ -235,6 +235,23 @@ def test_days_and_moments_since_1970_are_dates_and_timestamps_and_what_is_no_num
     ]
 
 
+@pytest.mark.worlds(*ALL)
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63), 2**63, 253_402_300_800_000_000, -62_135_596_800_000_001])
+def test_a_number_beyond_the_years_1_to_9999_stays_and_harms_no_other_row(spark, number):
+    found = spark.sql(f"SELECT v FROM VALUES ('{number}'), ('0') AS t (v)")
+    read = [f"{moment('v')} AS m{n}" for n, moment in enumerate((date_of_days, timestamp_of_millis, timestamp_of_micros))]
+    rows = found.selectExpr("v", *read).collect()
+    assert [set(row) for row in rows if row["v"] != "0"] == [{str(number)}]
+    assert [row["m0"] for row in rows if row["v"] == "0"] == ["1970-01-01"]
+
+
+@pytest.mark.worlds(*ALL)
+@pytest.mark.parametrize("ts_ms", [2**63 - 1, "１２", "1e3", 253_402_300_800_000])
+def test_a_change_at_no_possible_time_has_none(changes, ts_ms):
+    [row] = rows_of_changes(changes(event("c", None, {}, {"connector": "postgresql", "ts_ms": ts_ms}, ts_ms=ts_ms)), {}).collect()
+    assert row["changed_at"] is None
+
+
 def in_bytes(number):
     size = max(1, (number.bit_length() + 8) // 8)
     return base64.b64encode(number.to_bytes(size, "big", signed=True)).decode()
@@ -273,7 +290,7 @@ def test_precise_decimals_of_up_to_18_digits_are_read(spark, scale):
 
 
 @pytest.mark.worlds(*ALL)
-@pytest.mark.parametrize("text", ["", "x", "12.50", "%%%%", in_bytes(2**70), in_bytes(10**40)])
+@pytest.mark.parametrize("text", ["", "x", "12.50", "%%%%", "AMk=\n", in_bytes(2**70), in_bytes(10**40)])
 def test_what_is_no_such_decimal_is_marked_as_none(spark, text):
     [row] = spark.sql(f"SELECT {decimal_of_bytes('v', 2)} AS number FROM VALUES ('{text}') AS t (v)").collect()
     assert row["number"] == f"not a decimal of up to 18 digits: {text}"
@@ -340,9 +357,9 @@ def test_an_event_without_a_row_goes_to_quarantine_with_a_reason(shop):
     told = {row["row_number"]: row["reason"] for row in found}
     assert [NO_ROW in told[number] for number in range(1, 7)] == [True, True, False, False, False, False]
     assert "The event has the row as it is." in told[3]
-    assert told[4] == "Broken: An address has an @."
-    assert told[5] == "Broken: credit can be read as decimal(12,2)."
-    assert told[6] == "Broken: customer_id is part of the key and must be there."
+    assert told[4] == "Breaks the rule: An address has an @."
+    assert told[5] == "Breaks the rule: credit can be read as decimal(12,2)."
+    assert told[6] == "Breaks the rule: customer_id is part of the key and must be there."
 
 
 @pytest.mark.worlds(*ALL)

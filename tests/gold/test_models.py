@@ -137,7 +137,8 @@ def test_models_of_the_same_sql_over_different_tables_have_different_fingerprint
     assert fingerprint(FACT, states, SHARED) != fingerprint(PEOPLE, states, SHARED)
 
 
-def record(layer, table, day, version, fingerprint="f", inputs=(), table_id="", content=""):
+def record(layer, table, day, version, fingerprint=None, inputs=(), table_id="", content=""):
+    fingerprint = f"of version {version}" if fingerprint is None else fingerprint
     read = [InputVersion(*i) for i in inputs]
     return PartitionRecord(
         layer,
@@ -173,17 +174,28 @@ def built(silver=SILVER, models=MODELS, shared=SHARED):
     return records
 
 
-def test_the_state_of_a_table_is_its_id_and_the_highest_version_of_its_partitions():
-    records = ledger(record("silver", "sales", D1, 2, table_id="a"), record("silver", "sales", D2, 3, table_id="a"))
-    assert table_states(records) == {"silver.sales": "a/3"}
+def state(*records):
+    return table_states(ledger(*records))["silver.sales"]
+
+
+def test_the_state_of_a_table_is_its_id_and_what_its_partitions_were_built_from():
+    standing = record("silver", "sales", D1, 2, table_id="a"), record("silver", "sales", D2, 3, table_id="a")
+    others = [
+        [replace(standing[0], table_id="b"), replace(standing[1], table_id="b")],
+        [standing[0], replace(standing[1], fingerprint="another")],
+        [standing[0]],
+    ]
+    assert state(*standing) == state(*(replace(r, delta_version=9, content="compacted") for r in standing))
+    assert len({state(*standing), *(state(*other) for other in others)}) == 4
 
 
 def test_the_state_of_a_table_that_is_not_as_its_records_say_is_what_it_holds():
-    def state(content):
-        unsettled = record("silver", "sales", D2, 3, fingerprint=UNSETTLED, table_id="a", content=content)
-        return table_states(ledger(record("silver", "sales", D1, 3, table_id="a"), unsettled))["silver.sales"]
+    settled = record("silver", "sales", D1, 3, table_id="a")
 
-    assert (state("x") == state("x"), state("x") == state("y"), state("x") == "a/3") == (True, False, False)
+    def holding(content):
+        return state(settled, record("silver", "sales", D2, 3, fingerprint=UNSETTLED, table_id="a", content=content))
+
+    assert (holding("x") == holding("x"), holding("x") == holding("y"), holding("x") == state(settled)) == (True, False, False)
 
 
 def test_a_model_of_which_a_partition_is_not_as_its_record_says_is_stale_on_that_date():
@@ -194,8 +206,9 @@ def test_a_model_of_which_a_partition_is_not_as_its_record_says_is_stale_on_that
 def test_a_model_is_stale_where_one_that_it_reads_was_built_after_it():
     """A person has built the fact first, and then, by hand, again what it is made of: the mart is of the older fact."""
     records = built()
-    fact = replace(records["gold", "fact", D1], delta_version=2)
-    assert list(stale_models(MODELS, records | ledger(fact), SHARED)) == ["mart"]
+    newer = records | ledger(record("silver", "sales", D2, 4))
+    fact = replace(records["gold", "fact", D1], fingerprint=fingerprint(FACT, table_states(newer), SHARED))
+    assert list(stale_models(MODELS, newer | ledger(fact), SHARED)) == ["mart"]
 
 
 def test_a_table_that_was_made_anew_makes_its_models_stale():

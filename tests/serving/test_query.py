@@ -102,6 +102,21 @@ FILES = {
     "query_table": "query_table('x.csv')",
     "duckdb_secrets": "duckdb_secrets()",
     "duckdb_settings": "duckdb_settings()",
+    "a system catalog": "pg_catalog.pg_settings",
+    "a system catalog by its catalog": "system.pg_catalog.pg_settings",
+    "a system view": "pg_settings",
+    "a system view in capitals": "PG_SETTINGS",
+    "DuckDB's views": "duckdb_databases",
+    "DuckDB's views by their schema": "main.duckdb_logs",
+    "SQLite's view": "sqlite_master",
+    "databases": "pragma_database_list",
+    "a list that is none of tables": "information_schema.schemata",
+    "all databases": "(SHOW DATABASES)",
+    "variables": "(SHOW VARIABLES)",
+    "schemas of another catalog": "(SHOW TABLES FROM pg_catalog)",
+    "the columns of a system view": "(DESCRIBE pg_settings)",
+    "another database": "system.notes",
+    "a table without its schema": "notes",
     "a file": "'file.csv'",
     "a file in a folder": "'/etc/passwd'",
     "a file on Windows": r"'C:\x'",
@@ -165,6 +180,17 @@ def test_a_file_in_place_of_a_table_s_name_is_refused(connection, sql):
         "GETENV('HOME')",
         "main.getenv('HOME')",
         "current_setting('home_directory')",
+        "pg_catalog.current_setting('home_directory')",
+        "('home_directory').current_setting()",
+        "pg_postmaster_start_time()",
+        "pg_conf_load_time()",
+        "pg_sleep(9)",
+        "sleep_ms(9)",
+        "inet_server_addr()",
+        "current_connection_id()",
+        "version()",
+        "write_log('x')",
+        "json_serialize_plan('FROM pg_settings')",
         "getvariable('x')",
         "read_text('x')",
     ],
@@ -216,6 +242,10 @@ def test_a_function_that_tells_of_the_machine_is_refused_wherever_it_stands(conn
         "DESCRIBE SELECT 1",
         "SHOW ALL TABLES",
         "SHOW TABLES",
+        "SELECT * FROM information_schema.columns",
+        "FROM memory.RAW.notes",
+        "WITH Notes AS (FROM raw.notes) FROM notes",
+        "SELECT pg_typeof(id), now(), has_all FROM raw.notes",
         "SUMMARIZE raw.notes",
         "SUMMARIZE SELECT 1",
         "SELECT 'read_csv(''x.csv'')'",
@@ -225,6 +255,57 @@ def test_a_function_that_tells_of_the_machine_is_refused_wherever_it_stands(conn
 )
 def test_a_query_over_tables_is_allowed(connection, sql):
     refuse_unless_harmless(connection, sql)
+
+
+def test_a_subquery_s_name_does_not_cover_for_a_system_view_elsewhere(connection):
+    with pytest.raises(QueryError, match="pg_settings is not allowed"):
+        refuse_unless_harmless(connection, "SELECT (WITH pg_settings AS (SELECT 1) SELECT 1) FROM pg_settings")
+
+
+HARMLESS = {
+    *("current_database", "current_date", "current_schema", "current_schemas", "error", "format_pg_type", "format_type"),
+    *("gen_random_uuid", "get_current_time", "get_current_timestamp", "map_to_pg_oid", "now", "pg_size_pretty", "pg_typeof"),
+    *("random", "setseed", "today", "transaction_timestamp", "uuid", "uuidv4", "uuidv7"),
+}
+"""Functions that are not pure and tell of nothing but the time and the query: names are those of DuckDB, whoever asks."""
+
+
+def test_of_the_functions_that_are_not_pure_only_known_ones_are_allowed(connection):
+    """Asked of DuckDB itself, so that another version can't bring one in by the way."""
+    impure = connection.execute(
+        """SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type IN ('scalar', 'macro')
+           AND (schema_name = 'pg_catalog' OR stability IS NULL AND function_type = 'scalar' OR stability <> 'CONSISTENT')"""
+    ).fetchall()
+    assert {name for (name,) in impure if not serving._tells({"function_name": name})} == HARMLESS
+
+
+def test_no_view_of_duckdb_itself_is_read_but_the_lists_of_tables(connection):
+    views = connection.execute("SELECT database_name, schema_name, view_name FROM duckdb_views() WHERE internal").fetchall()
+    assert len(views) > 40
+    for database, schema, view in views:
+        for name in (view, f"{schema}.{view}", f"{database}.{schema}.{view}"):
+            if name not in ("information_schema.tables", "information_schema.columns"):
+                with pytest.raises(QueryError, match="not allowed"):
+                    refuse_unless_harmless(connection, f"FROM {name}")
+
+
+def test_no_table_function_of_duckdb_reaches_beyond_the_query(connection):
+    found = connection.execute(
+        "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type LIKE 'table%'"
+    ).fetchall()
+    allowed = set()
+    for (name,) in found:
+        try:
+            refuse_unless_harmless(connection, f"FROM {name}()")
+        except QueryError:
+            continue
+        allowed.add(name)
+    assert allowed == set(serving.ALLOWED_TABLE_FUNCTIONS)
+
+
+def test_a_variable_of_this_program_is_no_table(notes):
+    with pytest.raises(QueryError, match="not allowed"):
+        query(notes, "FROM sql")
 
 
 @pytest.fixture
@@ -292,6 +373,11 @@ def test_only_the_schemas_tables_are_listed(notes):
 def test_a_query_that_duckdb_can_t_bind_is_refused_with_a_way_on(notes, sql):
     with pytest.raises(QueryError, match="`SHOW ALL TABLES` lists them"):
         query(notes, sql)
+
+
+def test_a_table_that_is_named_without_its_schema_is_refused_with_a_way_on(notes):
+    with pytest.raises(QueryError, match=r"notes is not allowed: it is no table .* Tables are in the schemas raw, silver"):
+        query(notes, "FROM notes")
 
 
 def test_a_refused_query_reads_nothing(notes):

@@ -54,7 +54,22 @@ class TestRule:
             ("2026-01-03", "passes"),
             ("2026-01-01", "passes"),
         ]
-        assert "| 2026-01-02 | fails | 2 | order_id=A; order_id=B |" in result.metadata["by_date"].value
+        assert "| 2026-01-02 | fails | 2 |" in result.metadata["by_date"].value
+
+    def test_a_few_of_the_rows_that_broke_it_are_listed_a_line_each(self):
+        listed = rule_result(KEY, self.RULE, self.RECORDS).metadata["failing_rows"].value.splitlines()
+        assert listed == [
+            "| date | key |",
+            "|---|---|",
+            "| 2026-01-04 | order_id=C |",
+            "| 2026-01-02 | order_id=A |",
+            "| 2026-01-02 | order_id=B |",
+        ]
+        many = [record(n, 99, RuleHits("total_not_negative", 90, list("ABCDE"))) for n in range(1, 8)]
+        listed = rule_result(KEY, self.RULE, many).metadata["failing_rows"].value.splitlines()
+        assert listed[-1] == "and 610 more"
+        assert len(listed) == 24
+        assert "failing_rows" not in rule_result(KEY, self.RULE, [self.RECORDS[0]]).metadata
 
     def test_it_passes_where_no_date_has_such_rows(self):
         result = rule_result(KEY, self.RULE, [self.RECORDS[0], self.RECORDS[2]])
@@ -253,7 +268,9 @@ class TestRuns:
         assert customers.description == "1 rows lead to no row of shop_customers, on 2026-01-02."
         assert lines(customers) == [(str(day(2)), "fails"), (str(day(3)), "passes"), (str(day(1)), "passes")]
         assert (products.metadata["rows"].value, products.metadata["values"].value) == (9, 9)
-        assert products.metadata["examples"].value == "10, 11, 3, 4, 5"
+        listed = products.metadata["failing_values"].value.splitlines()
+        assert listed[0] == "| date | product |"
+        assert listed[2:] == [*(f"| 2026-01-03 | {product} |" for product in (10, 11, 3, 4, 5)), "", "and 4 more"]
         assert lines(found["row_accounts"]) == [(str(day(n)), "passes") for n in (3, 2, 1)]
 
     def test_a_run_over_one_date_speaks_of_that_date(self, shop):

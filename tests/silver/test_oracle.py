@@ -27,12 +27,12 @@ def take(raw):
     return raw.selectExpr("*", "id AS thing_id", "changed AS at", "said AS value")
 
 
-def entity(mode: str) -> Entity:
+def entity(mode: str, name: str = "things") -> Entity:
     return Entity(
-        landing="shop/things",
-        raw=RawContract(columns=tuple(SourceColumn(name, "") for name in ("id", "changed", "said", "op", "sent"))),
+        landing=f"shop/{name}",
+        raw=RawContract(columns=tuple(SourceColumn(column, "") for column in ("id", "changed", "said", "op", "sent"))),
         contract=Contract(
-            table="shop_things",
+            table=f"shop_{name}",
             description="Things",
             owner="team:shop",
             key=("thing_id",),
@@ -73,7 +73,7 @@ class Shop:
         there = self.landed.get((day, name), [])
         if action == "vanish" and there:
             del self.landed[day, name]
-            self.lakehouse.remove("shop/things", day.isoformat(), name)
+            self.lakehouse.remove(self.entity.landing, day.isoformat(), name)
             return
         if action == "fewer" and there:
             values = [(r.key, r.at, r.value, r.deletes) for r in there if self.random.random() < 0.6]
@@ -83,7 +83,7 @@ class Shop:
         lines = [
             f"{k or ''},{'' if at is None else at},{'' if v is None else v},{'d' if d else 'u'},{name}" for k, at, v, d in values
         ]
-        self.lakehouse.land("shop/things", day.isoformat(), name, "\n".join(["id,changed,said,op,sent", *lines]) + "\n")
+        self.lakehouse.land(self.entity.landing, day.isoformat(), name, "\n".join(["id,changed,said,op,sent", *lines]) + "\n")
 
     def _values(self) -> tuple[str | None, int | None, str | None, bool]:
         key = None if self.random.random() < 0.02 else f"k{self.random.randrange(KEYS)}"
@@ -128,18 +128,18 @@ class Shop:
                 self.unsure |= set(dates)
 
     def check(self) -> None:
-        mode = self.entity.contract.mode
+        table, mode = self.entity.table, self.entity.contract.mode
         wanted = expected((row for rows in self.built.values() for row in rows), mode)
         until = "valid_to" if mode == "history" else "NULL"
         rows = self.lakehouse.rows(
-            "silver.shop_things", f'_date, _source_file, _row_number, thing_id, "at", value, {until} AS until'
+            f"silver.{table}", f'_date, _source_file, _row_number, thing_id, "at", value, {until} AS until'
         )
         standing = {(str(r["_date"]), r["_source_file"], r["_row_number"]): tuple(r.values())[3:] for r in rows}
         assert standing == wanted.standing
         if mode == "history":
             wrong = 'valid_from IS DISTINCT FROM "at" OR is_current IS DISTINCT FROM (valid_to IS NULL)'
-            assert self.lakehouse.rows(f"(FROM silver.shop_things WHERE {wrong})") == []
-        for key, record in self.lakehouse.records("silver", "shop_things").items():
+            assert self.lakehouse.rows(f"(FROM silver.{table} WHERE {wrong})") == []
+        for key, record in self.lakehouse.records("silver", table).items():
             if key[2] in self.built and not record.is_unsettled:
                 day = key[2].isoformat()
                 assert record.adds_up, record

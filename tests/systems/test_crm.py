@@ -184,3 +184,20 @@ class TestSales:
         for row in told:
             assert row["price"] >= 0
             assert abs(row["sales"] - row["quantity"] * row["price"]) <= Decimal("0.01") * abs(row["quantity"])
+
+
+WRONG_DATES = ["10:00", "2026", "12026-01-05", "2026-01-05T10:00:00", "2026-1-5", "２０２６-01-05", "2026-02-29"]
+
+
+@pytest.mark.parametrize("text", WRONG_DATES)
+def test_what_is_no_date_is_none_in_whatever_way_it_is_read(spark, text):
+    [row] = clean(spark, crm.CUSTOMERS, customer(cst_create_date=text))
+    assert (row["_verdict"], row["_broken_rules"].split(",")[0]) == ("dropped", "create_date_is_date")
+    [row] = clean(spark, crm.PRODUCTS, product(prd_start_dt="2026-01-06", prd_end_dt=text))
+    assert (row["_verdict"], row["_broken_rules"]) == ("dropped", "end_date_is_date")
+
+
+@pytest.mark.parametrize("text", ["1e1", "１０", "10d", "10.", "12.345", "0x0a"])
+def test_what_is_no_amount_is_taken_from_the_other_amounts(spark, text):
+    [row] = clean(spark, crm.SALES, sale(sls_sales=text))
+    assert (row["sales"], row["_broken_rules"]) == (Decimal(20), "sales_is_quantity_times_price")

@@ -1,0 +1,144 @@
+"""The types that a column may have: how a value is written, and what each type is in Spark SQL and in Arrow.
+
+Each type has one grammar, a regular expression that the whole text must match, and a range. Both are checked beside the engine's cast,
+because what a cast takes beyond them (`10:00` for today, `1e3` for an int, `１２` for 12) differs between engines and their releases.
+docs/what-arrives.md shows the table.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lakehouse_assets.contracts.problems import nearest
+from lakehouse_assets.errors import ContractError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TYPE_NAMES = ("string", "int", "bigint", "double", "boolean", "date", "timestamp", "decimal(p,s)")
+
+_DECIMAL = re.compile(r"decimal\(([0-9]{1,2}), ?([0-9]{1,2})\)")
+_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_TIME = "([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6})?)?"
+_OFFSET = "(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9]|[+-]14:00)"
+
+_GRAMMARS = {
+    "int": "[+-]?[0-9]+",
+    "bigint": "[+-]?[0-9]+",
+    "double": "[+-]?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?",
+    "boolean": "[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]",
+    "date": _DATE,
+    "timestamp": f"{_DATE}[ T]{_TIME}{_OFFSET}?",
+}
+_RANGES = {
+    "double": "ABS({value}) <= 1.7976931348623157E308",  # false for NaN, too
+    "date": "{value} BETWEEN DATE'0001-01-01' AND DATE'9999-12-31'",
+    "timestamp": "{value} BETWEEN TIMESTAMP'0001-01-01 00:00:00Z' AND TIMESTAMP'9999-12-31 23:59:59.999999Z'",
+}
+_WHOLE = ("tinyint", "smallint", "int", "bigint")
+_FAMILIES = ((*_WHOLE, "float", "double", "decimal"), ("date", "timestamp", "timestamp_ntz"), ("boolean",))
+
+
+@dataclass(frozen=True)
+class Type:
+    """A column type, by its name in Spark SQL. All SQL here is Spark's, and means the same on every engine."""
+
+    name: str
+    precision: int = 0
+    scale: int = 0
+
+    @property
+    def grammar(self) -> str | None:
+        """A regular expression for the whole text, in the syntax that Java, Rust, RE2 and Python share; None where any will do."""
+        if not self.precision:
+            return _GRAMMARS.get(self.name)
+        # More digits than the type holds are refused, never rounded; zeros at either end are no digits.
+        whole = f"0*[0-9]{{1,{self.precision - self.scale}}}" if self.precision > self.scale else "0+"
+        return f"[+-]?{whole}([.]" + (f"[0-9]{{1,{self.scale}}}0*)?" if self.scale else "0+)?")
+
+    def of_text(self, sql: str) -> str:
+        """SQL: a text as a value of this type; NULL where it isn't written as one."""
+        if self.grammar is None:
+            return sql
+        text = _timestamp_with_zone(sql) if self.name == "timestamp" else sql
+        value = self._in_range(f"TRY_CAST({text} AS {self.name})")
+        # Not `$`, which in Java stands before a line feed, too.
+        return f"CASE WHEN {sql} RLIKE '^({self.grammar})\\\\z' THEN {value} END"
+
+    def of_value(self, sql: str, kind: str) -> str:
+        """SQL: a value of the Spark type `kind` as one of this type; NULL where it can't be one.
+
+        Who computed a number knows how exact it is: as a decimal it is rounded half up. But int and bigint take whole numbers only.
+        """
+        cast = f"TRY_CAST({sql} AS {self.name})"
+        if kind == "string":
+            return self.of_text(sql)
+        if kind == self.name:
+            return self._in_range(sql)
+        if self.precision and kind in ("float", "double"):
+            # By way of the shortest text: engines round the binary fraction differently.
+            return f"TRY_CAST(CAST({sql} AS STRING) AS {self.name})"
+        if self.name in _WHOLE and kind not in _WHOLE:
+            return f"CASE WHEN {cast} = {sql} THEN {cast} END"
+        return self._in_range(cast)
+
+    def takes(self, kind: str) -> bool:
+        """Whether a value of the Spark type `kind` may become one of this type."""
+        if kind in ("string", "void") or self.name == "string":
+            return True
+        return any(_plain(self.name) in family and _plain(kind) in family for family in _FAMILIES)
+
+    @property
+    def in_arrow(self) -> "pa.DataType":
+        """What the type is in Arrow, and so in the table's schema."""
+        import pyarrow as pa
+
+        if self.precision:
+            return pa.decimal128(self.precision, self.scale)
+        types = {"string": pa.string(), "int": pa.int32(), "bigint": pa.int64(), "double": pa.float64(), "boolean": pa.bool_()}
+        return (types | {"date": pa.date32(), "timestamp": pa.timestamp("us", "UTC")})[self.name]
+
+    def _in_range(self, value: str) -> str:
+        if self.name not in _RANGES:
+            return value
+        return f"CASE WHEN {_RANGES[self.name].format(value=value)} THEN {value} END"
+
+
+def type_of(name: str) -> Type:
+    """The type of this name, such as `date` or `decimal(12,2)`.
+
+    Raises:
+        ContractError: there is no such type.
+    """
+    if fault := type_fault(name):
+        raise ContractError(f"{fault}.")
+    decimal = _DECIMAL.fullmatch(name)
+    return Type(name, int(decimal[1]), int(decimal[2])) if decimal else Type(name)
+
+
+def type_fault(name: str) -> str | None:
+    """Why there is no type of this name, half a sentence; None where there is one."""
+    if decimal := _DECIMAL.fullmatch(name):
+        is_one = 1 <= int(decimal[1]) <= 38 and int(decimal[2]) <= int(decimal[1])
+        return None if is_one else f"{name} is not a type: a decimal has 1 to 38 digits, and no more of them behind the point"
+    if name in TYPE_NAMES and not name.startswith("decimal"):
+        return None
+    near = nearest(name.split("(")[0], [n.split("(")[0] for n in TYPE_NAMES])
+    return f"{name!r} is not a type, one of {', '.join(TYPE_NAMES)}{near}"
+
+
+def typed(sql: str, type_name: str) -> str:
+    """SQL: a text as a value of a type, NULL where it isn't written as one. For silver functions that compare or compute."""
+    return type_of(type_name).of_text(sql)
+
+
+def _timestamp_with_zone(sql: str) -> str:
+    """SQL: a text that matches the grammar in the one form that all engines cast alike, whatever time zone their session has."""
+    seconds = f"CASE WHEN SUBSTRING({sql}, 17, 1) = ':' THEN '' ELSE ':00' END"
+    zone = f"CASE WHEN SUBSTRING({sql}, 17) RLIKE '[Z+-]' THEN '' ELSE 'Z' END"
+    return f"CONCAT(SUBSTRING({sql}, 1, 10), ' ', SUBSTRING({sql}, 12, 5), {seconds}, SUBSTRING({sql}, 17), {zone})"
+
+
+def _plain(name: str) -> str:
+    """A type's name without its parameters."""
+    return name.split("(")[0]

@@ -1,0 +1,67 @@
+"""What a step does, without Dagster and dbt."""
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import date
+from pathlib import Path
+from uuid import uuid4
+
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
+
+from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.gold.models import Model, fingerprint, table_states
+from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model
+from lakehouse_assets.landing.objects import Landing
+from lakehouse_assets.raw.load import land, load
+from lakehouse_assets.raw.publish import LandedRowsHandler
+from lakehouse_assets.storage.books import record_partitions, verified
+from lakehouse_assets.storage.duck import separate
+from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
+from lakehouse_assets.storage.root import Root
+from lakehouse_assets.storage.tables import open_table
+from tests.support.target import LOG, target
+from tests.support.writers import pause
+
+RunModels = Callable[[Path, Collection[str]], set[str]]
+"""Builds models in a run's database; those that could be built."""
+
+
+def build_raw(root: Root, entity: Entity, start: date, dates: Sequence[date]) -> None:
+    """Bring partitions of a raw table up to date."""
+    LandedRowsHandler().write(land(entity, root, start, dates, LOG), target(root, "raw", entity.table, dates))
+
+
+def stand_for_silver(root: Root, entity: Entity, start: date, dates: Sequence[date]) -> None:
+    """Write what landed into silver as raw would have it."""
+    landing = Landing(root)
+    records = {key[2]: record for key, record in Ledger(root).read("silver", entity.table).items()}
+    built = verified(root, "silver", entity.table, open_table(root.table("silver", entity.table)), records)
+    landed = load(entity, landing, landing.listing(entity.landing, start, dates).objects, built, dates, LOG)
+    LandedRowsHandler().write(landed, target(root, "silver", entity.table, dates))
+
+
+def build_gold(root: Root, models: Sequence[Model], selected: Collection[str], database: Path, run: RunModels) -> None:
+    """Build models, as the gold asset does."""
+    run_id = uuid4().hex
+    read = open_tables(root, models)
+    pause("after reading")
+    states = table_states(read.records)
+    fill_database(database, root, read, selected)
+    built = run(database, selected)
+    published: dict[str, DeltaTable] = {}
+    records: list[PartitionRecord] = []
+    with separate(root) as connection:
+        connection.execute(f"ATTACH '{database}' AS run (READ_ONLY); USE run")
+        for model in (m for m in models if m.name in built):
+            mark = fingerprint(model, states, "")
+            try:
+                _, table = publish_model(connection, root, model, fingerprint=mark, run_id=run_id)
+            except CommitFailedError:
+                states[f"gold.{model.name}"] = "not published"
+                continue
+            mine = model_records(model, table, read.records, fingerprint=mark, run_id=run_id)
+            published[model.name] = table
+            records += mine
+            states |= table_states({("gold", model.name, r.date): r for r in mine})
+    if published:
+        record_partitions(root, "gold", published, lambda known: records, run_id)

@@ -1,0 +1,163 @@
+# ruff: noqa: E501
+"""Each mistake in the file of a system is one line that says where it is and what was probably meant; all are told at once."""
+
+import json
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from lakehouse_assets import systems
+from lakehouse_assets.cli import app
+from lakehouse_assets.contracts.system import System
+from lakehouse_assets.errors import ContractError
+from lakehouse_assets.systems import all_systems, load_systems
+
+SOUND = '''"""A shop."""
+
+from lakehouse_assets.contracts.contract import Column, Contract, RawContract, Relationship, Rule, SourceColumn
+from lakehouse_assets.contracts.system import Entity, System
+
+
+def clean(raw):
+    """The amount, and what it was."""
+    return raw.selectExpr("*", "TRIM(no) AS number", "TRIM(amt) AS amount", "amt AS _given")
+
+
+SALES = Entity(
+    landing="shop/sales",
+    raw=RawContract(columns=(SourceColumn("no", "Number"), SourceColumn("amt", "Amount"), SourceColumn("gone", "Yes or no"))),
+    contract=Contract(
+        table="shop_sales",
+        description="Sales",
+        owner="team:shop",
+        key=("number",),
+        sequence="number",
+        deleted="gone = 'yes'",
+        columns=(Column("number", "int", "Number"), Column("amount", "decimal(12,2)", "Amount")),
+        rules=(Rule("amount_given", "_given <> '' AND `amount` >= 0", "warn", "There is an amount."),),
+        relationships=(Relationship("number", "crm_customers", "customer_id"),),
+    ),
+    silver=clean,
+)
+
+SYSTEM = System(name="shop", description="A shop", entities=(SALES,))
+'''
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    """Puts a file of a system beside the others, with replacements in the sound one."""
+    monkeypatch.setattr(systems, "__path__", [*systems.__path__, str(tmp_path)])
+    monkeypatch.setenv("LAKEHOUSE_ENGINE", "sail")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a file of the same second and size would be taken for the one before
+
+    def write(*replacements):
+        text = SOUND
+        for old, new in replacements:
+            assert old in text
+            text = text.replace(old, new)
+        (tmp_path / "shop.py").write_text(text)
+        sys.modules.pop("lakehouse_assets.systems.shop", None)
+
+    yield write
+    sys.modules.pop("lakehouse_assets.systems.shop", None)
+    vars(systems).pop("shop", None)
+
+
+MISTAKES = [
+    ('owner="team:shop"', 'owner="fleet"', "Contract of shop_sales: owner 'fleet' is neither an e-mail address nor a team, such as 'team:fleet'."),
+    ('"decimal(12,2)"', '"money"', "Contract of shop_sales: column 'amount': 'money' is not a type, one of string, int, "),
+    ('"decimal(12,2)"', '"decimal(40,2)"', "Contract of shop_sales: column 'amount': decimal(40,2) is not a type: a decimal has 1 to 38 digits"),
+    ('"int", "Number"', '"Int", "Number"', "column 'number': 'Int' is not a type, one of string, int, bigint, double, boolean, date, timestamp, decimal(p,s) (did you mean 'int'?)."),
+    ('key=("number",)', 'key=("numbre",)', "Contract of shop_sales: key 'numbre' is no column (did you mean 'number'?)."),
+    ('key=("number",)', 'key="number"', "Contract of shop_sales: key 'number' is a text, not names: write ('number',)."),
+    ('sequence="number"', 'sequence="numbers"', "Contract of shop_sales: sequence 'numbers' is no column (did you mean 'number'?)."),
+    ('"warn"', '"warm"', "rule 'amount_given' has outcome 'warm', not one of warn, drop, fail (did you mean 'warn'?)."),
+    ('sequence="number"', 'sequence="number", mode="upsrt"', "Contract of shop_sales: mode 'upsrt' is not one of snapshot, upsert, history (did you mean 'upsert'?)."),
+    ('Relationship("number"', 'Relationship("numbr"', "Contract of shop_sales: relationship column 'numbr' is no column (did you mean 'number'?)."),
+    ('"crm_customers"', '"crm_customer"', "Contract of shop_sales: relationship of 'number': 'crm_customer' is not a silver table (did you mean 'crm_customers'?)."),
+    ('"customer_id"', '"customerid"', "Contract of shop_sales: relationship of 'number': 'customerid' is not a column of crm_customers (did you mean 'customer_id'?)."),
+    ('"crm_customers", "customer_id"),', '"crm_customers", "customer_id"),) * 2 + (', "check 'number_in_crm_customers' stands twice, as a relationship's."),
+    ('landing="shop/sales"', 'landing="erp/sales"', "System 'shop': shop_sales lands in 'erp/sales', outside of the system's folder (did you mean 'shop/sales'?)."),
+    ('landing="shop/sales"', 'landing="shop/../erp"', "Entity of shop_sales: landing 'shop/../erp' is not system/entity"),
+    ('landing="shop/sales"', 'landing="shop"', "Entity of shop_sales: landing 'shop' is not system/entity"),
+    ('name="shop"', 'name="Shop"', "System 'Shop': that is no name (lower case letters, digits and _)."),
+    ('table="shop_sales"', 'table="crm_sales"', "Two entities claim the table 'crm_sales', the other in systems/crm.py"),
+    ('"amt", "Amount"', '"no", "Amount"', "Raw contract of the columns no, no, gone: no stands for more than one of them."),
+    ('SYSTEM = ', 'SYSTEMS = ', "there is no SYSTEM: add `SYSTEM = System(...)` to it."),
+    ('sequence="number",', 'sequence="number"', "line 20: invalid syntax. Perhaps you forgot a comma?"),
+    ('Relationship("number"', 'Relation("number"', "line 24: NameError: name 'Relation' is not defined (did you mean 'Relationship'?)."),
+    ('key=', 'keys=', "line 15: TypeError: Contract.__init__() got an unexpected keyword argument 'keys'."),
+    ('import Entity, System', 'import Entity, Sistem', "line 4: ImportError: cannot import name 'Sistem' from 'lakehouse_assets.contracts.system'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "told"), MISTAKES, ids=[f"{new[:30]}" for _, new, _ in MISTAKES])
+def test_a_mistake_is_one_line_with_file_and_place(shop, old, new, told):
+    shop((old, new))
+    for _ in range(2):  # whoever asks again hears it again
+        loaded, problems = load_systems()
+        assert [p for p in problems if told in p and p.startswith("systems/shop.py: ")] == problems
+        assert len(problems) == 1
+        assert {s.name for s in loaded} >= {"crm", "erp"}
+    with pytest.raises(ContractError, match=r"^systems/shop\.py: "):
+        all_systems()
+
+
+IN_SQL = [
+    ("`amount` >= 0", "`amuont` >= 0", "rule 'amount_given' names 'amuont', which is not a column here (did you mean 'amount'?)."),
+    ("gone = 'yes'", "gon = 'yes'", "deleted names 'gon', which is not a column here (did you mean 'gone'?)."),
+    ("gone = 'yes'", "gone = = 'yes'", "deleted can't be evaluated: "),
+    ('"TRIM(amt) AS amount"', '"TRIM(amt) AS amuont"', "clean does not return the column 'amount' (did you mean 'amuont'?)."),
+    ('"TRIM(amt) AS amount"', '"TRIM(amnt) AS amount"', "clean names 'amnt', which is not a column here (did you mean 'amt'?)."),
+    ('"TRIM(amt) AS amount"', '"_date AS amount"', "clean returns column 'amount' as date, which can't become decimal(12,2)."),
+    ('return raw.selectExpr', 'return rows.selectExpr', "clean, line 9, can't be evaluated: NameError: name 'rows' is not defined."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "told"), IN_SQL)
+def test_check_tells_what_the_engine_finds(shop, old, new, told):
+    shop((old, new))
+    done = CliRunner().invoke(app, ["check"])
+    assert done.exit_code == 1
+    [line] = done.stdout.splitlines()
+    assert told in line
+    assert ": shop_sales: " in line
+
+
+def test_check_tells_all_at_once(shop):
+    wrong = [*(MISTAKES[number] for number in (0, 1, 4, 7)), IN_SQL[0], IN_SQL[1]]
+    shop(*((old, new) for old, new, _ in wrong), ('"TRIM(no) AS number"', '"no AS nr"'))
+    done = CliRunner().invoke(app, ["check", "--json"])
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["succeeded"]) == (1, False)
+    wanted = [*(line for _, _, line in wrong), "clean does not return the column 'number'"]
+    assert [sum(line in problem for problem in told["problems"]) for line in wanted] == [1] * len(wanted)
+    assert len(told["problems"]) == len(wanted)
+
+
+def test_check_tells_a_wrong_setting_beside_the_contracts(shop, monkeypatch):
+    monkeypatch.setenv("LAKEHOUSE_ENGINE", "flink")
+    shop(MISTAKES[0][:2])
+    done = CliRunner().invoke(app, ["check"])
+    assert done.exit_code == 1
+    assert [line.split(": ")[0] for line in done.stdout.splitlines()] == ["systems/shop.py", "LAKEHOUSE_ENGINE"]
+
+
+def test_what_is_sound_is_sound(shop):
+    shop()
+    assert isinstance(load_systems()[0][-1], System)
+    done = CliRunner().invoke(app, ["check", "--json"])
+    assert (done.exit_code, json.loads(done.stdout)) == (0, {"succeeded": True, "problems": []})
+
+
+@pytest.mark.parametrize(
+    "command", [["plan"], ["sync"], ["land", "crm/sales", "x", "--date", "2026-01-01"], ["quarantine"], ["demo"]]
+)
+def test_every_command_that_needs_contracts_says_the_same_without_a_trace(shop, command, monkeypatch, tmp_path):
+    shop(('owner="team:shop"', 'owner="fleet"'))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, command)
+    assert isinstance(done.exception, ContractError)
+    assert str(done.exception).startswith("systems/shop.py: Contract of shop_sales: owner 'fleet'")

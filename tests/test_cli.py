@@ -1,0 +1,61 @@
+"""What a person meets first: a root that is another one than was meant, and a demo that fails."""
+
+from datetime import date
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from lakehouse_assets import cli
+from lakehouse_assets.automation.plan import Plan, PlannedTable
+from lakehouse_assets.automation.sync import BuiltTable, SyncResult
+from lakehouse_assets.errors import SettingsError
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Run a command in an empty folder, with the root `lake` in it, which is not there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LAKEHOUSE_ROOT", str(tmp_path / "lake"))
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(cli.app, list(arguments))
+
+    return invoke
+
+
+@pytest.mark.parametrize("command", [["plan"], ["sync"], ["query", "SELECT 1"], ["quarantine"], ["maintain"]], ids=lambda c: c[0])
+def test_a_root_that_is_not_there_is_told_and_not_made(run, tmp_path, command):
+    told = run(*command).exception
+    assert isinstance(told, SettingsError)
+    assert str(told).startswith(f"LAKEHOUSE_ROOT={tmp_path}/lake: there is no such folder. ")
+    assert "`lakehouse land`" in str(told)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_lands_a_file_makes_the_root(run, tmp_path):
+    file = tmp_path / "cust_info.csv"
+    file.write_text("cst_id\n1\n")
+    assert run("land", "crm/customers", str(file), "--date", "2026-01-05").exit_code == 0
+    assert (tmp_path / "lake" / "landing" / "crm" / "customers" / "2026-01-05" / "cust_info.csv").is_file()
+
+
+@pytest.mark.parametrize("command", ["plan", "sync"])
+def test_a_root_without_landing_is_not_called_up_to_date(run, tmp_path, command):
+    (tmp_path / "lake").mkdir()
+    done = run(command)
+    assert done.exit_code == 0
+    assert f"Nothing to do: nothing has landed in {tmp_path}/lake/landing." in done.stderr
+    assert "up to date" not in done.stderr
+
+
+@pytest.mark.parametrize(("error", "code"), [("the disk is full", 1), (None, 0)])
+def test_only_a_demo_that_succeeds_says_where_to_look_next(run, monkeypatch, error, code):
+    plan = Plan((), (PlannedTable("raw", "crm_sales", (date(2026, 1, 5),)),), ())
+    result = SyncResult([BuiltTable("raw", "crm_sales", 0, 0, 1.0, error)])
+    monkeypatch.setattr(cli, "_plan", lambda settings: plan)
+    monkeypatch.setattr(cli, "_sync", lambda settings, plan: result)
+    done = run("demo")
+    assert done.exit_code == code
+    assert ("Where to look next" in done.stderr) is (error is None)
+    assert ("The demo has failed" in done.stderr) is (error is not None)
