@@ -172,6 +172,8 @@ def _metadata(rows: LandedRows) -> dict[str, Any]:
         told["new_columns"] = ", ".join(rows.new_columns)
     if rows.unstable:
         told["files_still_changing"] = ", ".join(rows.unstable)
+    if rows.unreadable:
+        told["files_that_cannot_be_read"] = ", ".join(rows.unreadable)
     return told
 
 
