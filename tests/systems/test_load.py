@@ -162,6 +162,7 @@ def test_what_is_sound_is_sound(shop):
 def test_every_command_that_needs_contracts_says_the_same_without_a_trace(shop, command, monkeypatch, tmp_path):
     shop(('owner="team:shop"', 'owner="fleet"'))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LAKEHOUSE_ROOT", str(tmp_path))
     done = CliRunner().invoke(app, command)
     assert isinstance(done.exception, ContractError)
     assert str(done.exception).startswith("systems/shop.py: Contract of shop_sales: owner 'fleet'")
