@@ -1,5 +1,6 @@
 """One reconciliation pass, landing to gold, as Dagster runs in this process."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ from lakehouse_assets.storage.ledger import Ledger
 
 _PROGRESS_SECONDS = 0.5
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+_COLOUR = r"(?:\x1b\[\d*m)?"
+_NESTED = re.compile(rf"\s*\n\s*{_COLOUR}↳{_COLOUR}\s*")
 
 Tell = Callable[[str], None]
 
@@ -168,7 +172,7 @@ def _progress(instance: dg.DagsterInstance, run_id: str, tell: Tell) -> Iterator
 
 
 def _message(failure: Any) -> str:
-    """What a step failed of: the sentence of an error that is meant for users, else the error's first line."""
+    """What a step failed of: the sentence of an error that is meant for users, else the error's first line with its causes."""
     if failure.user_failure_data is not None and failure.user_failure_data.description:
         return str(failure.user_failure_data.description)
     error = failure.error
@@ -176,7 +180,10 @@ def _message(failure: Any) -> str:
         error = error.cause
     name, _, sentence = error.message.strip().partition(": ")
     known = {cls.__name__ for cls in _tree(LakehouseError)}
-    return str(sentence) if name.rpartition(".")[2] in known else str(error.message.strip().splitlines()[0])
+    if name.rpartition(".")[2] in known:
+        return str(sentence)
+    # What a Rust library tells goes from the general to the cause, in a line and a colour each.
+    return str(_NESTED.sub(": ", error.message.strip()).splitlines()[0])
 
 
 def _tree(cls: type) -> Sequence[type]:

@@ -454,14 +454,24 @@ def ensure_table(
     uri: str, schema: "pa.Schema", description: str | None = None, partition_by: Sequence[str] = (DATE_COLUMN,)
 ) -> DeltaTable:
     """The table as `newest_table` gives it, made empty where there is none yet."""
-    table = newest_table(uri)
-    if table is None:
-        _kept_open[uri] = table = DeltaTable.create(
+    if (table := newest_table(uri)) is not None:
+        return table
+    try:
+        DeltaTable.create(
             uri,
             schema,
             mode="ignore",
             partition_by=list(partition_by),
             description=description,
             configuration={"delta.checkpointInterval": str(_COMMITS_PER_CHECKPOINT)},
+            # Tried again, it would give the table that stands by now another id, and the columns of here.
+            commit_properties=CommitProperties(max_commit_retries=0),
+            post_commithook_properties=_HOOKS,
         )
+    except (DeltaError, OSError):
+        # Somebody else has made it meanwhile, or this process itself has, and the store's reply was lost.
+        if open_table(uri) is None:
+            raise
+    table = newest_table(uri)
+    assert table is not None, "it was made above"
     return table

@@ -25,6 +25,7 @@ from uuid import uuid4
 import botocore.exceptions
 import duckdb
 import obstore.exceptions
+import pyarrow as pa
 import pyspark.errors
 import pytest
 from deltalake.exceptions import DeltaError
@@ -43,7 +44,7 @@ from lakehouse_assets.settings import Settings
 from lakehouse_assets.storage.books import record_partitions
 from lakehouse_assets.storage.duck import let_read, table_view
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import IDEMPOTENCY_KEY, forget_open_tables, live_files, open_table
+from lakehouse_assets.storage.tables import IDEMPOTENCY_KEY, ensure_table, forget_open_tables, live_files, open_table
 from tests.conftest import Lakehouse
 from tests.silver.test_oracle import DATES, Shop, entity
 from tests.support.fault_proxy import ALWAYS, Fault, FaultProxy, Rule
@@ -191,8 +192,16 @@ class Store:
     """Two."""
 
 
+@pytest.fixture
+def store(the_store) -> Iterator[Store]:
+    """The store as it is without faults, whatever the test before has left."""
+    the_store.proxy.calm()
+    yield the_store
+    the_store.proxy.calm()
+
+
 @pytest.fixture(scope="module")
-def store(stores, tmp_path_factory) -> Iterator[Store]:
+def the_store(stores, tmp_path_factory) -> Iterator[Store]:
     environment = stores("minio")
     with FaultProxy(environment["AWS_ENDPOINT_URL"]) as proxy:
         through = {name: value for name, value in environment.items() if name != "LAKEHOUSE_ROOT"} | {
@@ -357,6 +366,18 @@ def repeated_commits(root: Root, *layers: str) -> list[str]:
 
 
 @pytest.mark.parametrize("fault", LOST)
+def test_a_table_of_whose_making_nobody_hears_is_there(fault, store, lakehouse, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", store.proxy.url)
+    root = Settings(lakehouse_root=f"{lakehouse.settings.lakehouse_root}-made").root
+    rule = Rule(LOST[fault], "PUT", r"/raw/things/_delta_log/0*\.json$")
+    store.proxy.rules = [rule]
+    forget_open_tables()
+    table = ensure_table(root.table("raw", "things"), pa.schema([("_date", pa.date32())]))
+    assert rule.times == 0
+    assert table.version() == 0
+
+
+@pytest.mark.parametrize("fault", LOST)
 @pytest.mark.parametrize("version", [0, 1, 2])
 def test_a_publication_of_gold_of_which_nobody_hears_counts_once(version, fault, store, lakehouse, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", store.proxy.url)
@@ -473,7 +494,7 @@ def test_credentials_that_expire_within_a_pass_are_named(fault, skip, store, com
     assert customers(command_line) == ["Ann", "Bob"]
 
 
-@pytest.mark.parametrize("skip", [0, 8, 20])
+@pytest.mark.parametrize("skip", [0, 8])
 def test_a_store_that_is_full_is_told_and_the_next_pass_heals(skip, store, command_line):
     store.proxy.rules = [Rule(Fault.FULL, "PUT|POST", ".*", times=ALWAYS, skip=skip)]
     done = command_line.sync()
@@ -485,11 +506,10 @@ def test_a_store_that_is_full_is_told_and_the_next_pass_heals(skip, store, comma
     assert customers(command_line) == ["Ann", "Bob"]
 
 
-@pytest.mark.parametrize("after", [0, 1], ids=lambda after: f"after {after} files")
-def test_a_sail_server_that_dies_while_it_writes_costs_its_step_alone(after, store, command_line):
+def test_a_sail_server_that_dies_while_it_writes_costs_its_step_alone(store, command_line):
     port = free_port(0)
     with sail_server(port, command_line.environment) as server:
-        rule = Rule(Fault.RESET, "PUT|POST", r"/silver/.*\.parquet$", skip=after, then=server.kill)
+        rule = Rule(Fault.RESET, "PUT|POST", r"/silver/.*\.parquet$", then=server.kill)
         store.proxy.rules = [rule]
         command_line.environment["LAKEHOUSE_ENGINE"] = f"sc://127.0.0.1:{port}"
         done = command_line.sync()
@@ -503,7 +523,7 @@ def test_a_sail_server_that_dies_while_it_writes_costs_its_step_alone(after, sto
     assert customers(command_line) == ["Ann", "Bob"]
 
 
-@pytest.mark.parametrize("skip", [1, 12])
+@pytest.mark.parametrize("skip", [1, 7])
 def test_a_maintain_that_is_killed_costs_no_row(skip, store, command_line):
     lakehouse = command_line.lakehouse
     assert command_line.sync().returncode == 0

@@ -19,8 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-STALE_SECONDS = 20.0
-"""No listing is older. Stores that list what was there a while ago do so for seconds."""
+STALE_SECONDS = 300.0
+"""No listing is older. Stores that list what was there a while ago do so for seconds; but a busy machine takes minutes for a round."""
 
 SLOW_SECONDS = (0.05, 0.5)
 RETRY_AFTER_SECONDS = 1
@@ -46,7 +46,8 @@ class Fault(StrEnum):
 
 
 _BY_RULE_ALONE = (Fault.EXPIRED_400, Fault.EXPIRED_403, Fault.FULL)
-BY_CHANCE = tuple(fault for fault in Fault if fault not in _BY_RULE_ALONE)
+BY_CHANCE = tuple(fault for fault in Fault if fault not in (*_BY_RULE_ALONE, Fault.STALE_LISTING))
+"""What befalls any request; half of the listings of landing that are spoiled are stale."""
 
 _ERRORS = {
     Fault.ERROR_BEFORE: (500, "InternalError"),
@@ -142,9 +143,8 @@ class FaultProxy:
             slow = self._random.uniform(*SLOW_SECONDS)
             fault = next((rule.fault for rule in self.rules if rule.takes(method, key)), None)
             if fault is None and self._random.random() < self.rate:
-                fault = self._random.choice(
-                    [f for f in BY_CHANCE if f is not Fault.STALE_LISTING or _lists_landing(method, path)]
-                )
+                stale = [Fault.STALE_LISTING] * len(BY_CHANCE) if _lists_landing(method, path) else []
+                fault = self._random.choice([*BY_CHANCE, *stale])
             if fault is not None and fault is not Fault.STALE_LISTING:
                 self.counts[fault] += 1
         return fault, slow
