@@ -8,11 +8,14 @@ import warnings
 from typing import Any
 
 import dagster as dg
+from dagster._core.errors import DagsterUserCodeProcessError
+from dagster_shared.error import SerializableErrorInfo
 
 from lakehouse_assets.automation.jobs import lakehouse_jobs
 from lakehouse_assets.automation.sensors import arrival_sensor
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.engine.session import Engine
+from lakehouse_assets.errors import LakehouseError
 from lakehouse_assets.gold.assets import gold_assets
 from lakehouse_assets.gold.dbt import dbt_resource
 from lakehouse_assets.gold.models import read_models
@@ -81,4 +84,9 @@ def _s3_client(root: Root) -> dict[str, Any]:
 @dg.definitions
 def defs() -> dg.Definitions:
     """What Dagster loads: the definitions for the settings of the environment."""
-    return build_definitions(load_settings())
+    try:
+        return build_definitions(load_settings())
+    except LakehouseError as error:
+        # Dagster shows whatever else is raised with a trace of its own code, in the UI and in the log.
+        told = SerializableErrorInfo(message=str(error), stack=[], cls_name=None)
+        raise DagsterUserCodeProcessError(str(error), user_code_process_error_infos=[told]) from None  # type: ignore[no-untyped-call]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from lakehouse_assets.errors import EngineError, LakehouseError, ServiceError, SettingsError
+from lakehouse_assets.errors import EngineError, LakehouseError, ServiceError, SettingsError, UnreadableError
 
 FIRST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(hours=1)
@@ -41,8 +41,8 @@ def _names(*classes: type) -> set[str]:
     return {name for cls in classes for name in (cls.__name__, *_names(*cls.__subclasses__()))}
 
 
-_OUR_MOMENT = _names(EngineError, ServiceError, SettingsError)
-"""A server or a store that doesn't answer, and settings that don't lead there: no file can mend them."""
+_OUR_MOMENT = _names(EngineError, ServiceError, SettingsError, UnreadableError)
+"""A server or a store that doesn't answer, a folder that can't be read, settings that don't lead there: no new file mends them."""
 
 _MOMENT = _OUR_MOMENT | {
     # the machine

@@ -7,6 +7,7 @@ from datetime import date
 from itertools import groupby
 
 from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.errors import UnreadableError
 from lakehouse_assets.landing.objects import Landing, LandingObject
 from lakehouse_assets.raw.load import fingerprint
 from lakehouse_assets.storage.ledger import PartitionRecord
@@ -39,11 +40,13 @@ class Look:
 class Sight:
     """What was seen in landing: the objects by table, and the dates that these are all objects of; None where that is so of all.
 
+    `hidden` are by table the places that can't be seen now (see `Listing`).
     `older` are the dates whose turn it was, and `next_place` where the turns go on.
     """
 
     objects: dict[str, list[LandingObject]] = field(default_factory=dict)
     ignored: list[tuple[str, str]] = field(default_factory=list)
+    hidden: dict[str, tuple[str, ...]] = field(default_factory=dict)
     dates: dict[str, set[date]] | None = None
     older: dict[str, set[date]] = field(default_factory=dict)
     next_place: str = ""
@@ -56,7 +59,8 @@ def look_at_all(landing: Landing, entities: Sequence[Entity], start: date) -> Si
         listing = landing.listing(entity.landing, start)
         sight.objects[entity.table] = listing.objects
         sight.ignored += listing.ignored
-    return sight
+        sight.hidden[entity.table] = listing.hidden
+    return _seen(sight)
 
 
 def look_at_some(look: Look, landing: Landing, entities: Sequence[Entity], start: date, built: Built) -> Sight:
@@ -65,7 +69,11 @@ def look_at_some(look: Look, landing: Landing, entities: Sequence[Entity], start
     turns: dict[str, tuple[Entity, date]] = {}
     for entity in entities:
         known = built.get(entity.table, {})
-        there = landing.dates(entity.landing, start)
+        try:
+            there = landing.dates(entity.landing, start)
+        except UnreadableError as error:
+            viewer.pass_over(entity, error)
+            continue
         newest, older = there[-look.newest_dates :], there[: -look.newest_dates]
         viewer.look(entity, newest)
         left = look.new_objects
@@ -77,7 +85,18 @@ def look_at_some(look: Look, landing: Landing, entities: Sequence[Entity], start
         turns |= {f"{entity.landing}/{day}": (entity, day) for day in older}
     older_seen, next_place = _take_turns(look, viewer, turns)
     objects = {table: [*found.values()] for table, found in viewer.objects.items()}
-    return Sight(objects, sorted(viewer.ignored), viewer.dates, older_seen, next_place)
+    return _seen(Sight(objects, sorted(viewer.ignored), viewer.hidden, viewer.dates, older_seen, next_place))
+
+
+def _seen(sight: Sight) -> Sight:
+    """The sight, unless nothing was seen at all: that is the fault of no single folder.
+
+    Raises:
+        UnreadableError: no entity's folder can be listed.
+    """
+    if sight.hidden and all("" in places for places in sight.hidden.values()):
+        raise UnreadableError(*sight.ignored[0])
+    return sight
 
 
 class _Viewer:
@@ -87,6 +106,7 @@ class _Viewer:
         self.objects: dict[str, dict[str, LandingObject]] = {}
         self.dates: dict[str, set[date]] = {}
         self.ignored: set[tuple[str, str]] = set()
+        self.hidden: dict[str, tuple[str, ...]] = {}
         self._landing, self._start = landing, start
 
     def look(self, entity: Entity, days: Sequence[date], at_least: int | None = None) -> tuple[list[date], int]:
@@ -96,7 +116,14 @@ class _Viewer:
         self.objects.setdefault(entity.table, {}).update((o.path, o) for o in listing.objects)
         self.dates.setdefault(entity.table, set()).update(listed)
         self.ignored.update(listing.ignored)
+        self.hidden[entity.table] = (*self.hidden.get(entity.table, ()), *listing.hidden)
         return listed, len(listing.objects)
+
+    def pass_over(self, entity: Entity, error: UnreadableError) -> None:
+        """See nothing of an entity whose folder can't be listed."""
+        self.objects[entity.table], self.dates[entity.table] = {}, set()
+        self.ignored.add((error.key, error.reason))
+        self.hidden[entity.table] = ("",)
 
 
 def _take_turns(look: Look, viewer: _Viewer, turns: Mapping[str, tuple[Entity, date]]) -> tuple[dict[str, set[date]], str]:

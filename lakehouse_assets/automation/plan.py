@@ -4,7 +4,7 @@ Nothing is remembered between passes. Each partition's ledger record says what i
 stage before, it is built again. A lost pass, a repeated one, a late file and a killed run all end in the same plan.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Literal
@@ -12,15 +12,17 @@ from typing import Any, Literal
 from lakehouse_assets.automation.look import Look, Sight, look_at_all, look_at_some
 from lakehouse_assets.contracts.columns import snake_case
 from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.errors import UnreadableError
 from lakehouse_assets.gold.models import Model, fingerprint, shared_digest, stale_models, table_states
 from lakehouse_assets.gold.project import PROJECT_FOLDER, models
-from lakehouse_assets.landing.objects import Landing, LandingObject
+from lakehouse_assets.landing.objects import Landing, LandingObject, shown
 from lakehouse_assets.raw.formats import read_header
 from lakehouse_assets.raw.load import FileDifference, differences
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.silver.fingerprints import stale_dates
 from lakehouse_assets.storage.books import read_books
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord, Records
+from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import forget_open_tables, open_table
 
 MAX_GAP_DAYS = 14
@@ -104,8 +106,8 @@ def make_plan(settings: Settings, entities: Sequence[Entity], *, look: Look | No
     for entity in entities:
         raw = built.get(("raw", entity.table), {})
         dates = None if sight.dates is None else sight.dates[entity.table]
-        found = differences(entity, sight.objects[entity.table], raw, dates)
-        files += [file for d in found for file in _files(entity, d, settings, landing if read_headers else None)]
+        found = differences(entity, sight.objects[entity.table], raw, dates, sight.hidden.get(entity.table, ()))
+        files += [file for d in found for file in _files(entity, d)]
         raw_dates = {d.date for d in found}
         older |= raw_dates & sight.older.get(entity.table, set())
         stale = stale_dates(entity, raw, built.get(("silver", entity.table), {}))
@@ -113,7 +115,11 @@ def make_plan(settings: Settings, entities: Sequence[Entity], *, look: Look | No
         tables += _table("silver", entity.table, raw_dates | set(stale), [entity.silver_digest(), *stale.values()])
     changing = {t.table: t.dates for t in tables if t.layer == "silver"}
     tables += _gold(models(), changing, records, start)
-    return Plan(tuple(files), tuple(tables), tuple(sight.ignored), sight.next_place, frozenset(older))
+    ignored = [*sight.ignored, *landing.strangers([e.landing for e in entities])]
+    if read_headers:
+        files, unreadable = _with_headers(files, {e.table: e for e in entities}, settings.root, landing)
+        ignored += unreadable
+    return Plan(tuple(files), tuple(tables), tuple(dict.fromkeys(ignored)), sight.next_place, frozenset(older))
 
 
 def date_ranges(dates: Iterable[date]) -> list[tuple[date, date]]:
@@ -203,22 +209,36 @@ def _table(layer: str, table: str, dates: set[date], due: Iterable[str]) -> list
     return [PlannedTable(layer, table, tuple(sorted(dates)), tuple(due))] if dates else []
 
 
-def _files(entity: Entity, difference: FileDifference, settings: Settings, landing: Landing | None) -> list[PlannedFile]:
-    known = difference.known
-    read = [_read_file(entity, o, o.name in known, settings, landing) for o in difference.read]
-    vanished = [PlannedFile(entity.table, difference.date, name, "vanished", 0) for name in difference.vanished]
-    return [*read, *vanished]
+def _files(entity: Entity, difference: FileDifference) -> list[PlannedFile]:
+    table, day = entity.table, difference.date
+    read = [
+        PlannedFile(table, day, o.name, "changed" if o.name in difference.known else "new", o.size, o.version)
+        for o in difference.read
+    ]
+    return [*read, *(PlannedFile(table, day, name, "vanished", 0) for name in difference.vanished)]
 
 
-def _read_file(entity: Entity, found: LandingObject, known: bool, settings: Settings, landing: Landing | None) -> PlannedFile:
-    new: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    if landing is not None:
-        header = read_header(landing.read(found), entity.raw)
-        table = open_table(settings.root.table("raw", entity.table))
-        expected = {*entity.raw.column_names, *(f.name for f in (table.schema().fields if table is not None else ()))}
-        new = tuple(name for name in header if name not in expected)
-        missing = tuple(snake_case(c.name) for c in entity.raw.missing(header))
-    return PlannedFile(
-        entity.table, found.date, found.name, "changed" if known else "new", found.size, found.version, new, missing
-    )
+def _with_headers(
+    files: Sequence[PlannedFile], entities: Mapping[str, Entity], root: Root, landing: Landing
+) -> tuple[list[PlannedFile], list[tuple[str, str]]]:
+    """The files with the columns that they bring or lack, and those that can't be opened, each with the reason."""
+    found: list[PlannedFile] = []
+    unreadable: list[tuple[str, str]] = []
+    for file in files:
+        entity = entities[file.table]
+        source = LandingObject(entity.landing, file.date, file.name, file.version, file.bytes)
+        header: list[str] | None = None
+        try:
+            header = None if file.change == "vanished" else read_header(landing.read(source), entity.raw)
+        except UnreadableError as error:
+            unreadable.append((shown(source.path), error.reason))
+        except FileNotFoundError:
+            pass  # gone since it was listed
+        if header is not None:
+            table = open_table(root.table("raw", entity.table))
+            expected = {*entity.raw.column_names, *(f.name for f in (table.schema().fields if table is not None else ()))}
+            new = tuple(name for name in header if name not in expected)
+            missing = tuple(snake_case(c.name) for c in entity.raw.missing(header))
+            file = replace(file, new_columns=new, missing_columns=missing)
+        found.append(file)
+    return found, unreadable

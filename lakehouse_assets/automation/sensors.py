@@ -15,6 +15,8 @@ from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.storage.reach import Unquoted
 
+_MOST_TOLD = 20
+
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -42,9 +44,12 @@ def arrival_sensor(settings: Settings, entities: Sequence[Entity]) -> dg.SensorD
     @Unquoted(settings.root)
     def _arrivals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         plan = make_plan(settings, entities, look=Look(context.cursor or ""))
+        passed_over = _passed_over(plan)
+        for line in passed_over:
+            context.log.warning(line)
         if plan.is_empty:
             _go_on(context, plan, [])
-            yield dg.SkipReason("Landing, raw, silver and gold agree.")
+            yield dg.SkipReason("\n".join(["Landing, raw, silver and gold agree.", *passed_over]))
             return
         close_killed_runs(context.instance)
         if context.instance.get_runs_count(dg.RunsFilter(job_name=LAKEHOUSE_JOB, statuses=_UNFINISHED)):
@@ -64,6 +69,13 @@ def arrival_sensor(settings: Settings, entities: Sequence[Entity]) -> dg.SensorD
             yield dg.SkipReason("\n".join(waiting) or "What differed is settled by now.")
 
     return _arrivals
+
+
+def _passed_over(plan: Plan) -> list[str]:
+    """What of landing can't be loaded and why, as lines; of many the first."""
+    lines = [f"{path} is not loaded: {reason}." for path, reason in plan.ignored[:_MOST_TOLD]]
+    more = len(plan.ignored) - len(lines)
+    return [*lines, f"{more:,} more are not loaded: `lakehouse plan` names them all."] if more else lines
 
 
 def _due(instance: dg.DagsterInstance, runs: Sequence[PlannedRun]) -> tuple[list[PlannedRun], list[str]]:

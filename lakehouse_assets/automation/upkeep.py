@@ -22,7 +22,7 @@ from lakehouse_assets.errors import LakehouseError, UpkeepError
 from lakehouse_assets.storage.books import contents, record_partitions, table_id
 from lakehouse_assets.storage.ledger import PartitionRecord, Records
 from lakehouse_assets.storage.quarantine import Quarantine
-from lakehouse_assets.storage.reach import explained
+from lakehouse_assets.storage.reach import explained, unquoted
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.superseded import old_lists
 from lakehouse_assets.storage.tables import compact, live_files, open_table
@@ -60,7 +60,7 @@ def maintain(root: Root, keep: timedelta) -> Iterator[KeptTable]:
     for layer, name in tables:
         try:
             with _told(root):
-                kept = _maintain(root, layer, name, datetime.now(UTC) - keep)
+                kept = _maintain(root, layer, name, keep)
         except UpkeepError as error:
             faults.append(f"{layer}.{name}: {error}")
         else:
@@ -70,7 +70,8 @@ def maintain(root: Root, keep: timedelta) -> Iterator[KeptTable]:
         raise UpkeepError("\n".join(["Not kept up:", *faults]))
 
 
-def _maintain(root: Root, layer: str, name: str, before: datetime) -> KeptTable | None:
+def _maintain(root: Root, layer: str, name: str, keep: timedelta) -> KeptTable | None:
+    before = datetime.now(UTC) - keep
     if (opened := open_table(root.table(layer, name))) is None:
         return None
     files_before = len(live_files(opened))
@@ -79,7 +80,7 @@ def _maintain(root: Root, layer: str, name: str, before: datetime) -> KeptTable 
     table = _compacted(root, layer, name)
     # delta-rs refuses less than a week unless told that it is meant; the user has said so by naming another time.
     # All that lies there is looked at, so that what killed steps left behind goes too; superseded rows, which no log names, stay.
-    hours = int((datetime.now(UTC) - before).total_seconds() // 3600)
+    hours = int(keep.total_seconds() // 3600)
     unnamed = table.vacuum(retention_hours=hours, dry_run=True, enforce_retention_duration=False, full=True)
     lists, superseded = old_lists(root, layer, name, table, before)
     doomed = [f"{layer}/{name}/{path}" for path in unnamed if path not in superseded]
@@ -131,8 +132,7 @@ def _told(root: Root) -> Iterator[None]:
     except CommitFailedError:
         raise UpkeepError("others committed to it all the time. Run `lakehouse maintain` again.") from None
     except (DeltaError, duckdb.Error, ValueError) as error:
-        # What a store answers as XML may have keys in it.
-        said = " ".join(str(error).partition("<")[0].split())
-        raise UpkeepError(f"{type(error).__name__}: {said}") from error
+        said = " ".join(unquoted(root, str(error)).split())
+        raise UpkeepError(f"{type(error).__name__}: {said}") from None
     except LakehouseError as error:
-        raise UpkeepError(str(error)) from error
+        raise UpkeepError(str(error)) from None

@@ -1,7 +1,7 @@
 """What code a function reaches: its own module and those of the project that this imports, one after the other.
 
-Too much counts rather than too little: whatever a module of the project imports belongs to it, used or not. What is not code, such as a
-file that a function reads, does not count.
+Too much counts rather than too little: whatever a module of the project imports belongs to it, used or not. The project is all code
+that is neither Python's own nor installed. What is not code, such as a file that a function reads, does not count.
 """
 
 import ast
@@ -15,8 +15,9 @@ from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 
-_SHARED = ("lakehouse_assets.contracts", "lakehouse_assets.systems")
-"""The packages whose code counts for functions of any project."""
+_LAKEHOUSE = __name__.split(".")[0]
+_SHARED = (f"{_LAKEHOUSE}.contracts", f"{_LAKEHOUSE}.systems")
+"""The packages of the lakehouse whose code counts for functions that stand outside of it."""
 
 
 def code_digest(function: Callable[..., object]) -> str:
@@ -33,10 +34,13 @@ def files_reached(function: Callable[..., object]) -> dict[str, Path]:
 
 def _reached(function: Callable[..., object]) -> tuple[list[str], dict[str, Path]]:
     """What is bound to a function, and the files of the modules that it reaches."""
-    packages = (*_SHARED, home(function).split(".")[0])
+    package = home(function).split(".")[0]
 
     def is_own(name: str) -> bool:
-        return any(name == package or name.startswith(f"{package}.") for package in packages)
+        top = name.split(".")[0]
+        if top == _LAKEHOUSE != package:
+            return any(name == shared or name.startswith(f"{shared}.") for shared in _SHARED)
+        return top == package or _is_loose(top)
 
     modules: set[str] = set()
     bound = list(_bound(function, is_own, modules, set()))
@@ -77,6 +81,7 @@ def _bound(value: object, is_own: Callable[[str], bool], modules: set[str], seen
         yield f"{value.__module__}.{value.__qualname__}"
         cells = getattr(value, "__closure__", None) or ()
         parts = [cell.cell_contents for cell in cells if cell != CellType()]
+        parts += [getattr(value, "__defaults__", None), getattr(value, "__kwdefaults__", None)]
     elif isinstance(value, ModuleType | BuiltinFunctionType):
         modules.add(value.__name__)
         parts = [value.__name__]
@@ -106,8 +111,21 @@ def _file(name: str) -> Path | None:
         except ModuleNotFoundError:
             return None
         return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
-    file = inspect.getsourcefile(module) if hasattr(module, "__file__") else None
+    file = inspect.getsourcefile(module) if getattr(module, "__file__", None) else None
     return Path(file) if file else None
+
+
+@cache
+def _is_loose(package: str) -> bool:
+    """Whether a package is neither Python's own nor an installed one: code of the project at work, that changes without a release."""
+    if package in sys.stdlib_module_names:
+        return False
+    try:
+        spec = find_spec(package)
+    except (ImportError, ValueError):
+        return False
+    places = [*(spec.submodule_search_locations or ()), spec.origin or ""] if spec is not None else []
+    return any(places) and not any({"site-packages", "dist-packages"} & set(Path(place).parts) for place in places)
 
 
 def _state(file: Path) -> tuple[Path, int, int]:

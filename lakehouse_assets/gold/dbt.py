@@ -69,7 +69,8 @@ def unquoted_output(root: Root) -> Iterator[None]:
 
     class Unquoted(TextIOBase):
         def write(self, text: str) -> int:
-            return out.write(unquoted(root, text))
+            told = unquoted(root, text)
+            return out.write(told if told == text else f"{told}\n")
 
         def flush(self) -> None:
             out.flush()

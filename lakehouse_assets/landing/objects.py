@@ -2,19 +2,21 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
 import obstore
 
-from lakehouse_assets.errors import LandingError
+from lakehouse_assets.errors import LandingError, UnreadableError
 from lakehouse_assets.landing.store import Store, Stored, landing_store
 from lakehouse_assets.storage.reach import explained
 from lakehouse_assets.storage.root import Root
 
+_BESIDE = "it lies beside the folders of the entities, not in one: move it to landing/<system>/<entity>/<date>/"
 _UNFINISHED = re.compile(r"(^|/)[._]|\.(tmp|part|partial|crdownload|filepart)\Z", re.IGNORECASE)
 
 
@@ -38,12 +40,14 @@ class LandingObject:
 class Listing:
     """What a landing folder holds: the objects to load, and those that can't be, each with the reason.
 
-    `until` is the last date that was listed, where the listing ended before the dates asked for.
+    `until` is the last date that was listed, where the listing ended before the dates asked for. What lies at the places in `hidden`
+    (`date`, `date/name`, or "" for all of it) can't be known now: it is no reason to take anything for gone.
     """
 
     objects: list[LandingObject]
     ignored: list[tuple[str, str]]
     until: date | None = None
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,11 @@ class Landing:
     root: Root
 
     def dates(self, landing: str, start: date) -> list[date]:
-        """The dates of one entity (`crm/customers`) that have a folder, in their order; what lies in the folders is not listed."""
+        """The dates of one entity (`crm/customers`) that have a folder, in their order; what lies in the folders is not listed.
+
+        Raises:
+            UnreadableError: its folder can't be listed.
+        """
         today = datetime.now(UTC).date()
         with explained(self.root, "list landing"):
             found = (_date(folder, start, today) for folder in self._store.folders(f"landing/{landing}/"))
@@ -72,10 +80,13 @@ class Landing:
         prefix, today = f"landing/{landing}/", datetime.now(UTC).date()
         objects: list[LandingObject] = []
         ignored: list[tuple[str, str]] = []
+        hidden: list[str] = []
         until: date | None = None
         with explained(self.root, "list landing"):
             for stored in self._store.found(prefix, first, last):
                 found = _parse(landing, stored, start, today)
+                if stored.is_unreadable:
+                    hidden.append(f"{stored.key}/".removeprefix(prefix).rstrip("/"))
                 if isinstance(found, str):
                     ignored.append((shown(stored.key), found))
                 elif found is not None:
@@ -83,18 +94,40 @@ class Landing:
                         until = objects[-1].date
                         break
                     objects.append(found)
-        return Listing(sorted(objects, key=lambda o: (o.date, o.name)), sorted(ignored), until)
+        return Listing(sorted(objects, key=lambda o: (o.date, o.name)), sorted(ignored), until, tuple(hidden))
+
+    def strangers(self, landings: Collection[str]) -> list[tuple[str, str]]:
+        """The folders and files of landing that lie in no entity's folder, so that nobody loads them; each with what to do."""
+        known = sorted(landings)
+        above = {"", *(f"{'/'.join(parts[:n])}/" for parts in (name.split("/") for name in known) for n in range(1, len(parts)))}
+        found: list[tuple[str, str]] = []
+        with explained(self.root, "list landing"):
+            for place in sorted(above):
+                try:
+                    folders, files = self._store.level(f"landing/{place}")
+                except UnreadableError as error:
+                    found.append((shown(error.key), error.reason))
+                    continue
+                strange = [f"{place}{f}" for f in folders if f"{place}{f}" not in known and f"{place}{f}/" not in above]
+                found += [(shown(f"landing/{name}/"), _no_entity(name, known)) for name in strange]
+                found += [(shown(f"landing/{place}{name}"), _BESIDE) for name in files]
+        return [(path, reason) for path, reason in found if not _UNFINISHED.search(path.rstrip("/"))]
 
     def read(self, found: LandingObject) -> Iterator[bytes]:
         """The bytes of an object, in pieces of a few MiB.
 
         Raises:
             FileNotFoundError: it is gone since it was listed.
+            UnreadableError: it can't be read, although the store answers.
         """
         return self._store.read(found.path)
 
     def version(self, found: LandingObject) -> str | None:
-        """What the store says of the object now; None where it is gone."""
+        """What the store says of the object now; None where it is gone.
+
+        Raises:
+            UnreadableError: it says nothing, although it answers.
+        """
         stored = self._store.state(found.path)
         return stored.version if stored else None
 
@@ -134,6 +167,12 @@ def content_etag() -> "hashlib._Hash":
 def shown(path: str) -> str:
     """A path for people to read: what a terminal or a log would take for something else is written as an escape."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in path)
+
+
+def _no_entity(place: str, known: Sequence[str]) -> str:
+    near = get_close_matches(place, known, n=1)
+    meant = f"did you mean {near[0]}?" if near else f"entities land in {', '.join(known)}"
+    return f"no entity lands there, so nothing in it is loaded: {meant}"
 
 
 def _parse(landing: str, stored: Stored, start: date, today: date) -> LandingObject | str | None:

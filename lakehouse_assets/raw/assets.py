@@ -1,13 +1,14 @@
 """Raw assets: one for each entity, made from its declaration."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
 from lakehouse_assets.contracts.presentation import docs_metadata, raw_schema
 from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw.load import READER_VERSION, LandedRows, land
-from lakehouse_assets.storage.partitions import table_pool
+from lakehouse_assets.storage.partitions import show_as_built, table_pool
 from lakehouse_assets.storage.reach import Unquoted
 from lakehouse_assets.storage.root import Root
 
@@ -37,6 +38,17 @@ def raw_asset(
     )
     @Unquoted(root)
     def _raw(context: dg.AssetExecutionContext) -> LandedRows:
-        return land(entity, root, start, [date.fromisoformat(key) for key in context.partition_keys], context.log)
+        landed = land(entity, root, start, [date.fromisoformat(key) for key in context.partition_keys], context.log)
+        empty = _empty_dates(entity, root, start)
+        for layer in ("raw", "silver"):
+            show_as_built(context.instance, dg.AssetKey([layer, entity.table]), partitions, empty)
+        return landed
 
     return _raw
+
+
+def _empty_dates(entity: Entity, root: Root, start: date) -> list[date]:
+    """The partitions of which landing has no folder."""
+    there = set(Landing(root).dates(entity.landing, start))
+    days = (start + timedelta(days=n) for n in range((datetime.now(UTC).date() - start).days + 1))
+    return [day for day in days if day not in there]

@@ -8,7 +8,7 @@ others are its duplicates, and one takes its place where it changes or vanishes.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -16,7 +16,8 @@ from logging import Logger
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.system import Entity
-from lakehouse_assets.landing.objects import Landing, LandingObject, content_etag
+from lakehouse_assets.errors import UnreadableError
+from lakehouse_assets.landing.objects import Landing, LandingObject, content_etag, shown
 from lakehouse_assets.raw.batch import Batch, rejects_table
 from lakehouse_assets.raw.formats import read_rows
 from lakehouse_assets.storage.books import contents, verified
@@ -74,22 +75,34 @@ class LandedRows:
     """Works all of this out anew, from landing and table as they are then."""
     new_columns: list[str] = field(default_factory=list)
     unstable: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
 
 
 def differences(
-    entity: Entity, objects: Sequence[LandingObject], built: dict[date, PartitionRecord], dates: Iterable[date] | None = None
+    entity: Entity,
+    objects: Sequence[LandingObject],
+    built: dict[date, PartitionRecord],
+    dates: Iterable[date] | None = None,
+    hidden: Collection[str] = (),
 ) -> list[FileDifference]:
-    """Where landing and the built partitions of a raw table differ, in the order of the dates; of all dates where None."""
+    """Where landing and the built partitions of a raw table differ, in the order of the dates; of all dates where None.
+
+    Files at `hidden` places (see `Listing`) stay as they are: that they can't be seen does not mean that they are gone.
+    """
     by_date: dict[date, list[LandingObject]] = {}
     for found in objects:
         by_date.setdefault(found.date, []).append(found)
     chosen = sorted(by_date.keys() | built.keys()) if dates is None else sorted(dates)
-    found_differences = (_difference(entity, day, by_date.get(day, []), built.get(day)) for day in chosen)
+    found_differences = (_difference(entity, day, by_date.get(day, []), built.get(day), hidden) for day in chosen)
     return [d for d in found_differences if d is not None]
 
 
 def land(entity: Entity, root: Root, start: date, dates: Sequence[date], log: Logger) -> LandedRows:
-    """Compare landing with the given partitions of the raw table, and read what differs."""
+    """Compare landing with the given partitions of the raw table, and read what differs.
+
+    Raises:
+        UnreadableError: the entity's folder can't be listed.
+    """
     records = {key[2]: record for key, record in Ledger(root).read("raw", entity.table).items()}
     table = open_table(root.table("raw", entity.table))
     built = verified(root, "raw", entity.table, table, records)
@@ -98,7 +111,9 @@ def land(entity: Entity, root: Root, start: date, dates: Sequence[date], log: Lo
     listing = landing.listing(entity.landing, start, dates)
     for path, reason in listing.ignored:
         log.warning(f"{path} is not loaded: {reason}.")
-    rows = load(entity, landing, listing.objects, built, dates, log)
+    if "" in listing.hidden:
+        raise UnreadableError(*listing.ignored[0])
+    rows = load(entity, landing, listing.objects, built, dates, log, listing.hidden)
     now = contents(root, "raw", entity.table, table)
     rows.base = {day: now.get(day, "") for day in rows.files}
     rows.load_again = partial(land, entity, root, start, dates, log)
@@ -112,15 +127,19 @@ def load(
     built: dict[date, PartitionRecord],
     dates: Sequence[date],
     log: Logger,
+    hidden: Collection[str] = (),
 ) -> LandedRows:
-    """Read what is new or changed in the given partitions, and duplicates whose first file is gone."""
+    """Read what is new or changed in the given partitions, and duplicates whose first file is gone.
+
+    A file that can't be read keeps none of the others back. What stands of it stays; a date that is to be replaced as a whole waits.
+    """
     import pyarrow as pa
 
     tables: list[pa.Table] = []
     refused: list[pa.Table] = []
     landed = LandedRows(_empty_rows(entity), _rejects_of(None, None, None, rejects_table([])), {}, {}, {})
     batch = new_batch()
-    found_differences = differences(entity, objects, built, dates)
+    found_differences = differences(entity, objects, built, dates, hidden)
     total = sum(len(d.read) for d in found_differences)
     log.info(f"Files to read: {total:,}")
     done, told = 0, time.monotonic()
@@ -132,6 +151,10 @@ def load(
         day = _Day(entity, landing, difference, log)
         day.settle()
         landed.unstable += day.unstable
+        landed.unreadable += day.unreadable
+        if day.unreadable and difference.whole and built[difference.date].content:
+            log.warning(f"{difference.date} stays as it is until all of its files can be read.")
+            continue
         for name, (parts, rejects) in sorted(day.read.items()):
             tables += parts
             if any(table.num_rows for table in rejects):
@@ -165,6 +188,7 @@ class _Day:
         self.read: dict[str, tuple[list[pa.Table], list[pa.Table]]] = {}
         """The rows and rejects of files that were read and are loaded, where they don't stand in the table already."""
         self.unstable: list[str] = []
+        self.unreadable: list[str] = []
         self._entity, self._landing, self._difference, self._log = entity, landing, difference, log
         self._objects = {o.name: o for o in difference.objects}
         self._standing = {n: f.etag for n, f in difference.known.items() if not f.duplicate_of}
@@ -203,7 +227,13 @@ class _Day:
     def _take(self, found: LandingObject) -> None:
         if found.size > _LARGE_BYTES:
             self._log.info(f"Reading {found.path} ({found.size:,} bytes)")
-        result = _read_stable(self._entity, self._landing, found)
+        try:
+            result = _read_stable(self._entity, self._landing, found)
+        except UnreadableError as error:
+            self._log.warning(f"{shown(found.path)} is not loaded: {error.reason}.")
+            self.unreadable.append(found.path)
+            self._leave(found)
+            return
         if result is not None:
             file, parts, rejects = result
             if self._standing.get(file.name) == file.etag:
@@ -214,6 +244,9 @@ class _Day:
                 self.read[file.name] = parts, rejects
             return
         self.unstable.append(found.path)
+        self._leave(found)
+
+    def _leave(self, found: LandingObject) -> None:
         before = self._difference.known.get(found.name)
         if before is None or found.name not in self._standing:
             self.files.pop(found.name, None)
@@ -234,12 +267,17 @@ class _Day:
                 self.read.pop(name, None)
 
 
-def _difference(entity: Entity, day: date, objects: list[LandingObject], record: PartitionRecord | None) -> FileDifference | None:
+def _difference(
+    entity: Entity, day: date, objects: list[LandingObject], record: PartitionRecord | None, hidden: Collection[str]
+) -> FileDifference | None:
     known = {f.name: f for f in record.files} if record else {}
+    unseen = {name for name in known if _is_hidden(f"{day}/{name}", hidden)}
     whole = record is not None and record.fingerprint != fingerprint(entity, record.files)
-    unchanged = {o.name for o in objects if not whole and o.name in known and known[o.name].version == o.version}
+    if whole and unseen:
+        return None  # what stands of the files that can't be seen would be lost
+    unchanged = unseen | {o.name for o in objects if not whole and o.name in known and known[o.name].version == o.version}
     read = [o for o in objects if o.name not in unchanged]
-    vanished = sorted(known.keys() - {o.name for o in objects})
+    vanished = sorted(known.keys() - {o.name for o in objects} - unseen)
     if not read and not vanished and not whole:
         return None
     return FileDifference(
@@ -247,10 +285,18 @@ def _difference(entity: Entity, day: date, objects: list[LandingObject], record:
     )
 
 
+def _is_hidden(place: str, hidden: Collection[str]) -> bool:
+    return any(h in ("", place) or place.startswith(f"{h}/") for h in hidden)
+
+
 def _read_stable(
     entity: Entity, landing: Landing, found: LandingObject
 ) -> "tuple[LandedFile, list[pa.Table], list[pa.Table]] | None":
-    """The rows of an object that did not change while it was read; None where it is gone or won't stand still."""
+    """The rows of an object that did not change while it was read; None where it is gone or won't stand still.
+
+    Raises:
+        UnreadableError: it can't be read.
+    """
     version: str | None = found.version
     for _ in range(_READS_OF_A_CHANGING_FILE):
         etag, size = content_etag(), 0

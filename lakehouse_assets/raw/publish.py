@@ -121,7 +121,6 @@ def _records(rows: LandedRows, target: Target, quarantine: Quarantine, committed
     of_file = _rows_of_files(
         target.root, target.layer, target.name, committed, with_duplicates, {b for day in with_duplicates for b in batches[day]}
     )
-    rejects = quarantine.state()
     return [
         PartitionRecord(
             layer=target.layer,
@@ -136,7 +135,6 @@ def _records(rows: LandedRows, target: Target, quarantine: Quarantine, committed
             run_id=target.run_id,
             fingerprint=rows.fingerprints[day],
             files=files,
-            inputs=[rejects] if rejects is not None and batches[day] else [],
             batches=batches[day],
         )
         for day, files in sorted(rows.files.items())
@@ -174,6 +172,8 @@ def _metadata(rows: LandedRows) -> dict[str, Any]:
         told["new_columns"] = ", ".join(rows.new_columns)
     if rows.unstable:
         told["files_still_changing"] = ", ".join(rows.unstable)
+    if rows.unreadable:
+        told["files_that_cannot_be_read"] = ", ".join(rows.unreadable)
     return told
 
 

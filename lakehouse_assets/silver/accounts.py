@@ -30,9 +30,7 @@ def published_records(
     standing = table_facts(committed).rows_by_date
     superseded = superseded_rows_by_date(target.root, target.layer, target.name, committed)
     assert superseded is not None, "the commit names them"
-    quarantine = Quarantine(target.root)
-    quarantined = quarantine.counted(target.layer, target.name, set(batches.values()))
-    rejects = quarantine.state()
+    quarantined = Quarantine(target.root).counted(target.layer, target.name, set(batches.values()))
     return [
         PartitionRecord(
             layer=target.layer,
@@ -46,7 +44,6 @@ def published_records(
             run_id=target.run_id,
             fingerprint=mark,
             rules=hits.get(day, []),
-            inputs=[rejects] if rejects is not None and day in batches else [],
             batches=[batches[day]] if day in batches else [],
         )
         for day, mark in sorted(published.items())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 from lakehouse_assets.contracts.columns import snake_case
 from lakehouse_assets.contracts.contract import Contract, Outcome
 from lakehouse_assets.contracts.problems import nearest
-from lakehouse_assets.contracts.reach import file_of
+from lakehouse_assets.contracts.reach import file_of, files_reached
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.contracts.types import type_fault, type_of
 from lakehouse_assets.errors import ContractError
@@ -88,10 +88,8 @@ def _typed(raw: "DataFrame", entity: Entity) -> tuple["DataFrame", list[str]]:
     """
     from pyspark.sql import functions as F
 
-    contract, function = (
-        entity.contract,
-        getattr(entity.silver, "__name__", "<lambda>").replace("<lambda>", "the silver function"),
-    )
+    contract = entity.contract
+    function = getattr(entity.silver, "__name__", "<lambda>").replace("<lambda>", "the silver function")
     # A column that the source has added since, under the name of one of the contract's, must not stand in its way.
     declared = {snake_case(c.name) for c in entity.raw.columns}
     try:
@@ -99,8 +97,12 @@ def _typed(raw: "DataFrame", entity: Entity) -> tuple["DataFrame", list[str]]:
         if not hasattr(rows, "schema"):
             return raw, [f"{entity.place}: {function} returns {rows!r:.40}: it has to return the rows, a DataFrame."]
         kinds = {field.name.lower(): field.dataType.simpleString() for field in rows.schema}
-    except _mistakes() as error:
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == file_of(entity.silver)]
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        # What the function itself raises is a mistake in it, whatever it is; what a lost server raises is none.
+        if not isinstance(error, _mistakes()) and Path(frames[-1].filename) not in files_reached(entity.silver).values():
+            raise
+        lines = [frame.lineno for frame in frames if Path(frame.filename) == file_of(entity.silver)]
         where = f"{function}{f', line {lines[-1]},' if lines else ''}"
         return raw, [f"{entity.place}: {where} {_fault(error, raw.columns)}"]
     faults = [

@@ -12,14 +12,11 @@ from datetime import date
 
 from deltalake import DeltaTable
 
-from lakehouse_assets.storage.ledger import UNSETTLED, InputVersion, Ledger, PartitionRecord, Records
+from lakehouse_assets.storage.ledger import UNSETTLED, Ledger, PartitionRecord, Records
 from lakehouse_assets.storage.quarantine import Quarantine
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.superseded import listed_superseded
 from lakehouse_assets.storage.tables import live_files, newest_table
-
-QUARANTINE_INPUT = "quarantine.rows"
-"""The name under which a record says which state of the quarantine holds its rows."""
 
 
 def table_id(table: DeltaTable | None) -> str:
@@ -49,15 +46,12 @@ def verified(
     An unsettled record names what the open version holds.
     """
     own_id, now = table_id(table), contents(root, layer, name, table)
-    quarantine = Quarantine(root).state() if any(r.batches for r in records.values()) else None
+    # Counted, because a quarantine that was put back reaches the version that a record would name again, with other rows.
+    quarantined = Quarantine(root).counted(layer, name, {batch for r in records.values() for batch in r.batches})
 
     def fits(record: PartitionRecord) -> bool:
-        rejects = next((i for i in record.inputs if i.table == QUARANTINE_INPUT), None)
-        return (
-            (record.table_id, record.content) == (own_id, now.get(record.date, ""))
-            and (rejects is None or _holds(quarantine, rejects))
-            and (rejects is not None or not record.batches)
-        )
+        held = own_id, now.get(record.date, ""), quarantined.get(record.date, 0)
+        return (record.table_id, record.content, record.rows_quarantined) == held
 
     unknown = {day: PartitionRecord(layer, name, day, 0, 0, 0, 0, -1, "", UNSETTLED) for day in now.keys() - records.keys()}
     return {
@@ -115,10 +109,3 @@ def record_partitions(
         replaced = {batch for r in ours if (layer, name, r.date) in known for batch in known[layer, name, r.date].batches}
         Quarantine(root).remove(layer, name, replaced - {batch for r in ours for batch in r.batches}, run_id)
     return written
-
-
-def _holds(quarantine: InputVersion | None, rejects: InputVersion) -> bool:
-    """Whether the quarantine is still the one, and not an older one, in which the rows were put."""
-    return (
-        quarantine is not None and quarantine.table_id == rejects.table_id and quarantine.delta_version >= rejects.delta_version
-    )

@@ -7,13 +7,14 @@ overtaken in between; what no record names is taken out by the step that made it
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.storage.duck import connect, rows_of_schema
-from lakehouse_assets.storage.ledger import InputVersion, Ledger
+from lakehouse_assets.storage.ledger import Ledger
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import append_rows, file_paths, newest_table, replace_rows, sql_text
 
@@ -56,6 +57,10 @@ def _milliseconds(seconds: float) -> str:
     return f"{int(seconds * 1000):012x}"
 
 
+_counted: dict[tuple[str, str, str], tuple[frozenset[str], Counter[tuple[str, date]]]] = {}
+"""By address of the quarantine, layer and table: the files that this process has counted, and their rows by batch and date."""
+
+
 @dataclass(frozen=True)
 class Quarantine:
     """Reads, adds and removes quarantined rows below a root."""
@@ -95,11 +100,6 @@ class Quarantine:
         for (layer, table_name), batches in unnamed.items():
             self._remove(layer, table_name, f"{batch} IN ({', '.join(sql_text(b) for b in sorted(batches))})", "maintain")
 
-    def state(self) -> InputVersion | None:
-        """Which table the quarantine is, and its version; None where there is none."""
-        table = newest_table(self.uri)
-        return None if table is None else InputVersion("quarantine.rows", table.version(), str(table.metadata().id))
-
     def entries(
         self,
         connection: "duckdb.DuckDBPyConnection",
@@ -121,13 +121,29 @@ class Quarantine:
         )
 
     def counted(self, layer: str, table_name: str, batches: Collection[str]) -> dict[date, int]:
-        """How many rows of some batches of a table lie in quarantine, by date, counted in the quarantine table itself."""
-        if not batches:
+        """How many rows of some batches of a table lie in quarantine, by date, counted in the quarantine table itself.
+
+        A process reads each file once.
+        """
+        table = newest_table(self.uri) if batches else None
+        if table is None:
             return {}
-        with connect(self.root) as connection:
-            entries = self.entries(connection, layer, table_name, batches)
-            counted = connection.execute(f"SELECT date, sum(rows) FROM ({entries}) GROUP BY date").fetchall()
-        return {day: int(rows) for day, rows in counted}
+        key, files = (self.uri, layer, table_name), set(file_paths(table, self.uri, layer=layer, table_name=table_name))
+        read, rows = _counted.get(key, (frozenset(), Counter()))
+        if not read <= files:
+            read, rows = frozenset(), Counter()
+        if unread := files - read:
+            with connect(self.root) as connection:
+                entries = rows_of_schema(connection, sorted(unread), quarantine_schema())
+                counted = f"SELECT batch, date, sum(coalesce(rows, 1)) FROM ({entries}) WHERE batch IS NOT NULL GROUP BY ALL"
+                found = connection.execute(counted).fetchall()
+            rows = rows + Counter({(batch, day): int(number) for batch, day, number in found})
+            _counted[key] = frozenset(files), rows
+        of_date: Counter[date] = Counter()
+        for (batch, day), number in rows.items():
+            if batch in batches:
+                of_date[day] += number
+        return dict(of_date)
 
     def _remove(self, layer: str, table_name: str, chosen: str, run_id: str) -> None:
         replace_rows(

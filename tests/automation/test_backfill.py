@@ -105,7 +105,7 @@ def test_a_choice_with_a_gap_is_a_run_for_each_piece(shop, dagster):
     runs = backfill(dagster, [DAYS[0], DAYS[1], DAYS[3]])
     ranges = {(run.tags[RANGE_START_TAG], run.tags[RANGE_END_TAG]) for run in runs}
     assert ranges == {(DAYS[0], DAYS[1]), (DAYS[3], DAYS[3])}
-    assert shown(dagster, SILVER) == dict.fromkeys((DAYS[0], DAYS[1], DAYS[3]), "MATERIALIZED")
+    assert shown(dagster, SILVER) == dict.fromkeys((DAYS[0], DAYS[1], DAYS[3], DAYS[4]), "MATERIALIZED")
 
 
 def test_where_a_date_is_refused_the_others_are_shown_as_materialized(shop, dagster):
@@ -148,6 +148,16 @@ def metadata(dagster, day, key=SILVER):
     wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[day])
     [record] = dagster.instance.fetch_materializations(wanted, limit=1).records
     return record.asset_materialization.metadata
+
+
+def test_dates_on_which_nothing_landed_are_not_missing(shop, dagster):
+    """Of a missing or failed date of raw the dialog says that silver can't be materialized."""
+    backfill(dagster, DAYS[:2])
+    for key in (RAW, SILVER):
+        assert shown(dagster, key) == dict.fromkeys((*DAYS[:2], DAYS[4]), "MATERIALIZED")
+    shop.land("shop/orders", DAYS[4], "orders.csv", BAD)
+    backfill(dagster, DAYS[2:])
+    assert shown(dagster, SILVER) == {**dict.fromkeys(DAYS, "MATERIALIZED"), DAYS[4]: "FAILED"}
 
 
 @pytest.mark.parametrize("key", [RAW, SILVER])

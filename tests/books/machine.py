@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
 from hashlib import md5
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
 from lakehouse_assets.contracts.system import Entity
 from tests.silver.oracle import Row, expected
-from tests.support.adapter import BAD, CUSTOMERS, SALES, START, Shop, csv, things
+from tests.support.adapter import BAD, BROKEN, CUSTOMERS, SALES, START, STRICT, Shop, csv, things
 from tests.support.writers import Fault, Writer, stopping_writers
 
 _RACES = 0.25
@@ -28,6 +28,8 @@ DATES = (START, START + timedelta(days=1))
 FILES = ("a.csv", "b.csv")
 PASSES = 8
 """So many passes bring everything up to date, whatever has happened."""
+
+BOOKS = (("ops", "partitions"), ("quarantine", "rows"))
 
 FAULTS = [Fault(when, kind) for when, kind in product(("before", "after"), ("conflict", "store", "kill"))]
 
@@ -99,6 +101,11 @@ class Machine:
                 if writer.error is not None and not excused:
                     raise AssertionError(f"a writer failed without any fault: {writer.error!r}") from writer.error
 
+    def go_until(self, slot: int, place: str) -> None:
+        """Let one of the writers go on until it stands at a place such as `before commit`."""
+        while slot in self.writers and self.writers[slot].at != place:
+            self.go_on(slot, 1)
+
     def meet_fault(self, slot: int, fault: Fault, requests: int) -> None:
         """Let a fault befall the next write of one of the writers."""
         slot = slot if slot in self.writers else 1 - slot
@@ -127,9 +134,9 @@ class Machine:
 
     def maintain(self, hours: int) -> None:
         """Upkeep; of a table that a writer works on it keeps what left it lately, as it is to be used. It makes no work."""
-        due = None if self.writers else self.shop.plan(*self.layers)
+        due = None if self.writers else self.due()
         self.shop.maintain(timedelta(hours=168 if self.writers else hours))
-        assert due is None or self.shop.plan(*self.layers) == due, "upkeep has made work"
+        assert due is None or self.due() == due, "upkeep has made work"
 
     # What must be so.
 
@@ -138,15 +145,19 @@ class Machine:
         if self.writers:
             return
         for _ in range(PASSES):
-            planned = self.shop.plan(*self.layers)
+            planned = self.due()
             if not planned:
                 break
             self.shop.build(planned)
-        assert not self.shop.plan(*self.layers), "passes don't end in an empty plan"
+        assert not self.due(), "passes don't end in an empty plan"
+
+    def due(self) -> list[tuple[str, str, tuple[date, ...]]]:
+        """What a pass would build."""
+        return self.shop.plan(*self.layers)
 
     def check(self) -> None:
         """An empty plan means that all is right; and nobody ever sees a table with a hole, but by the hand that made it."""
-        if not self.writers and not self.shop.plan(*self.layers):
+        if not self.writers and not self.due():
             self.compare()
 
     def compare(self) -> None:
@@ -182,7 +193,17 @@ def thing(key: str = "k1", at: int = 1, said: str = "x", op: str = "u") -> dict[
 
 
 A, B, C = [thing()], [thing(at=2, said="y")], [thing("k2"), thing(said="bad")]
-ROWS = [A, B, C, [], [thing("k2", at=3), thing(at=3, op="d")], [thing(said="z"), thing("k2", said="y")]]
+D = [thing("k2", at=2), thing("k3") | {BROKEN: "x"}]
+ROWS = [
+    A,
+    B,
+    C,
+    D,
+    [],
+    [thing() | {BROKEN: "x"}],
+    [thing("k2", at=3), thing(at=3, op="d")],
+    [thing(said="z"), thing("k2", said="y")],
+]
 
 
 class RawMachine(Machine):
@@ -230,6 +251,7 @@ class RawMachine(Machine):
             (day, name, number, row["id"], str(row["at"]), row["said"])
             for (day, name), rows in self.loaded(self.entity).items()
             for number, row in enumerate(rows, start=2)
+            if BROKEN not in row
         )
         found = self.shop.rows("raw.shop_things", '_date, _source_file, _row_number, id, "at", said')
         standing = Counter(row for row in found if row[0] >= self.shop.start)
@@ -238,9 +260,9 @@ class RawMachine(Machine):
 
 
 class RawTablesMachine(RawMachine):
-    """Somebody lays hands on the table."""
+    """Somebody lays hands on the table and the books."""
 
-    tables = (("raw", "shop_things"),)
+    tables = (("raw", "shop_things"), *BOOKS)
 
 
 class StartDateMachine(RawMachine):
@@ -276,34 +298,77 @@ class SilverMachine(RawMachine):
 
     def compare(self) -> None:
         super().compare()
-        bad = BAD[self.code[1]]
-        wanted = expected(
-            (
-                Row(
-                    key=str(row["id"]),
-                    at=int(str(row["at"])),
-                    value="bad" if row["said"] in bad else str(row["said"]),
-                    deletes=row["op"] == "d",
-                    date=day.isoformat(),
-                    file=name,
-                    number=number,
-                )
-                for (day, name), rows in self.loaded(self.entity).items()
-                for number, row in enumerate(rows, start=2)
-            ),
-            "upsert",
-        ).standing
         found = self.shop.rows("silver.shop_things", '_date, _source_file, _row_number, thing_id, "at", value')
         standing = {(str(day), name, number): (key, at, value, None) for day, name, number, key, at, value in found}
         assert len(found) == len(standing)
-        assert standing == wanted, f"silver is not what landed: {standing}, wanted {wanted}"
+        wanted = [expected(chain(*of_dates), "upsert").standing for of_dates in product(*map(self.published, DATES))]
+        assert standing in wanted, f"silver is not what landed: {standing}, wanted {wanted}"
         assert (faults := self.shop.account_faults("silver", "shop_things")) is None, faults
+
+    def published(self, day: date) -> list[list[Row]]:
+        """What may be published of a date: one thing."""
+        return [self.audited(day)]
+
+    def audited(self, day: date) -> list[Row]:
+        """The rows of a date as the code has them now."""
+        return [
+            Row(
+                key=str(row["id"]),
+                at=int(str(row["at"])),
+                value="bad" if row["said"] in BAD[self.code[1]] else str(row["said"]),
+                deletes=row["op"] == "d",
+                date=day.isoformat(),
+                file=name,
+                number=number,
+            )
+            for (of_file, name), rows in self.loaded(self.entity).items()
+            if of_file == day
+            for number, row in enumerate(rows, start=2)
+            if BROKEN not in row
+        ]
+
+
+class StrictMachine(SilverMachine):
+    """A row that breaks the rule may stop its date: of that stands what was published before."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.before: dict[date, list[list[Row]]] = {day: [[]] for day in DATES}
+        """What may have been published of a date: what is certain once all is settled, and what came since."""
+
+    def actions(self) -> list[tuple[int, str, Draw]]:
+        return [*super().actions(), (3, "change_silver", one([1, 2, STRICT]))]
+
+    def settle(self) -> None:
+        super().settle()
+        for day in DATES:
+            if not self.writers and not self.is_refused(day):
+                self.before[day] = [self.audited(day)]
+
+    def check(self) -> None:
+        for day, before in self.before.items():
+            if not self.is_refused(day) and (now := self.audited(day)) not in before:
+                before.append(now)
+        super().check()
+
+    def due(self) -> list[tuple[str, str, tuple[date, ...]]]:
+        due = [
+            (layer, table, tuple(day for day in dates if layer != "silver" or not self.is_refused(day)))
+            for layer, table, dates in super().due()
+        ]
+        return [table for table in due if table[2]]
+
+    def published(self, day: date) -> list[list[Row]]:
+        return self.before[day] if self.is_refused(day) else [self.audited(day)]
+
+    def is_refused(self, day: date) -> bool:
+        return self.code[1] == STRICT and any(row.value == "bad" and not row.deletes for row in self.audited(day))
 
 
 class SilverTablesMachine(SilverMachine):
-    """Somebody lays hands on the tables."""
+    """Somebody lays hands on the tables and the books."""
 
-    tables = (("raw", "shop_things"), ("silver", "shop_things"))
+    tables = (("raw", "shop_things"), ("silver", "shop_things"), *BOOKS)
 
 
 MODELS = ("dim_customer", "fact_sales")

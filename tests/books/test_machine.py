@@ -17,6 +17,7 @@ from tests.books.machine import (
     MODELS,
     Action,
     GoldMachine,
+    GoldStartDateMachine,
     GoldTablesMachine,
     Machine,
     RawMachine,
@@ -24,6 +25,7 @@ from tests.books.machine import (
     SilverMachine,
     SilverTablesMachine,
     StartDateMachine,
+    StrictMachine,
     play,
     random_history,
     shortened,
@@ -43,8 +45,10 @@ SEEDS: dict[type[Machine], tuple[int, ...]] = {
     StartDateMachine: (8, 9, 21),
     SilverMachine: (7, 58, 85),
     SilverTablesMachine: (110, 111, 112, 122),
+    StrictMachine: (0, 1),
     GoldMachine: (108, 118),
     GoldTablesMachine: (0, 1),
+    GoldStartDateMachine: (0,),
 }
 """The histories of each machine that each run of the tests plays: most of them have once gone wrong."""
 SOAK = 300
@@ -79,7 +83,7 @@ def races(build: Action, between: Action, firsts: range, seconds: range) -> Iter
 
 
 def test_two_writers_of_a_raw_partition_in_any_order_leave_what_landed():
-    for history in races(RAW, ("remove", D1, "b.csv"), range(6), range(1, 7)):
+    for history in races(RAW, ("remove", D1, "b.csv"), range(6), range(1, 7, 2)):
         play(RawMachine, history)
 
 
@@ -92,8 +96,8 @@ def test_two_writers_of_raw_and_silver_in_any_order_leave_what_landed(engine):
 @pytest.mark.parametrize("first", DATES, ids=["the-older-date-first", "the-newer-date-first"])
 def test_two_writers_of_dates_that_share_a_key_leave_what_landed(first, engine):
     second = D2 if first == D1 else D1
-    for ahead in (0, 3, 4, 5, 6):
-        for steps in (4, 6, ALL):
+    for ahead in (0, 4, 6):
+        for steps in (5, ALL):
             writers: list[Action] = [
                 ("build_silver", (first,)),
                 ("go_on", 0, ahead),
@@ -104,7 +108,7 @@ def test_two_writers_of_dates_that_share_a_key_leave_what_landed(first, engine):
 
 
 def test_two_writers_of_gold_in_any_order_leave_what_landed():
-    for history in races(GOLD, ("introduce", D2, (1, 2)), range(6), range(1, 7, 2)):
+    for history in races(GOLD, ("introduce", D2, (1, 2)), range(0, 7, 2), range(1, 7, 2)):
         play(GoldMachine, [("settle",), ("sell", D2, (2,)), *history])
 
 
@@ -155,9 +159,16 @@ def test_a_lost_or_replaced_table_is_noticed_and_built_again(kind, table, arriva
 
 
 FOUND: dict[str, tuple[type[Machine], list[Action]]] = {
+    "a contract gains a column and a rule that stops a published date": (
+        StrictMachine,
+        [("land", D1, "b.csv", machine.C), ("land", D2, "a.csv", [thing("k3")]), ("settle",), ("change_silver", 4), ("settle",)],
+    ),
     "the older writer of raw writes first, of a file that is gone": (
         RawMachine,
-        [RAW, ("go_on", 0, 1), ("remove", D1, "b.csv"), RAW, ("go_on", 1, 1), ("go_on", 0, ALL), ("go_on", 1, ALL)],
+        [
+            *[RAW, ("go_until", 0, "before write"), ("remove", D1, "b.csv"), RAW, ("go_until", 1, "before write")],
+            *[("go_on", 0, ALL), ("go_on", 1, ALL)],
+        ],
     ),
     "the newer writer of raw is overtaken between its commit and its books": (
         RawMachine,
@@ -170,6 +181,40 @@ FOUND: dict[str, tuple[type[Machine], list[Action]]] = {
     "two writers of gold publish the first rows": (
         GoldMachine,
         [GOLD, ("go_on", 0, 2), GOLD, ("go_on", 1, ALL), ("go_on", 0, ALL)],
+    ),
+    "a silver table is put back, and reaches the version that gold knows by other rows": (
+        GoldTablesMachine,
+        [
+            ("settle",),
+            ("back_up", ("silver", "shop_sales")),
+            ("sell", D1, (1,)),
+            ("settle",),
+            ("put_back", ("silver", "shop_sales")),
+            ("sell", D1, (2,)),
+        ],
+    ),
+    "the quarantine is put back, and reaches the version that the books know by other rows": (
+        RawTablesMachine,
+        [
+            ("land", D1, "a.csv", machine.D),
+            ("settle",),
+            ("back_up", ("quarantine", "rows")),
+            ("land", D1, "b.csv", machine.D[1:]),
+            ("land", D2, "a.csv", machine.D),
+            ("settle",),
+            ("put_back", ("quarantine", "rows")),
+            ("land", D2, "a.csv", machine.D[1:]),
+            ("build_raw", (D2,)),
+            ("go_on", 0, ALL),
+        ],
+    ),
+    "the first date moves on while gold stands": (
+        GoldStartDateMachine,
+        [("settle",), ("sell", D2, (1,)), ("settle",), ("move_start", D2), ("sell", D1, (1,)), ("settle",)],
+    ),
+    "upkeep makes one file of two": (
+        RawMachine,
+        [("settle",), ("land", D1, "c.csv", [thing("k2")]), ("settle",), ("maintain", 168)],
     ),
     "the reply to silver's commit is lost, and the retry meets a conflict": (
         SilverMachine,

@@ -21,7 +21,9 @@ FILES = {
     "cleaning/__init__.py": "",
     "cleaning/dates.py": "from .words import trim\n\ndef to_date(raw):\n    import shop_project.late\n    return trim(raw)\n",
     "cleaning/words.py": "def trim(raw):\n    return raw\n",
-    "late.py": "",
+    "late.py": "import shop_helpers\n",
+    "../shop_helpers.py": "from shop_words import deep\n",
+    "../shop_words/deep.py": "",
     "other.py": "",
 }
 
@@ -41,7 +43,7 @@ def project(tmp_path, monkeypatch):
         return code_digest(importlib.import_module("shop_project.sales").clean)
 
     yield digest
-    for name in [n for n in sys.modules if n.split(".")[0] == "shop_project"]:
+    for name in [n for n in sys.modules if n.startswith("shop_")]:
         del sys.modules[name]
 
 
@@ -79,6 +81,7 @@ def test_what_is_bound_to_a_function_counts():
         partial(made, "a"),
         partial(made, word="a"),
         made(made),
+        *(lambda raw, word=word: raw.replace(word, "") for word in "ab"),
     ]
     assert len({code_digest(function) for function in bound}) == len(bound)
     assert code_digest(made("a", {"x": 1})) == code_digest(made("a", {"x": 1}))

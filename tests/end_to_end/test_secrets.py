@@ -19,12 +19,18 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import boto3
+import dagster as dg
+import duckdb
 import obstore
 import pytest
+from typer.testing import CliRunner
 
-from lakehouse_assets.errors import SettingsError
+from lakehouse_assets import cli
+from lakehouse_assets.automation.sensors import arrival_sensor
+from lakehouse_assets.errors import QueryError, SettingsError
+from lakehouse_assets.gold.dbt import unquoted_output
 from lakehouse_assets.services.service import free_port
-from lakehouse_assets.settings import load_settings
+from lakehouse_assets.settings import Settings, load_settings
 from lakehouse_assets.storage.reach import Unquoted, store_error
 from lakehouse_assets.storage.root import Root
 
@@ -51,6 +57,7 @@ ADDRESSES = [
     ("LAKEHOUSE_ROOT", f"user:{PLANTED}@lake/retail"),
     ("LAKEHOUSE_ROOT", f"user:p%40{PLANTED}@lake/retail"),
     ("LAKEHOUSE_ROOT", f"user:a/b{PLANTED}@lake/retail"),
+    ("LAKEHOUSE_ROOT", f"lake.s3.amazonaws.com/retail?X-Amz-Signature={PLANTED}"),
     ("LAKEHOUSE_ROOT", f"https://user:{PLANTED}@127.0.0.1/lake"),
     ("LAKEHOUSE_ENGINE", f"sc://user:{PLANTED}@127.0.0.1:15002"),
     ("LAKEHOUSE_ENGINE", f"sc://127.0.0.1:15002/;token={PLANTED}"),
@@ -140,6 +147,49 @@ def test_an_error_that_quotes_no_store_stays_as_it_is(tmp_path):
     assert store_error(Root.parse(str(tmp_path)), OSError("status code: 500")) is None
 
 
+DUCKDB_SAID = (
+    "HTTP Error: HTTP GET error reading 'http://127.0.0.1:9/lake/retail/silver/a.parquet' in region 'us-east-1' (HTTP 400 Bad Request)"
+    f"\n\nExpiredToken: {PLANTED} has expired\n\nBad Request - this can be caused by the S3 region being set incorrectly."
+)
+"""DuckDB puts the store's message into its own."""
+
+
+def test_a_question_that_fails_while_it_is_shown_does_not_quote_the_store(monkeypatch, tmp_path):
+    class Relation:
+        def show(self, **_):
+            raise duckdb.HTTPException(DUCKDB_SAID)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LAKEHOUSE_ROOT", S3.uri)
+    monkeypatch.setattr(cli, "_reachable", lambda settings: settings)
+    monkeypatch.setattr("lakehouse_assets.serving.query.query", lambda *_: Relation())
+    told = CliRunner().invoke(cli.app, ["query", "SELECT 1"]).exception
+    assert isinstance(told, QueryError)
+    assert str(told).startswith("AWS_SESSION_TOKEN: ")
+    assert PLANTED not in str(told)
+
+
+def test_what_dbt_prints_does_not_quote_the_store(capsys):
+    with unquoted_output(S3):
+        sys.stdout.write(f"Failure in model dim_customer\n  Runtime Error\n  {DUCKDB_SAID}\n")
+        sys.stdout.write("Done. PASS=1 ERROR=1\n")
+    printed = capsys.readouterr().out
+    assert PLANTED not in printed
+    assert "AWS_SESSION_TOKEN: " in printed
+    assert printed.endswith("\nDone. PASS=1 ERROR=1\n")
+
+
+def test_a_tick_that_fails_does_not_quote_the_store(monkeypatch):
+    def fail(*_, **__):
+        raise OSError(f"Generic S3 error: Error performing GET http://127.0.0.1:9/lake - status code: 500: {PLANTED}")
+
+    monkeypatch.setattr("lakehouse_assets.automation.sensors.make_plan", fail)
+    sensor = arrival_sensor(Settings(lakehouse_root=S3.uri), [])
+    with pytest.raises(SettingsError) as raised:
+        list(sensor(dg.build_sensor_context()))
+    assert PLANTED not in "".join(traceback.format_exception(raised.value))
+
+
 @dataclass
 class Command:
     """The command line in a folder of its own, with nothing of this machine's settings but those that are given."""
@@ -165,7 +215,7 @@ class Command:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         self.printed += [done.stdout, done.stderr]
@@ -330,7 +380,7 @@ def test_a_store_that_repeats_all_it_was_sent_is_not_quoted(command, minio, monk
     assert failed["raw/crm_products"].startswith(f"{place}read landing/crm/products/")
     assert failed["silver/erp_product_categories"].startswith(f"{place}write silver/erp_product_categories/")
     assert failed["silver/erp_customer_locations"].startswith(f"{place}read raw/erp_customer_locations/")
-    assert "no right to read silver/erp_customer_demographics/" in failed["silver/erp_customer_demographics"]
+    assert failed["silver/erp_customer_demographics"].startswith(f"{place}read silver/erp_customer_demographics/")
     command.assert_nothing_secret(root.store)
 
 
@@ -340,26 +390,24 @@ def test_a_store_that_ceases_to_answer_within_a_build_of_gold_is_not_quoted(comm
         monkeypatch.setenv(name, value)
     root = Root.parse(minio["LAKEHOUSE_ROOT"])
     samples = Path(__file__).parents[2] / "sample_data"
-    # Enough rows that the end of a file, which is read when a table is opened, is not all of it.
-    for sample in samples.glob("*/*/*/*"):
-        rows = "".join(sample.read_text().splitlines(keepends=True)[:3000])
-        obstore.put(root.store, f"landing/{sample.relative_to(samples).parent}/{sample.name}", rows.encode())
+    for sample in (sample for sample in samples.glob("*/*/*/*") if sample.parts[-3] != "sales"):
+        # Enough customers that the end of their file, which is read when a table is opened, is not all of it.
+        lines = sample.read_text().splitlines(keepends=True)[: 2000 if sample.parts[-3] == "customers" else 2]
+        obstore.put(root.store, f"landing/{sample.relative_to(samples).parent}/{sample.name}", "".join(lines).encode())
     command.secrets += [minio["AWS_SECRET_ACCESS_KEY"], minio["AWS_SESSION_TOKEN"]]
     command.environment = minio
     command.run("sync")
     root.delete([path for path, _ in root.files("gold")])
     refused = [
         Refusal("GET", "/silver/crm_customers/", ".parquet", within=10_000),
-        Refusal("PUT", "/gold/dim_date/"),
         Refusal("PUT", "/landing/crm/products/"),
     ]
     with gate(minio["AWS_ENDPOINT_URL"], refused) as address:
         command.environment = minio | {"AWS_ENDPOINT_URL": address}
         done = json.loads(command.fail("sync", "--json").partition("\n")[0])
         told = command.fail("query", "SELECT * FROM silver.crm_customers")
-        assert f"error: LAKEHOUSE_ROOT={root.uri}: " in told
-        assert "no right to read silver/crm_customers/" in told
+        assert f"error: LAKEHOUSE_ROOT={root.uri}: {address} refused to read silver/crm_customers/" in told
         command.fail("land", "crm/products", str(next(samples.glob("crm/products/*/*"))), "--date", "2026-02-01")
     [error] = {t["error"] for t in done["tables"]}
-    assert f"gold/dim_customer: dbt can't build it: Runtime Error LAKEHOUSE_ROOT={root.uri}: " in error
+    assert f"gold/dim_customer: dbt can't build it: LAKEHOUSE_ROOT={root.uri}: {address} refused to read " in error
     command.assert_nothing_secret(root.store)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import pytest
 
-from lakehouse_assets.errors import LandingError, SettingsError
+from lakehouse_assets.errors import LandingError, SettingsError, UnreadableError
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.storage.root import Root
 from tests.landing.conftest import eraser, hand
@@ -233,17 +233,40 @@ def test_what_obstore_is_still_writing_is_not_taken_for_a_file(local):
     assert "still being written" in listing.ignored[0][1]
 
 
-def test_a_folder_that_may_not_be_read_is_an_error_and_not_taken_for_empty(local, monkeypatch):
+@pytest.mark.parametrize(("code", "why"), [(13, "no right"), (5, "EIO"), (116, "ESTALE")])
+def test_a_folder_that_can_not_be_read_is_named_and_not_taken_for_empty(local, monkeypatch, code, why):
+    closed(monkeypatch, str(DAY), code)
+    listing = local.listing("shop/orders", START)
+    assert (listing.objects, listing.hidden) == ([], (str(DAY),))
+    [(path, reason)] = listing.ignored
+    assert path == f"landing/shop/orders/{DAY}"
+    assert why in reason
+    assert local.dates("shop/orders", START) == [DAY]
+
+
+def test_an_entity_s_folder_that_can_not_be_read_is_named(local, monkeypatch):
+    closed(monkeypatch, "orders")
+    assert local.listing("shop/orders", START).hidden == ("",)
+    with pytest.raises(UnreadableError, match="landing/shop/orders can't be read: this user has no right to read it"):
+        local.dates("shop/orders", START)
+
+
+def test_a_disk_that_fails_everywhere_is_an_error(local, monkeypatch):
+    closed(monkeypatch, str(DAY), 28)
+    with pytest.raises(SettingsError):
+        local.listing("shop/orders", START)
+
+
+def closed(monkeypatch, name, code=13):
+    """Let a folder refuse to be listed. That this user may read all makes no difference."""
     real = os.scandir
 
     def scandir(path):
-        if str(path).endswith(str(DAY)):
-            raise PermissionError(13, "Permission denied", str(path))
+        if str(path).rstrip("/").endswith(name):
+            raise OSError(code, os.strerror(code), str(path))
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(SettingsError, match="no right to list landing"):
-        local.listing("shop/orders", START)
 
 
 @pytest.mark.parametrize("name", ["a\nb.csv", "x.csv#1", "_x.csv", "x.part"])

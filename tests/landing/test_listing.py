@@ -143,3 +143,25 @@ def test_a_file_that_goes_while_landing_is_listed_is_no_error(landing, put):
     assert first.key == f"{ENTITY}{DAYS[0]}/a.csv"
     assert all(stored.fault is None for stored in stream)
     assert dates(landing.listing("shop/orders", START)) == [DAYS[0]]
+
+
+def test_what_lies_in_no_entity_s_folder_is_named(three_days, put):
+    for key in ("typo/2026-01-01/a.csv", "orders/2026-01-01/a.csv", "late.csv", "_doc/a.txt"):
+        put(f"landing/shop/{key}", b"id\n1\n")
+    for key in ("sap/orders/2026-01-01/a.csv", "notes.txt", ".trash/a.csv", "x.part"):
+        put(f"landing/{key}", b"id\n1\n")
+    told = dict(three_days.strangers(["shop/orders", "shop/letters", "bank/accounts"]))
+    assert sorted(told) == [
+        "landing/notes.txt",
+        "landing/sap/",
+        "landing/shop/late.csv",
+        "landing/shop/orders_old/",
+        "landing/shop/typo/",
+    ]
+    assert told["landing/shop/orders_old/"] == ("no entity lands there, so nothing in it is loaded: did you mean shop/orders?")
+    assert "entities land in bank/accounts, shop/letters, shop/orders" in told["landing/sap/"]
+    assert "lies beside the folders" in told["landing/notes.txt"]
+
+
+def test_nothing_is_strange_about_a_landing_without_files(landing):
+    assert landing.strangers(["shop/orders"]) == []

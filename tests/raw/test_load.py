@@ -1,5 +1,6 @@
 import hashlib
 import logging
+import os
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -42,7 +43,7 @@ class Shop:
         file = Path(self.root.path("landing", "shop", "customers", str(day), name))
         file.parent.mkdir(parents=True, exist_ok=True)
         # Beside and then into place, as uploads do: so that the same bytes are another upload.
-        unfinished = file.with_name(f"_{name}")
+        unfinished = file.with_name(f"_{file.name}")
         unfinished.write_bytes(data)
         unfinished.replace(file)
 
@@ -53,10 +54,12 @@ class Shop:
         return self.landing.listing("shop/customers", start)
 
     def differences(self, dates=None, entity=CUSTOMERS):
-        return differences(entity, self.listing().objects, self.built, dates)
+        listing = self.listing()
+        return differences(entity, listing.objects, self.built, dates, listing.hidden)
 
     def load(self, *dates, entity=CUSTOMERS):
-        return load(entity, self.landing, self.listing().objects, self.built, dates, LOG)
+        listing = self.listing()
+        return load(entity, self.landing, listing.objects, self.built, dates, LOG, listing.hidden)
 
     def build(self, *dates, entity=CUSTOMERS):
         """Load, and note down what the partitions were built from, as a raw asset does."""
@@ -388,3 +391,70 @@ def test_a_hidden_or_unfinished_file_is_passed_over_without_a_word(shop, name):
 def test_a_file_may_have_any_other_name(shop, name):
     shop.drop(D1, name, csv("1,Ann"))
     assert [row[2] for row in rows(shop.load(D1))] == [name]
+
+
+def unreadable(monkeypatch, *names, code=13):
+    """Let files refuse to be opened, or folders to be listed."""
+    opened, listed = Path.open, os.scandir
+
+    def refuse(path):
+        if Path(path).name in names:
+            raise OSError(code, os.strerror(code), str(path))
+
+    monkeypatch.setattr(Path, "open", lambda self, *how: refuse(self) or opened(self, *how))
+    monkeypatch.setattr(os, "scandir", lambda path: refuse(path) or listed(path))
+
+
+@pytest.mark.parametrize("code", [13, 5])
+def test_a_file_that_can_not_be_read_keeps_no_other_back(shop, monkeypatch, caplog, code):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.drop(D1, "b.csv", csv("2,Bob"))
+    shop.drop(D2, "a.csv", csv("3,Cid"))
+    with monkeypatch.context() as closed:
+        unreadable(closed, "b.csv", code=code)
+        landed = shop.build(D1, D2)
+    assert [row[0] for row in rows(landed)] == ["1", "3"]
+    assert landed.unreadable == ["landing/shop/customers/2026-01-01/b.csv"]
+    assert "2026-01-01/b.csv is not loaded: " in caplog.text
+    assert told(shop.differences()) == [(D1, ["b.csv"], [])]
+    assert [row[0] for row in rows(shop.load(D1, D2))] == ["2"]
+
+
+def test_what_stands_of_a_changed_file_stays_while_it_can_not_be_read(shop, monkeypatch):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.build(D1)
+    shop.drop(D1, "a.csv", csv("1,Anna"))
+    with monkeypatch.context() as closed:
+        unreadable(closed, "a.csv")
+        landed = shop.build(D1)
+    assert (landed.replaced, [f.name for f in landed.files[D1]]) == ({}, ["a.csv"])
+    assert rows(shop.load(D1)) == [("1", "Anna", "a.csv", 2, D1)]
+
+
+def test_files_of_a_folder_that_can_not_be_listed_are_not_taken_for_gone(shop, monkeypatch):
+    for day in (D1, D2):
+        shop.drop(day, "a.csv", csv("1,Ann"))
+        shop.drop(day, "part/b.csv", csv("2,Bob"))
+    shop.build(D1, D2)
+    for hidden in ("customers", str(D1), "part"):
+        with monkeypatch.context() as closed:
+            unreadable(closed, hidden)
+            assert shop.differences() == []
+            shop.remove(D2, "a.csv")
+            seen = hidden != "customers"
+            assert told(shop.differences()) == [(D2, [], ["a.csv"])] * seen
+        shop.drop(D2, "a.csv", csv("1,Ann"))
+        shop.build(D2)
+
+
+def test_a_date_to_be_read_another_way_stays_as_it_is_while_part_of_it_can_not_be_read(shop, monkeypatch):
+    shop.drop(D1, "a.csv", csv("1,Ann"))
+    shop.drop(D1, "part/b.csv", csv("2,Bob"))
+    shop.build(D1)
+    shop.built[D1] = replace(shop.built[D1], content="its files")
+    other = replace(CUSTOMERS, raw=replace(CUSTOMERS.raw, format=Csv(delimiter=";")))
+    for hidden in ("part", "b.csv"):
+        with monkeypatch.context() as closed:
+            unreadable(closed, hidden)
+            assert shop.load(D1, entity=other).files == {}
+    assert [d.whole for d in shop.differences(entity=other)] == [True]

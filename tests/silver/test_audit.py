@@ -3,13 +3,14 @@
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from unittest.mock import Mock
 
 import pytest
 
 from lakehouse_assets.contracts.contract import Column, Contract, RawContract, Rule, SourceColumn
 from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.errors import ContractError
-from lakehouse_assets.silver.audit import audited
+from lakehouse_assets.silver.audit import audited, contract_faults
 
 BOTH = pytest.mark.worlds("spark-folder", "sail-folder")
 SALES = Entity(
@@ -100,3 +101,14 @@ def test_values_that_have_their_type_are_taken_and_judged(spark):
 def test_a_text_that_is_no_date_by_the_grammar_is_dropped(spark, text):
     row = audit(spark, USUAL | {"sold_on": "amt", "amount": "'1'"}, amt=text)
     assert (row["_verdict"], row["_broken_rules"]) == ("dropped", "sold_on_is_date")
+
+
+def test_a_lost_server_is_no_mistake_of_the_function(spark):
+    def clean(raw):
+        return raw.selectExpr("*").sparkSession.range(1)
+
+    lost = ConnectionError("the server is gone")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(spark), "range", Mock(side_effect=lost))
+        with pytest.raises(ConnectionError):
+            contract_faults(spark, replace(SALES, silver=clean))

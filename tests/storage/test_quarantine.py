@@ -61,7 +61,6 @@ def test_rows_are_added_to_those_that_lie_there(root):
 def test_a_quarantine_without_rows_is_not_made(root):
     put(root)
     assert open_table(Quarantine(root).uri) is None
-    assert Quarantine(root).state() is None
 
 
 def test_a_batch_is_taken_out(root):

@@ -5,11 +5,14 @@ import json
 import sys
 
 import pytest
+from dagster._core.errors import DagsterUserCodeProcessError
+from dagster._utils.error import serializable_error_info_from_exc_info
 from typer.testing import CliRunner
 
 from lakehouse_assets import systems
 from lakehouse_assets.cli import app
 from lakehouse_assets.contracts.system import System
+from lakehouse_assets.definitions import defs
 from lakehouse_assets.errors import ContractError
 from lakehouse_assets.systems import all_systems, load_systems
 
@@ -113,6 +116,7 @@ IN_SQL = [
     ('"TRIM(amt) AS amount"', '"TRIM(amnt) AS amount"', "clean names 'amnt', which is not a column here (did you mean 'amt'?)."),
     ('"TRIM(amt) AS amount"', '"_date AS amount"', "clean returns column 'amount' as date, which can't become decimal(12,2)."),
     ('return raw.selectExpr', 'return rows.selectExpr', "clean, line 9, can't be evaluated: NameError: name 'rows' is not defined."),
+    ('return raw.selectExpr', 'return int("x") or raw.selectExpr', "clean, line 9, can't be evaluated: ValueError: invalid literal for int() with base 10: 'x'."),
 ]  # fmt: skip
 
 
@@ -158,6 +162,15 @@ def test_what_is_sound_is_sound(shop):
 def test_every_command_that_needs_contracts_says_the_same_without_a_trace(shop, command, monkeypatch, tmp_path):
     shop(('owner="team:shop"', 'owner="fleet"'))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LAKEHOUSE_ROOT", str(tmp_path))
     done = CliRunner().invoke(app, command)
     assert isinstance(done.exception, ContractError)
     assert str(done.exception).startswith("systems/shop.py: Contract of shop_sales: owner 'fleet'")
+
+
+def test_dagster_says_the_same_without_a_trace(shop):
+    shop(('owner="team:shop"', 'owner="fleet"'), ('"warn"', '"warm"'))
+    with pytest.raises(DagsterUserCodeProcessError) as found:
+        defs()
+    shown = serializable_error_info_from_exc_info((found.type, found.value, found.tb)).to_string()
+    assert [line.split(": ")[:2] for line in shown.splitlines()] == [["systems/shop.py", "Contract of shop_sales"]] * 2
