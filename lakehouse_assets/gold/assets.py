@@ -117,7 +117,7 @@ def gold_assets(
                     records += mine
                     states |= table_states({("gold", model.name, r.date): r for r in mine})
                     facts = table_facts(table)
-                    _tell_partitions(context, model, facts)
+                    _tell_facts(context, model, facts)
                     output = built[model.name]
                     metadata = {**output.metadata, **_metadata(root, model, facts), "committed": commit.changed}
                     yield dg.Output(None, output_name=output.output_name, metadata=metadata)
@@ -194,23 +194,19 @@ def _blocks(check: dg.AssetCheckResult) -> bool:
     return not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
 
 
-def _tell_partitions(context: dg.AssetExecutionContext, model: Model, facts: TableFacts) -> None:
-    """Row counts by partition, though the run is one."""
+def _tell_facts(context: dg.AssetExecutionContext, model: Model, facts: TableFacts) -> None:
+    """Row counts by partition, though the run is one; what is true of the table as a whole as an observation."""
+    key = dg.AssetKey(["gold", model.name])
     rows = {day.isoformat(): count for day, count in facts.rows_by_date.items()}
     for day in context.partition_keys:
-        told = {"dagster/partition_row_count": rows.get(day, 0)}
-        context.add_asset_metadata(told, asset_key=dg.AssetKey(["gold", model.name]), partition_key=day)
+        context.add_asset_metadata({"dagster/partition_row_count": rows.get(day, 0)}, asset_key=key, partition_key=day)
+    told = {"dagster/row_count": facts.rows, "bytes": facts.bytes, "files": facts.files}
+    context.log_event(dg.AssetObservation(key, metadata=told))
 
 
 def _metadata(root: Root, model: Model, facts: TableFacts) -> dict[str, Any]:
-    return {
-        "dagster/row_count": facts.rows,
-        "dagster/uri": root.table("gold", model.name),
-        "dagster/table_name": f"gold.{model.name}",
-        "delta_version": facts.version,
-        "bytes": facts.bytes,
-        "files": facts.files,
-    }
+    uri, name = root.table("gold", model.name), f"gold.{model.name}"
+    return {"dagster/uri": uri, "dagster/table_name": name, "delta_version": facts.version}
 
 
 def _failure(refused: set[str], problems: str | None, checks: Sequence[dg.AssetCheckResult]) -> str:
