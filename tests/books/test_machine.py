@@ -44,10 +44,10 @@ SEEDS: dict[type[Machine], tuple[int, ...]] = {
     RawTablesMachine: (7, 8, 9),
     StartDateMachine: (8, 9),
     SilverMachine: (35, 71, 80),
-    SilverTablesMachine: (110, 111),
-    StrictMachine: (0, 1),
-    GoldMachine: (108, 118),
-    GoldTablesMachine: (0, 1),
+    SilverTablesMachine: (29, 35),
+    StrictMachine: (31, 35),
+    GoldMachine: (139,),
+    GoldTablesMachine: (10, 11),
     GoldStartDateMachine: (0,),
 }
 """The histories of each machine that each run of the tests plays: most of them have once gone wrong."""
