@@ -241,9 +241,9 @@ def engine(world: World) -> Iterator[Engine]:
     engine.stop_session()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def spark(engine: Engine):
-    return engine.session()
+    return engine.session()  # asked each time, because a test may have stopped the one before
 
 
 @pytest.fixture

@@ -34,8 +34,13 @@ _OF_ONE_FILE = {
 }
 """Errors of a system that say nothing of the next file."""
 
-_OF_ONE_OBJECT = frozenset({"AccessDenied", "InvalidObjectState", "KMS.DisabledException", "KMS.NotFoundException"})
-"""Answers of S3 that say nothing of the next object: rights, an archive, a key of its own."""
+_OF_ONE_OBJECT = {
+    "AccessDenied": "these credentials have no right to read it",
+    "InvalidObjectState": "it lies in an archive",
+    "KMS.DisabledException": "the key that it is encrypted with is disabled",
+    "KMS.NotFoundException": "the key that it is encrypted with is not there",
+}
+"""Answers of S3 that say nothing of the next object."""
 
 _CODE = re.compile(r"<Code>([\w.]+)</Code>")
 
@@ -281,7 +286,7 @@ def _readable(key: str) -> Iterator[None]:
         found = _CODE.search(str(error))
         if found is None or found.group(1) not in _OF_ONE_OBJECT:
             raise
-        raise UnreadableError(key.rstrip("/"), f"the store refuses to give it ({found.group(1)})") from None
+        raise UnreadableError(key.rstrip("/"), f"{_OF_ONE_OBJECT[found.group(1)]} ({found.group(1)})") from None
 
 
 def _unreadable(error: UnreadableError) -> Stored:

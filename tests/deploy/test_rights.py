@@ -442,7 +442,7 @@ def _commit_by_files(uri: str, number: int) -> None:
 
 
 def _commit_a_new_table(uri: str, number: int) -> None:
-    replace_table(uri, ROWS, key=str(number), run_id="a-run")
+    replace_table(DeltaTable(uri), uri, ROWS, key=str(number), run_id="a-run")
 
 
 @pytest.mark.parametrize("commit", [_commit_by_rows, _commit_by_files, _commit_a_new_table])
