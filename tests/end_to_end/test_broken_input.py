@@ -57,8 +57,9 @@ def test_the_good_rows_beside_it_are_loaded(built):
 
 def test_a_file_without_a_required_column_is_quarantined_as_a_whole_and_its_neighbour_loads(built):
     assert built.rows("silver.crm_products", "product_id") == [{"product_id": 211}]
-    [row] = built.rows("(FROM quarantine.rows WHERE table_name = 'crm_products')", "source_file, row_number, reason")
-    assert row == {"source_file": "a_broken.csv", "row_number": 2, "reason": "the file lacks the required column prd_cost"}
+    [row] = built.rows("(FROM quarantine.rows WHERE table_name = 'crm_products')", "source_file, row_number, rows, reason")
+    reason = "the file lacks the required column prd_cost"
+    assert row == {"source_file": "a_broken.csv", "row_number": None, "rows": 1, "reason": reason}
 
 
 def test_a_missing_file_keeps_no_other_table_back(built):
