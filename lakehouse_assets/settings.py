@@ -58,7 +58,7 @@ class Settings(BaseSettings):
                 raise SettingsError("LAKEHOUSE_ENGINE: an engine is `spark`, `sail`, or the address of a server, sc://host:port.")
             if any(_SECRET_OPTION.search(option.partition("=")[0]) for option in (found["options"] or "").split(";")):
                 raise SettingsError(
-                    "LAKEHOUSE_ENGINE: a secret doesn't belong into the address. Set SPARK_CONNECT_AUTHENTICATE_TOKEN for a token."
+                    "LAKEHOUSE_ENGINE: a secret doesn't belong in the address. Set SPARK_CONNECT_AUTHENTICATE_TOKEN for a token."
                 )
         if self.lakehouse_docs_url and not _PLAIN_URL.fullmatch(self.lakehouse_docs_url):
             raise SettingsError(

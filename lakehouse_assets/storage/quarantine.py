@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from lakehouse_assets.storage.duck import connect, rows_of_schema
+from lakehouse_assets.storage.duck import connect, rows_of_layout, rows_of_schema
 from lakehouse_assets.storage.ledger import Ledger
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import append_rows, file_paths, newest_table, replace_rows, sql_text
@@ -134,7 +134,7 @@ class Quarantine:
             read, rows = frozenset(), Counter()
         if unread := files - read:
             with connect(self.root) as connection:
-                entries = rows_of_schema(connection, sorted(unread), quarantine_schema())
+                entries = rows_of_layout(sorted(unread), {"batch": "VARCHAR", "date": "DATE", "rows": "BIGINT"})
                 counted = f"SELECT batch, date, sum(coalesce(rows, 1)) FROM ({entries}) WHERE batch IS NOT NULL GROUP BY ALL"
                 found = connection.execute(counted).fetchall()
             rows = rows + Counter({(batch, day): int(number) for batch, day, number in found})

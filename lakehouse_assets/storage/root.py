@@ -40,7 +40,7 @@ class Root:
             if found is None or "//" in (found["prefix"] or "") or ".." in text:
                 raise SettingsError(
                     "LAKEHOUSE_ROOT: a root is a local folder or s3://bucket/prefix, the prefix of letters, digits and !-_.()/, "
-                    "without user, password or query. Keys belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+                    "without user, password or query. Keys go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
                 )
             return cls(text.rstrip("/"))
         uri = str(Path(text).expanduser().absolute()).rstrip("/")

@@ -55,7 +55,7 @@ def refuse_unless_plain(name: str) -> None:
     if endpoint and not _ENDPOINT.fullmatch(endpoint):
         raise SettingsError(
             f"{name}: an endpoint is written http://host:port or https://host:port, without user, password or query. "
-            "Keys belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            "Keys go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         )
 
 

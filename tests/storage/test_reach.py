@@ -239,7 +239,7 @@ def test_an_endpoint_that_is_written_wrongly(minio, settings, check, endpoint):
     environment = minio | {"AWS_ENDPOINT_URL": endpoint}
     assert told(check, settings(environment), environment) == (
         "AWS_ENDPOINT_URL: an endpoint is written http://host:port or https://host:port, without user, password or query. "
-        "Keys belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        "Keys go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
     )
 
 
