@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pyarrow as pa
@@ -147,3 +148,19 @@ def test_rows_that_the_ledger_does_not_know_are_found(root):
 
 def test_a_table_that_was_never_built_has_no_fault(tmp_path):
     assert row_accounts_result(Root.parse(str(tmp_path)), "raw", "notes", None).passed
+
+
+def test_another_writer_between_its_commit_and_its_record_is_waited_for(lakehouse, monkeypatch):
+    lakehouse.land("erp/customer_locations", "2026-01-05", "a.csv", "CID,CNTRY\nAW-1,DE\nAW-2,DE\n")
+    lakehouse.build()
+    [record] = lakehouse.records("raw", "erp_customer_locations").values()
+    old = {("raw", "erp_customer_locations", record.date): replace(record, rows_in=1, rows_out=1)}
+    read, looks = Ledger.read, []
+
+    def overtaken(self, *args, **kwargs):
+        looks.append(args)
+        return old if len(looks) < 3 else read(self, *args, **kwargs)
+
+    monkeypatch.setattr(Ledger, "read", overtaken)
+    assert row_accounts_result(lakehouse.settings.root, "raw", "erp_customer_locations", None).passed
+    assert len(looks) == 3
