@@ -5,14 +5,13 @@ no engine has a part in it. Then ten new files come. Measured in this process, w
 is a new folder, or one below `LAKEHOUSE_ROOT` where that is on S3 (MinIO: `AWS_ENDPOINT_URL` and keys).
 """
 
-import os
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from datetime import date, timedelta
 from uuid import uuid4
 
@@ -43,8 +42,8 @@ TIMES = 5
 def empty_root() -> Iterator[Settings]:
     """Settings over an empty root."""
     given = load_settings().lakehouse_root
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)  # the Dagster instance lies there, where the root is on S3
+    # The Dagster instance lies there, where the root is on S3.
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
         root = f"{given}/{uuid4().hex[:8]}" if given.startswith("s3://") else f"{folder}/lakehouse"
         yield Settings(lakehouse_root=root, lakehouse_start_date=DATES[-1])
 
