@@ -16,8 +16,8 @@ import dagster as dg
 
 from lakehouse_assets.automation.event_storage import QuickSqliteEventLogStorage
 from lakehouse_assets.automation.requests import DIFFERENCE_TAG
+from lakehouse_assets.automation.tries import FINISHED
 
-_FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _RECORDS_A_REQUEST = 500
 
 
@@ -31,7 +31,7 @@ class Purged:
 
 def purge_runs(instance: dg.DagsterInstance, before: datetime) -> Purged:
     """Delete the runs that ended before a moment, or of those that something rests on the log alone."""
-    old = instance.get_runs(dg.RunsFilter(statuses=_FINISHED, updated_before=before))
+    old = instance.get_runs(dg.RunsFilter(statuses=FINISHED, updated_before=before))
     needed = set(_runs_of_states(instance)) if old else set()
     deleted = logs = 0
     for run in old:

@@ -155,7 +155,8 @@ def _gold(
 
     A model reads all that stands, also of dates from before the start was moved: those are no partitions, but they count.
     """
-    stale = stale_models(all_models, records, shared_digest(PROJECT_FOLDER))
+    states, shared = table_states(records), shared_digest(PROJECT_FOLDER)
+    stale = stale_models(all_models, records, shared)
     silver = {table for layer, table, _ in records if layer == "silver"} | changing.keys()
     possible: set[str] = set()
     planned: dict[str, set[date]] = {}
@@ -164,7 +165,6 @@ def _gold(
             possible.add(model.name)
             from_silver = (changing.get(s, ()) for s in model.sources)
             planned[model.name] = stale.get(model.name, set()).union(*from_silver, *(planned[r] for r in model.refs))
-    states, shared = table_states(records), shared_digest(PROJECT_FOLDER)
     due = {model.name: fingerprint(model, states, shared) for model in all_models}
     partitions = {day for layer, _, day in records if layer == "silver" and day >= start}
     return [

@@ -21,12 +21,12 @@ _UNTIL_CHANGED = (
     "To try it before, retry the run in the UI, or run `lakehouse sync`."
 )
 
-_FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 def why_waiting(instance: dg.DagsterInstance, run: PlannedRun, now: datetime) -> str | None:
     """Why a planned run is not to be started now, as a sentence; None where it is due."""
-    tried = instance.get_run_records(dg.RunsFilter(tags={DIFFERENCE_TAG: run.difference}, statuses=_FINISHED), limit=_TRIES_READ)
+    tried = instance.get_run_records(dg.RunsFilter(tags={DIFFERENCE_TAG: run.difference}, statuses=FINISHED), limit=_TRIES_READ)
     if not tried:
         return None
     newest = tried[0].dagster_run

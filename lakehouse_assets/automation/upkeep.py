@@ -8,7 +8,6 @@ again; one that has not goes on saying that its partition is to be built. A kill
 that these partitions are built once more.
 """
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,16 +24,13 @@ from lakehouse_assets.storage.quarantine import Quarantine
 from lakehouse_assets.storage.reach import explained, unquoted
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.superseded import old_lists
-from lakehouse_assets.storage.tables import compact, live_files, open_table
+from lakehouse_assets.storage.tables import Commit, compact, live_files, open_table, until_committed
 
 RECORDED_LAYERS = ("raw", "silver", "gold")
 """The layers of which the ledger says how partitions stand."""
 
 LAYERS = (*RECORDED_LAYERS, "quarantine", "ops")
 RUN_ID = "maintain"
-
-_ATTEMPTS = 5
-_FIRST_PAUSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -92,21 +88,17 @@ def _maintain(root: Root, layer: str, name: str, keep: timedelta) -> KeptTable |
 
 def _compacted(root: Root, layer: str, name: str) -> DeltaTable:
     """The table with few files. Where somebody else commits meanwhile, of what stands then."""
-    for attempt in range(_ATTEMPTS):
+
+    def attempt() -> tuple[Commit, Mapping[date, str]]:
         table = DeltaTable(root.table(layer, name))
         held = contents(root, layer, name, table) if layer in RECORDED_LAYERS else {}
-        try:
-            commit = compact(table, run_id=RUN_ID)
-        except CommitFailedError:
-            if attempt == _ATTEMPTS - 1:
-                raise
-            time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
-        else:
-            compacted = DeltaTable(root.table(layer, name), version=commit.version)
-            if commit.changed and layer in RECORDED_LAYERS:
-                _record(root, layer, name, compacted, held)
-            return compacted
-    raise AssertionError("the loop returns or raises")
+        return compact(table, run_id=RUN_ID), held
+
+    commit, held = until_committed(attempt, attempts=5, first_pause=0.2)
+    compacted = DeltaTable(root.table(layer, name), version=commit.version)
+    if commit.changed and layer in RECORDED_LAYERS:
+        _record(root, layer, name, compacted, held)
+    return compacted
 
 
 def _record(root: Root, layer: str, name: str, compacted: DeltaTable, held: Mapping[date, str]) -> None:

@@ -1,7 +1,6 @@
 """Moves models between Delta and the database file of a run: silver and standing gold in, what dbt built out."""
 
 import hashlib
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable, Schema
-from deltalake.exceptions import CommitFailedError
 
 from lakehouse_assets.errors import PartitionGuardError
 from lakehouse_assets.gold.models import Model
@@ -26,14 +24,12 @@ from lakehouse_assets.storage.tables import (
     replace_rows_at,
     replace_table,
     table_facts,
+    until_committed,
 )
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
-
-_ATTEMPTS = 8
-_FIRST_PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -85,17 +81,13 @@ def publish_model(
     uri = root.table("gold", model.name)
     columns = connection.execute(f"FROM gold.{model.name} LIMIT 0").to_arrow_table().schema
     _refuse_undated(connection, model)
-    for attempt in range(_ATTEMPTS):
+
+    def attempt() -> Commit:
         ensure_table(uri, columns, model.description)
-        try:
-            commit = _replace_what_differs(connection, uri, model, columns, fingerprint, run_id)
-        except CommitFailedError:
-            if attempt == _ATTEMPTS - 1:
-                raise
-            time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
-        else:
-            return commit, DeltaTable(uri, version=commit.version)
-    raise AssertionError("the loop returns or raises")
+        return _replace_what_differs(connection, uri, model, columns, fingerprint, run_id)
+
+    commit = until_committed(attempt)
+    return commit, DeltaTable(uri, version=commit.version)
 
 
 def _replace_what_differs(

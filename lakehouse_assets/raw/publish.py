@@ -1,7 +1,6 @@
 """Writes landed rows: into quarantine, the table, and the ledger. Where a step is killed in between, the next pass heals it."""
 
 import hashlib
-import time
 from collections import Counter
 from collections.abc import Collection
 from datetime import date
@@ -29,13 +28,11 @@ from lakehouse_assets.storage.tables import (
     open_table,
     replace_rows_at,
     table_facts,
+    until_committed,
 )
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_ATTEMPTS = 8
-_FIRST_PAUSE_SECONDS = 0.05
 
 
 class LandedRowsHandler(Handler[LandedRows]):
@@ -48,16 +45,15 @@ class LandedRowsHandler(Handler[LandedRows]):
 
         Where another step has changed these partitions since the rows were worked out, they are worked out anew.
         """
-        for attempt in range(_ATTEMPTS):
-            try:
-                return self._write_once(rows, target)
-            except CommitFailedError:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-                time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
-                if rows.load_again is not None:
-                    rows = rows.load_again()
-        raise AssertionError("the loop returns or raises")
+        again, is_first = rows.load_again, True
+
+        def attempt() -> Written:
+            nonlocal is_first
+            loaded = rows if is_first or again is None else again()
+            is_first = False
+            return self._write_once(loaded, target)
+
+        return until_committed(attempt)
 
     def read(self, source: Source) -> LandedRows:
         """Refused: see the class."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,14 +38,12 @@ from lakehouse_assets.storage.tables import (
     live_files,
     open_table,
     table_facts,
+    until_committed,
 )
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import SparkSession
-
-_ATTEMPTS = 5
-_FIRST_PAUSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -74,15 +71,8 @@ class RowsToAuditHandler(Handler[RowsToAudit]):
         Raises:
             AuditError: partitions with a row that broke a `fail` rule; the others were published.
         """
-        for attempt in range(_ATTEMPTS):
-            try:
-                return self._write_once(rows, target)
-            except CommitFailedError:
-                # Somebody else committed to the table in between: what was merged may be wrong now.
-                if attempt == _ATTEMPTS - 1:
-                    raise
-                time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
-        raise AssertionError("the loop returns or raises")
+        # Where somebody else commits to the table in between, what was merged may be wrong.
+        return until_committed(lambda: self._write_once(rows, target), attempts=5, first_pause=0.2)
 
     def read(self, source: Source) -> RowsToAudit:
         """Refused: silver tables are read as rows."""

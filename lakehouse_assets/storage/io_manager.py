@@ -65,8 +65,7 @@ class DeltaIOManager(dg.IOManager):
             if isinstance(error.written, Written):
                 _tell_published(context, target, error.written, error.refused)
             raise
-        _tell_table(context, target, written)
-        for day, of_day in _metadata(target, written).items():
+        for day, of_day in _told(context, target, written).items():
             context.step_context.add_asset_metadata(of_day, context.asset_key, day.isoformat())
 
     def _read(self, context: dg.InputContext) -> object:
@@ -99,16 +98,14 @@ def _address(key: dg.AssetKey) -> tuple[str, str]:
     return key.path[0], key.path[1]
 
 
-def _tell_table(context: dg.OutputContext, target: Target, written: Written) -> None:
-    """What is true of the table and of the write as a whole: told as an observation, which no date shows as its own."""
-    facts = _facts(target)
-    told = {"dagster/row_count": facts.rows, "bytes": facts.bytes, "files": facts.files, **written.metadata}
-    context.log_event(dg.AssetObservation(context.asset_key, metadata=told))
+def _told(context: dg.OutputContext, target: Target, written: Written) -> dict[date, dict[str, Any]]:
+    """What is told of each partition of the run.
 
-
-def _metadata(target: Target, written: Written) -> dict[date, dict[str, Any]]:
-    """What is told of each partition of the run."""
+    What is true of the table and of the write as a whole is told here, as an observation, which no date shows as its own.
+    """
     facts = _facts(target)
+    of_table = {"dagster/row_count": facts.rows, "bytes": facts.bytes, "files": facts.files, **written.metadata}
+    context.log_event(dg.AssetObservation(context.asset_key, metadata=of_table))
     accounts = _standing_accounts(target, [day for day in target.dates if day not in written.by_date])
     return {
         day: {
@@ -140,7 +137,6 @@ def _standing_accounts(target: Target, dates: Collection[date]) -> dict[date, di
 
 def _tell_published(context: dg.OutputContext, target: Target, written: Written, refused: Collection[date]) -> None:
     """Log the partitions that were published by a step that fails: Dagster itself counts none of a failed step as materialized."""
-    _tell_table(context, target, written)
-    for day, of_day in _metadata(target, written).items():
+    for day, of_day in _told(context, target, written).items():
         if day not in refused:
             context.log_event(dg.AssetMaterialization(context.asset_key, partition=day.isoformat(), metadata=of_day))

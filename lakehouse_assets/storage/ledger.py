@@ -5,18 +5,24 @@ compares it with the table, whoever wrote either of them and when. Row accounts 
 """
 
 import hashlib
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError
 
 from lakehouse_assets.storage.duck import connect, parquet
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import ensure_table, file_paths, newest_table, replace_rows_at, sql_date, sql_text
+from lakehouse_assets.storage.tables import (
+    ensure_table,
+    file_paths,
+    newest_table,
+    replace_rows_at,
+    sql_date,
+    sql_text,
+    until_committed,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,8 +34,6 @@ UNSETTLED = ""
 Records = dict[tuple[str, str, date], "PartitionRecord"]
 """Records by layer, table and date."""
 
-_ATTEMPTS = 8
-_FIRST_PAUSE_SECONDS = 0.05
 _FILES_OF_A_TABLE = 32
 """A table whose records lie in more files than these has them written anew as one, with the next records."""
 
@@ -149,7 +153,8 @@ class Ledger:
         Raises:
             CommitFailedError: others were quicker time and again.
         """
-        for attempt in range(_ATTEMPTS):
+
+        def attempt() -> tuple[list[PartitionRecord], Records]:
             ensure_table(self.uri, ledger_schema(), "How each partition stands and what it was built from", PARTITIONED_BY)
             opened = DeltaTable(self.uri)  # as it stands now: whoever writes after this makes the write below fail
             known: Records = {}
@@ -157,17 +162,11 @@ class Ledger:
                 known |= self._records(opened, "*", "true", {"layer": layer, "table_name": table})
             new = list(decide(known))
             changed = [r for r in new if known.get((r.layer, r.table_name, r.date)) != r]
-            if not changed:
-                return new, known
-            try:
+            if changed:
                 self._write(opened, layer, changed, known, run_id)
-            except CommitFailedError:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-                time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
-            else:
-                return new, known
-        raise AssertionError("the loop returns or raises")
+            return new, known
+
+        return until_committed(attempt)
 
     def _write(self, opened: DeltaTable, layer: str, new: Sequence[PartitionRecord], known: Records, run_id: str) -> None:
         import pyarrow as pa

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
@@ -36,8 +36,21 @@ _HOOKS = PostCommitHookProperties(cleanup_expired_logs=False)
 
 _UNKNOWN_FEATURE = re.compile(r"Unsupported: (Feature '\w+'|[^\n]*(?:version|protocol)[^\n]*?\d+)", re.IGNORECASE)
 
-_ATTEMPTS = 8
-_FIRST_PAUSE_SECONDS = 0.05
+_Result = TypeVar("_Result")
+
+
+def until_committed(attempt: Callable[[], _Result], *, attempts: int = 8, first_pause: float = 0.05) -> _Result:
+    """What `attempt` gives, which computes and commits; made again, after growing pauses (seconds), where others commit meanwhile.
+
+    Raises:
+        CommitFailedError: others were quicker time and again.
+    """
+    for number in range(attempts - 1):
+        try:
+            return attempt()
+        except CommitFailedError:
+            time.sleep(first_pause * 2**number)
+    return attempt()
 
 
 @dataclass(frozen=True)
@@ -203,19 +216,17 @@ def replace_rows(
     Raises:
         PartitionGuardError: a row lies outside the predicate; nothing was written.
     """
-    for attempt in range(_ATTEMPTS):
+
+    def attempt() -> Commit:
         # Made empty where there is none, so that the first rows pass the same guard as all later ones.
         ensure_table(uri, rows.schema, description, partition_by)
         version, newest_key = last_commit(uri)
         if newest_key == key:
             return Commit(version, changed=False)
-        try:
-            return replace_rows_at(_kept_open[uri], uri, rows, predicate=predicate, key=key, run_id=run_id)
-        except CommitFailedError:
-            if attempt == _ATTEMPTS - 1 or hasattr(rows, "read_next_batch"):
-                raise
-            time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
-    raise AssertionError("the loop returns or raises")
+        return replace_rows_at(_kept_open[uri], uri, rows, predicate=predicate, key=key, run_id=run_id)
+
+    # A stream can be read once.
+    return attempt() if hasattr(rows, "read_next_batch") else until_committed(attempt)
 
 
 def replace_rows_at(
@@ -255,15 +266,12 @@ def append_rows(
     uri: str, rows: "pa.Table", *, run_id: str, partition_by: Sequence[str] = (DATE_COLUMN,), description: str | None = None
 ) -> Commit:
     """Add rows to those that stand, in one commit, whoever else commits meanwhile."""
-    for attempt in range(_ATTEMPTS):
+
+    def attempt() -> Commit:
         ensure_table(uri, rows.schema, description, partition_by)
-        try:
-            return _append_rows_at(_kept_open[uri], uri, rows, run_id)
-        except CommitFailedError:
-            if attempt == _ATTEMPTS - 1:
-                raise
-            time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
-    raise AssertionError("the loop returns or raises")
+        return _append_rows_at(_kept_open[uri], uri, rows, run_id)
+
+    return until_committed(attempt)
 
 
 def _append_rows_at(table: DeltaTable, uri: str, rows: "pa.Table", run_id: str) -> Commit:
