@@ -114,18 +114,18 @@ def demo() -> None:
 
 @app.command()
 def land(
-    entity: Annotated[str, typer.Argument(metavar="SYSTEM/ENTITY", help="Such as crm/customers.")],
+    feed: Annotated[str, typer.Argument(metavar="SYSTEM/ENTITY", help="Such as crm/customers.")],
     files: Annotated[list[Path], typer.Argument(help="Files to put into landing.")],
     day: Annotated[str, typer.Option("--date", help="The date under which they land, YYYY-MM-DD.")],
 ) -> None:
     """Put files into landing. The next pass, or the sensor, loads them."""
     from lakehouse_assets.landing.objects import Landing
-    from lakehouse_assets.systems import all_entities
+    from lakehouse_assets.systems import catalog
 
     settings = load_settings()
-    known = sorted(e.landing for e in all_entities())
-    if entity not in known:
-        raise LandingError(f"{entity!r} is no entity of the lakehouse. Known are: {', '.join(known)}.")
+    known = sorted(feed.landing for feed in catalog().feeds)
+    if feed not in known:
+        raise LandingError(f"{feed!r} is not a feed of the lakehouse. Known are: {', '.join(known)}.")
     landing_date = _date(day)
     if landing_date < settings.lakehouse_start_date:
         raise LandingError(f"{day} is before the first partition, LAKEHOUSE_START_DATE={settings.lakehouse_start_date}.")
@@ -133,17 +133,17 @@ def land(
     if missing:
         raise LandingError(f"No such file: {', '.join(missing)}. Nothing was landed.")
     for file in files:
-        typer.echo(Landing(settings.root).put(entity, landing_date, file))
+        typer.echo(Landing(settings.root).put(feed, landing_date, file))
 
 
 @app.command()
 def plan(as_json: Json = False) -> None:
     """Show what `sync` would do: files, partitions, tables, schema changes, bytes. Changes nothing."""
     from lakehouse_assets.automation.plan import make_plan
-    from lakehouse_assets.systems import all_entities
+    from lakehouse_assets.systems import catalog
 
     settings = _reachable(load_settings())
-    found = make_plan(settings, all_entities(), read_headers=True)
+    found = make_plan(settings, catalog(), read_headers=True)
     if as_json:
         typer.echo(json.dumps(found.to_json()))
     else:
@@ -155,12 +155,12 @@ def check(as_json: Json = False) -> None:
     """Find what is wrong with settings, contracts and models, all at once. Builds nothing; exit code 1 where there is anything."""
     from lakehouse_assets.engine.session import Engine
     from lakehouse_assets.gold.project import models
-    from lakehouse_assets.silver.audit import contract_faults
+    from lakehouse_assets.silver.transform import contract_faults
     from lakehouse_assets.systems import load_systems
 
     systems, problems = load_systems()
-    entities = [entity for system in systems for entity in system.entities]
-    tables = {entity.table for entity in entities}
+    silver = [table for system in systems for table in system.tables]
+    tables = {table.name for table in silver}
     is_known = not problems  # else a table may be missing only because its system can't be loaded
     try:
         unknown = [(m, name) for m in models() for name in m.sources if is_known and name not in tables]
@@ -169,7 +169,7 @@ def check(as_json: Json = False) -> None:
         problems.append(" ".join(str(error).split()))
     try:
         engine = Engine(load_settings().engine_config, _say)
-        problems += [fault for entity in entities for fault in contract_faults(engine.session(), entity)]
+        problems += [fault for table in silver for fault in contract_faults(engine.session(), table)]
         engine.stop_session()
     except LakehouseError as error:
         problems.append(str(error))
@@ -244,18 +244,18 @@ def quarantine(
 ) -> None:
     """Show the rows that could not go on: reasons, counts, samples. Or write all of them to a file."""
     from lakehouse_assets.serving import quarantine as serving
-    from lakehouse_assets.systems import all_entities
+    from lakehouse_assets.systems import catalog
 
     begin, end = _range(day, first, last)
     choice = serving.Choice(layer=layer, table=table, first=begin, last=end, rule=rule, file=file)
     root = _reachable(load_settings()).root
     if export is not None:
-        rows = serving.export(root, all_entities(), choice, export, overwrite=force)
+        rows = serving.export(root, catalog(), choice, export, overwrite=force)
         _say(f"{rows} rows are in {export}.")
         if as_json:
             typer.echo(json.dumps({"file": str(export), "rows": rows}))
         return
-    found = serving.quarantined(root, all_entities(), choice, samples)
+    found = serving.quarantined(root, catalog(), choice, samples)
     if as_json:
         typer.echo(json.dumps(found, default=str))
         return
@@ -368,9 +368,9 @@ def _forget_old_runs(settings: Settings) -> None:
 
 def _plan(settings: Settings) -> "Plan":
     from lakehouse_assets.automation.plan import make_plan
-    from lakehouse_assets.systems import all_entities
+    from lakehouse_assets.systems import catalog
 
-    return make_plan(settings, all_entities())
+    return make_plan(settings, catalog())
 
 
 def _sync(settings: Settings, found: "Plan") -> "SyncResult | None":
@@ -394,20 +394,22 @@ def _sync(settings: Settings, found: "Plan") -> "SyncResult | None":
             resources.enter_context(loaded_ahead(PROJECT_FOLDER))
         from lakehouse_assets.automation.sync import sync as run_sync
         from lakehouse_assets.definitions import build_definitions
+        from lakehouse_assets.systems import catalog
 
+        declared = catalog()
         settings.dagster_home.mkdir(parents=True, exist_ok=True)
         # dbt's own lines go into a file: stdout is for the result.
         with (settings.dagster_home / "sync.log").open("a") as log, redirect_stdout(log):
-            return run_sync(settings, found, build_definitions(settings, engine=engine), _say)
+            return run_sync(settings, declared, found, build_definitions(settings, catalog=declared, engine=engine), _say)
 
 
-def _land_if_new(settings: Settings, entity: str, day: date, file: Path) -> None:
+def _land_if_new(settings: Settings, feed: str, day: date, file: Path) -> None:
     """Put a sample file into landing unless it lies there: an upload of the same bytes would be read again for nothing."""
     from lakehouse_assets.landing.objects import Landing
 
     landing = Landing(settings.root)
-    if landing.size(entity, day, file.name) != file.stat().st_size:
-        landing.put(entity, day, file)
+    if landing.size(feed, day, file.name) != file.stat().st_size:
+        landing.put(feed, day, file)
 
 
 def _show_plan(settings: Settings, found: "Plan") -> None:

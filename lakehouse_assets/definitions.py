@@ -13,7 +13,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from lakehouse_assets.automation.jobs import lakehouse_jobs
 from lakehouse_assets.automation.sensors import arrival_sensor
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.errors import LakehouseError
 from lakehouse_assets.gold.assets import gold_assets
@@ -21,50 +21,49 @@ from lakehouse_assets.gold.dbt import dbt_resource
 from lakehouse_assets.gold.models import read_models
 from lakehouse_assets.gold.project import PROJECT_FOLDER, read_manifest
 from lakehouse_assets.raw.assets import raw_asset
-from lakehouse_assets.raw.publish import LandedRowsHandler
 from lakehouse_assets.settings import Settings, load_settings
 from lakehouse_assets.silver.assets import silver_asset
 from lakehouse_assets.silver.checks import silver_checks
-from lakehouse_assets.silver.publish import RowsToAuditHandler
 from lakehouse_assets.storage.accounts import row_accounts_check
 from lakehouse_assets.storage.handlers import SparkHandler, arrow_handlers
 from lakehouse_assets.storage.io_manager import DeltaIOManager
 from lakehouse_assets.storage.partitions import daily_partitions
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.s3 import endpoint_setting
-from lakehouse_assets.systems import all_entities
+from lakehouse_assets.systems import catalog as declared_catalog
 
 
-def build_definitions(
-    settings: Settings, *, entities: list[Entity] | None = None, engine: Engine | None = None
-) -> dg.Definitions:
-    """The definitions for the given settings; other entities or another engine than the settings' where given."""
+def build_definitions(settings: Settings, *, catalog: Catalog | None = None, engine: Engine | None = None) -> dg.Definitions:
+    """The definitions for the given settings; another catalog or engine than the settings' where given."""
     # A run over a range of dates needs a backfill policy, which Dagster still calls beta: said once in the docs, not at each start.
     warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")
     root, start, docs_url = settings.root, settings.lakehouse_start_date, settings.lakehouse_docs_url
-    entities = all_entities() if entities is None else entities
+    catalog = catalog or declared_catalog()
     engine = engine or Engine(settings.engine_config)
     partitions = daily_partitions(start)
     manifest = read_manifest()
     facts = [model for model in read_models(manifest) if model.grain_of]
     return dg.Definitions(
         assets=[
-            *(raw_asset(e, root=root, start=start, partitions=partitions, docs_url=docs_url) for e in entities),
-            *(silver_asset(e, partitions=partitions, docs_url=docs_url) for e in entities),
+            *(
+                raw_asset(feed, catalog.readers(feed), root=root, start=start, partitions=partitions, docs_url=docs_url)
+                for feed in catalog.feeds
+            ),
+            *(
+                silver_asset(table, engine.session, root=root, partitions=partitions, docs_url=docs_url)
+                for table in catalog.tables
+            ),
             gold_assets(root=root, project_folder=PROJECT_FOLDER, manifest=manifest, partitions=partitions, docs_url=docs_url),
         ],
         asset_checks=[
-            *(row_accounts_check(root, "raw", e.table) for e in entities),
-            *(check for e in entities for check in silver_checks(e, root)),
+            *(row_accounts_check(root, "raw", feed.table) for feed in catalog.feeds),
+            *(check for table in catalog.tables for check in silver_checks(table, root)),
             *(row_accounts_check(root, "gold", model.name) for model in facts),
         ],
         jobs=lakehouse_jobs(partitions),
-        sensors=[arrival_sensor(settings, entities)],
+        sensors=[arrival_sensor(settings, catalog)],
         resources={
-            "io_manager": DeltaIOManager(
-                root,
-                [LandedRowsHandler(), RowsToAuditHandler(engine.session), SparkHandler(engine.session), *arrow_handlers()],
-            ),
+            "io_manager": DeltaIOManager(root, [SparkHandler(engine.session), *arrow_handlers()]),
             "dbt": dbt_resource(),
             **_s3_client(root),
         },

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from lakehouse_assets.automation.look import Look, Sight, look_at_all, look_at_some
 from lakehouse_assets.contracts.columns import snake_case
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.feeds import Feed
+from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.errors import UnreadableError
 from lakehouse_assets.gold.models import Model, fingerprint, shared_digest, stale_models, table_states
 from lakehouse_assets.gold.project import PROJECT_FOLDER, models
@@ -19,7 +20,10 @@ from lakehouse_assets.landing.objects import Landing, LandingObject, shown
 from lakehouse_assets.raw.formats import read_header
 from lakehouse_assets.raw.load import FileDifference, differences
 from lakehouse_assets.settings import Settings
+from lakehouse_assets.silver.deliveries import Accepted
 from lakehouse_assets.silver.fingerprints import stale_dates
+from lakehouse_assets.silver.waiting import dates_to_judge_again, dates_with_waiting_rows, open_partners, partner_versions
+from lakehouse_assets.storage.accepted import AcceptedDeliveries
 from lakehouse_assets.storage.books import read_books
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord, Records
 from lakehouse_assets.storage.root import Root
@@ -90,36 +94,64 @@ class Plan:
         }
 
 
-def make_plan(settings: Settings, entities: Sequence[Entity], *, look: Look | None = None, read_headers: bool = False) -> Plan:
+def make_plan(settings: Settings, catalog: Catalog, *, look: Look | None = None, read_headers: bool = False) -> Plan:
     """Compare all stages: raw with all of landing, or with what a look is to see.
 
     With `read_headers` new and changed files are opened for the columns that they bring or lack.
     """
     forget_open_tables()
     landing = Landing(settings.root)
-    sight, records = _see(settings, landing, entities, look)
+    sight, records = _see(settings, landing, catalog, look)
     start = settings.lakehouse_start_date
     built = _by_table(_since(start, records))
     files: list[PlannedFile] = []
     tables: list[PlannedTable] = []
     older: set[date] = set()
-    for entity in entities:
-        raw = built.get(("raw", entity.table), {})
-        dates = None if sight.dates is None else sight.dates[entity.table]
-        found = differences(entity, sight.objects[entity.table], raw, dates, sight.hidden.get(entity.table, ()))
-        files += [file for d in found for file in _files(entity, d)]
-        raw_dates = {d.date for d in found}
-        older |= raw_dates & sight.older.get(entity.table, set())
-        stale = stale_dates(entity, raw, built.get(("silver", entity.table), {}))
-        tables += _table("raw", entity.table, raw_dates, [entity.raw.digest()])
-        tables += _table("silver", entity.table, raw_dates | set(stale), [entity.silver_digest(), *stale.values()])
+    for feed in catalog.feeds:
+        dates = None if sight.dates is None else sight.dates[feed.table]
+        raw = built.get(("raw", feed.table), {})
+        differing = differences(feed, sight.objects[feed.table], raw, dates, sight.hidden.get(feed.table, ()))
+        files += [file for d in differing for file in _files(feed, d)]
+        raw_dates = {d.date for d in differing}
+        older |= raw_dates & sight.older.get(feed.table, set())
+        tables += _table("raw", feed.table, raw_dates, [feed.digest()])
+    tables += _silver(settings.root, catalog, built, {t.table: set(t.dates) for t in tables})
     changing = {t.table: t.dates for t in tables if t.layer == "silver"}
     tables += _gold(models(), changing, records, start)
-    ignored = [*sight.ignored, *landing.strangers([e.landing for e in entities])]
+    ignored = [*sight.ignored, *landing.strangers([feed.landing for feed in catalog.feeds])]
     if read_headers:
-        files, unreadable = _with_headers(files, {e.table: e for e in entities}, settings.root, landing)
+        files, unreadable = _with_headers(files, {feed.table: feed for feed in catalog.feeds}, settings.root, landing)
         ignored += unreadable
     return Plan(tuple(files), tuple(tables), tuple(dict.fromkeys(ignored)), sight.next_place, frozenset(older))
+
+
+def make_silver_plan(settings: Settings, catalog: Catalog) -> Plan:
+    """Compare silver alone with raw and with its own tables as they stand: a row waits for a partner that a pass has just brought."""
+    forget_open_tables()
+    names = [*(("raw", feed.table) for feed in catalog.feeds), *(("silver", table.name) for table in catalog.tables)]
+    built = _by_table(_since(settings.lakehouse_start_date, read_books(settings.root, names, brief=True)))
+    return Plan((), tuple(_silver(settings.root, catalog, built, {})), ())
+
+
+def _silver(
+    root: Root, catalog: Catalog, built: Mapping[tuple[str, str], dict[date, PartitionRecord]], raw_dates: Mapping[str, set[date]]
+) -> list[PlannedTable]:
+    """The partitions of silver that are stale now, or will be once raw has changed on the given dates, by feed."""
+    accepted: Accepted = AcceptedDeliveries(root).read() if any(feed.complete for feed in catalog.feeds) else set()
+    planned: dict[str, PlannedTable] = {}
+    for table in catalog.by_partners():
+        raw = {feed.table: built.get(("raw", feed.table), {}) for feed in table.feeds}
+        silver = built.get(("silver", table.name), {})
+        stale = stale_dates(table, raw, silver, accepted)
+        dates = set(stale).union(*(raw_dates.get(feed.table, ()) for feed in table.feeds))
+        due = [table.digest(), *stale.values()]
+        if table.contract.waits_for:
+            dates |= dates_to_judge_again(root, table.contract, silver) & silver.keys()
+            if any(r.to_table in planned for r in table.contract.waits_for):
+                dates |= dates_with_waiting_rows(root, table.contract) & silver.keys()
+            due += [f"{v.table} {v.table_id} {v.delta_version}" for v in partner_versions(open_partners(root, table.contract))]
+        planned |= {t.table: t for t in _table("silver", table.name, dates, due)}
+    return [planned[table.name] for table in catalog.tables if table.name in planned]
 
 
 def date_ranges(dates: Iterable[date]) -> list[tuple[date, date]]:
@@ -184,16 +216,17 @@ def _since(start: date, records: Records) -> Records:
     return {key: record for key, record in records.items() if key[2] >= start}
 
 
-def _see(settings: Settings, landing: Landing, entities: Sequence[Entity], look: Look | None) -> tuple[Sight, Records]:
+def _see(settings: Settings, landing: Landing, catalog: Catalog, look: Look | None) -> tuple[Sight, Records]:
     """What is in landing, and the ledger's records, which say for the dates that were looked at what files they were built from."""
     start = settings.lakehouse_start_date
-    tables = dict.fromkeys([*((layer, e.table) for e in entities for layer in ("raw", "silver")), *_gold_tables(models())])
+    own = [*(("raw", feed.table) for feed in catalog.feeds), *(("silver", table.name) for table in catalog.tables)]
+    tables = dict.fromkeys([*own, *_gold_tables(models())])
     if look is None:
         records = read_books(settings.root, tables)
-        return look_at_all(landing, entities, start), records
+        return look_at_all(landing, catalog.feeds, start), records
     records = read_books(settings.root, tables, brief=True)
     raw = {table: of_table for (layer, table), of_table in _by_table(_since(start, records)).items() if layer == "raw"}
-    sight = look_at_some(look, landing, entities, start, raw)
+    sight = look_at_some(look, landing, catalog.feeds, start, raw)
     whole = Ledger(settings.root).read_dates("raw", sight.dates or {})
     return sight, records | {key: replace(r, fingerprint=records[key].fingerprint) for key, r in whole.items() if key in records}
 
@@ -209,8 +242,8 @@ def _table(layer: str, table: str, dates: set[date], due: Iterable[str]) -> list
     return [PlannedTable(layer, table, tuple(sorted(dates)), tuple(due))] if dates else []
 
 
-def _files(entity: Entity, difference: FileDifference) -> list[PlannedFile]:
-    table, day = entity.table, difference.date
+def _files(feed: Feed, difference: FileDifference) -> list[PlannedFile]:
+    table, day = feed.table, difference.date
     read = [
         PlannedFile(table, day, o.name, "changed" if o.name in difference.known else "new", o.size, o.version)
         for o in difference.read
@@ -219,26 +252,26 @@ def _files(entity: Entity, difference: FileDifference) -> list[PlannedFile]:
 
 
 def _with_headers(
-    files: Sequence[PlannedFile], entities: Mapping[str, Entity], root: Root, landing: Landing
+    files: Sequence[PlannedFile], feeds: Mapping[str, Feed], root: Root, landing: Landing
 ) -> tuple[list[PlannedFile], list[tuple[str, str]]]:
     """The files with the columns that they bring or lack, and those that can't be opened, each with the reason."""
     found: list[PlannedFile] = []
     unreadable: list[tuple[str, str]] = []
     for file in files:
-        entity = entities[file.table]
-        source = LandingObject(entity.landing, file.date, file.name, file.version, file.bytes)
+        feed = feeds[file.table]
+        source = LandingObject(feed.landing, file.date, file.name, file.version, file.bytes)
         header: list[str] | None = None
         try:
-            header = None if file.change == "vanished" else read_header(landing.read(source), entity.raw)
+            header = None if file.change == "vanished" else read_header(landing.read(source), feed)
         except UnreadableError as error:
             unreadable.append((shown(source.path), error.reason))
         except FileNotFoundError:
             pass  # gone since it was listed
         if header is not None:
-            table = open_table(root.table("raw", entity.table))
-            expected = {*entity.raw.column_names, *(f.name for f in (table.schema().fields if table is not None else ()))}
+            table = open_table(root.table("raw", feed.table))
+            expected = {*feed.column_names, *(f.name for f in (table.schema().fields if table is not None else ()))}
             new = tuple(name for name in header if name not in expected)
-            missing = tuple(snake_case(c.name) for c in entity.raw.missing(header))
+            missing = tuple(snake_case(c.name) for c in feed.missing(header))
             file = replace(file, new_columns=new, missing_columns=missing)
         found.append(file)
     return found, unreadable

@@ -11,7 +11,7 @@ from lakehouse_assets.automation.look import Look
 from lakehouse_assets.automation.plan import Plan, make_gold_plan, make_plan
 from lakehouse_assets.automation.requests import DIFFERENCE_TAG, PlannedRun, gold_runs, rows_runs
 from lakehouse_assets.automation.tries import why_waiting
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.storage.reach import Unquoted
 
@@ -26,7 +26,7 @@ _UNFINISHED = [
 ]
 
 
-def arrival_sensor(settings: Settings, entities: Sequence[Entity]) -> dg.SensorDefinition:
+def arrival_sensor(settings: Settings, catalog: Catalog) -> dg.SensorDefinition:
     """The sensor over all landing folders. Each tick compares what is with what should be, of old dates by turns: see `Look`.
 
     With N objects in dates older than the newest ones, a late file among them is found after N / 1,800 ticks, rounded up. Ticks that
@@ -43,7 +43,7 @@ def arrival_sensor(settings: Settings, entities: Sequence[Entity]) -> dg.SensorD
     )
     @Unquoted(settings.root)
     def _arrivals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        plan = make_plan(settings, entities, look=Look(context.cursor or ""))
+        plan = make_plan(settings, catalog, look=Look(context.cursor or ""))
         passed_over = _passed_over(plan)
         for line in passed_over:
             context.log.warning(line)

@@ -4,7 +4,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
@@ -12,12 +12,15 @@ import dagster as dg
 
 from lakehouse_assets.automation.instance import PROCESS_TAG, close_killed_runs, open_instance, process_tag
 from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB
-from lakehouse_assets.automation.plan import Plan, make_gold_plan
+from lakehouse_assets.automation.plan import Plan, make_gold_plan, make_silver_plan
 from lakehouse_assets.automation.requests import PlannedRun, gold_runs, rows_runs
 from lakehouse_assets.automation.sensors import run_tags
+from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.errors import LakehouseError
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.storage.ledger import Ledger
+
+NOT_BUILT = "not built, because a table that it reads failed"
 
 _PROGRESS_SECONDS = 0.5
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -71,7 +74,7 @@ class _Steps:
     failed_checks: list[str] = field(default_factory=list)
 
 
-def sync(settings: Settings, plan: Plan, definitions: dg.Definitions, tell: Tell) -> SyncResult:
+def sync(settings: Settings, catalog: Catalog, plan: Plan, definitions: dg.Definitions, tell: Tell) -> SyncResult:
     """Carry out a plan: raw and silver first, then gold from what silver has become. A failed table does not keep others back."""
     result = SyncResult()
     with open_instance(settings.dagster_home, settings.root) as instance:
@@ -79,6 +82,16 @@ def sync(settings: Settings, plan: Plan, definitions: dg.Definitions, tell: Tell
         job = definitions.resolve_job_def(LAKEHOUSE_JOB)
         for run in rows_runs(plan):
             _run(job, run, instance, settings, result, tell)
+        # Rows whose partner this pass has brought or taken, or whose run ended with a partner that failed.
+        for _ in catalog.tables if any(table.contract.waits_for for table in catalog.tables) else ():
+            failed = {t.table for t in result.tables if t.error not in (None, NOT_BUILT)}
+            left = replace(
+                again := make_silver_plan(settings, catalog), tables=tuple(t for t in again.tables if t.table not in failed)
+            )
+            if left.is_empty:
+                break
+            for run in rows_runs(left):
+                _run(job, run, instance, settings, result, tell)
         for run in gold_runs(make_gold_plan(settings)):
             _run(job, run, instance, settings, result, tell)
     return result
@@ -116,7 +129,7 @@ def _built_tables(run: PlannedRun, run_id: str, settings: Settings, steps: _Step
         mine = [r for (of_layer, of_table, _), r in records.items() if (of_layer, of_table) == (layer, table)]
         error = steps.errors.get(step)
         if step not in steps.seconds:
-            error = "not built, because a table that it reads failed"
+            error = NOT_BUILT
         elif layer == "gold" and any(r.run_id == run_id for r in mine):
             error = None  # the step failed for another model
         rows, quarantined = sum(r.rows_out for r in mine), sum(r.rows_quarantined for r in mine)

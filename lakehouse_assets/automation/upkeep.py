@@ -18,12 +18,12 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from lakehouse_assets.errors import LakehouseError, UpkeepError
+from lakehouse_assets.storage.aside import old_lists
 from lakehouse_assets.storage.books import contents, record_partitions, table_id
 from lakehouse_assets.storage.ledger import PartitionRecord, Records
 from lakehouse_assets.storage.quarantine import Quarantine
 from lakehouse_assets.storage.reach import explained, unquoted
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.superseded import old_lists
 from lakehouse_assets.storage.tables import Commit, compact, live_files, open_table, until_committed
 
 RECORDED_LAYERS = ("raw", "silver", "gold")
@@ -75,11 +75,11 @@ def _maintain(root: Root, layer: str, name: str, keep: timedelta) -> KeptTable |
         Quarantine(root).remove_unnamed(before.timestamp())
     table = _compacted(root, layer, name)
     # delta-rs refuses less than a week unless told that it is meant; the user has said so by naming another time.
-    # All that lies there is looked at, so that what killed steps left behind goes too; superseded rows, which no log names, stay.
+    # All that lies there is looked at, so that what killed steps left behind goes too. Rows set aside, which no log names, stay.
     hours = int(keep.total_seconds() // 3600)
     unnamed = table.vacuum(retention_hours=hours, dry_run=True, enforce_retention_duration=False, full=True)
-    lists, superseded = old_lists(root, layer, name, table, before)
-    doomed = [f"{layer}/{name}/{path}" for path in unnamed if path not in superseded]
+    lists, set_aside = old_lists(root, layer, name, table, before)
+    doomed = [f"{layer}/{name}/{path}" for path in unnamed if path not in set_aside]
     root.delete([*doomed, *lists])
     table.create_checkpoint()
     table.cleanup_metadata()

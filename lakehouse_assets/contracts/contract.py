@@ -1,22 +1,19 @@
 """The contract of a table: schema, keys, sequence, rules, relationships, freshness, owner.
 
-Put here what one table promises to its readers. How the promise is checked stands in `audit.py`,
-how a violation is shown stands in `checks.py`.
+Put here what one table promises to its readers. How rows are held against it stands in `silver/judge.py`, how a violation is shown
+in `silver/checks.py`.
 """
 
-import codecs
 import hashlib
 import json
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, get_args
 
-from lakehouse_assets.contracts.columns import column_names, snake_case
 from lakehouse_assets.contracts.problems import nearest, refuse
 from lakehouse_assets.contracts.types import type_fault, type_of
-from lakehouse_assets.errors import ContractError
 
 Outcome = Literal["warn", "drop", "fail"]
 """What happens to a row that breaks a rule: it stays and is counted | it goes to quarantine | its partition is not published."""
@@ -25,7 +22,7 @@ WriteMode = Literal["snapshot", "upsert", "history"]
 """How silver takes rows in: the run's partitions are replaced | one row per key, the highest sequence wins | each version of a key
 with the time from and to which it held (SCD type 2)."""
 
-OTHER_CHECKS = ("row_accounts", "freshness", "volume")
+OTHER_CHECKS = ("row_accounts", "freshness", "volume", "deliveries")
 """The names of the asset checks that stand beside those of rules and relationships."""
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -59,16 +56,26 @@ class Rule:
 
 @dataclass(frozen=True)
 class Relationship:
-    """Each value of `column` (NULL aside) is expected in `to_column` of the silver table `to_table`."""
+    """Each value of `column` (NULL aside) is expected in `to_column` of the silver table `to_table`.
+
+    With the outcome `warn`, a row without a partner stays and is counted. With `drop` it waits in quarantine: it comes in by itself
+    once the partner does, and goes back when the partner goes. A waiting row supersedes no other.
+    """
 
     column: str
     to_table: str
     to_column: str
+    outcome: Literal["warn", "drop"] = "warn"
 
     @property
     def name(self) -> str:
         """The name of the check, such as `customer_id_in_crm_customers`."""
         return f"{self.column}_in_{self.to_table}"
+
+    @property
+    def description(self) -> str:
+        """What is expected, as a sentence."""
+        return f"Each {self.column} stands in {self.to_table}.{self.to_column}."
 
 
 @dataclass(frozen=True)
@@ -136,14 +143,14 @@ class Contract:
     def _problems(self) -> list[str]:
         """What can't be so, one sentence each."""
         names, outcomes = self.column_names, get_args(Outcome)
-        problems = [f"column {n!r} stands twice" for n in _repeated(names)]
+        problems = [f"column {n!r} stands twice" for n in repeated(names)]
         types = [f"column {c.name!r}: {fault}" for c in self.columns if (fault := type_fault(c.type))]
         problems += types
         # What follows from the types can be told only where there are such types.
         rules = [r.name for r in (self.rules if types else self.all_rules)]
         checks = [*rules, *(r.name for r in self.relationships)]
-        problems += [f"rule {n!r} stands twice" for n in _repeated(rules)]
-        problems += [f"check {n!r} stands twice, as a relationship's" for n in _repeated(checks) if n not in _repeated(rules)]
+        problems += [f"rule {n!r} stands twice" for n in repeated(rules)]
+        problems += [f"check {n!r} stands twice, as a relationship's" for n in repeated(checks) if n not in repeated(rules)]
         problems += [
             f"{n!r} is no name (lower case letters, digits and _)"
             for n in [self.table, *names, *(r.name for r in self.rules)]
@@ -153,6 +160,11 @@ class Contract:
             f"rule {r.name!r} has outcome {r.outcome!r}, not one of {', '.join(outcomes)}{nearest(r.outcome, outcomes)}"
             for r in self.rules
             if r.outcome not in outcomes
+        ]
+        problems += [
+            f"relationship of {r.column!r} has outcome {r.outcome!r}, not one of warn, drop{nearest(r.outcome, ('warn', 'drop'))}"
+            for r in self.relationships
+            if r.outcome not in ("warn", "drop")
         ]
         problems += [f"rule {n!r} has the name of a check that any table has" for n in checks if n in OTHER_CHECKS]
         if not _OWNER.fullmatch(self.owner):
@@ -243,6 +255,11 @@ class Contract:
         ]
         return [*typed, *present, *self.rules]
 
+    @property
+    def waits_for(self) -> list[Relationship]:
+        """The relationships whose rows wait in quarantine for their partner."""
+        return [r for r in self.relationships if r.outcome == "drop"]
+
     def digest(self) -> str:
         """A hash of all that decides which rows the table holds: a changed contract makes built partitions stale."""
         facts = {
@@ -253,113 +270,11 @@ class Contract:
             "deleted": self.deleted,
             "tracked": self.tracked_columns if self.mode == "history" else None,
             "rules": [(r.name, r.expression, r.outcome) for r in self.rules],
+            "waits_for": [(r.column, r.to_table, r.to_column) for r in self.waits_for],
         }
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True)
-class Csv:
-    """How the files of an entity are written: delimiter and, where it isn't UTF-8 or UTF-16 with a mark, the encoding.
-
-    Raises:
-        ContractError: the delimiter is not one ASCII character, or Python knows no such encoding of text.
-    """
-
-    delimiter: str = ","
-    encoding: str = "utf-8"
-
-    def __post_init__(self) -> None:
-        if len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '"\r\n':
-            raise ContractError(f"Csv: delimiter {self.delimiter!r} is not one ASCII character that may stand between fields.")
-        try:
-            codecs.getincrementaldecoder(self.encoding)
-            " ".encode(self.encoding)  # refuses what is no text, such as hex
-            # By its one name, so that `UTF-8` and `utf8` are read as `utf-8` is.
-            object.__setattr__(self, "encoding", codecs.lookup(self.encoding).name)
-        except (LookupError, UnicodeError):
-            raise ContractError(
-                f"Csv: there is no encoding {self.encoding!r}; see Python's list of standard encodings."
-            ) from None
-
-
-@dataclass(frozen=True)
-class Json:
-    """JSON Lines: one object a line, in UTF-8.
-
-    `unwrap` names a key whose value is the row, in lines that have it: `payload` for what Kafka Connect wraps with its schema.
-    """
-
-    unwrap: str | None = None
-
-
-Format = Csv | Json
-"""How files are written. Each has its reader in `raw/formats.py`."""
-
-
-@dataclass(frozen=True)
-class SourceColumn:
-    """A column that a source file has, under its name there. Spaces, case and underscores make no difference to a name.
-
-    `also` are other names under which the column is known, such as the one it had before somebody renamed it.
-    A file without a column that is `required` is quarantined as a whole; any other is NULL where the file lacks it.
-    """
-
-    name: str
-    description: str
-    also: Sequence[str] = ()
-    required: bool = True
-
-
-@dataclass(frozen=True)
-class RawContract:
-    """What the landing files of an entity must hold: their columns (all read as text) and how they are written.
-
-    Raises:
-        ContractError: two columns share a name, counting the names under which they are known also.
-    """
-
-    columns: Sequence[SourceColumn]
-    format: Format = field(default_factory=Csv)
-
-    def __post_init__(self) -> None:
-        twice = _repeated([n for c in self.columns for n in dict.fromkeys(snake_case(name) for name in (c.name, *c.also))])
-        columns = ", ".join(c.name for c in self.columns)
-        refuse(
-            f"Raw contract of the columns {columns}", [f"{', '.join(twice)} stands for more than one of them"] if twice else []
-        )
-
-    @property
-    def column_names(self) -> list[str]:
-        """The names of the columns in the raw table."""
-        return [snake_case(c.name) for c in self.columns]
-
-    def names_of(self, fields: Sequence[str]) -> list[str]:
-        """What the fields of a file are called in the raw table: as the contract says where it knows them, else in snake_case."""
-        names = column_names(fields)
-        free = {
-            _letters(name): place for place, name in reversed(list(enumerate(fields))) if names[place] not in self.column_names
-        }
-        for column, name in zip(self.columns, self.column_names, strict=True):
-            known = [_letters(n) for n in (column.name, *column.also)]
-            if name not in names and (found := next((n for n in known if n in free), None)):
-                names[free.pop(found)] = name
-        return names
-
-    def missing(self, names: Collection[str]) -> list[SourceColumn]:
-        """The required columns that are not among the names (as `names_of` gives them)."""
-        return [c for c, name in zip(self.columns, self.column_names, strict=True) if c.required and name not in names]
-
-    def digest(self) -> str:
-        """A hash of all that decides which rows the raw table holds."""
-        columns = [[c.name, list(c.also), c.required] for c in self.columns]
-        facts = [columns, type(self.format).__name__, asdict(self.format)]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-
-
-def _letters(name: str) -> str:
-    """What makes two names the same: their letters and digits. `CustomerID`, `customer id` and `CUSTOMER_ID` are one name."""
-    return snake_case(name).replace("_", "")
-
-
-def _repeated(names: Sequence[str]) -> list[str]:
+def repeated(names: Sequence[str]) -> list[str]:
+    """The names that stand more than once."""
     return sorted({n for n in names if list(names).count(n) > 1})

@@ -1,14 +1,17 @@
-"""Change events of Debezium as an entity: what its files hold, and the rows of the source's table out of them.
+"""Change events of Debezium as a feed: what its files hold, and the rows of the source's table out of them.
 
-    Entity(
-        landing="shop/customers",
-        raw=change_contract(),
+    SilverTable(
         contract=Contract(
             table="shop_customers", ..., key=("customer_id",), sequence=LOG_POSITION.name, deleted="is_delete",
             columns=(Column("customer_id", "int", ...), Column("email", "string", ...), CHANGED_AT, LOG_POSITION),
             rules=(*change_rules(), ...),
         ),
-        silver=lambda raw: rows_of_changes(raw, {"customer_id": "id", "email": "email"}),
+        inputs=(
+            Input(
+                change_feed("shop/customers"),
+                lambda raw: rows_of_changes(raw, {"customer_id": "id", "email": "email"}),
+            ),
+        ),
     )
 
 An event says what became of one row: `op` is c (created), u (updated), d (deleted) or r (read by a snapshot), `before` and `after` are
@@ -20,7 +23,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from lakehouse_assets.contracts.contract import Column, Json, RawContract, Rule, SourceColumn
+from lakehouse_assets.contracts.contract import Column, Rule
+from lakehouse_assets.contracts.feeds import Feed, Json, SourceColumn
 from lakehouse_assets.contracts.types import typed
 from lakehouse_assets.errors import ContractError
 
@@ -52,9 +56,9 @@ def change_columns() -> tuple[SourceColumn, ...]:
     )
 
 
-def change_contract() -> RawContract:
-    """What files of change events hold, whether or not each event is wrapped with its schema."""
-    return RawContract(columns=change_columns(), format=Json(unwrap="payload"))
+def change_feed(landing: str) -> Feed:
+    """A feed of change events, whether or not each event is wrapped with its schema."""
+    return Feed(landing, columns=change_columns(), format=Json(unwrap="payload"))
 
 
 def change_rules() -> tuple[Rule, ...]:

@@ -6,22 +6,16 @@ from typing import Any
 import dagster as dg
 
 from lakehouse_assets.contracts.columns import snake_case
-from lakehouse_assets.contracts.contract import Contract, RawContract
-from lakehouse_assets.contracts.system import Entity
-
-OWN_COLUMNS = {
-    "_source_file": ("string", "Name of the landing file that the row came from"),
-    "_source_etag": ("string", "MD5 of that file's bytes"),
-    "_row_number": ("bigint", "Where the row stands in the file: the line on which it starts, the file's first being 1"),
-    "_broken_rules": ("string", "Names of the `warn` rules that the row breaks, with commas; NULL where it breaks none"),
-    "_date": ("date", "The date under which the file landed: the partition"),
-}
+from lakehouse_assets.contracts.contract import Contract
+from lakehouse_assets.contracts.feeds import Feed
+from lakehouse_assets.contracts.provenance import IN_RAW, IN_SILVER, PROVENANCE
+from lakehouse_assets.contracts.system import SilverTable
 
 
-def raw_schema(raw: RawContract) -> dg.TableSchema:
+def raw_schema(feed: Feed) -> dg.TableSchema:
     """The columns of a raw table: the source's, all text, and where the row came from."""
-    source = [dg.TableColumn(snake_case(c.name), "string", description=c.description) for c in raw.columns]
-    return dg.TableSchema(columns=[*source, *_own_columns("_source_file", "_source_etag", "_row_number", "_date")])
+    source = [dg.TableColumn(snake_case(c.name), "string", description=c.description) for c in feed.columns]
+    return dg.TableSchema(columns=[*source, *_provenance(IN_RAW)])
 
 
 def silver_schema(contract: Contract) -> dg.TableSchema:
@@ -37,12 +31,12 @@ def silver_schema(contract: Contract) -> dg.TableSchema:
         )
         for c in contract.table_columns
     ]
-    return dg.TableSchema(columns=[*columns, *_own_columns("_source_file", "_row_number", "_date", "_broken_rules")])
+    return dg.TableSchema(columns=[*columns, *_provenance(IN_SILVER)])
 
 
-def silver_description(entity: Entity) -> str:
+def silver_description(table: SilverTable) -> str:
     """The contract in words, as Markdown: what a row is, how rows of one key are settled, and each rule with its outcome."""
-    contract = entity.contract
+    contract = table.contract
     order = ", ".join(f"`{name}`" for name in contract.sequence_columns)
     wins = (f"the highest {order} wins, then " if order else "") + "the latest landing date, file name and row number"
     wins += "" if order else " wins"
@@ -54,7 +48,10 @@ def silver_description(entity: Entity) -> str:
     }[contract.mode]
     if contract.deleted:
         settled += f"; `{contract.deleted}` deletes"
+    if any(feed.complete for feed in table.feeds):
+        settled += "; a key that the newest complete delivery lacks is deleted"
     rules = "\n".join(f"| {r.name} | {r.outcome} | {r.description} |" for r in contract.all_rules)
+    rules += "".join(f"\n| {r.name} | waits | {r.description} |" for r in contract.waits_for)
     return f"{contract.description}\n\nWrite mode `{contract.mode}`: {settled}.\n\n| rule | outcome | meaning |\n|---|---|---|\n{rules}"
 
 
@@ -68,5 +65,5 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join(f"`{n}`" for n in names)
 
 
-def _own_columns(*names: str) -> list[dg.TableColumn]:
-    return [dg.TableColumn(n, OWN_COLUMNS[n][0], description=OWN_COLUMNS[n][1]) for n in names]
+def _provenance(names: Sequence[str]) -> list[dg.TableColumn]:
+    return [dg.TableColumn(n, PROVENANCE[n].type, description=PROVENANCE[n].description) for n in names]

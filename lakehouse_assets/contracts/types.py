@@ -1,4 +1,4 @@
-"""The types that a column may have: how a value is written, and what each type is in Spark SQL and in Arrow.
+"""The types that a column may have: how a value is written, and what each type is in Spark SQL, Arrow, DuckDB and Delta.
 
 Each type has one grammar, a regular expression that the whole text must match, and a range. Both are checked beside the engine's cast,
 because what a cast takes beyond them (`10:00` for today, `1e3` for an int, `１２` for 12) differs between engines and their releases.
@@ -125,6 +125,30 @@ def type_fault(name: str) -> str | None:
         return None
     near = nearest(name.split("(")[0], [n.split("(")[0] for n in TYPE_NAMES])
     return f"{name!r} is not a type, one of {', '.join(TYPE_NAMES)}{near}"
+
+
+_IN_DUCKDB = {
+    "string": "VARCHAR",
+    "large_string": "VARCHAR",
+    "string_view": "VARCHAR",
+    "int32": "INTEGER",
+    "int64": "BIGINT",
+    "bool": "BOOLEAN",
+    "date32[day]": "DATE",
+    "timestamp": "TIMESTAMPTZ",
+    "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
+}
+_FROM_DELTA = {"integer": "int", "long": "bigint", "short": "smallint", "byte": "tinyint"}
+
+
+def in_duckdb(name: str) -> str:
+    """DuckDB's word for a type that Spark or Arrow names; most words are the same."""
+    return _IN_DUCKDB.get(name, name.replace("decimal128", "decimal"))
+
+
+def from_delta(name: str) -> str:
+    """Spark SQL's word for a primitive type that Delta's schema names."""
+    return _FROM_DELTA.get(name, name)
 
 
 def typed(sql: str, type_name: str) -> str:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.storage.accounts import markdown_table
-from lakehouse_assets.storage.tables import DATE_COLUMN
 
 if TYPE_CHECKING:
     import duckdb

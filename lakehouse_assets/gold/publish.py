@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable, Schema
 
+from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.errors import PartitionGuardError
 from lakehouse_assets.gold.models import Model
 from lakehouse_assets.storage.books import table_id, verified
@@ -16,7 +17,6 @@ from lakehouse_assets.storage.duck import let_read, table_view
 from lakehouse_assets.storage.ledger import InputVersion, Ledger, PartitionRecord, Records
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import (
-    DATE_COLUMN,
     Commit,
     dates_predicate,
     ensure_table,

@@ -1,54 +1,85 @@
-"""Raw assets: one for each entity, made from its declaration."""
+"""Raw assets: one for each feed, made from its declaration."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
+from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.presentation import docs_metadata, raw_schema
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.provenance import DATE_COLUMN
+from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.landing.objects import Landing
-from lakehouse_assets.raw.load import READER_VERSION, LandedRows, land
+from lakehouse_assets.raw.load import READER_VERSION, land
+from lakehouse_assets.raw.publish import publish_landed
+from lakehouse_assets.storage.materialization import report, step_target
 from lakehouse_assets.storage.partitions import show_as_built, table_pool
 from lakehouse_assets.storage.reach import Unquoted
 from lakehouse_assets.storage.root import Root
 
 
 def raw_asset(
-    entity: Entity, *, root: Root, start: date, partitions: dg.PartitionsDefinition[str], docs_url: str | None
+    feed: Feed,
+    readers: Sequence[SilverTable],
+    *,
+    root: Root,
+    start: date,
+    partitions: dg.PartitionsDefinition[str],
+    docs_url: str | None,
 ) -> dg.AssetsDefinition:
-    """The asset `raw/<table>`: partition d holds the rows of the landing files dated d, all text."""
+    """The asset `raw/<feed>`: partition d holds the rows of the landing files dated d, all text.
+
+    `readers` are the silver tables that are made of the feed.
+    """
+    description = " ".join(
+        [
+            f"Rows of `landing/{feed.landing}/<date>/` as the files give them, all text.",
+            *(t.contract.description for t in readers),
+        ]
+    )
 
     @dg.asset(
-        key=["raw", entity.table],
-        group_name=f"raw_{entity.system}",
+        key=["raw", feed.table],
+        group_name=f"raw_{feed.system}",
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        pool=table_pool("raw", entity.table),
-        kinds={"deltalake", type(entity.raw.format).__name__.lower()},
-        owners=[entity.contract.owner],
-        tags={"system": entity.system},
-        code_version=f"{READER_VERSION}-{entity.raw.digest()}",
-        description=f"Rows of `landing/{entity.landing}/<date>/` as the files give them, all text. {entity.contract.description}",
+        pool=table_pool("raw", feed.table),
+        kinds={"deltalake", type(feed.format).__name__.lower()},
+        owners=list(dict.fromkeys(table.contract.owner for table in readers)),
+        tags={"system": feed.system},
+        code_version=f"{READER_VERSION}-{feed.digest()}",
+        description=description,
         metadata={
-            "dagster/column_schema": raw_schema(entity.raw),
-            "dagster/partition_expr": "_date",
+            "dagster/column_schema": raw_schema(feed),
+            "dagster/partition_expr": DATE_COLUMN,
             "dagster/storage_kind": "deltalake",
-            **docs_metadata(entity.table, docs_url),
+            **docs_metadata(feed.table, docs_url),
         },
     )
     @Unquoted(root)
-    def _raw(context: dg.AssetExecutionContext) -> LandedRows:
-        landed = land(entity, root, start, [date.fromisoformat(key) for key in context.partition_keys], context.log)
-        empty = _empty_dates(entity, root, start)
-        for layer in ("raw", "silver"):
-            show_as_built(context.instance, dg.AssetKey([layer, entity.table]), partitions, empty)
-        return landed
+    def _raw(context: dg.AssetExecutionContext) -> None:
+        target = step_target(context, root, layer="raw", name=feed.table, description=description)
+        landed = land(feed, root, start, target.dates, context.log)
+        written = publish_landed(landed, target)
+        report(context, target, written)
+        _show_empty_dates(context.instance, feed, readers, partitions, root, start)
 
     return _raw
 
 
-def _empty_dates(entity: Entity, root: Root, start: date) -> list[date]:
-    """The partitions of which landing has no folder."""
-    there = set(Landing(root).dates(entity.landing, start))
-    days = (start + timedelta(days=n) for n in range((datetime.now(UTC).date() - start).days + 1))
-    return [day for day in days if day not in there]
+def _show_empty_dates(
+    instance: dg.DagsterInstance,
+    feed: Feed,
+    readers: Sequence[SilverTable],
+    partitions: dg.PartitionsDefinition[str],
+    root: Root,
+    start: date,
+) -> None:
+    """Let the UI show those partitions of the feed and its readers as built of which landing has no folder."""
+    landing = Landing(root)
+    days = {start + timedelta(days=n) for n in range((datetime.now(UTC).date() - start).days + 1)}
+    empty = {f.table: days.difference(landing.dates(f.landing, start)) for f in (feed, *(f for t in readers for f in t.feeds))}
+    show_as_built(instance, dg.AssetKey(["raw", feed.table]), partitions, sorted(empty[feed.table]))
+    for table in readers:
+        of_all = days.intersection(*(empty[f.table] for f in table.feeds))
+        show_as_built(instance, dg.AssetKey(["silver", table.name]), partitions, sorted(of_all))

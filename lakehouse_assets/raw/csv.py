@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from lakehouse_assets.contracts.contract import Csv, RawContract
+from lakehouse_assets.contracts.feeds import Csv, Feed
 from lakehouse_assets.raw.batch import SAMPLE_ROWS, Batch, Reject, refused, rejects_table
 from lakehouse_assets.raw.missing import has_too_many_columns, lacks_columns, rename_advice
 from lakehouse_assets.raw.text import Text, decoded
@@ -32,19 +32,19 @@ Record = tuple[int, bytes]
 """The line number on which a record starts, and its text without the line end."""
 
 
-def read_csv(pieces: Iterable[bytes], contract: RawContract) -> Iterator[Batch]:
+def read_csv(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
     """The rows of a CSV file, in batches, in the order of the file.
 
     A file without a header, or one whose header is broken, lacks a required column or has too many, is refused as a whole.
     """
-    form = _csv(contract)
+    form = _csv(feed)
     text = decoded(pieces, form.encoding)
     records = _records(text, _Grammar(form.delimiter))
     first = next(records, None)
     if first is None:
         yield refused("file_has_header", "the file is empty: it has no header", [], 1)
         return
-    header, fault = _header(first, contract, text)
+    header, fault = _header(first, feed, text)
     if fault is not None:
         yield _refused(fault, first, records, text)
         return
@@ -72,11 +72,11 @@ def read_csv(pieces: Iterable[bytes], contract: RawContract) -> Iterator[Batch]:
     yield batch()
 
 
-def read_header(pieces: Iterable[bytes], contract: RawContract) -> list[str]:
+def read_header(pieces: Iterable[bytes], feed: Feed) -> list[str]:
     """The columns of a CSV file under their names in the raw table; none where it has no header that can be read."""
-    form = _csv(contract)
+    form = _csv(feed)
     text = decoded(pieces, form.encoding)
-    return next((_header(item, contract, text)[0] for item in _records(text, _Grammar(form.delimiter))), [])
+    return next((_header(item, feed, text)[0] for item in _records(text, _Grammar(form.delimiter))), [])
 
 
 def _refused(fault: Reject, first: "Record | Reject", records: "Iterator[Record | Reject]", text: Text) -> Batch:
@@ -225,27 +225,27 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
         yield number, line
 
 
-def _header(item: Record | Reject, contract: RawContract, text: Text) -> tuple[list[str], Reject | None]:
+def _header(item: Record | Reject, feed: Feed, text: Text) -> tuple[list[str], Reject | None]:
     """The columns under their names in the raw table, and what is wrong with the header, which is then wrong with the whole file."""
     if isinstance(item, Reject):
         if text.is_binary and text.unmarked_utf16 is None:
             return [], _binary(item.payload, text)
-        advice = _encoding_advice(item, text) or _delimiter_advice(item.payload, contract)
+        advice = _encoding_advice(item, text) or _delimiter_advice(item.payload, feed)
         return [], Reject(None, "file_has_header", f"the header is broken: {item.reason}{advice}", item.payload)
     line = item[1].decode()
     shown = text.shown(item[1])
     try:
-        fields = _fields(line, _csv(contract).delimiter)
+        fields = _fields(line, _csv(feed).delimiter)
     except csv.Error as error:
         return [], Reject(None, "file_has_header", f"the header is broken: {error}", shown)
-    if too_many := has_too_many_columns(contract, len(fields)):
+    if too_many := has_too_many_columns(feed, len(fields)):
         return [], Reject(None, "file_has_few_new_columns", too_many, shown)
-    names = contract.names_of(fields)
-    if not contract.missing(names):
+    names = feed.names_of(fields)
+    if not feed.missing(names):
         return names, None
     if text.is_binary and _CONTROL.search(line):
         return [], _binary(shown, text)
-    reason = lacks_columns(contract, names) + (_delimiter_advice(line, contract) or rename_advice(contract, fields, names))
+    reason = lacks_columns(feed, names) + (_delimiter_advice(line, feed) or rename_advice(feed, fields, names))
     return names, Reject(None, "file_has_required_columns", reason, shown)
 
 
@@ -255,28 +255,24 @@ def _binary(payload: str, text: Text) -> Reject:
 
 def _encoding_advice(header: Reject, text: Text) -> str:
     if (encoding := text.unmarked_utf16) is not None:
-        return f"; a file in UTF-16 without a byte order mark is read with format=Csv(encoding={encoding!r}) in its contract"
+        return f"; a file in UTF-16 without a byte order mark is read with format=Csv(encoding={encoding!r}) in its feed"
     if header.rule == "row_is_utf8":
-        return "; a file in another encoding is read with its name in the contract, such as format=Csv(encoding='latin-1')"
+        return "; a file in another encoding is read with its name in the feed, such as format=Csv(encoding='latin-1')"
     return ""
 
 
-def _delimiter_advice(header: str, contract: RawContract) -> str:
+def _delimiter_advice(header: str, feed: Feed) -> str:
     """What to do where all required columns are there, but with another delimiter between them."""
-    agreed = _csv(contract).delimiter
+    agreed = _csv(feed).delimiter
     for delimiter in _OTHER_DELIMITERS:
         try:
             fields = _fields(header, delimiter)
         except csv.Error:
             continue
-        if (
-            len(fields) > 1
-            and not has_too_many_columns(contract, len(fields))
-            and not contract.missing(contract.names_of(fields))
-        ):
+        if len(fields) > 1 and not has_too_many_columns(feed, len(fields)) and not feed.missing(feed.names_of(fields)):
             return (
                 f": its fields have {delimiter!r} between them, not {agreed!r}; have it sent as agreed, "
-                f"or put format=Csv(delimiter={delimiter!r}) into the contract if all files come so now"
+                f"or put format=Csv(delimiter={delimiter!r}) into the feed if all files come so now"
             )
     return ""
 
@@ -286,9 +282,9 @@ def _fields(header: str, delimiter: str) -> list[str]:
     return fields
 
 
-def _csv(contract: RawContract) -> Csv:
-    assert isinstance(contract.format, Csv), "the reader is chosen by the format"
-    return contract.format
+def _csv(feed: Feed) -> Csv:
+    assert isinstance(feed.format, Csv), "the reader is chosen by the format"
+    return feed.format
 
 
 def _parse(records: list[Record], header: list[str], form: Csv, rejects: list[Reject], file: Text) -> "pa.Table":

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lakehouse_assets.contracts.contract import Json, RawContract
+from lakehouse_assets.contracts.feeds import Feed, Json
 from lakehouse_assets.raw.batch import SAMPLE_ROWS, Batch, Reject, refused, rejects_table
 from lakehouse_assets.raw.missing import has_too_many_columns, lacks_columns, rename_advice
 from lakehouse_assets.raw.text import Text, decoded
@@ -53,7 +53,7 @@ class _NamedRow:
     values: list[str | None]
 
 
-def read_jsonl(pieces: Iterable[bytes], contract: RawContract) -> Iterator[Batch]:
+def read_jsonl(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
     """The rows of a file in JSON Lines, in batches, in the order of the file.
 
     A file of which no line is a row or no row has a required column, or whose rows have too many keys, is refused as a whole. Blank
@@ -61,12 +61,12 @@ def read_jsonl(pieces: Iterable[bytes], contract: RawContract) -> Iterator[Batch
     """
     text = decoded(pieces, "utf-8")
     found = _Found()
-    namer = _Namer(contract)
+    namer = _Namer(feed)
     fields: dict[str, str] = {}
     beginning: list[str] = []
     count, first_fault = 0, ""
     too_many: str | None = None
-    for item in _rows(text, contract):
+    for item in _rows(text, feed):
         count += 1
         if len(beginning) < SAMPLE_ROWS:
             beginning.append(item.payload if isinstance(item, Reject) else text.shown(item.line))
@@ -77,11 +77,11 @@ def read_jsonl(pieces: Iterable[bytes], contract: RawContract) -> Iterator[Batch
             first_fault = first_fault or f"line {item.row_number}: {item.reason}"
             found.add(item, len(item.payload))
         elif too_many is None:
-            too_many = has_too_many_columns(contract, len(item.fields))
+            too_many = has_too_many_columns(feed, len(item.fields))
             if too_many is None:
                 names = namer.names(item.fields)
                 fields.update(zip(names, item.fields, strict=True))
-                too_many = has_too_many_columns(contract, len(fields))
+                too_many = has_too_many_columns(feed, len(fields))
                 found.add(_NamedRow(item.number, names, item.values), len(item.line), len(fields))
         if too_many is not None:
             found = _Found()  # from here on rows are only counted
@@ -89,25 +89,25 @@ def read_jsonl(pieces: Iterable[bytes], contract: RawContract) -> Iterator[Batch
         yield refused("file_has_few_new_columns", too_many, beginning, count)
     elif count and not found.has_rows:
         yield refused("file_is_json", f"no line of the file is a JSON object: {first_fault}", beginning, count)
-    elif count and contract.missing(fields):
-        reason = lacks_columns(contract, fields) + rename_advice(contract, list(fields.values()), fields)
+    elif count and feed.missing(fields):
+        reason = lacks_columns(feed, fields) + rename_advice(feed, list(fields.values()), fields)
         yield refused("file_has_required_columns", reason, beginning, count)
     else:
         yield from found.batches()
 
 
-def read_keys(pieces: Iterable[bytes], contract: RawContract) -> list[str]:
+def read_keys(pieces: Iterable[bytes], feed: Feed) -> list[str]:
     """The columns of a file under their names in the raw table, as far as its first rows show them; none where they are too many."""
-    namer = _Namer(contract)
+    namer = _Namer(feed)
     names: dict[str, None] = {}
-    for count, item in enumerate(_rows(decoded(pieces, "utf-8"), contract)):
+    for count, item in enumerate(_rows(decoded(pieces, "utf-8"), feed)):
         if isinstance(item, _Row):
-            if has_too_many_columns(contract, max(len(item.fields), len(names))):
+            if has_too_many_columns(feed, max(len(item.fields), len(names))):
                 return []
             names.update(dict.fromkeys(namer.names(item.fields)))
         if count >= _ROWS_FOR_THE_COLUMNS:
             break
-    return [] if has_too_many_columns(contract, len(names)) else list(names)
+    return [] if has_too_many_columns(feed, len(names)) else list(names)
 
 
 class _Found:
@@ -144,20 +144,20 @@ class _Found:
 class _Namer:
     """Gives keys their names in the raw table, once for all rows of the same keys."""
 
-    def __init__(self, contract: RawContract) -> None:
-        self._contract = contract
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
         self._known: dict[tuple[str, ...], list[str]] = {}
 
     def names(self, fields: tuple[str, ...]) -> list[str]:
         if fields not in self._known:
             if len(self._known) >= _KNOWN_SHAPES:
                 self._known.clear()
-            self._known[fields] = self._contract.names_of(fields)
+            self._known[fields] = self._feed.names_of(fields)
         return self._known[fields]
 
 
-def _rows(text: Text, contract: RawContract) -> Iterator[_Row | Reject]:
-    form = contract.format
+def _rows(text: Text, feed: Feed) -> Iterator[_Row | Reject]:
+    form = feed.format
     assert isinstance(form, Json), "the reader is chosen by the format"
     for number, line in enumerate(_lines(text.pieces), start=1):
         line = line.strip(b" \t\r\n")

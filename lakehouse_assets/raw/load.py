@@ -15,7 +15,9 @@ from functools import partial
 from logging import Logger
 from typing import TYPE_CHECKING
 
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.feeds import Feed
+from lakehouse_assets.contracts.provenance import DATE_COLUMN, ETAG, FILE, IN_RAW, ROW, typed_columns
+from lakehouse_assets.contracts.types import type_of
 from lakehouse_assets.errors import UnreadableError
 from lakehouse_assets.landing.objects import Landing, LandingObject, content_etag, shown
 from lakehouse_assets.raw.batch import Batch, rejects_table
@@ -79,7 +81,7 @@ class LandedRows:
 
 
 def differences(
-    entity: Entity,
+    feed: Feed,
     objects: Sequence[LandingObject],
     built: dict[date, PartitionRecord],
     dates: Iterable[date] | None = None,
@@ -93,35 +95,35 @@ def differences(
     for found in objects:
         by_date.setdefault(found.date, []).append(found)
     chosen = sorted(by_date.keys() | built.keys()) if dates is None else sorted(dates)
-    found_differences = (_difference(entity, day, by_date.get(day, []), built.get(day), hidden) for day in chosen)
+    found_differences = (_difference(feed, day, by_date.get(day, []), built.get(day), hidden) for day in chosen)
     return [d for d in found_differences if d is not None]
 
 
-def land(entity: Entity, root: Root, start: date, dates: Sequence[date], log: Logger) -> LandedRows:
+def land(feed: Feed, root: Root, start: date, dates: Sequence[date], log: Logger) -> LandedRows:
     """Compare landing with the given partitions of the raw table, and read what differs.
 
     Raises:
-        UnreadableError: the entity's folder can't be listed.
+        UnreadableError: the feed's folder can't be listed.
     """
-    records = {key[2]: record for key, record in Ledger(root).read("raw", entity.table).items()}
-    table = open_table(root.table("raw", entity.table))
-    built = verified(root, "raw", entity.table, table, records)
+    records = {key[2]: record for key, record in Ledger(root).read("raw", feed.table).items()}
+    table = open_table(root.table("raw", feed.table))
+    built = verified(root, "raw", feed.table, table, records)
     # Listed after the table was opened: whoever commits newer files meanwhile makes this one's commit fail.
     landing = Landing(root)
-    listing = landing.listing(entity.landing, start, dates)
+    listing = landing.listing(feed.landing, start, dates)
     for path, reason in listing.ignored:
         log.warning(f"{path} is not loaded: {reason}.")
     if "" in listing.hidden:
         raise UnreadableError(*listing.ignored[0])
-    rows = load(entity, landing, listing.objects, built, dates, log, listing.hidden)
-    now = contents(root, "raw", entity.table, table)
+    rows = load(feed, landing, listing.objects, built, dates, log, listing.hidden)
+    now = contents(root, "raw", feed.table, table)
     rows.base = {day: now.get(day, "") for day in rows.files}
-    rows.load_again = partial(land, entity, root, start, dates, log)
+    rows.load_again = partial(land, feed, root, start, dates, log)
     return rows
 
 
 def load(
-    entity: Entity,
+    feed: Feed,
     landing: Landing,
     objects: Sequence[LandingObject],
     built: dict[date, PartitionRecord],
@@ -137,9 +139,9 @@ def load(
 
     tables: list[pa.Table] = []
     refused: list[pa.Table] = []
-    landed = LandedRows(_empty_rows(entity), _rejects_of(None, None, None, rejects_table([])), {}, {}, {})
+    landed = LandedRows(_empty_rows(feed), _rejects_of(None, None, None, rejects_table([])), {}, {}, {})
     batch = new_batch()
-    found_differences = differences(entity, objects, built, dates, hidden)
+    found_differences = differences(feed, objects, built, dates, hidden)
     total = sum(len(d.read) for d in found_differences)
     log.info(f"Files to read: {total:,}")
     done, told = 0, time.monotonic()
@@ -148,7 +150,7 @@ def load(
         if time.monotonic() - told > _PROGRESS_SECONDS:
             told = time.monotonic()
             log.info(f"Reading {difference.date}, file {done:,} of {total:,}")
-        day = _Day(entity, landing, difference, log)
+        day = _Day(feed, landing, difference, log)
         day.settle()
         landed.unstable += day.unstable
         landed.unreadable += day.unreadable
@@ -161,35 +163,35 @@ def load(
                 day.files[name] = replace(day.files[name], batch=f"{batch}-{len(refused)}")
                 refused.append(_rejects_of(difference.date, name, day.files[name].batch, pa.concat_tables(rejects)))
         landed.files[difference.date] = [day.files[name] for name in sorted(day.files)]
-        landed.fingerprints[difference.date] = fingerprint(entity, landed.files[difference.date])
+        landed.fingerprints[difference.date] = fingerprint(feed, landed.files[difference.date])
         if difference.whole:
             landed.replaced[difference.date] = None
         elif replaced := day.read.keys() | day.outgoing():
             landed.replaced[difference.date] = set(replaced)
     landed.rows = pa.concat_tables([landed.rows, *tables], promote_options="default")
     landed.rejects = pa.concat_tables([landed.rejects, *refused])
-    known = set(landed.rows.schema.names[: len(entity.raw.columns) + 4])
+    known = set(landed.rows.schema.names[: len(feed.columns) + len(IN_RAW)])
     landed.new_columns = [name for name in landed.rows.schema.names if name not in known]
     return landed
 
 
-def fingerprint(entity: Entity, files: Sequence[LandedFile]) -> str:
+def fingerprint(feed: Feed, files: Sequence[LandedFile]) -> str:
     """What the rows of a raw partition were built from: names and bytes of the files that were loaded, and the way of reading them."""
-    facts = [READER_VERSION, entity.raw.digest(), sorted((f.name, f.etag) for f in files if not f.duplicate_of)]
+    facts = [READER_VERSION, feed.digest(), sorted((f.name, f.etag) for f in files if not f.duplicate_of)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 class _Day:
     """The files of one date, until it is settled which of them are loaded and which are duplicates."""
 
-    def __init__(self, entity: Entity, landing: Landing, difference: FileDifference, log: Logger) -> None:
+    def __init__(self, feed: Feed, landing: Landing, difference: FileDifference, log: Logger) -> None:
         self.files = {f.name: f for f in difference.kept}
         """What the partition is now built from."""
         self.read: dict[str, tuple[list[pa.Table], list[pa.Table]]] = {}
         """The rows and rejects of files that were read and are loaded, where they don't stand in the table already."""
         self.unstable: list[str] = []
         self.unreadable: list[str] = []
-        self._entity, self._landing, self._difference, self._log = entity, landing, difference, log
+        self._feed, self._landing, self._difference, self._log = feed, landing, difference, log
         self._objects = {o.name: o for o in difference.objects}
         self._standing = {n: f.etag for n, f in difference.known.items() if not f.duplicate_of}
         """The bytes of the files whose rows stand in the table before this."""
@@ -228,7 +230,7 @@ class _Day:
         if found.size > _LARGE_BYTES:
             self._log.info(f"Reading {found.path} ({found.size:,} bytes)")
         try:
-            result = _read_stable(self._entity, self._landing, found)
+            result = _read_stable(self._feed, self._landing, found)
         except UnreadableError as error:
             self._log.warning(f"{shown(found.path)} is not loaded: {error.reason}.")
             self.unreadable.append(found.path)
@@ -268,11 +270,11 @@ class _Day:
 
 
 def _difference(
-    entity: Entity, day: date, objects: list[LandingObject], record: PartitionRecord | None, hidden: Collection[str]
+    feed: Feed, day: date, objects: list[LandingObject], record: PartitionRecord | None, hidden: Collection[str]
 ) -> FileDifference | None:
     known = {f.name: f for f in record.files} if record else {}
     unseen = {name for name in known if _is_hidden(f"{day}/{name}", hidden)}
-    whole = record is not None and record.fingerprint != fingerprint(entity, record.files)
+    whole = record is not None and record.fingerprint != fingerprint(feed, record.files)
     if whole and unseen:
         return None  # what stands of the files that can't be seen would be lost
     unchanged = unseen | {o.name for o in objects if not whole and o.name in known and known[o.name].version == o.version}
@@ -290,7 +292,7 @@ def _is_hidden(place: str, hidden: Collection[str]) -> bool:
 
 
 def _read_stable(
-    entity: Entity, landing: Landing, found: LandingObject
+    feed: Feed, landing: Landing, found: LandingObject
 ) -> "tuple[LandedFile, list[pa.Table], list[pa.Table]] | None":
     """The rows of an object that did not change while it was read; None where it is gone or won't stand still.
 
@@ -310,7 +312,7 @@ def _read_stable(
 
         try:
             pieces = counted()
-            batches = list(read_rows(pieces, entity.raw))
+            batches = list(read_rows(pieces, feed))
             for _ in pieces:  # a reader need not see all of a file to refuse it, but its hash is that of all
                 pass
         except FileNotFoundError:
@@ -330,13 +332,13 @@ def _stamped(batch: Batch, found: LandingObject, file: LandedFile) -> "pa.Table"
     import pyarrow as pa
 
     rows, count = batch.rows, batch.rows.num_rows
-    numbers = rows.column("_row_number")
+    numbers = rows.column(ROW)
     return (
-        rows.drop_columns(["_row_number"])
-        .append_column("_source_file", pa.repeat(pa.scalar(found.name), count))
-        .append_column("_source_etag", pa.repeat(pa.scalar(file.etag), count))
-        .append_column("_row_number", numbers)
-        .append_column("_date", pa.repeat(pa.scalar(found.date, pa.date32()), count))
+        rows.drop_columns([ROW])
+        .append_column(FILE, pa.repeat(pa.scalar(found.name), count))
+        .append_column(ETAG, pa.repeat(pa.scalar(file.etag), count))
+        .append_column(ROW, numbers)
+        .append_column(DATE_COLUMN, pa.repeat(pa.scalar(found.date, pa.date32()), count))
     )
 
 
@@ -354,15 +356,10 @@ def _rejects_of(day: date | None, name: str | None, batch: str | None, rejects: 
     return rejects
 
 
-def _empty_rows(entity: Entity) -> "pa.Table":
-    """No rows of the columns that every raw table of the entity has, so that a table exists even before its first row."""
+def _empty_rows(feed: Feed) -> "pa.Table":
+    """No rows of the columns that every raw table of the feed has, so that a table exists even before its first row."""
     import pyarrow as pa
 
-    text = [(name, pa.string()) for name in entity.raw.column_names]
-    own = [
-        ("_source_file", pa.string()),
-        ("_source_etag", pa.string()),
-        ("_row_number", pa.int64()),
-        ("_date", pa.date32()),
-    ]
+    text = [(name, pa.string()) for name in feed.column_names]
+    own = [(name, type_of(kind).in_arrow) for name, kind in typed_columns(IN_RAW).items()]
     return pa.schema([*text, *own]).empty_table()

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
+from lakehouse_assets.contracts.provenance import DATE_COLUMN, FILE
 from lakehouse_assets.raw.batch import rows_of
 from lakehouse_assets.raw.load import LandedRows
 from lakehouse_assets.storage.accounts import account_metadata
 from lakehouse_assets.storage.books import contents, record_partitions
 from lakehouse_assets.storage.duck import connect, files_view
-from lakehouse_assets.storage.handlers import Handler, Source, Target, Written
+from lakehouse_assets.storage.handlers import Target, Written
 from lakehouse_assets.storage.ledger import PartitionRecord
 from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema
 from lakehouse_assets.storage.root import Root
@@ -35,51 +36,50 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class LandedRowsHandler(Handler[LandedRows]):
-    """What a raw asset returns. Read raw tables as Arrow, Spark or any other type of rows."""
+def publish_landed(rows: LandedRows, target: Target) -> Written:
+    """Replace the rows of the files that were read or have vanished, in one commit; nothing where no file differs.
 
-    type_name = f"{LandedRows.__module__}.{LandedRows.__qualname__}"
+    Where another step has changed these partitions since the rows were worked out, they are worked out anew.
+    """
+    again, is_first = rows.load_again, True
 
-    def write(self, rows: LandedRows, target: Target) -> Written:
-        """Replace the rows of the files that were read or have vanished, in one commit; nothing where no file differs.
+    def attempt() -> Written:
+        nonlocal is_first
+        loaded = rows if is_first or again is None else again()
+        is_first = False
+        return _publish_once(loaded, target)
 
-        Where another step has changed these partitions since the rows were worked out, they are worked out anew.
-        """
-        again, is_first = rows.load_again, True
+    return until_committed(attempt)
 
-        def attempt() -> Written:
-            nonlocal is_first
-            loaded = rows if is_first or again is None else again()
-            is_first = False
-            return self._write_once(loaded, target)
 
-        return until_committed(attempt)
-
-    def read(self, source: Source) -> LandedRows:
-        """Refused: see the class."""
-        raise TypeError(f"{source.layer}/{source.name}: take its rows as a DataFrame or an Arrow table, not as LandedRows.")
-
-    def _write_once(self, rows: LandedRows, target: Target) -> Written:
-        ensure_table(target.uri, rows.rows.schema, target.description)
-        if not rows.files:
-            target.log.info("Nothing differs between landing and these partitions.")
-            return Written(Commit(last_commit(target.uri)[0], changed=False))
-        quarantine = Quarantine(target.root)
-        if rows.replaced:
-            quarantine.add(_rejects(rows, target), target.run_id)
-        commit = _commit(rows, target)
-        committed = open_table(target.uri, version=commit.version)
-        assert committed is not None, "it was made above"
-        records = _records(rows, target, quarantine, committed)
-        record_partitions(target.root, target.layer, {target.name: committed}, lambda known: records, target.run_id)
-        return Written(commit, _metadata(rows), {r.date: _metadata_of_day(r) for r in records})
+def _publish_once(rows: LandedRows, target: Target) -> Written:
+    ensure_table(target.uri, rows.rows.schema, target.description)
+    if not rows.files:
+        target.log.info("Nothing differs between landing and these partitions.")
+        return Written(Commit(last_commit(target.uri)[0], changed=False))
+    quarantine = Quarantine(target.root)
+    if rows.replaced:
+        quarantine.add(_rejects(rows, target), target.run_id)
+    commit = _commit(rows, target)
+    committed = open_table(target.uri, version=commit.version)
+    assert committed is not None, "it was made above"
+    records = _records(rows, target, quarantine, committed)
+    record_partitions(target.root, target.layer, {target.name: committed}, lambda known: records, target.run_id)
+    return Written(commit, _metadata(rows), {r.date: _metadata_of_day(r) for r in records})
 
 
 def _rejects(rows: LandedRows, target: Target) -> "pa.Table":
     import pyarrow as pa
 
     rejects = rows.rejects
-    for column, value in {"layer": target.layer, "table_name": target.name, "run_id": target.run_id}.items():
+    own = {
+        "layer": target.layer,
+        "table_name": target.name,
+        "run_id": target.run_id,
+        "source_feed": target.name,
+        "item_number": 0,
+    }
+    for column, value in own.items():
         rejects = rejects.append_column(column, pa.repeat(pa.scalar(value), rejects.num_rows))
     return rejects.select(quarantine_schema().names)
 
@@ -103,7 +103,7 @@ def _commit(rows: LandedRows, target: Target) -> Commit:
         table,
         target.uri,
         rows.rows,
-        predicate=files_predicate(rows.replaced, "_date", "_source_file"),
+        predicate=files_predicate(rows.replaced, DATE_COLUMN, FILE),
         key=key,
         run_id=target.run_id,
     )
@@ -146,8 +146,8 @@ def _rows_of_files(
         return found
     with connect(root) as connection:
         files = [f for f in live_files(table) if f["date"] in dates]
-        files_view(connection, "landed", root.table(layer, name), files, {"_source_file": "string"})
-        queries = ["SELECT _date, _source_file, count(*) FROM landed GROUP BY ALL"]
+        files_view(connection, "landed", root.table(layer, name), files, {FILE: "string"})
+        queries = [f"SELECT {DATE_COLUMN}, {FILE}, count(*) FROM landed GROUP BY ALL"]
         if batches:
             entries = Quarantine(root).entries(connection, layer, name, batches)
             queries.append(f"SELECT date, source_file, sum(rows) FROM ({entries}) GROUP BY ALL")

@@ -1,6 +1,6 @@
 """What lies in quarantine: grouped for people, or all of it in a file."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.errors import QueryError
 from lakehouse_assets.serving.query import open_views
 from lakehouse_assets.storage.duck import separate
@@ -38,7 +38,7 @@ _CHOSEN = """($layer IS NULL OR layer = $layer) AND ($table IS NULL OR table_nam
     AND ($rule IS NULL OR rule = $rule) AND ($file IS NULL OR source_file = $file)"""
 
 
-def quarantined(root: Root, entities: Sequence[Entity], choice: Choice, samples: int) -> list[dict[str, Any]]:
+def quarantined(root: Root, catalog: Catalog, choice: Choice, samples: int) -> list[dict[str, Any]]:
     """Groups of `layer`, `table_name`, `date`, `rule`, `reason`, each with the number of its `rows` and up to as many `samples`.
 
     A sample has `source_file`, `row_number` and `payload`, the original text.
@@ -46,7 +46,7 @@ def quarantined(root: Root, entities: Sequence[Entity], choice: Choice, samples:
     Raises:
         QueryError: there is no such table or rule.
     """
-    with _opened(root, entities, choice) as connection:
+    with _opened(root, catalog, choice) as connection:
         found = connection.execute(
             f"""SELECT layer, table_name, date, rule, reason, CAST(sum(rows) AS BIGINT) AS rows,
                     list({{source_file: source_file, row_number: row_number, payload: payload}}
@@ -59,7 +59,7 @@ def quarantined(root: Root, entities: Sequence[Entity], choice: Choice, samples:
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
-def export(root: Root, entities: Sequence[Entity], choice: Choice, file: Path, *, overwrite: bool = False) -> int:
+def export(root: Root, catalog: Catalog, choice: Choice, file: Path, *, overwrite: bool = False) -> int:
     """Write the rows, all columns of `quarantine.rows`, to a file whose suffix says how; returns how many there are.
 
     Raises:
@@ -71,7 +71,7 @@ def export(root: Root, entities: Sequence[Entity], choice: Choice, file: Path, *
         raise QueryError(f"{file} is there already: name another file, or overwrite it with --force.")
     if not file.parent.is_dir():
         raise QueryError(f"{file.parent} is no folder: make it first.")
-    with _opened(root, entities, choice) as connection:
+    with _opened(root, catalog, choice) as connection:
         try:
             return _write(connection, choice, file)
         except OSError as error:
@@ -92,13 +92,14 @@ def _write(connection: "duckdb.DuckDBPyConnection", choice: Choice, file: Path) 
 
 
 @contextmanager
-def _opened(root: Root, entities: Sequence[Entity], choice: Choice) -> "Iterator[duckdb.DuckDBPyConnection]":
+def _opened(root: Root, catalog: Catalog, choice: Choice) -> "Iterator[duckdb.DuckDBPyConnection]":
     """A connection that knows `quarantine.rows`, once it is sure that there are such a table and rule."""
     with separate(root) as connection:
         open_views(connection, root)
         standing = connection.execute("SELECT DISTINCT table_name, rule FROM quarantine.rows").fetchall()
-        tables = {e.table for e in entities} | {table for table, _ in standing}
-        rules = {r.name for e in entities for r in e.contract.all_rules if r.outcome == "drop"} | {rule for _, rule in standing}
+        tables = {f.table for f in catalog.feeds} | {t.name for t in catalog.tables} | {table for table, _ in standing}
+        rules = {r.name for t in catalog.tables for r in t.all_rules if r.outcome == "drop"}
+        rules |= {r.name for t in catalog.tables for r in t.contract.waits_for} | {rule for _, rule in standing}
         _refuse_unknown("table", choice.table, tables)
         _refuse_unknown("rule", choice.rule, rules)
         yield connection

@@ -44,7 +44,7 @@ _TELLING = re.compile(
 """Scalar functions that tell of the process or the machine rather than of the tables, run SQL out of a text, or waste time."""
 
 _ROW_ACCOUNTS = "layer, table_name, date, rows_in, rows_out, rows_quarantined, rows_superseded, delta_version, run_id"
-_QUARANTINE = "layer, table_name, date, source_file, row_number, rule, reason, payload, run_id, rows"
+_QUARANTINE = "layer, table_name, date, source_file, row_number, rule, reason, payload, run_id, rows, source_feed, item_number"
 
 
 def query(root: Root, sql: str) -> "duckdb.DuckDBPyRelation":

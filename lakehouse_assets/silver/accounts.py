@@ -1,33 +1,75 @@
-"""Row accounts of silver: how the rows of each partition stand after a commit."""
+"""Row accounts of silver: how the rows of each partition stand after a commit.
 
-from collections.abc import Mapping
+Each figure is counted on its own, none by subtraction: live rows by the table's log, superseded ones by the files that hold them,
+quarantined ones in the quarantine, rows that came in by the records of raw, items by the lists in raw.
+"""
+
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import date
+from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable
 
+from lakehouse_assets.contracts.provenance import DATE_COLUMN
+from lakehouse_assets.contracts.system import Input, SilverTable
+from lakehouse_assets.silver.fingerprints import RawRecords, with_waiting
+from lakehouse_assets.storage.aside import superseded_rows_by_date
 from lakehouse_assets.storage.books import contents
+from lakehouse_assets.storage.duck import files_view
 from lakehouse_assets.storage.handlers import Target
-from lakehouse_assets.storage.ledger import PartitionRecord, RuleHits
+from lakehouse_assets.storage.ledger import InputVersion, PartitionRecord, RuleHits
 from lakehouse_assets.storage.quarantine import Quarantine
-from lakehouse_assets.storage.superseded import superseded_rows_by_date
-from lakehouse_assets.storage.tables import table_facts
+from lakehouse_assets.storage.tables import live_files, table_facts
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def rows_in(
+    connection: "duckdb.DuckDBPyConnection",
+    table: SilverTable,
+    target: Target,
+    records: RawRecords,
+    raw: Mapping[str, DeltaTable],
+    dates: Collection[date],
+) -> dict[date, int]:
+    """How many rows come in on each of the dates: those of raw, for an input over items as many as its lists hold."""
+    counts = dict.fromkeys(dates, 0)
+    for given in table.inputs:
+        opened = raw.get(given.feed.table)
+        if given.each is None or opened is None:
+            of_feed = {day: r.rows_out for day, r in records.get(given.feed.table, {}).items()}
+        else:
+            files = [f for f in live_files(opened) if f["date"] in counts]
+            files_view(connection, "lists", target.root.table("raw", given.feed.table), files, {given.each: "string"})
+            of_feed = _items(connection, given)
+        for day in counts.keys() & of_feed.keys():
+            counts[day] += of_feed[day]
+    return counts
+
+
+def _items(connection: "duckdb.DuckDBPyConnection", given: Input) -> dict[date, int]:
+    """How many items the lists of the view `lists` hold by date; what is not a list counts as one."""
+    text = f'trim("{given.each}")'
+    is_list = f"json_valid({text}) AND {text} LIKE '[%'"
+    items = f"CASE WHEN coalesce({text}, '') = '' THEN 0 WHEN {is_list} THEN json_array_length({text}) ELSE 1 END"
+    counted = connection.execute(f"SELECT {DATE_COLUMN}, CAST(sum({items}) AS BIGINT) FROM lists GROUP BY ALL")
+    return dict(counted.fetchall())
 
 
 def published_records(
     target: Target,
-    raw: Mapping[date, PartitionRecord],
+    came_in: Mapping[date, int],
     hits: Mapping[date, list[RuleHits]],
     batches: Mapping[date, str],
+    waiting: Mapping[date, str],
+    inputs: list[InputVersion],
     committed: DeltaTable,
     published: Mapping[date, str],
 ) -> list[PartitionRecord]:
-    """The records of the published partitions, whose fingerprints are given, at the version that published them.
-
-    Each figure is counted on its own, none by subtraction: rows that stand by the table's log, superseded ones by the files that hold
-    them, quarantined ones in the quarantine, rows that came in by the raw table's record.
-    """
-    standing = table_facts(committed).rows_by_date
+    """The records of the published partitions, whose fingerprints are given, at the version that published them."""
+    live = table_facts(committed).rows_by_date
     superseded = superseded_rows_by_date(target.root, target.layer, target.name, committed)
     assert superseded is not None, "the commit names them"
     quarantined = Quarantine(target.root).counted(target.layer, target.name, set(batches.values()))
@@ -36,14 +78,15 @@ def published_records(
             layer=target.layer,
             table_name=target.name,
             date=day,
-            rows_in=raw[day].rows_out,
-            rows_out=standing.get(day, 0),
+            rows_in=came_in[day],
+            rows_out=live.get(day, 0),
             rows_quarantined=quarantined.get(day, 0),
             rows_superseded=superseded.get(day, 0),
             delta_version=committed.version(),
             run_id=target.run_id,
-            fingerprint=mark,
+            fingerprint=with_waiting(mark, waiting.get(day)),
             rules=hits.get(day, []),
+            inputs=inputs,
             batches=[batches[day]] if day in batches else [],
         )
         for day, mark in sorted(published.items())
@@ -54,7 +97,7 @@ def touched_records(
     target: Target,
     before: DeltaTable,
     committed: DeltaTable,
-    published: Mapping[date, str],
+    published: Collection[date],
     known: Mapping[date, PartitionRecord],
 ) -> list[PartitionRecord]:
     """The records of other partitions whose rows the commit has changed, out of those that are `known`.
@@ -63,12 +106,12 @@ def touched_records(
     """
     was = contents(target.root, target.layer, target.name, before)
     now = contents(target.root, target.layer, target.name, committed)
-    standing = table_facts(committed).rows_by_date
+    live = table_facts(committed).rows_by_date
     superseded = superseded_rows_by_date(target.root, target.layer, target.name, committed) or {}
     return [
         replace(
             record,
-            rows_out=standing.get(day, 0),
+            rows_out=live.get(day, 0),
             rows_superseded=superseded.get(day, 0),
             delta_version=committed.version(),
             run_id=target.run_id,

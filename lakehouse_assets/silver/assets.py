@@ -1,38 +1,63 @@
-"""Silver assets: one for each entity, made from its contract and its silver function."""
+"""Silver assets: one for each silver table, made from its contract and its inputs."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from lakehouse_assets.contracts.presentation import docs_metadata, silver_description, silver_schema
-from lakehouse_assets.contracts.system import Entity
-from lakehouse_assets.silver.publish import RowsToAudit
+from lakehouse_assets.contracts.provenance import DATE_COLUMN
+from lakehouse_assets.contracts.system import SilverTable
+from lakehouse_assets.silver.build import build_partitions
+from lakehouse_assets.storage.materialization import report, reporting_refused, step_target
 from lakehouse_assets.storage.partitions import table_pool
+from lakehouse_assets.storage.reach import Unquoted
+from lakehouse_assets.storage.root import Root
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
-def silver_asset(entity: Entity, *, partitions: dg.PartitionsDefinition[str], docs_url: str | None) -> dg.AssetsDefinition:
-    """The asset `silver/<table>`: what arrived on date d in raw, applied by the contract's write mode."""
-    freshness = entity.contract.freshness
+def silver_asset(
+    table: SilverTable,
+    session: "Callable[[], SparkSession]",
+    *,
+    root: Root,
+    partitions: dg.PartitionsDefinition[str],
+    docs_url: str | None,
+) -> dg.AssetsDefinition:
+    """The asset `silver/<table>`: what landed on date d in the table's feeds, applied by the contract's write mode."""
+    contract = table.contract
+    freshness, description = contract.freshness, silver_description(table)
 
     @dg.asset(
-        key=["silver", entity.table],
-        deps=[dg.AssetKey(["raw", entity.table])],
-        group_name=f"silver_{entity.system}",
+        key=["silver", table.name],
+        deps=[
+            *(dg.AssetKey(["raw", feed.table]) for feed in table.feeds),
+            *(dg.AssetKey(["silver", name]) for name in sorted({r.to_table for r in contract.waits_for})),
+        ],
+        group_name=f"silver_{table.system}",
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        pool=table_pool("silver", entity.table),
+        pool=table_pool("silver", table.name),
         kinds={"deltalake", "pyspark"},
-        owners=[entity.contract.owner],
-        tags={"system": entity.system},
-        code_version=entity.silver_digest(),
+        owners=[contract.owner],
+        tags={"system": table.system},
+        code_version=table.digest(),
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=freshness) if freshness else None,
-        description=silver_description(entity),
+        description=description,
         metadata={
-            "dagster/column_schema": silver_schema(entity.contract),
-            "dagster/partition_expr": "_date",
+            "dagster/column_schema": silver_schema(contract),
+            "dagster/partition_expr": DATE_COLUMN,
             "dagster/storage_kind": "deltalake",
-            **docs_metadata(entity.table, docs_url),
+            **docs_metadata(table.name, docs_url),
         },
     )
-    def _silver() -> RowsToAudit:
-        return RowsToAudit(entity)
+    @Unquoted(root)
+    def _silver(context: dg.AssetExecutionContext) -> None:
+        target = step_target(context, root, layer="silver", name=table.name, description=description)
+        with reporting_refused(context, target):
+            written = build_partitions(table, session, target)
+        report(context, target, written)
 
     return _silver

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from lakehouse_assets.contracts.contract import Contract, Relationship, Rule, Volume
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.provenance import DATE_COLUMN
+from lakehouse_assets.contracts.system import SilverTable
+from lakehouse_assets.silver.deliveries import Delivery, held_deliveries
 from lakehouse_assets.storage.accounts import (
     FAULTS_TOLD,
     ROW_ACCOUNTS,
@@ -27,7 +29,7 @@ from lakehouse_assets.storage.duck import connect, files_view, table_view
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.reach import Unquoted
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import DATE_COLUMN, live_files, newest_table
+from lakehouse_assets.storage.tables import live_files, newest_table
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 FRESHNESS = "freshness"
 VOLUME = "volume"
+DELIVERIES = "deliveries"
 
 _OUTCOMES = {
     "warn": "A row that breaks it stays and is counted.",
@@ -45,42 +48,65 @@ _EXAMPLES = 5
 _SHOWN = 20
 
 
-def silver_checks(entity: Entity, root: Root) -> list[dg.AssetChecksDefinition]:
+def silver_checks(table: SilverTable, root: Root) -> list[dg.AssetChecksDefinition]:
     """The checks of one silver table: those that the ledger answers, and apart from them one for each relationship."""
-    contract = entity.contract
-    key = dg.AssetKey(["silver", entity.table])
+    contract = table.contract
+    key = dg.AssetKey(["silver", table.name])
 
-    @dg.multi_asset_check(name=f"silver__{entity.table}__contract", specs=_ledger_specs(contract, key), can_subset=True)
+    @dg.multi_asset_check(name=f"silver__{table.name}__contract", specs=_ledger_specs(table, key), can_subset=True)
     @Unquoted(root)
     def _contract(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         wanted = {check.name for check in context.selected_asset_check_keys}
         dates = run_dates(context)
-        records = sorted(Ledger(root).read("silver", entity.table).values(), key=lambda r: r.date)
+        records = sorted(Ledger(root).read("silver", table.name).values(), key=lambda r: r.date)
         if ROW_ACCOUNTS in wanted:
-            yield row_accounts_result(root, "silver", entity.table, dates)
-        for rule in contract.all_rules:
+            yield row_accounts_result(root, "silver", table.name, dates)
+        for rule in [*table.all_rules, *_waiting_rules(contract)]:
             if rule.name in wanted:
                 yield rule_result(key, rule, [r for r in records if in_dates(r.date, dates)])
+        if DELIVERIES in wanted:
+            yield deliveries_result(key, held_deliveries(root, table.feeds), dates)
         if VOLUME in wanted and contract.volume is not None:
             yield volume_result(key, contract.volume, records, dates)
         if FRESHNESS in wanted and contract.freshness is not None:
             yield freshness_result(key, contract.freshness, records, _newest_landing(root))
 
-    if not contract.relationships:
+    if not _counted_relationships(contract):
         return [_contract]
-    return [_contract, _relationship_checks(entity, root)]
+    return [_contract, _relationship_checks(table, root)]
 
 
-def _ledger_specs(contract: Contract, key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+def _counted_relationships(contract: Contract) -> list[Relationship]:
+    """The relationships whose rows stand without a partner: these are counted in the tables."""
+    return [r for r in contract.relationships if r.outcome == "warn"]
+
+
+def _waiting_rules(contract: Contract) -> list[Rule]:
+    """The relationships whose rows wait for a partner, as rules: the ledger has counted the rows."""
+    return [Rule(r.name, f"{r.column} in {r.to_table}.{r.to_column}", "drop", r.description) for r in contract.waits_for]
+
+
+def _ledger_specs(table: SilverTable, key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    contract = table.contract
     specs = [
         row_accounts_spec("silver", contract.table),
         *(
             dg.AssetCheckSpec(
                 r.name, asset=key, blocking=r.outcome == "fail", description=f"{r.description} {_OUTCOMES[r.outcome]}"
             )
-            for r in contract.all_rules
+            for r in table.all_rules
+        ),
+        *(
+            dg.AssetCheckSpec(
+                r.name,
+                asset=key,
+                description=f"{r.description} Until then, the row waits in quarantine.",
+            )
+            for r in contract.waits_for
         ),
     ]
+    if any(feed.complete for feed in table.feeds):
+        specs.append(dg.AssetCheckSpec(DELIVERIES, asset=key, description="No complete delivery is held back."))
     if contract.volume is not None:
         usual = f"{contract.volume.smallest:g} to {contract.volume.largest:g} times the median of those before it"
         specs.append(dg.AssetCheckSpec(VOLUME, asset=key, description=f"Each date brings as many rows as is usual: {usual}."))
@@ -109,6 +135,19 @@ def rule_result(key: dg.AssetKey, rule: Rule, records: Sequence[PartitionRecord]
                 ("rows",), {r.date: (broken[r.date].rows if r.date in broken else 0,) for r in records}, failing=broken
             ),
         },
+    )
+
+
+def deliveries_result(key: dg.AssetKey, held: Sequence[Delivery], dates: Collection[date] | None) -> dg.AssetCheckResult:
+    """Whether a complete delivery of the dates is held back, so that it deletes nothing."""
+    held = [delivery for delivery in held if in_dates(delivery.date, dates)]
+    return dg.AssetCheckResult(
+        passed=not held,
+        check_name=DELIVERIES,
+        asset_key=key,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=" ".join(delivery.sentence for delivery in held[:FAULTS_TOLD]) or None,
+        metadata={"held_back": len(held)},
     )
 
 
@@ -162,39 +201,39 @@ def _newest_landing(root: Root) -> date | None:
     return max((r.date for r in Ledger(root).read("raw").values() if r.files), default=None)
 
 
-def _relationship_checks(entity: Entity, root: Root) -> dg.AssetChecksDefinition:
-    key = dg.AssetKey(["silver", entity.table])
-    relationships = entity.contract.relationships
+def _relationship_checks(table: SilverTable, root: Root) -> dg.AssetChecksDefinition:
+    key = dg.AssetKey(["silver", table.name])
+    relationships = _counted_relationships(table.contract)
     specs = [
         dg.AssetCheckSpec(
             r.name,
             asset=key,
             additional_deps=[dg.AssetKey(["silver", r.to_table])],
-            description=f"Each {r.column} stands in {r.to_table}.{r.to_column}.",
+            description=r.description,
         )
         for r in relationships
     ]
 
-    @dg.multi_asset_check(name=f"silver__{entity.table}__relationships", specs=specs, can_subset=True)
+    @dg.multi_asset_check(name=f"silver__{table.name}__relationships", specs=specs, can_subset=True)
     @Unquoted(root)
     def _check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         names = {check.name for check in context.selected_asset_check_keys}
         wanted = [r for r in relationships if r.name in names]
-        yield from relationship_results(entity, wanted, root, run_dates(context))
+        yield from relationship_results(table, wanted, root, run_dates(context))
 
     return _check
 
 
 def relationship_results(
-    entity: Entity, relationships: Sequence[Relationship], root: Root, dates: Collection[date] | None
+    table: SilverTable, relationships: Sequence[Relationship], root: Root, dates: Collection[date] | None
 ) -> Iterator[dg.AssetCheckResult]:
     """Whether the rows of the dates (of all where None) lead to rows that stand in the other tables: one query for all."""
-    key = dg.AssetKey(["silver", entity.table])
-    opened = {name: newest_table(root.table("silver", name)) for name in (entity.table, *(r.to_table for r in relationships))}
-    child = opened[entity.table]
+    key = dg.AssetKey(["silver", table.name])
+    opened = {name: newest_table(root.table("silver", name)) for name in (table.name, *(r.to_table for r in relationships))}
+    child = opened[table.name]
     ready = [] if child is None else [r for r in relationships if opened[r.to_table] is not None]
     for relationship in (r for r in relationships if r not in ready):
-        lacking = relationship.to_table if child is not None else entity.table
+        lacking = relationship.to_table if child is not None else table.name
         yield dg.AssetCheckResult(
             passed=False,
             check_name=relationship.name,
@@ -205,11 +244,11 @@ def relationship_results(
     if child is None or not ready:
         return
     with connect(root) as connection:
-        _child_view(connection, entity, root, child, ready, dates)
+        _child_view(connection, table, root, child, ready, dates)
         for name in {r.to_table for r in ready}:
-            table = opened[name]
-            assert table is not None, "those that are ready have one"
-            table_view(connection, f'"parent_{name}"', root.table("silver", name), table)
+            parent = opened[name]
+            assert parent is not None, "those that are ready have one"
+            table_view(connection, f'"parent_{name}"', root.table("silver", name), parent)
         found = connection.execute(_orphans_query(ready)).fetchall()
     for place, relationship in enumerate(ready):
         counted: dict[date | None, Sequence[Any]] = {row[0]: row[1 + 3 * place : 4 + 3 * place] for row in found}
@@ -218,16 +257,16 @@ def relationship_results(
 
 def _child_view(
     connection: "duckdb.DuckDBPyConnection",
-    entity: Entity,
+    table: SilverTable,
     root: Root,
-    table: "DeltaTable",
+    opened: "DeltaTable",
     relationships: Sequence[Relationship],
     dates: Collection[date] | None,
 ) -> None:
     """The view `child`: the columns that lead elsewhere, of the dates alone."""
-    types = {column.name: column.type for column in entity.contract.columns}
-    files = [f for f in live_files(table) if in_dates(f["date"], dates)]
-    files_view(connection, "child", root.table("silver", entity.table), files, {r.column: types[r.column] for r in relationships})
+    types = {column.name: column.type for column in table.contract.columns}
+    files = [f for f in live_files(opened) if in_dates(f["date"], dates)]
+    files_view(connection, "child", root.table("silver", table.name), files, {r.column: types[r.column] for r in relationships})
 
 
 def _orphans_query(relationships: Sequence[Relationship]) -> str:

@@ -1,79 +1,99 @@
-"""Puts the rows that broke a `drop` rule into quarantine, with the reason and what the source said."""
+"""Puts the rows that broke a `drop` rule or wait for a partner into quarantine, with the reason and what the source said."""
 
+from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, IN_RAW, ITEM, ROW
+from lakehouse_assets.contracts.system import Input, SilverTable
+from lakehouse_assets.silver.judge import VERDICT
 from lakehouse_assets.silver.stage import Stage
+from lakehouse_assets.storage.aside import DROPPED, WAITING
 from lakehouse_assets.storage.duck import files_view
 from lakehouse_assets.storage.handlers import Target
 from lakehouse_assets.storage.quarantine import Quarantine, new_batch, quarantine_schema
 from lakehouse_assets.storage.tables import live_files
 
 if TYPE_CHECKING:
-    import duckdb
     from deltalake import DeltaTable
 
 
-def quarantine_dropped(
-    quarantine: Quarantine, stage: Stage, entity: Entity, target: Target, raw: "DeltaTable"
-) -> dict[date, str]:
-    """Put the dropped rows into quarantine with what the source said, as JSON; the name of each date's batch.
+def quarantine_rows(quarantine: Quarantine, stage: Stage, target: Target, raw: "Mapping[str, DeltaTable]") -> dict[date, str]:
+    """Put the staged rows that can't come in into quarantine with what the source said, as JSON; the name of each date's batch.
 
-    `raw` is the version of the raw table that the rows were read from.
+    `raw` are the versions of the raw tables that the rows were read from, by name.
     """
     import pyarrow as pa
 
-    dropped = stage.dropped().to_pylist()
-    payloads = _payloads(entity, target, raw, stage.connection, dropped)
+    rows = stage.quarantined().to_pylist()
+    payloads = _payloads(stage, target, raw, rows)
     batch = new_batch()
-    batches = {row["_date"]: f"{batch}-{row['_date']}" for row in dropped}
-    rules = {r.name: r for r in entity.contract.all_rules}
-    declared = {r.name for r in entity.contract.rules}
-    rows = []
-    for row in dropped:
-        broken = [name for name in row["_broken_rules"].split(",") if rules[name].outcome == "drop"]
+    batches = {row[DATE_COLUMN]: f"{batch}-{row[DATE_COLUMN]}" for row in rows}
+    reasons = _reasons(stage.table)
+    entries = []
+    for row in rows:
+        broken = [name for name in row[BROKEN_RULES].split(",") if name in reasons]
         # A rule that the contract declares says more than those that follow from key and types.
-        broken.sort(key=lambda name: name not in declared)
-        rows.append(
+        broken.sort(key=lambda name: list(reasons).index(name))
+        entries.append(
             {
                 "layer": "silver",
-                "table_name": entity.table,
-                "date": row["_date"],
-                "source_file": row["_source_file"],
-                "row_number": row["_row_number"],
+                "table_name": stage.table.name,
+                "date": row[DATE_COLUMN],
+                "source_file": row[FILE],
+                "row_number": row[ROW],
                 "rule": broken[0],
-                "reason": " ".join(f"Breaks the rule: {rules[name].description}" for name in broken),
-                "payload": payloads[(row["_date"], row["_source_file"], row["_row_number"])],
+                "reason": " ".join(reasons[name] for name in broken),
+                "payload": payloads[tuple(row[name] for name in IDENTITY)],
                 "run_id": target.run_id,
-                "batch": batches[row["_date"]],
+                "batch": batches[row[DATE_COLUMN]],
                 "rows": 1,
+                "source_feed": row[FEED],
+                "item_number": row[ITEM],
             }
         )
-    quarantine.add(pa.Table.from_pylist(rows, schema=quarantine_schema()), target.run_id)
+    quarantine.add(pa.Table.from_pylist(entries, schema=quarantine_schema()), target.run_id)
     return batches
 
 
+def _reasons(table: SilverTable) -> dict[str, str]:
+    """What is said of a row that breaks a rule or waits, by the rule's name, those first that say most."""
+    declared = [*(rule for given in table.inputs for rule in given.rules), *table.contract.rules]
+    broken = {r.name: f"Breaks the rule: {r.description}" for r in [*declared, *table.all_rules] if r.outcome == "drop"}
+    waiting = {
+        r.name: f"Waits for its partner: {r.description} It comes in by itself once {r.to_table} has it."
+        for r in table.contract.waits_for
+    }
+    return waiting | broken
+
+
 def _payloads(
-    entity: Entity,
-    target: Target,
-    raw: "DeltaTable",
-    connection: "duckdb.DuckDBPyConnection",
-    dropped: list[dict[str, Any]],
-) -> dict[tuple[date, str, int], str]:
-    """What the source said of the dropped rows: their raw columns as JSON, by date, file and row number."""
-    if not dropped:
-        return {}
-    own = ("_source_file", "_source_etag", "_row_number", "_date")
-    source = [f.name for f in raw.schema().fields if f.name not in own]
-    days = {row["_date"] for row in dropped}
-    columns = dict.fromkeys(source, "string") | {"_source_file": "string", "_row_number": "bigint"}
-    files_view(
-        connection, "raw_rows", target.root.table("raw", entity.table), [f for f in live_files(raw) if f["date"] in days], columns
-    )
-    as_json = ", ".join(f"'{name}', \"{name}\"" for name in source)
-    found = connection.execute(
-        f"SELECT _date, _source_file, _row_number, json_object({as_json}) FROM raw_rows "
-        "SEMI JOIN staged_dropped USING (_date, _source_file, _row_number)"
-    )
-    return {(day, file, number): str(payload) for day, file, number, payload in found.fetchall()}
+    stage: Stage, target: Target, raw: "Mapping[str, DeltaTable]", rows: list[dict[str, Any]]
+) -> dict[tuple[Any, ...], str]:
+    """What the source said of the rows, by their identity: the raw columns as JSON, of a list of items the one item."""
+    days = {row[DATE_COLUMN] for row in rows}
+    payloads: dict[tuple[Any, ...], str] = {}
+    for given in stage.table.inputs:
+        table = raw.get(given.feed.table)
+        if table is not None and any(row[FEED] == given.feed.table for row in rows):
+            source = [f.name for f in table.schema().fields if f.name not in IN_RAW]
+            columns = dict.fromkeys(source, "string") | {FILE: "string", ROW: "bigint"}
+            files = [f for f in live_files(table) if f["date"] in days]
+            files_view(stage.connection, "raw_rows", target.root.table("raw", given.feed.table), files, columns)
+            as_json = ", ".join(f"'{name}', {_shown(name, given)}" for name in source)
+            found = stage.connection.execute(
+                f"""SELECT {", ".join(f"q.{name}" for name in IDENTITY)}, json_object({as_json})
+                    FROM raw_rows JOIN (
+                        FROM staged WHERE {FEED} = '{given.feed.table}' AND {VERDICT} IN ('{DROPPED}', '{WAITING}')
+                    ) AS q USING ({DATE_COLUMN}, {FILE}, {ROW})"""
+            )
+            payloads |= {tuple(identity): str(payload) for *identity, payload in found.fetchall()}
+    return payloads
+
+
+def _shown(column: str, given: Input) -> str:
+    """SQL: a raw column, of a list of items the one that a row is."""
+    if column != given.each:
+        return f'raw_rows."{column}"'
+    item = f"json_extract(raw_rows.\"{column}\", '$[' || (q.{ITEM} - 1) || ']')"
+    return f'CASE WHEN q.{ITEM} > 0 THEN {item} ELSE raw_rows."{column}" END'

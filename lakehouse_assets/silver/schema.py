@@ -4,20 +4,20 @@ from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable
 
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.contract import Contract
+from lakehouse_assets.contracts.provenance import IDENTITY, IN_SILVER, typed_columns
 from lakehouse_assets.contracts.types import type_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def contract_schema(entity: Entity) -> "pa.Schema":
+def contract_schema(contract: Contract) -> "pa.Schema":
     """The columns that a silver table has by its contract."""
     import pyarrow as pa
 
-    contract = [pa.field(c.name, type_of(c.type).in_arrow) for c in entity.contract.table_columns]
-    own = [("_source_file", pa.string()), ("_row_number", pa.int64()), ("_date", pa.date32()), ("_broken_rules", pa.string())]
-    return pa.schema([*contract, *(pa.field(name, kind) for name, kind in own)])
+    types = {c.name: c.type for c in contract.table_columns} | typed_columns(IN_SILVER)
+    return pa.schema([pa.field(name, type_of(kind).in_arrow) for name, kind in types.items()])
 
 
 def added_columns(table: DeltaTable, schema: "pa.Schema") -> "list[pa.Field]":
@@ -29,9 +29,9 @@ def added_columns(table: DeltaTable, schema: "pa.Schema") -> "list[pa.Field]":
 
 
 def is_reshaped(table: DeltaTable, schema: "pa.Schema") -> bool:
-    """Whether a table has a column of another type than its contract says, or one that the contract no longer has."""
-    wanted = {field.name: field.type for field in schema}
-    return any(wanted.get(name) != kind for name, kind in _types(table).items())
+    """Whether a table has a column of another type than its contract says, a column more, or rows without identity."""
+    wanted, current = {field.name: field.type for field in schema}, _types(table)
+    return any(wanted.get(name) != kind for name, kind in current.items()) or not current.keys() >= set(IDENTITY)
 
 
 def _types(table: DeltaTable) -> "dict[str, pa.DataType]":

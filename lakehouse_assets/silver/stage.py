@@ -15,13 +15,25 @@ from typing import TYPE_CHECKING
 import obstore
 
 from lakehouse_assets.contracts.contract import Contract
-from lakehouse_assets.silver.audit import BROKEN_RULES, DROPPED, FAILED, OK, SUPERSEDED, VERDICT
-from lakehouse_assets.silver.versions import DELETED
+from lakehouse_assets.contracts.provenance import (
+    BROKEN_RULES,
+    DATE_COLUMN,
+    FEED,
+    FILE,
+    IDENTITY,
+    IN_SILVER,
+    ITEM,
+    ROW,
+    typed_columns,
+)
+from lakehouse_assets.contracts.system import SilverTable
+from lakehouse_assets.silver.judge import FAILED, OK, VERDICT, VERDICTS
+from lakehouse_assets.silver.winners import DELETED
+from lakehouse_assets.storage.aside import BATCH, DROPPED, LANDED, SUPERSEDED, WAITING, Aside, Batch
 from lakehouse_assets.storage.duck import files_view, rows_of_files
 from lakehouse_assets.storage.engine_files import DataFolder, read_parquet
 from lakehouse_assets.storage.ledger import RuleHits
-from lakehouse_assets.storage.superseded import BATCH, LANDED, Batch, Superseded
-from lakehouse_assets.storage.tables import DATE_COLUMN, DataFile, sql_date, sql_text
+from lakehouse_assets.storage.tables import DataFile, sql_date, sql_text
 
 if TYPE_CHECKING:
     import duckdb
@@ -37,7 +49,8 @@ _DATES_KEPT_TOGETHER = 16
 _EXAMPLES = 5
 
 _MOST_BATCHES = 64
-"""So many batches of superseded rows a commit names at most. Of more, three quarters become one, the smallest: as a log is merged."""
+"""So many batches a commit names at most, of rows set aside for one reason. Of more, three quarters become one, the smallest: as a log
+is merged."""
 
 
 @dataclass
@@ -45,43 +58,56 @@ class Stage:
     """What the engine has written for one commit of one table."""
 
     folder: DataFolder
-    contract: Contract
+    table: SilverTable
     connection: "duckdb.DuckDBPyConnection"
     ok: list[DataFile] = field(default_factory=list)
-    superseded: Superseded = field(default_factory=Superseded)
+    aside: Aside = field(default_factory=Aside)
+    """The rows that are set aside and kept with the table."""
     rejected_dates: set[date] = field(default_factory=set)
     """Dates with a row that broke a `fail` rule: nothing of them is published."""
+
+    @property
+    def contract(self) -> Contract:
+        """The contract of the table."""
+        return self.table.contract
 
     @property
     def uri(self) -> str:
         """Where the table lies."""
         return self.folder.root.table(self.folder.layer, self.folder.table)
 
-    def write(self, audited: "DataFrame", dates: Collection[date]) -> None:
+    def write(self, rows: "DataFrame", dates: Collection[date]) -> None:
         """Let the engine compute and write all rows of `dates`; then make them known to the connection as the view `staged`."""
-        files, self.superseded = self._write(audited, "audited", dates)
+        files, self.aside = self._write(rows, "judged", dates)
         self.ok = files[OK]
         columns = staged_columns(self.contract)
         files_view(self.connection, f"staged_{OK}", self.uri, [f.as_dict() for f in self.ok], columns)
-        for verdict in (SUPERSEDED, DROPPED, FAILED):
+        for verdict in VERDICTS[1:]:
             landed_view(self.connection, f"staged_{verdict}", self.uri, [f.path for f in files[verdict]], columns)
-        staged = " UNION ALL ".join(f"SELECT *, '{verdict}' AS {VERDICT} FROM staged_{verdict}" for verdict in files)
+        staged = " UNION ALL ".join(f"SELECT *, '{verdict}' AS {VERDICT} FROM staged_{verdict}" for verdict in VERDICTS)
         self.connection.execute(f"CREATE OR REPLACE TEMP VIEW staged AS {staged}")
         self.rejected_dates = set(self._rows_by_date(f"staged_{FAILED}")) if files[FAILED] else set()
 
     def rewrite(self, merged: "DataFrame", dates: Collection[date]) -> None:
-        """Let the engine write rows by their new verdict: all that stand or are superseded of `dates`, in place of what was staged."""
-        files, superseded = self._write(merged, "merged", dates)
+        """Let the engine write the live and superseded rows of `dates` by their new verdict, in place of what was staged."""
+        files, aside = self._write(merged, "merged", dates)
         self.ok = [f for f in self.ok if f.date not in dates] + files[OK]
-        self.superseded = self.superseded.without(dates) + superseded
+        superseded, others = self.aside.because(SUPERSEDED), self.aside.because(WAITING, DROPPED)
+        self.aside = others + superseded.without(dates) + aside
 
-    def in_few_batches(self, superseded: Superseded) -> Superseded:
+    def in_few_batches(self, aside: Aside) -> Aside:
         """The same rows; where they lie in many batches, the smallest of these become one, so that a commit never names too many."""
-        if len(superseded.batches) <= _MOST_BATCHES:
-            return superseded
-        ordered = sorted(superseded.batches, key=lambda batch: sum(batch.rows.values()))
-        few = Superseded(tuple(ordered[: -_MOST_BATCHES // 4]))
-        name = f"{self.folder.name}/few"
+        few = Aside((), aside.deliveries)
+        for reason in (SUPERSEDED, WAITING, DROPPED):
+            few += self._in_few_batches(aside.because(reason), reason)
+        return few
+
+    def _in_few_batches(self, aside: Aside, reason: str) -> Aside:
+        if len(aside.batches) <= _MOST_BATCHES:
+            return Aside(aside.batches)
+        ordered = sorted(aside.batches, key=lambda batch: sum(batch.rows.values()))
+        few = Aside(tuple(ordered[: -_MOST_BATCHES // 4]))
+        name = f"{self.folder.name}/few-{reason}"
         columns = staged_columns(self.contract)
         landed_view(self.connection, "scattered", self.uri, few.files, columns, few.places)
         rows = f"SELECT * EXCLUDE ({DATE_COLUMN}), {sql_text(name)} AS {BATCH}, {DATE_COLUMN} AS {LANDED} FROM scattered"
@@ -90,14 +116,14 @@ class Stage:
             file = Path(beside, "few.parquet")
             self.connection.execute(f"COPY ({rows}) TO {sql_text(str(file))} (FORMAT parquet)")
             obstore.put(self.folder.root.store, f"{self.folder.layer}/{self.folder.table}/{name}.parquet", file)
-        merged = Batch(name, (f"{name}.parquet",), few.rows_by_date)
-        return Superseded((*ordered[-_MOST_BATCHES // 4 :], merged))
+        merged = Batch(name, (f"{name}.parquet",), few.rows_by_date, reason)
+        return Aside((*ordered[-_MOST_BATCHES // 4 :], merged))
 
     def rule_hits(self) -> dict[date, list[RuleHits]]:
         """By date: each broken rule with its rows, and the keys of a few of them."""
         key = " || ', ' || ".join(f"COALESCE(CAST(\"{k}\" AS VARCHAR), 'NULL')" for k in self.contract.key)
         found = self.connection.execute(
-            f"""SELECT {DATE_COLUMN}, rule, count(*), list({key} ORDER BY _source_file, _row_number)[1:{_EXAMPLES}]
+            f"""SELECT {DATE_COLUMN}, rule, count(*), list({key} ORDER BY {FILE}, {ROW}, {ITEM})[1:{_EXAMPLES}]
                 FROM (SELECT *, unnest(string_split({BROKEN_RULES}, ',')) AS rule FROM staged WHERE {BROKEN_RULES} IS NOT NULL)
                 GROUP BY ALL ORDER BY ALL"""
         ).fetchall()
@@ -106,15 +132,22 @@ class Stage:
             hits.setdefault(day, []).append(RuleHits(rule, rows, examples))
         return hits
 
-    def dropped(self) -> "pa.Table":
-        """The rows that broke a `drop` rule: `_date`, `_source_file`, `_row_number`, `_broken_rules`."""
-        found: pa.Table = self.connection.execute(
-            f"SELECT {DATE_COLUMN}, _source_file, _row_number, {BROKEN_RULES} FROM staged_{DROPPED} "
-            f"ORDER BY {DATE_COLUMN}, _source_file, _row_number"
+    def quarantined(self) -> "pa.Table":
+        """The rows that broke a `drop` rule or wait for a partner: the columns of `IDENTITY` and `_broken_rules`."""
+        columns = ", ".join((*IDENTITY, BROKEN_RULES))
+        order = ", ".join((DATE_COLUMN, FILE, ROW, ITEM))
+        rows: pa.Table = self.connection.execute(
+            f"SELECT {columns} FROM staged WHERE {VERDICT} IN ('{DROPPED}', '{WAITING}') ORDER BY {order}"
         ).to_arrow_table()
-        return found
+        return rows
 
-    def _write(self, rows: "DataFrame", part: str, dates: Collection[date]) -> tuple[dict[str, list[DataFile]], Superseded]:
+    def waiting(self) -> dict[date, str]:
+        """By date: a hash of which rows wait."""
+        identity = " || '/' || ".join(f"CAST({name} AS VARCHAR)" for name in (FILE, ROW, ITEM, FEED))
+        hashes = f"SELECT {DATE_COLUMN}, md5(string_agg({identity}, ',' ORDER BY {identity})) FROM staged_{WAITING} GROUP BY ALL"
+        return {day: str(value)[:8] for day, value in self.connection.execute(hashes).fetchall()}
+
+    def _write(self, rows: "DataFrame", part: str, dates: Collection[date]) -> tuple[dict[str, list[DataFile]], Aside]:
         from pyspark.sql import functions as F
 
         batch = f"{self.folder.name}/{part}"
@@ -123,10 +156,19 @@ class Stage:
         if len(dates) >= _DATES_KEPT_TOGETHER:
             staged = staged.repartition(LANDED)
         written = self.folder.write(staged, part, VERDICT)
-        files = {v: [f for f in written if f"/{VERDICT}={v}/" in f.path] for v in (OK, SUPERSEDED, DROPPED, FAILED)}
-        paths = tuple(f.path for f in files[SUPERSEDED])
-        landed_view(self.connection, "written", self.uri, paths, {})
-        return files, Superseded((Batch(batch, paths, self._rows_by_date("written")),) if paths else ())
+        files = {v: [f for f in written if f"/{VERDICT}={v}/" in f.path] for v in VERDICTS}
+        kept = [reason for reason in self._kept() if files[reason]]
+        batches = []
+        for reason in kept:
+            paths = tuple(f.path for f in files[reason])
+            landed_view(self.connection, "written", self.uri, paths, {})
+            batches.append(Batch(batch, paths, self._rows_by_date("written"), reason))
+        return files, Aside(tuple(batches))
+
+    def _kept(self) -> list[str]:
+        """Why rows are set aside that later steps will ask for."""
+        dropped = [DROPPED] if any(feed.complete for feed in self.table.feeds) else []
+        return [SUPERSEDED, *([WAITING] if self.contract.waits_for else []), *dropped]
 
     def _rows_by_date(self, view: str) -> dict[date, int]:
         counted = self.connection.execute(f"SELECT {DATE_COLUMN}, count(*) FROM {view} GROUP BY ALL")
@@ -135,8 +177,8 @@ class Stage:
 
 def staged_columns(contract: Contract) -> dict[str, str]:
     """The columns of staged rows with their types, in Spark SQL's words; without those that say the date."""
-    own = {"_source_file": "string", "_row_number": "bigint", BROKEN_RULES: "string", DELETED: "boolean"}
-    return {c.name: c.type for c in contract.table_columns} | own
+    own = typed_columns(tuple(name for name in IN_SILVER if name != DATE_COLUMN))
+    return {c.name: c.type for c in contract.table_columns} | own | {DELETED: "boolean"}
 
 
 def landed_view(
@@ -165,21 +207,19 @@ def read_staged(session: "SparkSession", uri: str, files: Collection[str], contr
     return rows.selectExpr(*(f"`{name}`" for name in columns), f"{LANDED} AS {DATE_COLUMN}")
 
 
-def read_superseded_rows(
-    session: "SparkSession", folder: DataFolder, uri: str, superseded: Superseded, contract: Contract
-) -> "DataFrame":
-    """Superseded rows, for the engine: `staged_columns` and `_date`. There is at least one batch.
+def read_aside_rows(session: "SparkSession", folder: DataFolder, uri: str, aside: Aside, contract: Contract) -> "DataFrame":
+    """Rows that are set aside, for the engine: `staged_columns` and `_date`. There is at least one batch.
 
     Which of the files' rows count is joined from a file, because engines can't take a predicate that grows with the number of batches
     (Sail 0.7.2 ends with SIGSEGV at some 700 of them).
     """
     import pyarrow as pa
 
-    batches, days = zip(*superseded.places, strict=True)
+    batches, days = zip(*aside.places, strict=True)
     places = session.read.parquet(
         folder.put(pa.table({"_of_batch": pa.array(batches), "_of_date": pa.array(days, pa.date32())}), "places")
     )
     columns = staged_columns(contract)
-    rows = read_parquet(session, uri, superseded.files, {**columns, BATCH: "string", LANDED: "date"})
+    rows = read_parquet(session, uri, aside.files, {**columns, BATCH: "string", LANDED: "date"})
     counting = rows.join(places, on=[rows[BATCH] == places["_of_batch"], rows[LANDED] == places["_of_date"]], how="left_semi")
     return counting.selectExpr(*(f"`{name}`" for name in columns), f"{LANDED} AS {DATE_COLUMN}")

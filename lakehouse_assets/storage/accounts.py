@@ -7,11 +7,11 @@ from typing import Any
 
 import dagster as dg
 
+from lakehouse_assets.storage.aside import superseded_rows_by_date
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.quarantine import Quarantine
 from lakehouse_assets.storage.reach import Unquoted
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.superseded import superseded_rows_by_date
 from lakehouse_assets.storage.tables import newest_table, table_facts
 
 ROW_ACCOUNTS = "row_accounts"

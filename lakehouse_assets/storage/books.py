@@ -12,10 +12,10 @@ from datetime import date
 
 from deltalake import DeltaTable
 
+from lakehouse_assets.storage.aside import listed_aside
 from lakehouse_assets.storage.ledger import UNSETTLED, Ledger, PartitionRecord, Records
 from lakehouse_assets.storage.quarantine import Quarantine
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.superseded import listed_superseded
 from lakehouse_assets.storage.tables import live_files, newest_table
 
 
@@ -25,16 +25,16 @@ def table_id(table: DeltaTable | None) -> str:
 
 
 def contents(root: Root, layer: str, name: str, table: DeltaTable | None) -> dict[date, str]:
-    """What each partition holds at the version that is open, as a hash of its files and superseded rows; no entry where nothing."""
+    """What each partition holds at the version that is open, as a hash of its files and of rows set aside; no entry where nothing."""
     if table is None:
         return {}
     parts: dict[date, list[str]] = {}
     for file in live_files(table):
         parts.setdefault(file["date"], []).append(file["path"])
-    superseded = listed_superseded(root, layer, name, table)
-    for batch in superseded.batches if superseded is not None else ():
+    aside = listed_aside(root, layer, name, table)
+    for batch in aside.batches if aside is not None else ():
         for day, rows in batch.rows.items():
-            parts.setdefault(day, []).append(f"{batch.name}: {rows} superseded")
+            parts.setdefault(day, []).append(f"{batch.name}: {rows} {batch.reason}")
     return {day: hashlib.sha256("\n".join(sorted(of_day)).encode()).hexdigest()[:16] for day, of_day in parts.items()}
 
 

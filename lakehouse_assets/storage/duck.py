@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from lakehouse_assets.contracts.provenance import DATE_COLUMN
+from lakehouse_assets.contracts.types import in_duckdb
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.s3 import credentials_mark, let_duckdb_read
-from lakehouse_assets.storage.tables import DATE_COLUMN, live_files, sql_date, sql_text
+from lakehouse_assets.storage.tables import live_files, sql_date, sql_text
 
 if TYPE_CHECKING:
     import duckdb
@@ -96,7 +98,7 @@ def files_view(
 
 def rows_of_files(paths: Sequence[str], columns: dict[str, str]) -> str:
     """SQL for all rows of Parquet files: `columns` (name to type), NULL where no file has one, whatever else they have, and `_path`."""
-    typed = ", ".join(f'CAST(NULL AS {_duckdb_type(t)}) AS "{c}"' for c, t in columns.items())
+    typed = ", ".join(f'CAST(NULL AS {in_duckdb(t)}) AS "{c}"' for c, t in columns.items())
     if not paths:
         return f"SELECT {typed} WHERE FALSE"
     files = ", ".join(sql_text(p) for p in paths)
@@ -123,21 +125,3 @@ def table_view(connection: "duckdb.DuckDBPyConnection", name: str, uri: str, tab
 
 def _create(kind: str, name: str) -> str:
     return f"CREATE {'' if '.' in name else 'OR REPLACE TEMP '}{kind} {name}"
-
-
-_DUCKDB_TYPES = {
-    "string": "VARCHAR",
-    "large_string": "VARCHAR",
-    "string_view": "VARCHAR",
-    "int32": "INTEGER",
-    "int64": "BIGINT",
-    "bool": "BOOLEAN",
-    "date32[day]": "DATE",
-    "timestamp": "TIMESTAMPTZ",
-    "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
-}
-
-
-def _duckdb_type(type_name: str) -> str:
-    """DuckDB's word for a type that Spark or Arrow names; most words are the same."""
-    return _DUCKDB_TYPES.get(type_name, type_name.replace("decimal128", "decimal"))

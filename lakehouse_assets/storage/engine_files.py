@@ -17,9 +17,11 @@ from weakref import WeakKeyDictionary
 import obstore
 from deltalake import DeltaTable
 
+from lakehouse_assets.contracts.provenance import DATE_COLUMN
+from lakehouse_assets.contracts.types import from_delta
 from lakehouse_assets.storage.duck import connect
 from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import DATE_COLUMN, DataFile, dates_predicate, live_files, sql_text
+from lakehouse_assets.storage.tables import DataFile, dates_predicate, live_files, sql_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -109,7 +111,7 @@ def read_parquet(session: "SparkSession", uri: str, files: Iterable[str], column
 
 def _read_files(session: "SparkSession", uri: str, files: Sequence[str], table: DeltaTable) -> "DataFrame":
     """The rows of some of a table's files, with all columns of the table; `_date` comes from the files' paths."""
-    types = {field.name: _SPARK_TYPES.get(str(field.type.type), str(field.type.type)) for field in table.schema().fields}
+    types = {field.name: from_delta(str(field.type.type)) for field in table.schema().fields}
     columns = {name: type_name for name, type_name in types.items() if name != DATE_COLUMN}
     if not files:
         nothing = ", ".join(f"CAST(NULL AS {type_name}) AS `{name}`" for name, type_name in types.items())
@@ -117,9 +119,6 @@ def _read_files(session: "SparkSession", uri: str, files: Sequence[str], table: 
     rows = read_parquet(session, uri, files, columns)
     dated = f"CAST(REGEXP_EXTRACT(_metadata.file_path, '{DATE_COLUMN}=([0-9-]+)', 1) AS DATE) AS {DATE_COLUMN}"
     return rows.selectExpr(*(f"`{name}`" for name in columns), dated).select(*types)
-
-
-_SPARK_TYPES = {"integer": "int", "long": "bigint", "short": "smallint", "byte": "tinyint"}
 
 
 def _date_of(path: str) -> date | None:

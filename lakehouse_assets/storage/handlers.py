@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
+from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.errors import PartitionGuardError
 from lakehouse_assets.storage.engine_files import data_folder, read_partitions
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import (
-    DATE_COLUMN,
     Commit,
     commit_files,
     dates_predicate,

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 def quarantine_schema() -> "pa.Schema":
-    """`layer`, `table_name`, `date`, `source_file`, `row_number`, `rule`, `reason`, `payload`, `run_id`, `batch`, `rows`.
+    """The columns of an entry, which is a row, or a file that was refused as a whole.
 
-    `payload` is the original text, `rows` 1 for a row. A file that was refused as a whole is one entry, with the number of its rows,
-    no `row_number`, and its beginning as `payload`.
+    `payload` is the original text, `rows` 1 for a row, `item_number` 0 where the row is not an item of another. A file has the number
+    of its rows, no `row_number`, and its beginning as `payload`.
     """
     import pyarrow as pa
 
@@ -44,6 +44,8 @@ def quarantine_schema() -> "pa.Schema":
             ("run_id", pa.string()),
             ("batch", pa.string()),
             ("rows", pa.int64()),
+            ("source_feed", pa.string()),
+            ("item_number", pa.int64()),
         ]
     )
 

@@ -17,12 +17,12 @@ from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAction, Transaction
 
+from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.errors import NewerTableError, PartitionGuardError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DATE_COLUMN = "_date"
 IDEMPOTENCY_KEY = "lakehouse.idempotency_key"
 RUN_ID = "lakehouse.run_id"
 COMMIT_ID = "lakehouse.commit"

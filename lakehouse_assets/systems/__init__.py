@@ -1,16 +1,19 @@
-"""The source systems, one file each: entities, contracts, silver functions. A new system is a new file here, and no other edit."""
+"""The source systems, one file each: feeds, contracts, silver functions. A new system is a new file here, and no other edit."""
 
 import importlib
 import pkgutil
 import sys
 import traceback
-from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+from lakehouse_assets.contracts.catalog import catalog_problems
 from lakehouse_assets.contracts.problems import gathered, nearest
-from lakehouse_assets.contracts.system import Entity, System
+from lakehouse_assets.contracts.system import Catalog, System
 from lakehouse_assets.errors import ContractError
+
+_NO_SYSTEMS = ("cleaning",)
+"""Modules here that declare no system."""
 
 
 def all_systems() -> list[System]:
@@ -25,15 +28,16 @@ def all_systems() -> list[System]:
     return systems
 
 
-def all_entities() -> list[Entity]:
-    """The entities of all systems."""
-    return [entity for system in all_systems() for entity in system.entities]
+def catalog() -> Catalog:
+    """The feeds and silver tables of all systems."""
+    systems = all_systems()
+    return Catalog.of((t for s in systems for t in s.tables), (f for s in systems for f in s.raw_only))
 
 
 def load_systems() -> tuple[list[System], list[str]]:
     """The systems that could be loaded, and what is wrong, with them and with the others: a line each, the file first."""
     systems, problems = [], []
-    for name in sorted(module.name for module in pkgutil.iter_modules(__path__)):
+    for name in sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _NO_SYSTEMS):
         with gathered() as found:
             try:
                 system = getattr(_imported(name), "SYSTEM", None)
@@ -48,7 +52,7 @@ def load_systems() -> tuple[list[System], list[str]]:
         problems += [f"systems/{name}.py: {problem}" for problem in found]
         if isinstance(system, System):
             systems.append(system)
-    return systems, problems + _clashes(systems) + _unknown_relations(systems)
+    return systems, problems + catalog_problems(systems)
 
 
 def _imported(name: str) -> ModuleType:
@@ -86,39 +90,3 @@ def _meant(error: Exception) -> str:
     if isinstance(error, AttributeError) and error.name:
         return nearest(error.name, dir(error.obj))
     return ""
-
-
-def _clashes(systems: Sequence[System]) -> list[str]:
-    """What two entities claim."""
-    problems = []
-    for what in ("table", "landing"):
-        seen: dict[str, str] = {}
-        for system in systems:
-            for entity in system.entities:
-                name = getattr(entity, what)
-                if name in seen:
-                    problems.append(
-                        f"systems/{system.name}.py: Two entities claim the {what} {name!r}, the other in systems/{seen[name]}.py: "
-                        "give one of them another name."
-                    )
-                seen[name] = system.name
-    return problems
-
-
-def _unknown_relations(systems: Sequence[System]) -> list[str]:
-    """Relationships that lead to a table or a column that there is not."""
-    tables = {entity.table: entity.contract for system in systems for entity in system.entities}
-    problems = []
-    for system in systems:
-        for entity in system.entities:
-            for relation in entity.contract.relationships:
-                place = f"systems/{system.name}.py: Contract of {entity.table}: relationship of {relation.column!r}"
-                if relation.to_table not in tables:
-                    near = nearest(relation.to_table, tables)
-                    problems.append(f"{place}: {relation.to_table!r} is not a silver table{near}.")
-                    continue
-                columns = [c.name for c in tables[relation.to_table].table_columns]
-                if relation.to_column not in columns:
-                    near = nearest(relation.to_column, columns)
-                    problems.append(f"{place}: {relation.to_column!r} is not a column of {relation.to_table}{near}.")
-    return problems

@@ -7,8 +7,9 @@ Source of the cleaning rules: the data description delivered with the CRM and ER
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from lakehouse_assets.contracts.contract import Column, Contract, RawContract, Relationship, Rule, SourceColumn
-from lakehouse_assets.contracts.system import Entity, System
+from lakehouse_assets.contracts.contract import Column, Contract, Relationship, Rule
+from lakehouse_assets.contracts.feeds import Feed, SourceColumn
+from lakehouse_assets.contracts.system import Input, SilverTable, System
 from lakehouse_assets.contracts.types import typed
 
 if TYPE_CHECKING:
@@ -86,19 +87,20 @@ def _yyyymmdd(column: str) -> str:
 _CALENDAR = "BETWEEN DATE '1990-01-01' AND DATE '2100-12-31'"
 """The bounds of gold's dim_date, as dbt_project.yml has them: a day outside stays as it is, but has no key there."""
 
-CUSTOMERS = Entity(
+CUSTOMERS_FEED = Feed(
     landing="crm/customers",
-    raw=RawContract(
-        columns=(
-            SourceColumn("cst_id", "Number of the customer; missing in a few broken rows"),
-            SourceColumn("cst_key", "Customer number with prefix, such as AW00011000"),
-            SourceColumn("cst_firstname", "First name, not trimmed"),
-            SourceColumn("cst_lastname", "Last name, not trimmed"),
-            SourceColumn("cst_marital_status", "S or M"),
-            SourceColumn("cst_gndr", "F or M"),
-            SourceColumn("cst_create_date", "Day of this record, yyyy-mm-dd"),
-        )
+    columns=(
+        SourceColumn("cst_id", "Number of the customer; missing in a few broken rows"),
+        SourceColumn("cst_key", "Customer number with prefix, such as AW00011000"),
+        SourceColumn("cst_firstname", "First name, not trimmed"),
+        SourceColumn("cst_lastname", "Last name, not trimmed"),
+        SourceColumn("cst_marital_status", "S or M"),
+        SourceColumn("cst_gndr", "F or M"),
+        SourceColumn("cst_create_date", "Day of this record, yyyy-mm-dd"),
     ),
+)
+
+CUSTOMERS = SilverTable(
     contract=Contract(
         table="crm_customers",
         description="Customers as the CRM knows them, one row a customer: the latest record.",
@@ -121,22 +123,23 @@ CUSTOMERS = Entity(
         ),
         freshness=timedelta(days=2),
     ),
-    silver=clean_customers,
+    inputs=(Input(CUSTOMERS_FEED, clean_customers),),
 )
 
-PRODUCTS = Entity(
+PRODUCTS_FEED = Feed(
     landing="crm/products",
-    raw=RawContract(
-        columns=(
-            SourceColumn("prd_id", "Number of the product version"),
-            SourceColumn("prd_key", "Category id, dash, product number: CO-RF-FR-R92B-58"),
-            SourceColumn("prd_nm", "Product name"),
-            SourceColumn("prd_cost", "Cost in US dollars, whole; sometimes missing"),
-            SourceColumn("prd_line", "M, R, S or T, with trailing blanks"),
-            SourceColumn("prd_start_dt", "First day of the version, yyyy-mm-dd"),
-            SourceColumn("prd_end_dt", "Last day of the version; often before the first, so not to be trusted"),
-        )
+    columns=(
+        SourceColumn("prd_id", "Number of the product version"),
+        SourceColumn("prd_key", "Category id, dash, product number: CO-RF-FR-R92B-58"),
+        SourceColumn("prd_nm", "Product name"),
+        SourceColumn("prd_cost", "Cost in US dollars, whole; sometimes missing"),
+        SourceColumn("prd_line", "M, R, S or T, with trailing blanks"),
+        SourceColumn("prd_start_dt", "First day of the version, yyyy-mm-dd"),
+        SourceColumn("prd_end_dt", "Last day of the version; often before the first, so not to be trusted"),
     ),
+)
+
+PRODUCTS = SilverTable(
     contract=Contract(
         table="crm_products",
         description="Products as the CRM knows them, one row a version of a product.",
@@ -183,24 +186,25 @@ PRODUCTS = Entity(
         relationships=(Relationship("category_id", "erp_product_categories", "category_id"),),
         freshness=timedelta(days=2),
     ),
-    silver=clean_products,
+    inputs=(Input(PRODUCTS_FEED, clean_products),),
 )
 
-SALES = Entity(
+SALES_FEED = Feed(
     landing="crm/sales",
-    raw=RawContract(
-        columns=(
-            SourceColumn("sls_ord_num", "Order number"),
-            SourceColumn("sls_prd_key", "Product number"),
-            SourceColumn("sls_cust_id", "Number of the customer"),
-            SourceColumn("sls_order_dt", "Day of the order as yyyymmdd; 0 where unknown"),
-            SourceColumn("sls_ship_dt", "Day of the shipping as yyyymmdd"),
-            SourceColumn("sls_due_dt", "Day when payment is due as yyyymmdd"),
-            SourceColumn("sls_sales", "Amount of the line in US dollars; sometimes missing or wrong"),
-            SourceColumn("sls_quantity", "Pieces"),
-            SourceColumn("sls_price", "Price of a piece in US dollars; sometimes missing or negative"),
-        )
+    columns=(
+        SourceColumn("sls_ord_num", "Order number"),
+        SourceColumn("sls_prd_key", "Product number"),
+        SourceColumn("sls_cust_id", "Number of the customer"),
+        SourceColumn("sls_order_dt", "Day of the order as yyyymmdd; 0 where unknown"),
+        SourceColumn("sls_ship_dt", "Day of the shipping as yyyymmdd"),
+        SourceColumn("sls_due_dt", "Day when payment is due as yyyymmdd"),
+        SourceColumn("sls_sales", "Amount of the line in US dollars; sometimes missing or wrong"),
+        SourceColumn("sls_quantity", "Pieces"),
+        SourceColumn("sls_price", "Price of a piece in US dollars; sometimes missing or negative"),
     ),
+)
+
+SALES = SilverTable(
     contract=Contract(
         table="crm_sales",
         description="Sales by order line: one row for each product of an order.",
@@ -258,11 +262,11 @@ SALES = Entity(
         ),
         freshness=timedelta(days=2),
     ),
-    silver=clean_sales,
+    inputs=(Input(SALES_FEED, clean_sales),),
 )
 
 SYSTEM = System(
     name="crm",
     description="Customer relationship management: customers, products and sales.",
-    entities=(CUSTOMERS, PRODUCTS, SALES),
+    tables=(CUSTOMERS, PRODUCTS, SALES),
 )

@@ -3,8 +3,9 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from lakehouse_assets.contracts.contract import Column, Contract, RawContract, Relationship, Rule, SourceColumn
-from lakehouse_assets.contracts.system import Entity, System
+from lakehouse_assets.contracts.contract import Column, Contract, Relationship, Rule
+from lakehouse_assets.contracts.feeds import Feed, SourceColumn
+from lakehouse_assets.contracts.system import Input, SilverTable, System
 from lakehouse_assets.contracts.types import typed
 
 if TYPE_CHECKING:
@@ -44,15 +45,16 @@ def clean_product_categories(raw: "DataFrame") -> "DataFrame":
     )
 
 
-CUSTOMER_DEMOGRAPHICS = Entity(
+CUSTOMER_DEMOGRAPHICS_FEED = Feed(
     landing="erp/customer_demographics",
-    raw=RawContract(
-        columns=(
-            SourceColumn("CID", "Customer number, sometimes with the prefix NAS"),
-            SourceColumn("BDATE", "Day of birth, yyyy-mm-dd; some lie in the future"),
-            SourceColumn("GEN", "Gender in many spellings"),
-        )
+    columns=(
+        SourceColumn("CID", "Customer number, sometimes with the prefix NAS"),
+        SourceColumn("BDATE", "Day of birth, yyyy-mm-dd; some lie in the future"),
+        SourceColumn("GEN", "Gender in many spellings"),
     ),
+)
+
+CUSTOMER_DEMOGRAPHICS = SilverTable(
     contract=Contract(
         table="erp_customer_demographics",
         description="Birth and gender of customers as the ERP knows them, one row a customer.",
@@ -75,17 +77,18 @@ CUSTOMER_DEMOGRAPHICS = Entity(
         relationships=(Relationship("customer_number", "crm_customers", "customer_number"),),
         freshness=timedelta(days=2),
     ),
-    silver=clean_customer_demographics,
+    inputs=(Input(CUSTOMER_DEMOGRAPHICS_FEED, clean_customer_demographics),),
 )
 
-CUSTOMER_LOCATIONS = Entity(
+CUSTOMER_LOCATIONS_FEED = Feed(
     landing="erp/customer_locations",
-    raw=RawContract(
-        columns=(
-            SourceColumn("CID", "Customer number with a dash, such as AW-00011000"),
-            SourceColumn("CNTRY", "Country in many spellings"),
-        )
+    columns=(
+        SourceColumn("CID", "Customer number with a dash, such as AW-00011000"),
+        SourceColumn("CNTRY", "Country in many spellings"),
     ),
+)
+
+CUSTOMER_LOCATIONS = SilverTable(
     contract=Contract(
         table="erp_customer_locations",
         description="Countries of customers as the ERP knows them, one row a customer.",
@@ -99,19 +102,20 @@ CUSTOMER_LOCATIONS = Entity(
         relationships=(Relationship("customer_number", "crm_customers", "customer_number"),),
         freshness=timedelta(days=2),
     ),
-    silver=clean_customer_locations,
+    inputs=(Input(CUSTOMER_LOCATIONS_FEED, clean_customer_locations),),
 )
 
-PRODUCT_CATEGORIES = Entity(
+PRODUCT_CATEGORIES_FEED = Feed(
     landing="erp/product_categories",
-    raw=RawContract(
-        columns=(
-            SourceColumn("ID", "Category id, such as AC_BR"),
-            SourceColumn("CAT", "Category"),
-            SourceColumn("SUBCAT", "Subcategory"),
-            SourceColumn("MAINTENANCE", "Yes or No"),
-        )
+    columns=(
+        SourceColumn("ID", "Category id, such as AC_BR"),
+        SourceColumn("CAT", "Category"),
+        SourceColumn("SUBCAT", "Subcategory"),
+        SourceColumn("MAINTENANCE", "Yes or No"),
     ),
+)
+
+PRODUCT_CATEGORIES = SilverTable(
     contract=Contract(
         table="erp_product_categories",
         description="Categories of products, one row a category id.",
@@ -126,11 +130,11 @@ PRODUCT_CATEGORIES = Entity(
         rules=(Rule("maintenance_known", "needs_maintenance IS NOT NULL", "warn", "Maintenance is Yes or No."),),
         freshness=timedelta(days=2),
     ),
-    silver=clean_product_categories,
+    inputs=(Input(PRODUCT_CATEGORIES_FEED, clean_product_categories),),
 )
 
 SYSTEM = System(
     name="erp",
     description="Enterprise resource planning: demographics and locations of customers, product categories.",
-    entities=(CUSTOMER_DEMOGRAPHICS, CUSTOMER_LOCATIONS, PRODUCT_CATEGORIES),
+    tables=(CUSTOMER_DEMOGRAPHICS, CUSTOMER_LOCATIONS, PRODUCT_CATEGORIES),
 )

@@ -1,0 +1,72 @@
+"""Mistakes that show only when all systems are known: names that clash, relationships that lead nowhere, circles."""
+
+from collections.abc import Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+from lakehouse_assets.contracts.contract import Contract
+from lakehouse_assets.contracts.problems import nearest
+from lakehouse_assets.contracts.system import SilverTable, System
+
+
+def catalog_problems(systems: Sequence[System]) -> list[str]:
+    """What is wrong between systems, a line each, the file first."""
+    return [*_clashes(systems), *_unknown_relations(systems), *_circles(systems)]
+
+
+def _clashes(systems: Sequence[System]) -> Iterator[str]:
+    """Two feeds of one folder, two tables of one name."""
+    for what, named in (
+        ("feeds", [(s.name, f.landing) for s in systems for f in s.feeds]),
+        ("tables", [(s.name, t.name) for s in systems for t in s.tables]),
+    ):
+        first: dict[str, str] = {}
+        for system, name in named:
+            if name in first:
+                claim = "land in the folder" if what == "feeds" else "have the name"
+                yield (
+                    f"systems/{system}.py: Two {what} {claim} {name!r}, the other in systems/{first[name]}.py: "
+                    "give one of them another name."
+                )
+            first.setdefault(name, system)
+
+
+def _unknown_relations(systems: Sequence[System]) -> Iterator[str]:
+    """Relationships that lead to a table or a column that does not exist, or to one of another type."""
+    contracts = {table.name: table.contract for system in systems for table in system.tables}
+    for system, table in _tables(systems):
+        for relation in table.contract.relationships:
+            where = f"systems/{system}.py: Contract of {table.name}: relationship of {relation.column!r}"
+            partner = contracts.get(relation.to_table)
+            if partner is None:
+                yield f"{where}: {relation.to_table!r} is not a silver table{nearest(relation.to_table, contracts)}."
+                continue
+            types = {c.name: c.type for c in partner.table_columns}
+            if relation.to_column not in types:
+                near = nearest(relation.to_column, types)
+                yield f"{where}: {relation.to_column!r} is not a column of {relation.to_table}{near}."
+            elif (own := _type(table.contract, relation.column)) not in (None, types[relation.to_column]):
+                yield f"{where}: it is {own}, {relation.to_table}.{relation.to_column} is {types[relation.to_column]}."
+
+
+def _circles(systems: Sequence[System]) -> Iterator[str]:
+    """Tables whose rows wait for each other in a circle: then none of them would ever come in."""
+    files = {table.name: system for system, table in _tables(systems)}
+    waits = {table.name: {r.to_table for r in table.contract.waits_for} & files.keys() for _, table in _tables(systems)}
+    try:
+        TopologicalSorter(waits).prepare()
+    except CycleError as error:
+        circle = list(reversed(error.args[1]))
+        yield (
+            f"systems/{files[circle[0]]}.py: Rows wait for each other in a circle: {' waits for '.join(circle)}. "
+            "Give one of these relationships the outcome warn."
+        )
+
+
+def _tables(systems: Sequence[System]) -> Iterator[tuple[str, SilverTable]]:
+    for system in systems:
+        for table in system.tables:
+            yield system.name, table
+
+
+def _type(contract: Contract, column: str) -> str | None:
+    return next((c.type for c in contract.columns if c.name == column), None)

@@ -1,0 +1,57 @@
+"""The columns that say where a row came from. No other module names them.
+
+A row of silver is identified by its feed, landing date, file, row number and item number: what tells it from every other row.
+"""
+
+from dataclasses import dataclass
+
+DATE_COLUMN = "_date"
+"""The partition of every table: the landing date."""
+
+FEED, FILE, ETAG, ROW, ITEM = "_source_feed", "_source_file", "_source_etag", "_row_number", "_item_number"
+
+ITEM_TEXT = "_item"
+"""The text of an item, for functions over the items of a row. It is part of no table."""
+
+BROKEN_RULES = "_broken_rules"
+"""The names of the rules that a row breaks, with commas; NULL where it breaks none."""
+
+IN_RAW = (FILE, ETAG, ROW, DATE_COLUMN)
+"""The provenance columns of a raw table, in their order."""
+
+IDENTITY = (FEED, FILE, ROW, ITEM, DATE_COLUMN)
+"""The columns that identify a row of silver, in their order."""
+
+IN_SILVER = (*IDENTITY, BROKEN_RULES)
+"""The columns that a silver table has beside those of its contract, in their order."""
+
+
+@dataclass(frozen=True)
+class ProvenanceColumn:
+    """A provenance column: its type, in Spark SQL's words, and what it means."""
+
+    name: str
+    type: str
+    description: str
+
+
+PROVENANCE = {
+    column.name: column
+    for column in (
+        ProvenanceColumn(FEED, "string", "Feed that the row came from: the name of its raw table"),
+        ProvenanceColumn(FILE, "string", "Name of the landing file that the row came from"),
+        ProvenanceColumn(ETAG, "string", "MD5 of that file's bytes"),
+        ProvenanceColumn(
+            ROW, "bigint", "Where the row stands in the file: the line on which it starts, the file's first being 1"
+        ),
+        ProvenanceColumn(ITEM, "bigint", "Which item of the source's row it is, from 1; 0 where it is the source's row itself"),
+        ProvenanceColumn(DATE_COLUMN, "date", "The date under which the file landed: the partition"),
+        ProvenanceColumn(BROKEN_RULES, "string", "Names of the `warn` rules that the row breaks; NULL where it breaks none"),
+    )
+}
+"""Each provenance column by its name."""
+
+
+def typed_columns(names: tuple[str, ...]) -> dict[str, str]:
+    """The types of some provenance columns, by name, in Spark SQL's words."""
+    return {name: PROVENANCE[name].type for name in names}

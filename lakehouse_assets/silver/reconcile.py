@@ -1,0 +1,205 @@
+"""Reconciles staged rows with what other partitions hold of their keys.
+
+DuckDB looks at the deciding columns of these keys alone and finds the rows that have to change their state: one that stood is
+superseded, one comes back, a row version ends earlier. The engine then writes the partitions anew that hold such a row; all others stay
+as they are.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from lakehouse_assets.contracts.contract import Contract
+from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, ITEM, ROW
+from lakehouse_assets.silver.judge import OK, VERDICT, table_columns, validity
+from lakehouse_assets.silver.stage import Stage, landed_view, staged_columns
+from lakehouse_assets.silver.winners import (
+    DELETED,
+    GONE_BEFORE,
+    GONE_ON,
+    STANDS,
+    VALID_FROM,
+    VALID_TO,
+    deciding_columns,
+    identity,
+    in_duckdb,
+    settle,
+)
+from lakehouse_assets.storage.aside import DROPPED, SUPERSEDED, WAITING, Aside, Deliveries
+from lakehouse_assets.storage.duck import files_view
+from lakehouse_assets.storage.engine_files import DataFolder
+from lakehouse_assets.storage.tables import sql_date, sql_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+_NEW_VERDICT = "_new_verdict"
+_END = "end of a key"
+"""The verdict of what stands for the delivery that ends a key. It is a row of no table."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a version of a table holds, or some dates of it: the files of its live rows (see `live_files`), and rows set aside."""
+
+    files: list[dict[str, Any]]
+    aside: Aside
+
+    def of(self, dates: Collection[date]) -> "Held":
+        """What it holds of some dates."""
+        return Held([f for f in self.files if f["date"] in dates], self.aside.of(dates))
+
+    def without(self, dates: Collection[date]) -> "Held":
+        """What it holds of all other dates."""
+        return Held([f for f in self.files if f["date"] not in dates], self.aside.without(dates))
+
+
+def changed_rows(stage: Stage, replaced: Held, others: Held, deliveries: Deliveries) -> "pa.Table":
+    """The rows whose state is another one than staged or now: `IDENTITY`, `_new_verdict`, and for a history `_valid_from`, `_valid_to`.
+
+    `replaced` are the rows that the commit takes out; `others` those of all other partitions. `deliveries` are the complete ones that
+    count once the commit is made, where the table has feeds of complete deliveries.
+    """
+    contract, connection = stage.contract, stage.connection
+    is_complete = any(feed.complete for feed in stage.table.feeds)
+    types = {name: kind for name, kind in staged_columns(contract).items() if name != BROKEN_RULES}
+    for name, held in (("replaced", replaced), ("other", others)):
+        files_view(connection, f"{name}_{OK}", stage.uri, held.files, types)
+        for reason in (SUPERSEDED, WAITING, DROPPED):
+            of_reason = held.aside.because(reason)
+            landed_view(connection, f"{name}_{reason}", stage.uri, of_reason.files, types, of_reason.places)
+    key = ", ".join(f'"{name}"' for name in identity(contract))
+    decides = ", ".join([*(f'"{name}"' for name in deciding_columns(contract)), *IDENTITY])
+    # A delivery may end any key; else only keys of rows that come or go can change.
+    of_keys = "" if is_complete else f" SEMI JOIN keys USING ({key})"
+    candidates = " UNION ALL ".join(
+        f"SELECT {decides}, {_deleted(verdict)} AS {DELETED}, '{verdict}' AS {VERDICT}{_held_validity(contract)} FROM {view}"
+        for view, verdict in (
+            (f"staged_{OK}", OK),
+            (f"staged_{SUPERSEDED}", SUPERSEDED),
+            (f"(FROM other_{OK}{of_keys})", OK),
+            (f"(FROM other_{SUPERSEDED}{of_keys})", SUPERSEDED),
+        )
+    )
+    if is_complete:
+        candidates = _with_ends(stage, candidates, deliveries)
+    else:
+        # A row that is replaced takes part no more, but what it stood before may come back.
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE keys AS "
+            + " UNION ".join(
+                f"SELECT {key} FROM {rows}_{verdict}" for rows in ("staged", "replaced") for verdict in (OK, SUPERSEDED)
+            )
+        )
+    settled = f"({candidates})"
+    for columns in settle(contract, with_deliveries=is_complete):
+        added = ", ".join(f"{in_duckdb(sql)} AS {name}" for name, sql in columns.items())
+        settled = f"(SELECT *, {added} FROM {settled})"
+    verdict = f"CASE WHEN {STANDS} THEN '{OK}' ELSE '{SUPERSEDED}' END"
+    differs = f"{verdict} <> {VERDICT}"
+    told = [*IDENTITY, f"{verdict} AS {_NEW_VERDICT}"]
+    if contract.validity:
+        valid_from = VALID_FROM if is_complete else f'"{contract.valid_from}"'
+        told += [f"{valid_from} AS {VALID_FROM}", VALID_TO]
+        differs += f" OR ({STANDS} AND ({VALID_TO} IS DISTINCT FROM valid_to OR {valid_from} IS DISTINCT FROM valid_from))"
+    found: pa.Table = connection.execute(
+        f"SELECT {', '.join(told)} FROM {settled} WHERE {VERDICT} <> '{_END}' AND ({differs})"
+    ).to_arrow_table()
+    return found
+
+
+def _with_ends(stage: Stage, candidates: str, deliveries: Deliveries) -> str:
+    """SQL: the candidates with when their key was gone, and for a history what ends a key, as a tombstone.
+
+    A key of a feed is present on the dates of its rows, bad ones included. The first delivery after such a date ends it, unless the key
+    is present on the delivery's date or before.
+    """
+    contract, connection = stage.contract, stage.connection
+    days = [f"({sql_text(feed)}, {sql_date(day)})" for feed, of_feed in sorted(deliveries.items()) for day in sorted(of_feed)]
+    listed = f"VALUES {', '.join(days)}" if days else "SELECT NULL, NULL WHERE FALSE"
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE delivered AS SELECT CAST(feed AS VARCHAR) AS {FEED}, CAST(day AS DATE) AS day "
+        f"FROM ({listed}) AS d (feed, day)"
+    )
+    key = ", ".join(f'"{name}"' for name in contract.key)
+    views = [f"{rows}_{reason}" for rows in ("staged", "other") for reason in (OK, SUPERSEDED, WAITING, DROPPED)]
+    present = " UNION ".join(f"SELECT {key}, {FEED}, {DATE_COLUMN} FROM {view}" for view in views)
+    by_key = f"PARTITION BY {key}, {FEED} ORDER BY {DATE_COLUMN}"
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE presence AS
+            SELECT {key}, {FEED}, {DATE_COLUMN},
+                min(ended) OVER ({by_key} ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS {GONE_ON},
+                max(ended) OVER ({by_key} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS {GONE_BEFORE},
+                ended
+            FROM (SELECT *, CASE WHEN day < coalesce(lead({DATE_COLUMN}) OVER ({by_key}), DATE '9999-12-31') THEN day END AS ended
+                  FROM ({present}) AS p ASOF LEFT JOIN delivered AS d ON p.{FEED} = d.{FEED} AND p.{DATE_COLUMN} < d.day)"""
+    )
+    shown = (
+        f"SELECT c.*, {GONE_ON}, {GONE_BEFORE} FROM ({candidates}) AS c LEFT JOIN presence USING ({key}, {FEED}, {DATE_COLUMN})"
+    )
+    if contract.mode != "history":
+        return shown
+    moment = contract.validity[0].type
+    own: dict[str, str] = {
+        **dict.fromkeys(contract.sequence_columns[:1], f"CAST(ended AS {moment})"),
+        FEED: FEED,
+        FILE: "''",
+        ROW: "0",
+        ITEM: "0",
+        DATE_COLUMN: "ended",
+    }
+    columns = [
+        f'"{name}"' if name in contract.key else f'{own.get(name, "NULL")} AS "{name}"'
+        for name in dict.fromkeys([*deciding_columns(contract), *IDENTITY])
+    ]
+    ends = f"""SELECT {", ".join(columns)}, TRUE AS {DELETED}, '{_END}' AS {VERDICT}, NULL AS valid_from, NULL AS valid_to,
+               NULL AS {GONE_ON}, NULL AS {GONE_BEFORE} FROM presence WHERE ended IS NOT NULL"""
+    return f"{shown} UNION ALL {ends}"
+
+
+def merged(
+    session: "SparkSession",
+    folder: DataFolder,
+    contract: Contract,
+    live: "DataFrame",
+    superseded: "DataFrame | None",
+    changes: "pa.Table",
+) -> "DataFrame":
+    """All rows of the partitions that are written anew, as `decide` gives them, in their new state.
+
+    `live` has the columns of the table, `superseded` those of the stage; None is no row.
+    """
+    columns = [f"`{name}`" for name in table_columns(contract) if name not in IDENTITY]
+    was = live.selectExpr(*columns, *IDENTITY, f"FALSE AS {DELETED}", f"'{OK}' AS {VERDICT}")
+    if superseded is not None:
+        was = was.unionByName(superseded.selectExpr(*columns, *IDENTITY, DELETED, f"'{SUPERSEDED}' AS {VERDICT}"))
+    own = {name: f"_changed{name}" for name in IDENTITY}
+    changed = session.read.parquet(folder.put(changes, "changes")).withColumnsRenamed(own)
+    joined = was.join(changed, on=[was[name] == changed[other] for name, other in own.items()], how="left")
+    new_verdict = f"COALESCE({_NEW_VERDICT}, {VERDICT})"
+    kept = [
+        f"CASE WHEN {_NEW_VERDICT} IS NULL THEN {was_} ELSE {name} END AS {name}"
+        for was_, name in ((("valid_from", VALID_FROM), ("valid_to", VALID_TO)) if contract.validity else ())
+    ]
+    settled = joined.selectExpr(
+        *(f"`{name}`" for name in contract.column_names), *kept, *IDENTITY, BROKEN_RULES, DELETED, f"{new_verdict} AS {VERDICT}"
+    )
+    return settled.selectExpr(
+        *(f"`{name}`" for name in contract.column_names),
+        *validity(contract, f"{VERDICT} = '{OK}'", VALID_FROM, VALID_TO),
+        *IDENTITY,
+        BROKEN_RULES,
+        DELETED,
+        VERDICT,
+    )
+
+
+def _deleted(verdict: str) -> str:
+    """No live row is a tombstone, and a table that upkeep has compacted has no column that says so."""
+    return "FALSE" if verdict == OK else DELETED
+
+
+def _held_validity(contract: Contract) -> str:
+    return ", valid_from, valid_to" if contract.validity else ""

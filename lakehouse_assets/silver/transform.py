@@ -1,0 +1,166 @@
+"""Raw rows of one feed as rows of the table: the input's function, then the contract's types. Pure functions over lazy frames."""
+
+import re
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lakehouse_assets.contracts.problems import nearest
+from lakehouse_assets.contracts.provenance import FEED, IDENTITY, IN_RAW, ITEM, ITEM_TEXT, typed_columns
+from lakehouse_assets.contracts.reach import file_of, files_reached
+from lakehouse_assets.contracts.system import Input, SilverTable
+from lakehouse_assets.contracts.types import type_fault, type_of
+from lakehouse_assets.errors import ContractError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_UNRESOLVED = "UNRESOLVED_COLUMN|is missing from the schema"
+"""What Spark and Sail say of a name that is not a column."""
+
+
+def contract_faults(session: "SparkSession", table: SilverTable) -> list[str]:
+    """What is wrong with the functions and with the SQL of the contract, a line each. Nothing is read or computed."""
+    faults = []
+    for given in table.inputs:
+        text = [f"`{name}` string" for name in dict.fromkeys(given.feed.column_names)]
+        own = [f"`{name}` {kind}" for name, kind in typed_columns(IN_RAW).items()]
+        faults += _transformed(session.createDataFrame([], ", ".join([*text, *own])), table, given)[1]
+    return list(dict.fromkeys(faults))
+
+
+def transform(raw: "DataFrame", table: SilverTable, given: Input) -> "DataFrame":
+    """Raw rows of an input as rows of the table, with whatever else the function returns.
+
+    The contract's columns have their types. Beside each stands, as `_untyped_…`, whether its value can't be read as one.
+
+    Raises:
+        ContractError: the function does not return what the contract promises, or a rule can't be evaluated on what it returns.
+    """
+    rows, faults = _transformed(raw, table, given)
+    if faults:
+        raise ContractError("\n".join(faults))
+    return rows
+
+
+def each_item(raw: "DataFrame", column: str) -> "DataFrame":
+    """A row for each item of the JSON list in a column, with `_item` and `_item_number`; of what is not a list one, of number 0."""
+    text = f"TRIM(`{column}`)"
+    items = f"CASE WHEN {text} LIKE '[%' AND {text} LIKE '%]' THEN FROM_JSON({text}, 'array<string>') END"
+    nothing = "FROM_JSON('[]', 'array<string>')"
+    one = "ARRAY(CAST(NULL AS STRING))"
+    listed = raw.selectExpr("*", f"{items} AS _items")
+    made = f"CASE WHEN _items IS NOT NULL THEN _items WHEN COALESCE({text}, '') = '' THEN {nothing} ELSE {one} END"
+    return (
+        listed.selectExpr("*", f"POSEXPLODE({made}) AS (_place, {ITEM_TEXT})")
+        .selectExpr("*", f"CASE WHEN _items IS NULL THEN 0L ELSE CAST(_place AS BIGINT) + 1L END AS {ITEM}")
+        .drop("_items", "_place")
+    )
+
+
+def _transformed(raw: "DataFrame", table: SilverTable, given: Input) -> tuple["DataFrame", list[str]]:
+    """What the function makes of raw rows, and what is wrong with function and contract, a line each: then the rows are no use."""
+    from pyspark.sql import functions as F
+
+    contract, feed = table.contract, given.feed
+    # A column that the source has added since, under the name of one of the contract's, must not stand in its way.
+    rows = raw.drop(*(name for name in contract.column_names if name not in feed.column_names))
+    rows = rows.withColumn(FEED, F.lit(feed.table))
+    rows = each_item(rows, given.each) if given.each else rows.withColumn(ITEM, F.expr("0L"))
+    place = _place(table, given)
+    try:
+        rows = given.function(rows)
+        if not hasattr(rows, "schema"):
+            return raw, [f"{place}: {given.name} returns {rows!r:.40}: it has to return the rows, a DataFrame."]
+        kinds = {field.name.lower(): field.dataType.simpleString() for field in rows.schema}
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        # What the function itself raises is a mistake in it, whatever it is; what a lost server raises is none.
+        if not isinstance(error, mistakes()) and Path(frames[-1].filename) not in files_reached(given.function).values():
+            raise
+        lines = [frame.lineno for frame in frames if Path(frame.filename) == file_of(given.function)]
+        where = f"{given.name}{f', line {lines[-1]},' if lines else ''}"
+        return raw, [f"{place}: {where} {_fault(error, raw.columns)}"]
+    faults = [
+        f"{given.name} does not return the column {name!r}{nearest(name, kinds.keys() - set(contract.column_names))}."
+        for name in contract.column_names
+        if name not in kinds
+    ]
+    faults += [
+        f"{given.name} does not return {name}: keep all columns that it is given, with '*'."
+        for name in IDENTITY
+        if name not in kinds
+    ]
+    # An unknown type is the contract's own fault, and reported as such.
+    types = {c.name: type_of("string" if type_fault(c.type) else c.type) for c in contract.columns}
+    faults += [
+        f"{given.name} returns column {name!r} as {kinds[name]}, which can't become {type_.name}."
+        for name, type_ in types.items()
+        if name in kinds and not type_.takes(kinds[name])
+    ]
+    wrong = {name: f"CAST(NULL AS {t.name})" for name, t in types.items() if name not in kinds or not t.takes(kinds[name])}
+    typed = {f"_typed_{n}": wrong.get(n) or t.of_value(f"`{n}`", kinds[n]) for n, t in types.items()}
+    untyped = {f"_untyped_{n}": f"`{n}` IS NOT NULL AND `_typed_{n}` IS NULL" for n in types if n not in wrong}
+    renamed = {n: f"`_typed_{n}`" for n in types}
+    for columns in filter(None, (typed, untyped, renamed)):
+        rows = rows.withColumns({name: F.expr(expression) for name, expression in columns.items()})
+    return rows, [f"{place}: {fault}" for fault in [*faults, *_faults_of_sql(rows, table)]]
+
+
+def _place(table: SilverTable, given: Input) -> str:
+    """Where to fix an input: the file of its function, and the table."""
+    file = file_of(given.function)
+    return f"{file.parent.name}/{file.name}: {table.name}" if file else table.name
+
+
+def _faults_of_sql(rows: "DataFrame", table: SilverTable) -> list[str]:
+    """Which of the contract's rules, and `deleted`, can't be evaluated on these columns, by the engine's own judgement."""
+    contract = table.contract
+    written = {f"rule {rule.name!r}": rule.expression for rule in contract.rules}
+    written |= {"deleted": contract.deleted} if contract.deleted else {}
+
+    def fault(*expressions: str) -> Exception | None:
+        try:
+            _ = rows.selectExpr(*expressions).schema
+        except mistakes() as error:
+            return error
+        return None
+
+    if not written or fault(*map(broken, written.values())) is None:
+        return []
+    columns = [name for name in rows.columns if not name.startswith(("_typed_", "_untyped_"))]
+    # First as it is written, so that a place that the engine names is one in the contract.
+    found = {what: (sql, fault(sql) or fault(broken(sql))) for what, sql in written.items()}
+    return [f"{what} {_fault(error, columns, sql)}" for what, (sql, error) in found.items() if error is not None]
+
+
+def broken(expression: str) -> str:
+    """SQL: whether a row breaks a rule. What is not true, NULL included, does."""
+    return f"NOT COALESCE(({expression}), FALSE)"
+
+
+def _fault(error: Exception, columns: list[str], sql: str | None = None) -> str:
+    """What is wrong with an expression: the name in it that is not a column, else the engine's own words."""
+    known = {column.lower() for column in columns}
+    written = re.findall(r"\w+", sql) if sql is not None else None
+    for name in re.findall(r'["`]([^\W\d]\w*)["`]', str(error)) if re.search(_UNRESOLVED, str(error)) else ():
+        if name.lower() not in known and (written is None or name in written):
+            return f"names {name!r}, which is not a column here{nearest(name, columns)}."
+    return f"can't be evaluated: {_said(error)}"
+
+
+def mistakes() -> tuple[type[Exception], ...]:
+    """What somebody's mistake in SQL or Python raises, and a server that can't be reached does not."""
+    from pyspark.errors import AnalysisException, IllegalArgumentException, UnsupportedOperationException
+
+    engine = (AnalysisException, IllegalArgumentException, UnsupportedOperationException)
+    return (*engine, ContractError, NameError, AttributeError, TypeError, LookupError)
+
+
+def _said(error: Exception) -> str:
+    """What the engine or Python said, in one line."""
+    from pyspark.errors import PySparkException
+
+    kind = "" if isinstance(error, PySparkException | ContractError) else f"{type(error).__name__}: "
+    line = (str(error).strip().splitlines() or [""])[0].rstrip(".")
+    return kind + (f"{line[:160]} …" if len(line) > 160 else f"{line}.")

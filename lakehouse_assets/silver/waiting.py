@@ -1,0 +1,97 @@
+"""Which partitions hold rows whose partner has come or gone since they were built.
+
+The tables themselves say so: a row waits, or it does not, and its partner is there, or it is not. So it makes no difference which of
+the two came first, or who else was writing.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+
+from deltalake import DeltaTable
+
+from lakehouse_assets.contracts.contract import Contract, Relationship
+from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN
+from lakehouse_assets.silver.stage import landed_view
+from lakehouse_assets.silver.winners import DELETED
+from lakehouse_assets.storage.aside import SUPERSEDED, WAITING, Aside, listed_aside
+from lakehouse_assets.storage.books import table_id
+from lakehouse_assets.storage.duck import connect, files_view
+from lakehouse_assets.storage.ledger import InputVersion, PartitionRecord
+from lakehouse_assets.storage.root import Root
+from lakehouse_assets.storage.tables import live_files, newest_table
+
+OpenedPartners = Mapping[str, DeltaTable | None]
+"""The silver tables that rows of a table wait for, by name, as they stand now; None where there is none yet."""
+
+
+def open_partners(root: Root, contract: Contract) -> dict[str, DeltaTable | None]:
+    """Open the silver tables that rows of a table wait for."""
+    return {name: newest_table(root.table("silver", name)) for name in sorted({r.to_table for r in contract.waits_for})}
+
+
+def partner_versions(partners: OpenedPartners) -> list[InputVersion]:
+    """Which versions of its partners a partition was built with."""
+    return [
+        InputVersion(f"silver.{name}", -1 if table is None else table.version(), table_id(table))
+        for name, table in sorted(partners.items())
+    ]
+
+
+def dates_to_judge_again(root: Root, contract: Contract, records: Mapping[date, PartitionRecord]) -> set[date]:
+    """The partitions of a table with a row that waits although its partner is there, or that stands although it isn't."""
+    if not contract.waits_for:
+        return set()
+    table = newest_table(root.table("silver", contract.table))
+    aside = None if table is None else listed_aside(root, "silver", contract.table, table)
+    if table is None or aside is None:
+        return set()
+    return changed_partners(root, contract, table, aside, open_partners(root, contract), records)
+
+
+def dates_with_waiting_rows(root: Root, contract: Contract) -> set[date]:
+    """The partitions of a table of which some rows wait."""
+    table = newest_table(root.table("silver", contract.table))
+    aside = None if table is None else listed_aside(root, "silver", contract.table, table)
+    return set() if aside is None else set(aside.because(WAITING).rows_by_date)
+
+
+def changed_partners(
+    root: Root,
+    contract: Contract,
+    table: DeltaTable,
+    aside: Aside,
+    partners: OpenedPartners,
+    records: Mapping[date, PartitionRecord],
+) -> set[date]:
+    """As `dates_to_judge_again`, of a table that is open, and what is set aside with it."""
+    versions = partner_versions(partners)
+    if not contract.waits_for or all(r.is_unsettled or r.inputs == versions for r in records.values()):
+        return set()
+    uri = root.table("silver", contract.table)
+    types = {c.name: c.type for c in contract.columns}
+    columns = {r.column: types[r.column] for r in contract.waits_for} | {BROKEN_RULES: "string", DELETED: "boolean"}
+    with connect(root) as connection:
+        files_view(connection, "waited_live", uri, live_files(table), columns)
+        kept = aside.because(SUPERSEDED, WAITING)
+        landed_view(connection, "waited_aside", uri, kept.files, columns, kept.places)
+        for number, relation in enumerate(contract.waits_for):
+            partner, name = partners[relation.to_table], relation.to_table
+            files = [] if partner is None else live_files(partner)
+            of_partner = {relation.to_column: types[relation.column]}
+            files_view(connection, f"waited_for_{number}", root.table("silver", name), files, of_partner)
+        joins = " ".join(
+            f'LEFT JOIN (SELECT DISTINCT "{r.to_column}" AS value FROM waited_for_{n}) AS p{n} ON w."{r.column}" = p{n}.value'
+            for n, r in enumerate(contract.waits_for)
+        )
+        differs = " OR ".join(_differs(r, n) for n, r in enumerate(contract.waits_for))
+        rows = connection.execute(
+            f"""SELECT DISTINCT {DATE_COLUMN} FROM (FROM waited_live UNION ALL BY NAME FROM waited_aside) AS w {joins}
+                WHERE NOT coalesce({DELETED}, FALSE) AND ({differs})"""
+        ).fetchall()
+    return {day for (day,) in rows}
+
+
+def _differs(relation: Relationship, number: int) -> str:
+    """SQL: whether a row waits for a partner that is there, or does not wait for one that isn't."""
+    waits = f"list_contains(string_split(coalesce({BROKEN_RULES}, ''), ','), '{relation.name}')"
+    return f'{waits} <> (w."{relation.column}" IS NOT NULL AND p{number}.value IS NULL)'
