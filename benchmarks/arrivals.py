@@ -22,7 +22,7 @@ import pyarrow as pa
 from lakehouse_assets.automation.instance import open_instance
 from lakehouse_assets.automation.plan import make_plan
 from lakehouse_assets.automation.sensors import arrival_sensor
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw.load import fingerprint
 from lakehouse_assets.settings import Settings, load_settings
@@ -30,7 +30,8 @@ from lakehouse_assets.silver.fingerprints import silver_fingerprints
 from lakehouse_assets.storage.books import record_partitions
 from lakehouse_assets.storage.ledger import LandedFile, PartitionRecord
 from lakehouse_assets.storage.tables import open_table, replace_rows
-from lakehouse_assets.systems import all_entities
+from lakehouse_assets.systems import catalog
+from tests.support.declare import feed_of
 
 SIZES = [int(size) for size in sys.argv[1:]] or [1_000, 10_000, 100_000]
 DATES = [date(2026, 11, 20) - timedelta(days=days) for days in range(1_000)]
@@ -48,41 +49,41 @@ def empty_root() -> Iterator[Settings]:
         yield Settings(lakehouse_root=root, lakehouse_start_date=DATES[-1])
 
 
-def land(settings: Settings, entity: Entity, objects: int) -> None:
+def land(settings: Settings, entity: SilverTable, objects: int) -> None:
     """Put so many small objects into landing, evenly over the dates."""
 
     def put(number: int) -> None:
         day = DATES[number % len(DATES)]
-        obstore.put(settings.root.store, f"landing/{entity.landing}/{day}/{number:06}.csv", f"id\n{number}\n".encode())
+        obstore.put(settings.root.store, f"landing/{feed_of(entity).landing}/{day}/{number:06}.csv", f"id\n{number}\n".encode())
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(put, range(objects)))
 
 
-def write_ledger(settings: Settings, entity: Entity) -> None:
+def write_ledger(settings: Settings, entity: SilverTable) -> None:
     """Say that raw and silver were built from what lies in landing."""
     by_date: dict[date, list[LandedFile]] = {}
-    for found in Landing(settings.root).listing(entity.landing, DATES[-1]).objects:
+    for found in Landing(settings.root).listing(feed_of(entity).landing, DATES[-1]).objects:
         file = LandedFile(found.name, found.version, f"{hash(found.name):x}", found.size, 1, 1)
         by_date.setdefault(found.date, []).append(file)
     raw = [
-        PartitionRecord("raw", entity.table, day, len(files), len(files), 0, 0, 1, "", fingerprint(entity, files), files)
+        PartitionRecord("raw", entity.name, day, len(files), len(files), 0, 0, 1, "", fingerprint(entity, files), files)
         for day, files in by_date.items()
     ]
     silver = [
         PartitionRecord(
-            "silver", entity.table, r.date, r.rows_out, r.rows_out, 0, 0, 1, "", silver_fingerprints(entity, {r.date: r})[r.date]
+            "silver", entity.name, r.date, r.rows_out, r.rows_out, 0, 0, 1, "", silver_fingerprints(entity, {r.date: r})[r.date]
         )
         for r in raw
     ]
     for records in (raw, silver):
         layer = records[0].layer
-        uri = settings.root.table(layer, entity.table)
+        uri = settings.root.table(layer, entity.name)
         rows = pa.table({"_date": pa.array([r.date for r in records], pa.date32()), "_file": [""] * len(records)})
         replace_rows(uri, rows, predicate="TRUE", key=layer, run_id="")
         table = open_table(uri)
         assert table is not None
-        record_partitions(settings.root, layer, {entity.table: table}, lambda known, records=records: records, "")
+        record_partitions(settings.root, layer, {entity.name: table}, lambda known, records=records: records, "")
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -99,7 +100,7 @@ def seconds(work: Callable[[], object]) -> float:
 def measure(objects: int) -> list[float]:
     """Seconds of tick and plan where all is built, then of both with new files."""
     with empty_root() as settings, open_instance(settings.dagster_home, settings.root) as instance:
-        entities = all_entities()
+        entities = list(catalog().tables)
         sensor = arrival_sensor(settings, entities)
         cursor: str | None = None
 
@@ -116,7 +117,7 @@ def measure(objects: int) -> list[float]:
         assert not tick()
         figures = [seconds(tick), seconds(lambda: make_plan(settings, entities))]
         for number in range(NEW):
-            key = f"landing/{entities[0].landing}/{DATES[0]}/new-{number}.csv"
+            key = f"landing/{feed_of(entities[0]).landing}/{DATES[0]}/new-{number}.csv"
             obstore.put(settings.root.store, key, b"id\n1\n")
         assert tick() == 1
         return [*figures, seconds(tick), seconds(lambda: make_plan(settings, entities))]

@@ -36,7 +36,7 @@ def run() -> None:
 
     plan = make_plan(settings, [LINES])
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
-    result = sync(settings, plan, build_definitions(settings, entities=[LINES], engine=engine), lambda text: None)
+    result = sync(settings, plan, build_definitions(settings, catalog=Catalog.of([LINES]), engine=engine), lambda text: None)
     engine.stop_session()
     told = {"rows": {t.layer: t.rows for t in result.tables}, "steps": result.seconds, "runs": len(result.runs)}
     print(json.dumps({"succeeded": result.succeeded, **told, "inside": round(time.perf_counter() - began, 2)}))

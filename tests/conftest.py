@@ -23,22 +23,22 @@ from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB
 from lakehouse_assets.automation.plan import Plan, make_plan
 from lakehouse_assets.automation.requests import rows_runs
 from lakehouse_assets.automation.sensors import run_tags
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.system import Catalog, SilverTable
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.engine.server import port_answers
 from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.errors import AuditError
 from lakehouse_assets.raw.load import land
-from lakehouse_assets.raw.publish import LandedRowsHandler
+from lakehouse_assets.raw.publish import publish_landed
 from lakehouse_assets.services.service import free_port
 from lakehouse_assets.services.store import REGION, MinIO, ObjectStore, VersityGateway
 from lakehouse_assets.serving.query import query
 from lakehouse_assets.settings import Settings
-from lakehouse_assets.silver.publish import RowsToAudit, RowsToAuditHandler
+from lakehouse_assets.silver.build import build_partitions
 from lakehouse_assets.storage.handlers import Target
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.tables import open_table
-from lakehouse_assets.systems import all_entities
+from lakehouse_assets.systems import catalog
 from tests.cluster import Cluster
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -49,7 +49,7 @@ class Lakehouse:
     """A root in a folder of its own, with the entities that the test is about."""
 
     settings: Settings
-    entities: list[Entity]
+    tables: list[SilverTable]
     engine: Engine
 
     def land(self, entity: str, day: str, name: str, text: str | bytes) -> None:
@@ -66,15 +66,20 @@ class Lakehouse:
         for path, _ in other.settings.root.files("landing"):
             obstore.put(self.settings.root.store, path, bytes(obstore.get(other.settings.root.store, path).bytes()))
 
-    def plan(self) -> Plan:
-        return make_plan(self.settings, self.entities)
+    @property
+    def catalog(self) -> Catalog:
+        """The tables and their feeds."""
+        return Catalog.of(self.tables)
 
-    def plan_of(self, entity: Entity) -> Plan:
+    def plan(self) -> Plan:
+        return make_plan(self.settings, self.catalog)
+
+    def plan_of(self, entity: SilverTable) -> Plan:
         """What is to be done for one entity."""
-        return make_plan(self.settings, [entity])
+        return make_plan(self.settings, Catalog.of([entity]))
 
     def definitions(self) -> dg.Definitions:
-        return build_definitions(self.settings, entities=self.entities, engine=self.engine)
+        return build_definitions(self.settings, catalog=self.catalog, engine=self.engine)
 
     def build(self) -> dict[str, str]:
         """Bring raw and silver up to date with landing; the errors by step."""
@@ -96,15 +101,19 @@ class Lakehouse:
                     errors[event.step_key] = error.message
         return errors
 
-    def materialize(self, entity: Entity, dates: Sequence[date]) -> str | None:
+    def materialize(self, entity: SilverTable, dates: Sequence[date]) -> str | None:
         """Bring these partitions of raw and silver up to date by their handlers alone, without Dagster; what the audit refused."""
         root, run_id, log = self.settings.root, uuid4().hex, logging.getLogger("tests")
-        landed = land(entity, root, self.settings.lakehouse_start_date, dates, log)
-        LandedRowsHandler().write(landed, Target(root, "raw", entity.table, dates, run_id, log))
+        for feed in entity.feeds:
+            landed = land(feed, root, self.settings.lakehouse_start_date, dates, log)
+            publish_landed(landed, Target(root, "raw", feed.table, dates, run_id, log))
+        return self.build_silver(entity, dates)
+
+    def build_silver(self, table: SilverTable, dates: Sequence[date]) -> str | None:
+        """Bring these partitions of silver up to date; what was refused."""
+        target = Target(self.settings.root, "silver", table.name, dates, uuid4().hex, logging.getLogger("tests"))
         try:
-            RowsToAuditHandler(self.engine.session).write(
-                RowsToAudit(entity), Target(root, "silver", entity.table, dates, run_id, log)
-            )
+            build_partitions(table, self.engine.session, target)
         except AuditError as error:
             return str(error)
         return None
@@ -250,7 +259,7 @@ def spark(engine: Engine):
 def lakehouse(world: World, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lakehouse:
     """All source systems over an empty root."""
     monkeypatch.chdir(tmp_path)  # what is no data lies there, where the root is no folder
-    return Lakehouse(world.settings(), all_entities(), engine)
+    return Lakehouse(world.settings(), list(catalog().tables), engine)
 
 
 @pytest.fixture

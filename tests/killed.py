@@ -25,7 +25,7 @@ from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.storage import tables
-from lakehouse_assets.systems import all_entities
+from lakehouse_assets.systems import catalog
 from tests.conftest import Lakehouse
 from tests.silver.test_oracle import entity
 
@@ -34,7 +34,7 @@ def build(request: dict[str, Any]) -> None:
     """Bring a lakehouse up to date."""
     settings = Settings(lakehouse_root=request["root"], lakehouse_engine=request["engine"])
     engine = Engine(settings.engine_config)
-    entities = [entity(request["mode"])] if request["mode"] else all_entities()
+    entities = [entity(request["mode"])] if request["mode"] else list(catalog().tables)
     plan = make_plan(settings, entities)
     if request["mode"]:
         dates: list[date] = sorted({day for table in plan.tables for day in table.dates})

@@ -3,8 +3,9 @@
 The columns are those of the UCI data set "Online Retail" (Chen, Sain, Guo 2012), in which whole lines repeat and prices may be 0.
 """
 
-from lakehouse_assets.contracts.contract import Column, Contract, RawContract, Rule, SourceColumn
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.contract import Column, Contract, Rule
+from lakehouse_assets.contracts.feeds import SourceColumn
+from tests.support.declare import one_feed
 
 HEADER = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
 
@@ -28,9 +29,9 @@ def clean_lines(raw):
 
 RAW_NAMES = ("invoice_no", "stock_code", "description", "quantity", "invoice_date", "unit_price", "customer_id", "country")
 
-LINES = Entity(
+LINES = one_feed(
     landing="retail_by_day/lines",
-    raw=RawContract(columns=tuple(SourceColumn(name, "") for name in HEADER)),
+    columns=tuple(SourceColumn(name, "") for name in HEADER),
     contract=Contract(
         table="retail_lines",
         description="Lines of invoices, one row a line.",
@@ -55,5 +56,5 @@ LINES = Entity(
             Rule("invoice_number_present", "invoice_number IS NOT NULL", "fail", "The line names its invoice."),
         ),
     ),
-    silver=clean_lines,
+    function=clean_lines,
 )

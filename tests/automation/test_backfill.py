@@ -27,7 +27,7 @@ from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.settings import Settings
 from tests.silver.test_upsert import ORDERS
 
-defs = build_definitions(Settings(lakehouse_root={root!r}, lakehouse_engine={engine!r}), entities=[ORDERS])
+defs = build_definitions(Settings(lakehouse_root={root!r}, lakehouse_engine={engine!r}), catalog=Catalog.of([ORDERS]))
 """
 
 LAUNCH = """mutation ($params: LaunchBackfillParams!) {

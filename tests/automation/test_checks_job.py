@@ -11,7 +11,7 @@ from lakehouse_assets.automation.sync import sync
 from lakehouse_assets.cli import SAMPLE_DATA
 from lakehouse_assets.storage.ledger import Ledger
 from lakehouse_assets.storage.tables import open_table
-from lakehouse_assets.systems import all_entities
+from lakehouse_assets.systems import catalog
 from tests.conftest import QUIET, Lakehouse
 
 pytestmark = pytest.mark.worlds("sail-folder")
@@ -23,7 +23,7 @@ ACCOUNTS = ("silver/crm_sales", "row_accounts")
 @pytest.fixture(scope="module")
 def built(world, engine):
     """The sample data on two dates, landing to gold."""
-    lakehouse = Lakehouse(world.settings(), all_entities(), engine)
+    lakehouse = Lakehouse(world.settings(), list(catalog().tables), engine)
     for file in sorted(SAMPLE_DATA.glob("*/*/*/*")):
         system, entity, day = file.relative_to(SAMPLE_DATA).parts[:3]
         for landed in (day, LATER) if entity == "product_categories" else (day,):

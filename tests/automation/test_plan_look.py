@@ -19,16 +19,17 @@ from lakehouse_assets.storage import ledger as ledger_module
 from lakehouse_assets.storage.books import record_partitions
 from lakehouse_assets.storage.ledger import LandedFile, Ledger, PartitionRecord
 from lakehouse_assets.storage.tables import dates_predicate, open_table, replace_rows
-from lakehouse_assets.systems import all_entities
+from lakehouse_assets.systems import catalog
+from tests.support.declare import feed_of
 
 FIRST = date(2025, 1, 1)
-LOCATIONS, CATEGORIES = [e for e in all_entities() if e.table in ("erp_customer_locations", "erp_product_categories")]
+LOCATIONS, CATEGORIES = [e for e in list(catalog().tables) if e.name in ("erp_customer_locations", "erp_product_categories")]
 
 
 def land(lakehouse, entity, days, files=1):
     for day in days:
         for number in range(files):
-            lakehouse.land(entity.landing, str(FIRST + timedelta(days=day)), f"{number}.csv", f"{day}/{number}")
+            lakehouse.land(feed_of(entity).landing, str(FIRST + timedelta(days=day)), f"{number}.csv", f"{day}/{number}")
 
 
 def say_built(lakehouse, *entities):
@@ -36,16 +37,16 @@ def say_built(lakehouse, *entities):
     root = lakehouse.settings.root
     for entity in entities:
         files: dict[date, list[LandedFile]] = {}
-        for found in Landing(root).listing(entity.landing, FIRST).objects:
+        for found in Landing(root).listing(feed_of(entity).landing, FIRST).objects:
             files.setdefault(found.date, []).append(LandedFile(found.name, found.version, found.version, found.size, 1, 1))
         raw = [
-            PartitionRecord("raw", entity.table, day, len(of_day), len(of_day), 0, 0, 1, "", fingerprint(entity, of_day), of_day)
+            PartitionRecord("raw", entity.name, day, len(of_day), len(of_day), 0, 0, 1, "", fingerprint(entity, of_day), of_day)
             for day, of_day in files.items()
         ]
         silver = [
             PartitionRecord(
                 "silver",
-                entity.table,
+                entity.name,
                 r.date,
                 r.rows_out,
                 r.rows_out,
@@ -61,9 +62,9 @@ def say_built(lakehouse, *entities):
             # Tables of as many files as there are records, so that each record has something to speak of.
             layer = records[0].layer
             rows = pa.table({"_date": pa.array([r.date for r in records], pa.date32()), "_file": [""] * len(records)})
-            uri = root.table(layer, entity.table)
+            uri = root.table(layer, entity.name)
             replace_rows(uri, rows, predicate="TRUE", key=layer, run_id="")
-            record_partitions(root, layer, {entity.table: open_table(uri)}, lambda known, records=records: records, "")
+            record_partitions(root, layer, {entity.name: open_table(uri)}, lambda known, records=records: records, "")
 
 
 @pytest.fixture
@@ -109,12 +110,12 @@ def test_a_look_at_ten_times_as_many_old_objects_costs_the_same(make_lakehouse, 
     for days in (40, 400):
         lakehouse = make_lakehouse(LOCATIONS, CATEGORIES)
         lakehouse.settings = settings_from_first(lakehouse)
-        for entity in lakehouse.entities:
+        for entity in lakehouse.tables:
             land(lakehouse, entity, range(days), files=2)
-        say_built(lakehouse, *lakehouse.entities)
-        place = f"{CATEGORIES.landing}/{FIRST + timedelta(days=5)}"
+        say_built(lakehouse, *lakehouse.tables)
+        place = f"{feed_of(CATEGORIES).landing}/{FIRST + timedelta(days=5)}"
         counted.update(dict.fromkeys(counted, 0))
-        plan = make_plan(lakehouse.settings, lakehouse.entities, look=Look(place, newest_dates=3, objects=20))
+        plan = make_plan(lakehouse.settings, lakehouse.tables, look=Look(place, newest_dates=3, objects=20))
         assert plan.is_empty
         costs.append(dict(counted))
     assert costs[0] == costs[1]
@@ -131,21 +132,21 @@ def differing(plan):
 
 def disturb(lakehouse, dice):
     """A few differences of every kind, anywhere."""
-    root, entities = lakehouse.settings.root, lakehouse.entities
+    root, entities = lakehouse.settings.root, lakehouse.tables
     for _ in range(dice.randint(1, 5)):
         entity, day = dice.choice(entities), FIRST + timedelta(days=dice.randrange(40))
-        folder = root.local_folder / "landing" / entity.landing / str(day)
+        folder = root.local_folder / "landing" / feed_of(entity).landing / str(day)
         match dice.choice(["new", "changed", "vanished", "gone", "unsettled"]):
             case "new":
-                lakehouse.land(entity.landing, str(day), "late.csv", "late")
+                lakehouse.land(feed_of(entity).landing, str(day), "late.csv", "late")
             case "changed":
-                lakehouse.land(entity.landing, str(day), "0.csv", f"{dice.random()}")
+                lakehouse.land(feed_of(entity).landing, str(day), "0.csv", f"{dice.random()}")
             case "vanished":
                 (folder / "0.csv").unlink(missing_ok=True)
             case "gone":
                 shutil.rmtree(folder, ignore_errors=True)
             case "unsettled":
-                if day in {key[2] for key in Ledger(root).read("raw", entity.table)}:
+                if day in {key[2] for key in Ledger(root).read("raw", entity.name)}:
                     unsettle(root, entity, day)
 
 
@@ -155,22 +156,22 @@ def test_looks_by_turns_see_what_a_look_at_all_sees_in_as_many_looks_as_promised
     dice = random.Random(seed)
     lakehouse = make_lakehouse(*dice.choice([(LOCATIONS,), (LOCATIONS, CATEGORIES)]))
     lakehouse.settings = settings_from_first(lakehouse)
-    for entity in lakehouse.entities:
+    for entity in lakehouse.tables:
         land(lakehouse, entity, sorted(dice.sample(range(40), dice.randint(1, 40))), files=dice.randint(1, 4))
-    say_built(lakehouse, *lakehouse.entities)
-    assert make_plan(lakehouse.settings, lakehouse.entities).is_empty
+    say_built(lakehouse, *lakehouse.tables)
+    assert make_plan(lakehouse.settings, lakehouse.tables).is_empty
     disturb(lakehouse, dice)
-    all_of_it = differing(make_plan(lakehouse.settings, lakehouse.entities))
+    all_of_it = differing(make_plan(lakehouse.settings, lakehouse.tables))
     look = Look(
-        place=dice.choice(["", "nonsense", "zzz", "\n", f"{LOCATIONS.landing}/2025-01-20", "erp/gone/2025-01-01"]),
+        place=dice.choice(["", "nonsense", "zzz", "\n", f"{feed_of(LOCATIONS).landing}/2025-01-20", "erp/gone/2025-01-01"]),
         newest_dates=dice.randint(1, 5),
         objects=dice.randint(1, 20),
         new_objects=dice.randint(1, 20),
     )
-    objects = sum(len(Landing(lakehouse.settings.root).listing(e.landing, FIRST).objects) for e in lakehouse.entities)
+    objects = sum(len(Landing(lakehouse.settings.root).listing(feed_of(e).landing, FIRST).objects) for e in lakehouse.tables)
     seen = set()
     for _ in range(ceil(objects / look.objects)):
-        plan = make_plan(lakehouse.settings, lakehouse.entities, look=look)
+        plan = make_plan(lakehouse.settings, lakehouse.tables, look=look)
         seen |= differing(plan)
         look = replace(look, place=plan.next_place)
     assert seen == all_of_it
@@ -184,10 +185,12 @@ def test_what_is_new_gone_or_unsettled_is_seen_by_every_look(make_lakehouse):
     land(lakehouse, LOCATIONS, range(0, 40, 2))
     say_built(lakehouse, LOCATIONS)
     land(lakehouse, LOCATIONS, [5])
-    shutil.rmtree(root.local_folder / "landing" / LOCATIONS.landing / str(FIRST + timedelta(days=10)))
+    shutil.rmtree(root.local_folder / "landing" / feed_of(LOCATIONS).landing / str(FIRST + timedelta(days=10)))
     unsettle(root, LOCATIONS, FIRST + timedelta(days=20))
     for turn in ("2025-01-01", "2025-01-31"):
-        plan = make_plan(lakehouse.settings, [LOCATIONS], look=Look(f"{LOCATIONS.landing}/{turn}", newest_dates=1, objects=1))
+        plan = make_plan(
+            lakehouse.settings, [LOCATIONS], look=Look(f"{feed_of(LOCATIONS).landing}/{turn}", newest_dates=1, objects=1)
+        )
         [raw] = plan.of_layers("raw")
         assert raw.dates == tuple(FIRST + timedelta(days=days) for days in (5, 10, 20))
         assert [f.change for f in plan.files] == ["new", "vanished", "new"]
@@ -196,7 +199,7 @@ def test_what_is_new_gone_or_unsettled_is_seen_by_every_look(make_lakehouse):
 def unsettle(root, entity, day):
     """Change a raw partition as a step does that is killed before it records it."""
     rows = pa.table({"_date": pa.array([day], pa.date32())})
-    replace_rows(root.table("raw", entity.table), rows, predicate=dates_predicate([day]), key=f"killed {day}", run_id="killed")
+    replace_rows(root.table("raw", entity.name), rows, predicate=dates_predicate([day]), key=f"killed {day}", run_id="killed")
 
 
 def settings_from_first(lakehouse):

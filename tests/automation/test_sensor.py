@@ -13,9 +13,9 @@ from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE
 from lakehouse_assets.automation.look import Look
 from lakehouse_assets.automation.requests import DIFFERENCE_TAG
 from lakehouse_assets.errors import AuditError
-from lakehouse_assets.raw.publish import LandedRowsHandler
 from tests.automation.test_plan_look import FIRST, land, say_built, settings_from_first
 from tests.automation.test_plan_look import LOCATIONS as ENTITY
+from tests.support.declare import feed_of
 
 LOCATIONS = "CID,CNTRY\nAW-1,DE\n"
 
@@ -209,7 +209,7 @@ def ticks(lakehouse, monkeypatch):
     monkeypatch.setattr(plan, "MAX_GAP_DAYS", 3)
     monkeypatch.setattr(sensors, "Look", partial(Look, newest_dates=1, objects=1))
     lakehouse.settings = settings_from_first(lakehouse)
-    lakehouse.entities = [ENTITY]
+    lakehouse.tables = [ENTITY]
     land(lakehouse, ENTITY, range(0, 50, 5))
     say_built(lakehouse, ENTITY)
     with open_instance(lakehouse.settings.dagster_home, lakehouse.settings.root) as instance:
@@ -217,7 +217,7 @@ def ticks(lakehouse, monkeypatch):
 
 
 def late(lakehouse, days=15):
-    lakehouse.land(ENTITY.landing, str(FIRST.replace(day=1 + days)), "late.csv", LOCATIONS)
+    lakehouse.land(feed_of(ENTITY).landing, str(FIRST.replace(day=1 + days)), "late.csv", LOCATIONS)
 
 
 LATE = [("01-16", "01-16")]
@@ -251,7 +251,7 @@ def test_repeated_and_lost_ticks_ask_for_the_same(lakehouse, ticks):
 
 @pytest.mark.worlds("sail-folder")
 def test_a_turn_waits_for_the_run_that_settles_it(lakehouse, ticks):
-    lakehouse.land(ENTITY.landing, "2025-02-15", "new.csv", LOCATIONS)
+    lakehouse.land(feed_of(ENTITY).landing, "2025-02-15", "new.csv", LOCATIONS)
     assert ticks.next() == [("02-15", "02-15")]
     run = ticks.start()
     late(lakehouse, days=5)
@@ -262,7 +262,7 @@ def test_a_turn_waits_for_the_run_that_settles_it(lakehouse, ticks):
 
 @pytest.mark.worlds("sail-folder")
 def test_turns_in_which_nothing_differs_go_on_while_a_run_is_under_way(lakehouse, ticks):
-    lakehouse.land(ENTITY.landing, "2025-02-15", "new.csv", LOCATIONS)
+    lakehouse.land(feed_of(ENTITY).landing, "2025-02-15", "new.csv", LOCATIONS)
     ticks.next()
     ticks.start()
     places = [ticks.next() or ticks.cursor for _ in range(3)]
@@ -284,14 +284,14 @@ def test_new_files_without_end_hold_no_turn_up(lakehouse, ticks):
     late(lakehouse)
     newest, found = ("02-15", "02-15"), []
     for number in range(4):
-        lakehouse.land(ENTITY.landing, "2025-02-15", f"{number}.csv", LOCATIONS + str(number))
+        lakehouse.land(feed_of(ENTITY).landing, "2025-02-15", f"{number}.csv", LOCATIONS + str(number))
         found.append(ticks.next())
     assert found == [[newest], [newest], [newest], [*LATE, newest]]
 
 
 @pytest.mark.worlds("sail-folder")
 def test_a_failed_run_is_not_tried_again_because_another_date_has_its_turn(lakehouse, ticks):
-    lakehouse.land(ENTITY.landing, "2025-02-15", "bad.csv", LOCATIONS)
+    lakehouse.land(feed_of(ENTITY).landing, "2025-02-15", "bad.csv", LOCATIONS)
     late(lakehouse)
     assert ticks.next() == [("02-15", "02-15")]
     ticks._instance.report_run_failed(ticks.start())
@@ -303,9 +303,9 @@ def test_a_failed_run_is_not_tried_again_because_another_date_has_its_turn(lakeh
 @pytest.mark.worlds("sail-folder")
 def test_a_new_date_and_one_that_is_gone_are_found_at_once(lakehouse, ticks):
     ticks.cursor = "erp/customer_locations/2025-01-31"
-    lakehouse.land(ENTITY.landing, "2025-01-10", "a.csv", LOCATIONS)
-    lakehouse.remove(ENTITY.landing, "2025-01-21", "0.csv")
-    (lakehouse.settings.root.local_folder / "landing" / ENTITY.landing / "2025-01-21").rmdir()
+    lakehouse.land(feed_of(ENTITY).landing, "2025-01-10", "a.csv", LOCATIONS)
+    lakehouse.remove(feed_of(ENTITY).landing, "2025-01-21", "0.csv")
+    (lakehouse.settings.root.local_folder / "landing" / feed_of(ENTITY).landing / "2025-01-21").rmdir()
     assert ticks.next() == [("01-10", "01-10"), ("01-21", "01-21")]
 
 

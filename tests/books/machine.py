@@ -16,7 +16,7 @@ from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.system import SilverTable
 from tests.silver.oracle import Row, expected
 from tests.support.adapter import BAD, BROKEN, CUSTOMERS, SALES, START, STRICT, Shop, csv, things
 from tests.support.writers import Fault, Writer, stopping_writers
@@ -169,21 +169,21 @@ class Machine:
         """From this date on landing counts."""
         return self.shop.start
 
-    def loaded(self, entity: Entity) -> dict[tuple[date, str], Rows]:
+    def loaded(self, entity: SilverTable) -> dict[tuple[date, str], Rows]:
         """The files of an entity that are loaded: of equal ones of a date the first."""
         files: dict[tuple[date, str], Rows] = {}
         for (table, day, name), rows in sorted(self.landed.items()):
             of_day = [text for (other, _), text in files.items() if other == day]
-            if table == entity.table and day >= self.since and rows not in of_day:
+            if table == entity.name and day >= self.since and rows not in of_day:
                 files[day, name] = rows
         return files
 
-    def arrive(self, entity: Entity, day: date, name: str, rows: Rows) -> None:
-        self.landed[entity.table, day, name] = rows
+    def arrive(self, entity: SilverTable, day: date, name: str, rows: Rows) -> None:
+        self.landed[entity.name, day, name] = rows
         self.shop.land(entity, day, name, csv(rows))
 
-    def depart(self, entity: Entity, day: date, name: str) -> None:
-        if self.landed.pop((entity.table, day, name), None) is not None:
+    def depart(self, entity: SilverTable, day: date, name: str) -> None:
+        if self.landed.pop((entity.name, day, name), None) is not None:
             self.shop.remove(entity, day, name)
 
 
@@ -218,8 +218,8 @@ class RawMachine(Machine):
         self.land(DATES[0], "b.csv", B)
 
     @property
-    def entity(self) -> Entity:
-        return self.shop.entities[0]
+    def entity(self) -> SilverTable:
+        return self.shop.tables[0]
 
     def actions(self) -> list[tuple[int, str, Draw]]:
         return [
@@ -244,7 +244,7 @@ class RawMachine(Machine):
     def change_raw(self, code: int) -> None:
         if not self.writers:
             self.code[0] = code
-            self.shop.entities = [things(*self.code)]
+            self.shop.tables = [things(*self.code)]
 
     def compare(self) -> None:
         wanted = Counter(
@@ -288,13 +288,13 @@ class SilverMachine(RawMachine):
 
     def build_silver(self, dates: Sequence[date]) -> None:
         entity = self.entity
-        if self.shop.exists("raw", entity.table):
+        if self.shop.exists("raw", entity.name):
             self.begin(lambda: self.shop.build_silver(entity, dates))
 
     def change_silver(self, code: int) -> None:
         if not self.writers:
             self.code[1] = code
-            self.shop.entities = [things(*self.code)]
+            self.shop.tables = [things(*self.code)]
 
     def compare(self) -> None:
         super().compare()
@@ -380,7 +380,7 @@ class GoldMachine(Machine):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.shop.entities = []
+        self.shop.tables = []
         self.introduce(DATES[0], (1,))
         self.sell(DATES[0], (1, 2))
 
@@ -423,7 +423,7 @@ class GoldMachine(Machine):
 
     def compare(self) -> None:
         """Gold is made of silver, whatever of landing that holds."""
-        code, sources = self.shop.sql, [f"silver.{entity.table}" for entity in (CUSTOMERS, SALES)]
+        code, sources = self.shop.sql, [f"silver.{entity.name}" for entity in (CUSTOMERS, SALES)]
         if not all(self.shop.exists(*source.split(".")) for source in sources):
             return
         customers, sales = (self.shop.rows(source, "_date, id, said") for source in sources)

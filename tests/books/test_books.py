@@ -8,14 +8,14 @@ from datetime import date
 import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
+from lakehouse_assets.storage.superseded import read_superseded
 
 from lakehouse_assets.contracts.contract import Column, Rule
 from lakehouse_assets.raw import publish
 from lakehouse_assets.raw.load import land
-from lakehouse_assets.raw.publish import LandedRowsHandler
+from lakehouse_assets.raw.publish import publish_landed
 from lakehouse_assets.silver import stage
 from lakehouse_assets.storage.handlers import Target
-from lakehouse_assets.storage.superseded import read_superseded
 from lakehouse_assets.storage.tables import open_table
 from tests.silver.test_upsert import DAY1, DAY2, DAY3, ORDERS, csv
 
@@ -42,14 +42,14 @@ class Writer:
         return self
 
     def write(self):
-        LandedRowsHandler().write(self.rows, self.target)
+        publish_landed(self.rows, self.target)
 
 
 def as_it_lies(shop, make_lakehouse):
     """Asserts that another pass leaves what a fresh build of the same landing makes, in tables and books, and nothing to do."""
     assert shop.build() == {}
     assert shop.plan().is_empty
-    fresh = make_lakehouse(*shop.entities)
+    fresh = make_lakehouse(*shop.tables)
     fresh.copy_landing(shop)
     assert fresh.build() == {}
     for table in ("raw.shop_orders", "silver.shop_orders"):
@@ -192,7 +192,7 @@ def test_dates_stay_published_where_a_contract_gains_a_column_and_they_break_a_f
     contract = ORDERS.contract
     columns = (*contract.columns, Column("channel", "string", ""))
     rules = (*contract.rules, Rule("total_above_two", "total > 2", "fail", "A total is above two."))
-    shop.entities = [replace(ORDERS, contract=replace(contract, columns=columns, rules=rules), silver=with_channel)]
+    shop.tables = [replace(ORDERS, contract=replace(contract, columns=columns, rules=rules), silver=with_channel)]
     [error] = shop.build().values()
     assert f"nothing was published of {DAY1}, {DAY2}" in error
     standing = {row["order_id"]: row["channel"] for row in shop.rows("silver.shop_orders")}
@@ -207,7 +207,7 @@ def test_nothing_is_published_where_a_column_changes_its_type_and_a_published_da
     contract = ORDERS.contract
     columns = tuple(replace(c, type="double") if c.name == "total" else c for c in contract.columns)
     rules = (*contract.rules, Rule("total_above_one", "total > 1", "fail", "A total is above one."))
-    shop.entities = [replace(ORDERS, contract=replace(contract, columns=columns, rules=rules))]
+    shop.tables = [replace(ORDERS, contract=replace(contract, columns=columns, rules=rules))]
     [error] = shop.build().values()
     assert "nothing was published" in error
     assert shop.rows("silver.shop_orders") == before

@@ -3,7 +3,8 @@ from datetime import timedelta
 
 import pytest
 
-from lakehouse_assets.contracts.contract import Column, Contract, Csv, Json, RawContract, Relationship, Rule, SourceColumn
+from lakehouse_assets.contracts.contract import Column, Contract, Relationship, Rule
+from lakehouse_assets.contracts.feeds import Csv, Feed, Json, SourceColumn
 from lakehouse_assets.contracts.types import typed
 from lakehouse_assets.errors import ContractError
 
@@ -21,7 +22,7 @@ CUSTOMERS = Contract(
     sequence="since",
     rules=(NAMED,),
 )
-RAW_CUSTOMERS = RawContract(columns=(SourceColumn("id", "Number"), SourceColumn("name", "Name")))
+RAW_CUSTOMERS = Feed("shop/things", columns=(SourceColumn("id", "Number"), SourceColumn("name", "Name")))
 
 
 @pytest.mark.parametrize(
@@ -128,12 +129,12 @@ def test_what_only_describes_the_table_leaves_the_digest(change):
 @pytest.mark.parametrize(
     "other",
     [
-        RawContract(columns=(SourceColumn("id", "Number"),)),
-        RawContract(columns=RAW_CUSTOMERS.columns, format=Csv(delimiter=";")),
-        RawContract(columns=RAW_CUSTOMERS.columns, format=Csv(encoding="latin-1")),
-        RawContract(columns=RAW_CUSTOMERS.columns, format=Json()),
-        RawContract(columns=(SourceColumn("id", "Number"), SourceColumn("name", "Name", also=("full name",)))),
-        RawContract(columns=(SourceColumn("id", "Number"), SourceColumn("name", "Name", required=False))),
+        Feed("shop/things", columns=(SourceColumn("id", "Number"),)),
+        Feed("shop/things", columns=RAW_CUSTOMERS.columns, format=Csv(delimiter=";")),
+        Feed("shop/things", columns=RAW_CUSTOMERS.columns, format=Csv(encoding="latin-1")),
+        Feed("shop/things", columns=RAW_CUSTOMERS.columns, format=Json()),
+        Feed("shop/things", columns=(SourceColumn("id", "Number"), SourceColumn("name", "Name", also=("full name",)))),
+        Feed("shop/things", columns=(SourceColumn("id", "Number"), SourceColumn("name", "Name", required=False))),
     ],
     ids=["columns", "delimiter", "encoding", "format", "another name", "not required"],
 )
@@ -143,11 +144,11 @@ def test_what_decides_the_raw_rows_changes_the_raw_digest(other):
 
 def test_the_description_of_a_source_column_leaves_the_raw_digest():
     columns = tuple(replace(c, description="Another word for it") for c in RAW_CUSTOMERS.columns)
-    assert RawContract(columns=columns).digest() == RAW_CUSTOMERS.digest()
+    assert Feed("shop/things", columns=columns).digest() == RAW_CUSTOMERS.digest()
 
 
 def test_what_is_unwrapped_changes_the_raw_digest():
-    assert RawContract((), Json(unwrap="payload")).digest() != RawContract((), Json()).digest()
+    assert Feed("shop/things", (), Json(unwrap="payload")).digest() != Feed("shop/things", (), Json()).digest()
 
 
 @pytest.mark.parametrize(
@@ -161,11 +162,11 @@ def test_what_is_unwrapped_changes_the_raw_digest():
 )
 def test_a_name_that_stands_for_two_source_columns_is_refused(columns):
     with pytest.raises(ContractError, match=r"(full_name|city|place) stands for more than one of them"):
-        RawContract(columns)
+        Feed("shop/things", columns)
 
 
 def test_other_names_of_one_column_may_be_alike():
-    assert RawContract((SourceColumn("city", "", also=("City", "CITY")),)).column_names == ["city"]
+    assert Feed("shop/things", (SourceColumn("city", "", also=("City", "CITY")),)).column_names == ["city"]
 
 
 @pytest.mark.parametrize("delimiter", ["", ";;", '"', "\n", "\r", "§"])

@@ -21,8 +21,8 @@ from lakehouse_assets.contracts.debezium import (
     timestamp_of_micros,
     timestamp_of_millis,
 )
-from lakehouse_assets.contracts.system import Entity
 from lakehouse_assets.errors import ContractError
+from tests.support.declare import one_feed
 
 ALL = ("spark-folder", "sail-folder")
 RAW = ("op", "before", "after", "ts_ms", "source")
@@ -35,7 +35,7 @@ def clean_customers(raw):
     )
 
 
-CUSTOMERS = Entity(
+CUSTOMERS = one_feed(
     landing="shop/customers",
     raw=change_contract(),
     contract=Contract(
@@ -55,7 +55,7 @@ CUSTOMERS = Entity(
         ),
         rules=(*change_rules(), Rule("email_has_at", "email LIKE '%@%'", "drop", "An address has an @.")),
     ),
-    silver=clean_customers,
+    function=clean_customers,
 )
 
 

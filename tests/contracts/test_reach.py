@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse_assets.contracts.reach import code_digest
-from lakehouse_assets.systems import all_entities, crm
+from lakehouse_assets.systems import catalog, crm
 
 FILES = {
     "__init__.py": "",
@@ -58,11 +58,11 @@ def test_a_module_that_is_not_reached_does_not_count(project):
 
 
 def test_a_helper_of_a_system_in_another_module_counts(monkeypatch, tmp_path):
-    was = crm.SALES.silver_digest()
+    was = crm.SALES.digest()
     helper = tmp_path / "types.py"
     helper.write_text(Path(sys.modules["lakehouse_assets.contracts.types"].__file__).read_text() + "# changed\n")
     monkeypatch.setattr(sys.modules["lakehouse_assets.contracts.types"], "__file__", str(helper))
-    assert crm.SALES.silver_digest() != was
+    assert crm.SALES.digest() != was
 
 
 def made(word, words=None):
@@ -96,7 +96,7 @@ def test_what_can_t_be_told_in_words_is_told_by_its_type():
 
 
 def test_it_is_the_same_in_each_process():
-    code = "from lakehouse_assets.systems import all_entities; print([e.silver_digest() for e in all_entities()])"
+    code = "from lakehouse_assets.systems import catalog; print([e.digest() for e in list(catalog().tables)])"
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout.strip() == str([entity.silver_digest() for entity in all_entities()])
+    assert done.stdout.strip() == str([entity.digest() for entity in list(catalog().tables)])

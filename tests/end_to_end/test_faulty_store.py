@@ -32,7 +32,7 @@ from deltalake.exceptions import DeltaError
 
 from lakehouse_assets.automation.plan import make_plan
 from lakehouse_assets.automation.sync import sync
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.engine.server import port_answers
 from lakehouse_assets.engine.session import Engine
@@ -67,7 +67,7 @@ STORE_ERRORS = (
 """What a pass may fail of where its store does. All else, such as a KeyError or a panic, is a fault of the pass."""
 
 
-def entities() -> list[Entity]:
+def entities() -> list[SilverTable]:
     """A table that keeps the newest row of a key, and one that keeps its history."""
     return [entity("upsert", "things"), entity("history", "versions")]
 
@@ -241,7 +241,7 @@ class TwoTables:
                 day: [row for (of, _), found in sorted(shop.landed.items()) if of == day for row in found] for day in DATES
             }
             shop.check()
-            table = shop.entity.table
+            table = shop.entity.name
             raw = self.lakehouse.rows(
                 f"(SELECT _date::VARCHAR AS d, _source_file AS f, count(*) AS n FROM raw.{table} GROUP BY ALL)"
             )

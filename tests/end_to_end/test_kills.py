@@ -110,7 +110,7 @@ def test_all_heals_gold_included(build, lakehouse, make_lakehouse, record_proper
             == "killed"
         )
         assert build(lakehouse, None) == "0"
-    fresh = Lakehouse(make_lakehouse().settings, lakehouse.entities, lakehouse.engine)
+    fresh = Lakehouse(make_lakehouse().settings, lakehouse.tables, lakehouse.engine)
     fresh.copy_landing(lakehouse)
     build(fresh, None)
     for table in (*(f"gold.{name}" for name in GOLD), "silver.crm_sales", "silver.crm_customers", "raw.crm_sales"):

@@ -27,7 +27,7 @@ def shop(make_lakehouse):
 
 def held(shop):
     """What lies in quarantine: layer, date, rule and how many rows."""
-    found = quarantined(shop.settings.root, shop.entities, Choice(), samples=0)
+    found = quarantined(shop.settings.root, shop.tables, Choice(), samples=0)
     return {(g["layer"], g["date"].isoformat(), g["rule"]): g["rows"] for g in found}
 
 
@@ -49,7 +49,7 @@ def test_what_breaks_a_rule_waits_in_quarantine(shop):
 
 def relax(shop):
     rules = (RELAXED, *(r for r in ORDERS.contract.rules if r.name != RELAXED.name))
-    shop.entities[:] = [replace(ORDERS, contract=replace(ORDERS.contract, rules=rules))]
+    shop.tables[:] = [replace(ORDERS, contract=replace(ORDERS.contract, rules=rules))]
 
 
 def test_a_relaxed_rule_brings_rows_in_with_the_next_pass(shop):
@@ -66,7 +66,7 @@ def test_a_relaxed_rule_brings_rows_in_with_the_next_pass(shop):
 def test_a_rule_that_is_made_strict_again_puts_them_back(shop):
     relax(shop)
     shop.build()
-    shop.entities[:] = [ORDERS]
+    shop.tables[:] = [ORDERS]
     assert shop.build() == {}
     assert held(shop)["silver", DAY1, "total_not_negative"] == 2
     assert standing(shop) == {"A": 10, "D": 10}

@@ -5,8 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from lakehouse_assets.contracts.contract import Column, Contract, Csv, RawContract, SourceColumn
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.contract import Column, Contract
+from lakehouse_assets.contracts.feeds import Csv, SourceColumn
+from tests.support.declare import feed_of, one_feed
 
 # What a file's shape does to it is settled before any engine sees it; the cases that silver judges run on both.
 pytestmark = pytest.mark.worlds("sail-folder")
@@ -16,9 +17,9 @@ def take(raw):
     return raw.selectExpr("*", "TRIM(id) AS order_id", "ordered AS ordered_on", "price AS amount")
 
 
-ORDERS = Entity(
+ORDERS = one_feed(
     landing="shop/orders",
-    raw=RawContract(columns=(SourceColumn("id", ""), SourceColumn("ordered", ""), SourceColumn("price", ""))),
+    columns=(SourceColumn("id", ""), SourceColumn("ordered", ""), SourceColumn("price", "")),
     contract=Contract(
         table="shop_orders",
         description="Orders",
@@ -26,7 +27,7 @@ ORDERS = Entity(
         key=("order_id",),
         columns=(Column("order_id", "int", ""), Column("ordered_on", "date", ""), Column("amount", "decimal(12,2)", "")),
     ),
-    silver=take,
+    function=take,
 )
 DAY, NEXT = "2026-01-31", "2026-02-01"
 SOUND = "id,ordered,price\n1,2026-01-30,1.50\n"
@@ -133,13 +134,13 @@ def test_the_same_file_under_another_name_is_loaded_once(shop):
 
 def mended(shop, **raw):
     """The same lakehouse after somebody changed what the contract says of the files."""
-    entity = replace(ORDERS, raw=replace(ORDERS.raw, **raw))
+    entity = replace(ORDERS, raw=replace(feed_of(ORDERS), **raw))
     return replace(shop, entities=[entity])
 
 
 def test_a_rename_is_mended_by_a_word_in_the_contract(shop):
     arrive(shop, FILES["a renamed column"][0])
-    id_, ordered, price = ORDERS.raw.columns
+    id_, ordered, price = feed_of(ORDERS).columns
     shop = mended(shop, columns=(id_, replace(ordered, also=("Order Day",)), price))
     assert shop.build() == {}
     assert (orders(shop), quarantined(shop)) == ([FIRST, SECOND], [])

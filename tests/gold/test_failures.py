@@ -10,7 +10,7 @@ from lakehouse_assets.automation.instance import open_instance
 from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB
 from lakehouse_assets.automation.sync import sync
 from lakehouse_assets.gold.failures import failing_rows
-from lakehouse_assets.systems import all_entities, crm
+from lakehouse_assets.systems import catalog, crm
 from tests.conftest import QUIET, Lakehouse
 
 DAY, LATER = "2026-01-31", "2026-02-01"
@@ -75,7 +75,7 @@ def passed(lakehouse):
 
 @pytest.mark.worlds("sail-folder", "spark-folder")
 def test_a_bad_row_goes_to_quarantine_and_stops_nothing(landed):
-    lakehouse = landed(GOOD, SHIPPED_BEFORE, NEGATIVE, entities=all_entities())
+    lakehouse = landed(GOOD, SHIPPED_BEFORE, NEGATIVE, entities=list(catalog().tables))
     assert passed(lakehouse)[0]
     assert lakehouse.rows("quarantine.rows", "table_name, row_number, rule", "1, 2, 3") == [
         {"table_name": "crm_products", "row_number": 4, "rule": "product_number_present"},
@@ -88,7 +88,7 @@ def test_a_bad_row_goes_to_quarantine_and_stops_nothing(landed):
 
 @pytest.mark.worlds("sail-folder")
 def test_a_failed_test_names_its_rows_and_stops_its_model_for_as_long_as_the_data_is_so(landed):
-    lakehouse = landed(GOOD, NEGATIVE, entities=[without_rules(e) for e in all_entities()])
+    lakehouse = landed(GOOD, NEGATIVE, entities=[without_rules(e) for e in list(catalog().tables)])
     done, error, check = passed(lakehouse)
     assert not done
     assert error == (
@@ -138,7 +138,7 @@ def test_rows_without_a_date_or_a_name_are_named_by_their_first_column(connectio
 
 @pytest.mark.worlds("sail-folder")
 def test_a_dimension_built_by_itself_is_not_judged_by_a_fact_that_is_older(landed):
-    lakehouse = landed(GOOD, entities=all_entities())
+    lakehouse = landed(GOOD, entities=list(catalog().tables))
     assert passed(lakehouse)[0]
     lakehouse.land("crm/customers", DAY, "a.csv", LANDED["crm/customers"].replace("\n1,", "\n2,"))
     assert lakehouse.build() == {}

@@ -25,9 +25,9 @@ ORDER = ("dim_date", "dim_customer", "dim_product", "fact_sales", "sales_perform
 def make_silver(connection):
     """Empty silver tables in the database `run`."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS run.silver; CREATE SCHEMA IF NOT EXISTS run.gold")
-    for entity in (*crm.SYSTEM.entities, *erp.SYSTEM.entities):
+    for entity in (*crm.SYSTEM.tables, *erp.SYSTEM.tables):
         columns = ", ".join(f"{c.name} {c.type}" for c in entity.contract.table_columns)
-        connection.execute(f"CREATE TABLE run.silver.{entity.table} ({columns}, _date date)")
+        connection.execute(f"CREATE TABLE run.silver.{entity.name} ({columns}, _date date)")
 
 
 def put(connection, table, *rows):

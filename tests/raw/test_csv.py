@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse_assets.contracts.contract import Csv, RawContract, SourceColumn
+from lakehouse_assets.contracts.feeds import Csv, Feed, SourceColumn
 from lakehouse_assets.raw import csv as reader
 from lakehouse_assets.raw.csv import read_csv, read_header
 from lakehouse_assets.raw.missing import MAX_NEW_COLUMNS
@@ -19,7 +19,7 @@ Found = namedtuple("Found", "columns rows rejects rows_in")
 
 
 def contract(*required, **written):
-    return RawContract(columns=[SourceColumn(name, name) for name in required], format=Csv(**written))
+    return Feed("shop/things", columns=[SourceColumn(name, name) for name in required], format=Csv(**written))
 
 
 ABC = contract("a", "b", "c")
@@ -376,17 +376,17 @@ def test_case_blanks_and_underscores_make_no_other_column(field):
     ids=repr,
 )
 def test_a_column_is_known_by_its_other_names_where_its_own_is_missing(header, columns):
-    like = RawContract(columns=(SourceColumn("city", "", also=("TOWN", "place")),))
+    like = Feed("shop/things", columns=(SourceColumn("city", "", also=("TOWN", "place")),))
     assert read(header + b"\n1,2\n", like=like).columns == columns
 
 
 def test_a_field_that_is_one_column_of_the_contract_is_not_taken_for_another():
-    like = RawContract(columns=(SourceColumn("a_1", ""), SourceColumn("a1", "")))
+    like = Feed("shop/things", columns=(SourceColumn("a_1", ""), SourceColumn("a1", "")))
     assert reasons(b"a1,x\n1,2\n", like=like)[0].startswith("the file lacks the required column a_1 and has instead: x")
 
 
 def test_a_file_may_lack_a_column_that_is_not_required():
-    like = RawContract(columns=(SourceColumn("a", ""), SourceColumn("b", "", required=False)))
+    like = Feed("shop/things", columns=(SourceColumn("a", ""), SourceColumn("b", "", required=False)))
     assert read(b"a\n1\n", like=like) == Found(["a"], [(2, "1")], [], 1)
 
 

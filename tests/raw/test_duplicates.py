@@ -13,26 +13,28 @@ from deltalake import write_deltalake
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lakehouse_assets.contracts.contract import Column, Contract, RawContract, SourceColumn
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.contract import Column, Contract
+from lakehouse_assets.contracts.feeds import Feed, SourceColumn
+from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw import load as loading
 from lakehouse_assets.raw import publish
 from lakehouse_assets.raw.load import land
-from lakehouse_assets.raw.publish import LandedRowsHandler
+from lakehouse_assets.raw.publish import publish_landed
 from lakehouse_assets.serving.query import query
 from lakehouse_assets.storage.handlers import Target
 from lakehouse_assets.storage.ledger import Ledger
 from lakehouse_assets.storage.quarantine import Quarantine
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import forget_open_tables, newest_table, open_table
+from tests.support.declare import one_feed
 
 D1, D2 = date(2026, 1, 1), date(2026, 1, 2)
 LOG = logging.getLogger("test")
 
-ORDERS = Entity(
+ORDERS = one_feed(
     landing="shop/orders",
-    raw=RawContract(columns=(SourceColumn("id", "Number"), SourceColumn("total", "Total"))),
+    columns=(SourceColumn("id", "Number"), SourceColumn("total", "Total")),
     contract=Contract(
         table="shop_orders",
         description="Orders",
@@ -40,7 +42,7 @@ ORDERS = Entity(
         columns=(Column("id", "string", "Number"),),
         key=("id",),
     ),
-    silver=lambda rows: rows,
+    function=lambda rows: rows,
 )
 
 ONE = b"id,total\n1,10\n2,20\n"
@@ -78,14 +80,14 @@ class Shop:
         found = self.landing.listing("shop/orders", D1).objects
         return {(o.date, o.name): self.file(o.date, o.name).read_bytes() for o in found}
 
-    def load(self, entity: Entity = ORDERS):
+    def load(self, entity: SilverTable = ORDERS):
         forget_open_tables()
         return land(entity, self.root, D1, [D1, D2], LOG)
 
-    def build(self, entity: Entity = ORDERS):
+    def build(self, entity: SilverTable = ORDERS):
         self.runs += 1
         target = Target(self.root, "raw", "shop_orders", [D1, D2], f"run-{self.runs}", LOG)
-        return LandedRowsHandler().write(self.load(entity), target)
+        return publish_landed(self.load(entity), target)
 
     def rows(self):
         table = open_table(self.root.table("raw", "shop_orders"))
@@ -144,7 +146,7 @@ def test_what_is_superseded_is_counted_in_table_and_quarantine(shop, monkeypatch
     shop.drop(D1, "b.csv", ONE)
     landed = shop.load()
     landed.rows = landed.rows.slice(0, 1)  # a row is lost on the way
-    LandedRowsHandler().write(landed, Target(shop.root, "raw", "shop_orders", [D1], "run", LOG))
+    publish_landed(landed, Target(shop.root, "raw", "shop_orders", [D1], "run", LOG))
     [record] = shop.records().values()
     assert (record.rows_out, record.rows_superseded, record.adds_up) == (1, 1, False)
 
@@ -275,7 +277,9 @@ def test_another_way_of_reading_reads_the_duplicates_too(shop):
     shop.drop(D1, "a.csv", LACKING)
     shop.drop(D1, "b.csv", LACKING)
     shop.build()
-    shop.build(replace(ORDERS, raw=RawContract(columns=(SourceColumn("id", ""), SourceColumn("total", "", required=False)))))
+    shop.build(
+        replace(ORDERS, raw=Feed("shop/things", columns=(SourceColumn("id", ""), SourceColumn("total", "", required=False))))
+    )
     assert (shop.accounts(), shop.duplicates()) == ({D1: (4, 2, 0, 2)}, {(D1, "b.csv"): "a.csv"})
 
 

@@ -4,7 +4,7 @@ from collections import namedtuple
 
 import pytest
 
-from lakehouse_assets.contracts.contract import Csv, Json, RawContract, SourceColumn
+from lakehouse_assets.contracts.feeds import Csv, Feed, Json, SourceColumn
 from lakehouse_assets.raw import jsonl as reader
 from lakehouse_assets.raw.formats import READERS, read_header, read_rows
 from lakehouse_assets.raw.jsonl import MAX_NESTING, read_jsonl, read_keys
@@ -14,7 +14,7 @@ Found = namedtuple("Found", "rows rejects rows_in")
 
 
 def contract(*required, **written):
-    return RawContract(columns=[SourceColumn(name, name) for name in required], format=Json(**written))
+    return Feed("shop/things", columns=[SourceColumn(name, name) for name in required], format=Json(**written))
 
 
 ANY = contract()
@@ -240,7 +240,7 @@ def test_a_broken_line_beside_missing_columns_is_counted_with_the_file():
 
 
 def test_a_column_may_go_by_another_name_in_some_rows():
-    like = RawContract(columns=(SourceColumn("city", "", also=("town",)),), format=Json())
+    like = Feed("shop/things", columns=(SourceColumn("city", "", also=("town",)),), format=Json())
     assert read(b'{"city":"Ulm"}\n{"Town":"Bonn"}\n', like=like).rows == [
         {"city": "Ulm", "_row_number": 1},
         {"city": "Bonn", "_row_number": 2},
@@ -309,7 +309,7 @@ def test_the_columns_alone_can_be_read():
 
 
 def test_the_format_of_the_contract_decides_how_a_file_is_read():
-    csv = RawContract(columns=(), format=Csv())
+    csv = Feed("shop/things", columns=(), format=Csv())
     assert [b.rows.column_names for b in read_rows([b"x,y\n1,2\n"], csv)] == [["x", "y", "_row_number"]]
     assert [b.rows.column_names for b in read_rows([b'{"x":1}\n'], ANY)] == [["x", "_row_number"]]
     assert (read_header([b"x,y\n"], csv), read_header([b'{"x":1}'], ANY)) == (["x", "y"], ["x"])

@@ -7,19 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse_assets.contracts.contract import Column, Contract, Csv, RawContract, SourceColumn
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.contract import Column, Contract
+from lakehouse_assets.contracts.feeds import Csv, SourceColumn
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw.load import differences, load
 from lakehouse_assets.storage.ledger import PartitionRecord
+from tests.support.declare import feed_of, one_feed
 
 START = date(2026, 1, 1)
 D1, D2 = date(2026, 1, 1), date(2026, 1, 2)
 LOG = logging.getLogger("test")
 
-CUSTOMERS = Entity(
+CUSTOMERS = one_feed(
     landing="shop/customers",
-    raw=RawContract(columns=(SourceColumn("id", "Number"), SourceColumn("Full Name", "Name"))),
+    columns=(SourceColumn("id", "Number"), SourceColumn("Full Name", "Name")),
     contract=Contract(
         table="shop_customers",
         description="Customers of a shop",
@@ -27,7 +28,7 @@ CUSTOMERS = Entity(
         columns=(Column("id", "string", "Number"),),
         key=("id",),
     ),
-    silver=lambda rows: rows,
+    function=lambda rows: rows,
 )
 
 
@@ -156,7 +157,7 @@ def test_another_way_of_reading_reads_all_files_again(shop):
     shop.drop(D1, "a.csv", csv("1,Ann"))
     shop.drop(D1, "b.csv", csv("2,Bob"))
     shop.build(D1)
-    entity = replace(CUSTOMERS, raw=replace(CUSTOMERS.raw, format=Csv(encoding="latin-1")))
+    entity = replace(CUSTOMERS, raw=replace(feed_of(CUSTOMERS), format=Csv(encoding="latin-1")))
     assert told(shop.differences(entity=entity)) == [(D1, ["a.csv", "b.csv"], [])]
 
 
@@ -318,7 +319,7 @@ def test_the_same_bytes_uploaded_again_leave_the_fingerprint(shop):
 def test_another_way_of_reading_replaces_all_rows_of_the_date(shop):
     shop.drop(D1, "a.csv", csv("1,Ann"))
     shop.build(D1)
-    entity = replace(CUSTOMERS, raw=replace(CUSTOMERS.raw, format=Csv(encoding="latin-1")))
+    entity = replace(CUSTOMERS, raw=replace(feed_of(CUSTOMERS), format=Csv(encoding="latin-1")))
     assert shop.load(D1, entity=entity).replaced == {D1: None}
 
 
@@ -452,7 +453,7 @@ def test_a_date_to_be_read_another_way_stays_as_it_is_while_part_of_it_can_not_b
     shop.drop(D1, "part/b.csv", csv("2,Bob"))
     shop.build(D1)
     shop.built[D1] = replace(shop.built[D1], content="its files")
-    other = replace(CUSTOMERS, raw=replace(CUSTOMERS.raw, format=Csv(delimiter=";")))
+    other = replace(CUSTOMERS, raw=replace(feed_of(CUSTOMERS), format=Csv(delimiter=";")))
     for hidden in ("part", "b.csv"):
         with monkeypatch.context() as closed:
             unreadable(closed, hidden)

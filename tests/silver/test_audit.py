@@ -6,16 +6,17 @@ from decimal import Decimal
 from unittest.mock import Mock
 
 import pytest
-
-from lakehouse_assets.contracts.contract import Column, Contract, RawContract, Rule, SourceColumn
-from lakehouse_assets.contracts.system import Entity
-from lakehouse_assets.errors import ContractError
 from lakehouse_assets.silver.audit import audited, contract_faults
 
+from lakehouse_assets.contracts.contract import Column, Contract, Rule
+from lakehouse_assets.contracts.feeds import SourceColumn
+from lakehouse_assets.errors import ContractError
+from tests.support.declare import one_feed
+
 BOTH = pytest.mark.worlds("spark-folder", "sail-folder")
-SALES = Entity(
+SALES = one_feed(
     landing="shop/sales",
-    raw=RawContract(columns=(SourceColumn("no", "Number"), SourceColumn("amt", "Amount"))),
+    columns=(SourceColumn("no", "Number"), SourceColumn("amt", "Amount")),
     contract=Contract(
         table="shop_sales",
         description="Sales",
@@ -27,7 +28,7 @@ SALES = Entity(
             Column("sold_on", "date", "Day"),
         ),
     ),
-    silver=lambda raw: raw,
+    function=lambda raw: raw,
 )
 USUAL = {"number": "no", "amount": "amt", "sold_on": "DATE'2026-01-05'"}
 

@@ -7,13 +7,14 @@ import dagster as dg
 import pytest
 
 from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE_START_TAG
-from lakehouse_assets.contracts.contract import Column, Contract, RawContract, Relationship, Rule, SourceColumn, Volume
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.contract import Column, Contract, Relationship, Rule, Volume
+from lakehouse_assets.contracts.feeds import SourceColumn
 from lakehouse_assets.errors import ContractError
 from lakehouse_assets.silver.checks import freshness_result, rule_result, silver_checks, volume_result
 from lakehouse_assets.storage.ledger import UNSETTLED, PartitionRecord, RuleHits
 from lakehouse_assets.storage.root import Root
 from tests.conftest import QUIET
+from tests.support.declare import one_feed
 
 KEY = dg.AssetKey(["silver", "shop_orders"])
 D1 = date(2026, 1, 1)
@@ -156,9 +157,9 @@ class TestFreshness:
         assert self.judged([], None).passed
 
 
-CUSTOMERS = Entity(
+CUSTOMERS = one_feed(
     landing="shop/customers",
-    raw=RawContract(columns=(SourceColumn("id", ""),)),
+    columns=(SourceColumn("id", ""),),
     contract=Contract(
         table="shop_customers",
         description="Customers",
@@ -167,17 +168,17 @@ CUSTOMERS = Entity(
         columns=(Column("customer", "string", ""),),
         freshness=timedelta(days=1),
     ),
-    silver=lambda raw: raw.selectExpr("*", "id AS customer"),
+    function=lambda raw: raw.selectExpr("*", "id AS customer"),
 )
 PRODUCTS = replace(
     CUSTOMERS,
     landing="shop/products",
     contract=replace(CUSTOMERS.contract, table="shop_products", key=("product",), columns=(Column("product", "int", ""),)),
-    silver=lambda raw: raw.selectExpr("*", "id AS product"),
+    function=lambda raw: raw.selectExpr("*", "id AS product"),
 )
-ORDERS = Entity(
+ORDERS = one_feed(
     landing="shop/orders",
-    raw=RawContract(columns=tuple(SourceColumn(name, "") for name in ("id", "by", "of", "amount"))),
+    columns=tuple(SourceColumn(name, "") for name in ("id", "by", "of", "amount")),
     contract=Contract(
         table="shop_orders",
         description="Orders",
@@ -200,7 +201,7 @@ ORDERS = Entity(
         volume=Volume(at_least=2),
         freshness=timedelta(days=1),
     ),
-    silver=lambda raw: raw.selectExpr("*", "id AS order_id", "by AS customer", "of AS product", "amount AS total"),
+    function=lambda raw: raw.selectExpr("*", "id AS order_id", "by AS customer", "of AS product", "amount AS total"),
 )
 
 
@@ -304,7 +305,7 @@ class TestRuns:
 
     def test_a_relationship_to_a_table_that_is_not_there_is_told_and_the_others_are_judged(self, shop):
         shop.remove("shop/products", str(day(1)), "p.csv")
-        shop.entities.remove(PRODUCTS)
+        shop.tables.remove(PRODUCTS)
         assert shop.build() == {}
         found = self.checked(shop)
         assert found["product_in_shop_products"].description == "silver/shop_products does not exist yet: materialize it first."

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from lakehouse_assets.contracts.contract import Column, Contract, RawContract, SourceColumn
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.contract import Column, Contract
+from lakehouse_assets.contracts.feeds import SourceColumn
 from lakehouse_assets.errors import ContractError
+from tests.support.declare import one_feed
 
 DAY1, DAY2, DAY3 = "2026-01-01", "2026-01-02", "2026-01-03"
 
@@ -15,9 +16,9 @@ def take(raw):
     return raw.selectExpr("*", "id AS customer_id", "changed AS at", "NULLIF(town, '') AS city")
 
 
-HISTORY = Entity(
+HISTORY = one_feed(
     landing="shop/customers",
-    raw=RawContract(columns=tuple(SourceColumn(name, "") for name in ("id", "changed", "town", "note", "op"))),
+    columns=tuple(SourceColumn(name, "") for name in ("id", "changed", "town", "note", "op")),
     contract=Contract(
         table="shop_customers",
         description="Customers",
@@ -34,7 +35,7 @@ HISTORY = Entity(
             Column("note", "string", ""),
         ),
     ),
-    silver=take,
+    function=take,
 )
 UPSERT = replace(HISTORY, contract=replace(HISTORY.contract, mode="upsert", tracked=None))
 
@@ -59,14 +60,14 @@ def expect(make_lakehouse):
 
     def check(shop) -> list[tuple[object, ...]]:
         assert shop.build() == {}
-        fresh = make_lakehouse(*shop.entities)
+        fresh = make_lakehouse(*shop.tables)
         fresh.copy_landing(shop)
         assert fresh.build() == {}
         assert shop.rows("silver.shop_customers") == fresh.rows("silver.shop_customers")
         ours = {day: account for day, account in shop.accounts("silver", "shop_customers").items() if any(account)}
         assert ours == fresh.accounts("silver", "shop_customers")
         assert all(record.adds_up for record in shop.records("silver", "shop_customers").values())
-        if shop.entities == [UPSERT]:
+        if shop.tables == [UPSERT]:
             found = shop.rows("silver.shop_customers", 'customer_id, city, "at"', "ALL")
             return [(r["customer_id"], r["city"], r["at"].hour) for r in found]
         found = shop.rows(

@@ -12,11 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lakehouse_assets.contracts.contract import Column, Contract, RawContract, Rule, SourceColumn
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.contract import Column, Contract, Rule
+from lakehouse_assets.contracts.feeds import SourceColumn
+from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.storage import tables
 from tests.conftest import Lakehouse
 from tests.silver.oracle import Row, expected
+from tests.support.declare import feed_of, one_feed
 
 DATES = [date(2026, 1, 1) + timedelta(days=n) for n in range(5)]
 FILES = ("a.csv", "b.csv", "c.csv")
@@ -27,10 +29,10 @@ def take(raw):
     return raw.selectExpr("*", "id AS thing_id", "changed AS at", "said AS value")
 
 
-def entity(mode: str, name: str = "things") -> Entity:
-    return Entity(
+def entity(mode: str, name: str = "things") -> SilverTable:
+    return one_feed(
         landing=f"shop/{name}",
-        raw=RawContract(columns=tuple(SourceColumn(column, "") for column in ("id", "changed", "said", "op", "sent"))),
+        columns=tuple(SourceColumn(column, "") for column in ("id", "changed", "said", "op", "sent")),
         contract=Contract(
             table=f"shop_{name}",
             description="Things",
@@ -45,7 +47,7 @@ def entity(mode: str, name: str = "things") -> Entity:
                 Rule("value_not_fatal", "value IS NULL OR value <> 'fatal'", "fail", "A value is not fatal."),
             ),
         ),
-        silver=take,
+        function=take,
     )
 
 
@@ -58,7 +60,7 @@ class Shop:
     """Lands random files and builds random ranges; knows what each partition was last built from."""
 
     lakehouse: Lakehouse
-    entity: Entity
+    entity: SilverTable
     random: random.Random
     fatal: float = 0.05
     """How often, of a hundred rows, one keeps its date from being published."""
@@ -73,7 +75,7 @@ class Shop:
         there = self.landed.get((day, name), [])
         if action == "vanish" and there:
             del self.landed[day, name]
-            self.lakehouse.remove(self.entity.landing, day.isoformat(), name)
+            self.lakehouse.remove(feed_of(self.entity).landing, day.isoformat(), name)
             return
         if action == "fewer" and there:
             values = [(r.key, r.at, r.value, r.deletes) for r in there if self.random.random() < 0.6]
@@ -83,7 +85,9 @@ class Shop:
         lines = [
             f"{k or ''},{'' if at is None else at},{'' if v is None else v},{'d' if d else 'u'},{name}" for k, at, v, d in values
         ]
-        self.lakehouse.land(self.entity.landing, day.isoformat(), name, "\n".join(["id,changed,said,op,sent", *lines]) + "\n")
+        self.lakehouse.land(
+            feed_of(self.entity).landing, day.isoformat(), name, "\n".join(["id,changed,said,op,sent", *lines]) + "\n"
+        )
 
     def _values(self) -> tuple[str | None, int | None, str | None, bool]:
         key = None if self.random.random() < 0.02 else f"k{self.random.randrange(KEYS)}"
@@ -128,7 +132,7 @@ class Shop:
                 self.unsure |= set(dates)
 
     def check(self) -> None:
-        table, mode = self.entity.table, self.entity.contract.mode
+        table, mode = self.entity.name, self.entity.contract.mode
         wanted = expected((row for rows in self.built.values() for row in rows), mode)
         until = "valid_to" if mode == "history" else "NULL"
         rows = self.lakehouse.rows(

@@ -5,19 +5,20 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 
-from lakehouse_assets.contracts.contract import Column, Contract, RawContract, Rule, SourceColumn
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.contract import Column, Contract, Rule
+from lakehouse_assets.contracts.feeds import SourceColumn
 from lakehouse_assets.errors import SettingsError
 from lakehouse_assets.storage.ledger import Ledger
+from tests.support.declare import one_feed
 
 
 def take(raw):
     return raw.selectExpr("*", "id AS order_id", "at AS changed_at", "amount AS total")
 
 
-ORDERS = Entity(
+ORDERS = one_feed(
     landing="shop/orders",
-    raw=RawContract(columns=(SourceColumn("id", ""), SourceColumn("at", ""), SourceColumn("amount", ""))),
+    columns=(SourceColumn("id", ""), SourceColumn("at", ""), SourceColumn("amount", "")),
     contract=Contract(
         table="shop_orders",
         description="Orders",
@@ -30,7 +31,7 @@ ORDERS = Entity(
             Rule("total_below_a_million", "total < 1000000", "fail", "A total is below a million."),
         ),
     ),
-    silver=take,
+    function=take,
 )
 
 DAY1, DAY2, DAY3 = "2026-01-01", "2026-01-02", "2026-01-03"
@@ -265,7 +266,7 @@ def test_a_contract_may_gain_a_column_and_change_a_type(shop, make_lakehouse):
     shop.land("shop/orders", DAY2, "b.csv", csv(("B", 1, 20)))
     shop.build()
     columns = (*ORDERS.contract.columns[:2], Column("total", "decimal(12,2)", ""), Column("amount", "string", ""))
-    shop.entities = [replace(ORDERS, contract=replace(ORDERS.contract, columns=columns))]
+    shop.tables = [replace(ORDERS, contract=replace(ORDERS.contract, columns=columns))]
     assert shop.build() == {}
     shop.land("shop/orders", DAY3, "c.csv", csv(("A", 3, 30)))
     assert shop.build() == {}

@@ -6,9 +6,9 @@ import duckdb
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lakehouse_assets.silver.versions import in_duckdb, settle
 
 from lakehouse_assets.contracts.contract import Column, Contract
-from lakehouse_assets.silver.versions import in_duckdb, settle
 from tests.silver.oracle import Row, expected
 
 UPSERT = Contract(

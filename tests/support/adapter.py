@@ -18,23 +18,20 @@ from deltalake import DeltaTable
 from lakehouse_assets.automation import plan as planning
 from lakehouse_assets.automation.plan import make_plan
 from lakehouse_assets.automation.upkeep import maintain
-from lakehouse_assets.contracts.contract import Column, Contract, Outcome, RawContract, Rule, SourceColumn
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.contract import Column, Contract, Outcome, Rule
+from lakehouse_assets.contracts.feeds import SourceColumn
+from lakehouse_assets.contracts.system import Catalog, SilverTable
 from lakehouse_assets.errors import AuditError
 from lakehouse_assets.gold.models import Model
-from lakehouse_assets.raw import load
 from lakehouse_assets.serving.query import query
 from lakehouse_assets.settings import Settings
-from lakehouse_assets.silver.publish import RowsToAudit, RowsToAuditHandler
+from lakehouse_assets.silver.build import build_partitions
 from lakehouse_assets.storage.accounts import row_accounts_result
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import forget_open_tables
+from tests.support import steps
+from tests.support.declare import feed_of, one_feed
 from tests.support.target import target
-
-if hasattr(load, "land"):
-    from tests.support import steps
-else:
-    from tests.support import steps_before as steps
 
 START = date(2026, 1, 1)
 
@@ -50,7 +47,7 @@ def _take(raw: Any) -> Any:
     return raw.selectExpr("*", "id AS thing_id", "said AS value")
 
 
-def things(raw_code: int = 1, silver_code: int = 1, table: str = "shop_things") -> Entity:
+def things(raw_code: int = 1, silver_code: int = 1, table: str = "shop_things") -> SilverTable:
     """An entity as its code has it.
 
     The second version of raw declares a column more; of silver, the second has a column more, the third a stricter rule too, the
@@ -59,9 +56,9 @@ def things(raw_code: int = 1, silver_code: int = 1, table: str = "shop_things") 
     outcome: Outcome = "fail" if silver_code == STRICT else "drop"
     noted = (Column("note", "string", ""),) if silver_code > 1 else ()
     bad = ", ".join(f"'{value}'" for value in sorted(BAD[silver_code]))
-    return Entity(
+    return one_feed(
         landing=f"shop/{table.removeprefix('shop_')}",
-        raw=RawContract(columns=tuple(SourceColumn(name, "") for name in (COLUMNS if raw_code > 1 else COLUMNS[:-1]))),
+        columns=tuple(SourceColumn(name, "") for name in (COLUMNS if raw_code > 1 else COLUMNS[:-1])),
         contract=Contract(
             table=table,
             description="Things",
@@ -73,7 +70,7 @@ def things(raw_code: int = 1, silver_code: int = 1, table: str = "shop_things") 
             columns=(Column("thing_id", "string", ""), Column("at", "int", ""), Column("value", "string", ""), *noted),
             rules=(Rule("value_not_bad", f"value IS NULL OR value NOT IN ({bad})", outcome, "A value is not bad."),),
         ),
-        silver=_take,
+        function=_take,
     )
 
 
@@ -105,7 +102,7 @@ class Shop:
     folder: Path
     session: Callable[[], Any] | None = None
     """The engine's session, where silver is built."""
-    entities: list[Entity] = field(default_factory=lambda: [things()])
+    tables: list[SilverTable] = field(default_factory=lambda: [things()])
     start: date = START
     sql: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SQL, 1))
     """The version of each model's code; empty where there is no gold."""
@@ -120,11 +117,11 @@ class Shop:
 
     # What the world outside does.
 
-    def land(self, entity: Entity, day: date, name: str, text: str) -> None:
-        obstore.put(self.root.store, f"landing/{entity.landing}/{day}/{name}", text.encode())
+    def land(self, entity: SilverTable, day: date, name: str, text: str) -> None:
+        obstore.put(self.root.store, f"landing/{feed_of(entity).landing}/{day}/{name}", text.encode())
 
-    def remove(self, entity: Entity, day: date, name: str) -> None:
-        obstore.delete(self.root.store, f"landing/{entity.landing}/{day}/{name}")
+    def remove(self, entity: SilverTable, day: date, name: str) -> None:
+        obstore.delete(self.root.store, f"landing/{feed_of(entity).landing}/{day}/{name}")
 
     def lose(self, layer: str, table: str) -> None:
         shutil.rmtree(self.folder / layer / table, ignore_errors=True)
@@ -156,29 +153,29 @@ class Shop:
     def plan(self, *layers: str) -> list[tuple[str, str, tuple[date, ...]]]:
         """What a pass would build in these layers."""
         with self._gold_of_this_shop():
-            return [(t.layer, t.table, t.dates) for t in make_plan(self.settings, self.entities).of_layers(*layers)]
+            return [(t.layer, t.table, t.dates) for t in make_plan(self.settings, Catalog.of(self.tables)).of_layers(*layers)]
 
     def build(self, planned: Iterable[tuple[str, str, tuple[date, ...]]]) -> None:
         """Build what is planned, as a pass does."""
         planned = list(planned)
-        for entity in self.entities:
+        for entity in self.tables:
             for layer, build in (("raw", self.build_raw), ("silver", self.build_silver)):
-                for _, _, dates in (p for p in planned if p[:2] == (layer, entity.table)):
+                for _, _, dates in (p for p in planned if p[:2] == (layer, entity.name)):
                     build(entity, dates)
         if chosen := [table for layer, table, _ in planned if layer == "gold"]:
             self.build_gold(chosen)
 
-    def build_raw(self, entity: Entity, dates: Sequence[date]) -> None:
+    def build_raw(self, entity: SilverTable, dates: Sequence[date]) -> None:
         """Bring partitions of a raw table up to date."""
         steps.build_raw(self.root, entity, self.start, dates)
 
-    def build_silver(self, entity: Entity, dates: Sequence[date]) -> None:
+    def build_silver(self, entity: SilverTable, dates: Sequence[date]) -> None:
         """Bring partitions of a silver table up to date, but for those that the audit refuses."""
         assert self.session is not None
         with suppress(AuditError):
-            RowsToAuditHandler(self.session).write(RowsToAudit(entity), target(self.root, "silver", entity.table, dates))
+            build_partitions(entity, self.session, target(self.root, "silver", entity.name, dates))
 
-    def stand_for_silver(self, entity: Entity, dates: Sequence[date]) -> None:
+    def stand_for_silver(self, entity: SilverTable, dates: Sequence[date]) -> None:
         """Write what landed into silver as raw would have it, because gold minds only that silver changes, and this needs no engine."""
         forget_open_tables()
         steps.stand_for_silver(self.root, entity, START, dates)

@@ -8,17 +8,18 @@ from uuid import uuid4
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
-from lakehouse_assets.contracts.system import Entity
+from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.gold.models import Model, fingerprint, table_states
 from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw.load import land, load
-from lakehouse_assets.raw.publish import LandedRowsHandler
+from lakehouse_assets.raw.publish import publish_landed
 from lakehouse_assets.storage.books import record_partitions, verified
 from lakehouse_assets.storage.duck import separate
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import open_table
+from tests.support.declare import feed_of
 from tests.support.target import LOG, target
 from tests.support.writers import pause
 
@@ -26,18 +27,18 @@ RunModels = Callable[[Path, Collection[str]], set[str]]
 """Builds models in a run's database; those that could be built."""
 
 
-def build_raw(root: Root, entity: Entity, start: date, dates: Sequence[date]) -> None:
+def build_raw(root: Root, entity: SilverTable, start: date, dates: Sequence[date]) -> None:
     """Bring partitions of a raw table up to date."""
-    LandedRowsHandler().write(land(entity, root, start, dates, LOG), target(root, "raw", entity.table, dates))
+    publish_landed(land(feed_of(entity), root, start, dates, LOG), target(root, "raw", entity.name, dates))
 
 
-def stand_for_silver(root: Root, entity: Entity, start: date, dates: Sequence[date]) -> None:
+def stand_for_silver(root: Root, entity: SilverTable, start: date, dates: Sequence[date]) -> None:
     """Write what landed into silver as raw would have it."""
     landing = Landing(root)
-    records = {key[2]: record for key, record in Ledger(root).read("silver", entity.table).items()}
-    built = verified(root, "silver", entity.table, open_table(root.table("silver", entity.table)), records)
-    landed = load(entity, landing, landing.listing(entity.landing, start, dates).objects, built, dates, LOG)
-    LandedRowsHandler().write(landed, target(root, "silver", entity.table, dates))
+    records = {key[2]: record for key, record in Ledger(root).read("silver", entity.name).items()}
+    built = verified(root, "silver", entity.name, open_table(root.table("silver", entity.name)), records)
+    landed = load(feed_of(entity), landing, landing.listing(feed_of(entity).landing, start, dates).objects, built, dates, LOG)
+    publish_landed(landed, target(root, "silver", entity.name, dates))
 
 
 def build_gold(root: Root, models: Sequence[Model], selected: Collection[str], database: Path, run: RunModels) -> None:

@@ -18,8 +18,10 @@ from lakehouse_assets.systems import all_systems, load_systems
 
 SOUND = '''"""A shop."""
 
-from lakehouse_assets.contracts.contract import Column, Contract, RawContract, Relationship, Rule, SourceColumn
-from lakehouse_assets.contracts.system import Entity, System
+from lakehouse_assets.contracts.contract import Column, Contract, Relationship, Rule
+from lakehouse_assets.contracts.feeds import SourceColumn
+from lakehouse_assets.contracts.system import SilverTable, System
+from tests.support.declare import one_feed
 
 
 def clean(raw):
@@ -27,9 +29,9 @@ def clean(raw):
     return raw.selectExpr("*", "TRIM(no) AS number", "TRIM(amt) AS amount", "amt AS _given")
 
 
-SALES = Entity(
+SALES = one_feed(
     landing="shop/sales",
-    raw=RawContract(columns=(SourceColumn("no", "Number"), SourceColumn("amt", "Amount"), SourceColumn("gone", "Yes or no"))),
+    columns=(SourceColumn("no", "Number"), SourceColumn("amt", "Amount"), SourceColumn("gone", "Yes or no")),
     contract=Contract(
         table="shop_sales",
         description="Sales",
@@ -41,7 +43,7 @@ SALES = Entity(
         rules=(Rule("amount_given", "_given <> '' AND `amount` >= 0", "warn", "There is an amount."),),
         relationships=(Relationship("number", "crm_customers", "customer_id"),),
     ),
-    silver=clean,
+    function=clean,
 )
 
 SYSTEM = System(name="shop", description="A shop", entities=(SALES,))
@@ -83,8 +85,8 @@ MISTAKES = [
     ('"customer_id"', '"customerid"', "Contract of shop_sales: relationship of 'number': 'customerid' is not a column of crm_customers (did you mean 'customer_id'?)."),
     ('"crm_customers", "customer_id"),', '"crm_customers", "customer_id"),) * 2 + (', "check 'number_in_crm_customers' stands twice, as a relationship's."),
     ('landing="shop/sales"', 'landing="erp/sales"', "System 'shop': shop_sales lands in 'erp/sales', outside of the system's folder (did you mean 'shop/sales'?)."),
-    ('landing="shop/sales"', 'landing="shop/../erp"', "Entity of shop_sales: landing 'shop/../erp' is not system/entity"),
-    ('landing="shop/sales"', 'landing="shop"', "Entity of shop_sales: landing 'shop' is not system/entity"),
+    ('landing="shop/sales"', 'landing="shop/../erp"', "SilverTable of shop_sales: landing 'shop/../erp' is not system/entity"),
+    ('landing="shop/sales"', 'landing="shop"', "SilverTable of shop_sales: landing 'shop' is not system/entity"),
     ('name="shop"', 'name="Shop"', "System 'Shop': that is no name (lower case letters, digits and _)."),
     ('table="shop_sales"', 'table="crm_sales"', "Two entities claim the table 'crm_sales', the other in systems/crm.py"),
     ('"amt", "Amount"', '"no", "Amount"', "Raw contract of the columns no, no, gone: no stands for more than one of them."),
@@ -92,7 +94,7 @@ MISTAKES = [
     ('sequence="number",', 'sequence="number"', "line 20: invalid syntax. Perhaps you forgot a comma?"),
     ('Relationship("number"', 'Relation("number"', "line 24: NameError: name 'Relation' is not defined (did you mean 'Relationship'?)."),
     ('key=', 'keys=', "line 15: TypeError: Contract.__init__() got an unexpected keyword argument 'keys'."),
-    ('import Entity, System', 'import Entity, Sistem', "line 4: ImportError: cannot import name 'Sistem' from 'lakehouse_assets.contracts.system'"),
+    ('import SilverTable, System', 'import SilverTable, Sistem', "line 4: ImportError: cannot import name 'Sistem' from 'lakehouse_assets.contracts.system'"),
 ]  # fmt: skip
 
 

@@ -1,0 +1,34 @@
+"""Silver tables of one feed, as most tests need them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from lakehouse_assets.contracts.contract import Contract
+from lakehouse_assets.contracts.feeds import Csv, Feed, Format, SourceColumn
+from lakehouse_assets.contracts.system import Input, SilverFunction, SilverTable
+
+
+def one_feed(
+    landing: str, columns: Sequence[SourceColumn], contract: Contract, function: SilverFunction, format: Format | None = None
+) -> SilverTable:
+    """A table that is made of one feed."""
+    return SilverTable(contract, (Input(Feed(landing, columns, format or Csv()), function),))
+
+
+def feed_of(table: SilverTable) -> Feed:
+    """The one feed of a table."""
+    [feed] = table.feeds
+    return feed
+
+
+def with_feed(table: SilverTable, **changes: Any) -> SilverTable:
+    """The table with another declaration of its one feed."""
+    [given] = table.inputs
+    return replace(table, inputs=(replace(given, feed=replace(given.feed, **changes)),))
+
+
+def with_function(table: SilverTable, function: SilverFunction) -> SilverTable:
+    """The table with another function of its one feed."""
+    [given] = table.inputs
+    return replace(table, inputs=(replace(given, function=function),))
