@@ -95,5 +95,5 @@ def _shown(column: str, given: Input) -> str:
     """SQL: a raw column, of a list of items the one that a row is."""
     if column != given.each:
         return f'raw_rows."{column}"'
-    item = f"json_extract(raw_rows.\"{column}\", '$[' || (q.{ITEM} - 1) || ']')"
+    item = f"CAST(json_extract(raw_rows.\"{column}\", '$[' || (q.{ITEM} - 1) || ']') AS VARCHAR)"
     return f'CASE WHEN q.{ITEM} > 0 THEN {item} ELSE raw_rows."{column}" END'

@@ -120,7 +120,7 @@ def _with_ends(stage: Stage, candidates: str, deliveries: Deliveries) -> str:
     days = [f"({sql_text(feed)}, {sql_date(day)})" for feed, of_feed in sorted(deliveries.items()) for day in sorted(of_feed)]
     listed = f"VALUES {', '.join(days)}" if days else "SELECT NULL, NULL WHERE FALSE"
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE delivered AS SELECT CAST(feed AS VARCHAR) AS {FEED}, CAST(day AS DATE) AS day "
+        f"CREATE OR REPLACE TEMP TABLE delivered AS SELECT CAST(feed AS VARCHAR) AS feed, CAST(day AS DATE) AS day "
         f"FROM ({listed}) AS d (feed, day)"
     )
     key = ", ".join(f'"{name}"' for name in contract.key)
@@ -133,8 +133,8 @@ def _with_ends(stage: Stage, candidates: str, deliveries: Deliveries) -> str:
                 min(ended) OVER ({by_key} ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS {GONE_ON},
                 max(ended) OVER ({by_key} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS {GONE_BEFORE},
                 ended
-            FROM (SELECT *, CASE WHEN day < coalesce(lead({DATE_COLUMN}) OVER ({by_key}), DATE '9999-12-31') THEN day END AS ended
-                  FROM ({present}) AS p ASOF LEFT JOIN delivered AS d ON p.{FEED} = d.{FEED} AND p.{DATE_COLUMN} < d.day)"""
+            FROM (SELECT p.*, CASE WHEN day < coalesce(lead({DATE_COLUMN}) OVER ({by_key}), DATE '9999-12-31') THEN day END AS ended
+                  FROM ({present}) AS p ASOF LEFT JOIN delivered AS d ON p.{FEED} = d.feed AND p.{DATE_COLUMN} < d.day)"""
     )
     shown = (
         f"SELECT c.*, {GONE_ON}, {GONE_BEFORE} FROM ({candidates}) AS c LEFT JOIN presence USING ({key}, {FEED}, {DATE_COLUMN})"
