@@ -137,6 +137,24 @@ def land(
 
 
 @app.command()
+def accept(
+    feed: Annotated[str, typer.Argument(metavar="SYSTEM/ENTITY", help="A feed of complete deliveries.")],
+    day: Annotated[str, typer.Option("--date", help="The landing date of the delivery, YYYY-MM-DD.")],
+) -> None:
+    """Let a complete delivery delete the keys that it lacks, although it is much smaller than the one before."""
+    from lakehouse_assets.silver.deliveries import accept_delivery
+    from lakehouse_assets.systems import catalog
+
+    settings = _reachable(load_settings(), writes=True)
+    complete = {f.landing: f for f in catalog().feeds if f.complete}
+    if feed not in complete:
+        known = f"These do: {', '.join(sorted(complete))}." if complete else "No feed does."
+        raise LandingError(f"{feed!r} is not a feed that delivers complete. {known}")
+    accepted = accept_delivery(settings.root, complete[feed], _date(day))
+    _say(f"Accepted: {accepted.rows:,} rows where {accepted.rows_before:,} were before. `lakehouse sync` deletes the others.")
+
+
+@app.command()
 def plan(as_json: Json = False) -> None:
     """Show what `sync` would do: files, partitions, tables, schema changes, bytes. Changes nothing."""
     from lakehouse_assets.automation.plan import make_plan
@@ -185,14 +203,21 @@ def check(as_json: Json = False) -> None:
 @app.command()
 def sync(as_json: Json = False) -> None:
     """Bring all tables up to date with landing, in one pass. Exit code 1 where a partition failed; the rest goes on."""
+    from lakehouse_assets.silver.deliveries import held_deliveries
+    from lakehouse_assets.systems import catalog
+
     settings = _reachable(load_settings(), writes=True)
     found = _plan(settings)
     result = _sync(settings, found)
+    held = held_deliveries(settings.root, catalog().feeds)
     if as_json:
         nothing: dict[str, Any] = {"succeeded": True, "tables": [], "failed_checks": [], "runs": [], "seconds": {}}
-        typer.echo(json.dumps({**(result.to_json() if result else nothing), "ignored": found.to_json()["ignored"]}))
+        told = {"ignored": found.to_json()["ignored"], "held": [delivery.to_json() for delivery in held]}
+        typer.echo(json.dumps({**(result.to_json() if result else nothing), **told}))
     elif result is not None:
         _show_result(result)
+    for delivery in () if as_json else held:
+        _say(f"held back: {delivery.sentence}")
     if result is not None and not result.succeeded:
         raise typer.Exit(1)
 
@@ -417,6 +442,8 @@ def _show_plan(settings: Settings, found: "Plan") -> None:
         _say_nothing_to_do(settings)
     for path, reason in found.ignored:
         _say(f"not loaded: {path}: {reason}")
+    for delivery in found.held:
+        _say(f"held back: {delivery.sentence}")
     if found.is_empty:
         return
     from rich.console import Console

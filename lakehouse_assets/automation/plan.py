@@ -20,7 +20,7 @@ from lakehouse_assets.landing.objects import Landing, LandingObject, shown
 from lakehouse_assets.raw.formats import read_header
 from lakehouse_assets.raw.load import FileDifference, differences
 from lakehouse_assets.settings import Settings
-from lakehouse_assets.silver.deliveries import Accepted
+from lakehouse_assets.silver.deliveries import Accepted, Delivery, held_deliveries
 from lakehouse_assets.silver.fingerprints import stale_dates
 from lakehouse_assets.silver.waiting import dates_to_judge_again, dates_with_waiting_rows, open_partners, partner_versions
 from lakehouse_assets.storage.accepted import AcceptedDeliveries
@@ -72,6 +72,8 @@ class Plan:
     ignored: tuple[tuple[str, str], ...]
     next_place: str = ""
     """Where the turns of older dates go on: the `place` of the next look, where this plan comes of one."""
+    held: tuple[Delivery, ...] = ()
+    """Complete deliveries that delete nothing, and why: somebody has to look at them."""
     older: frozenset[date] = frozenset()
     """The older dates whose turn it was and on which raw differs. What is not settled of them is found again at their next turn."""
 
@@ -85,11 +87,12 @@ class Plan:
         return [t for t in self.tables if t.layer in layers]
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as plain values: `files`, `tables`, `ignored`, `bytes`."""
+        """The plan as plain values: `files`, `tables`, `ignored`, `held`, `bytes`."""
         return {
             "files": [{**asdict(f), "date": f.date.isoformat()} for f in self.files],
             "tables": [{**asdict(t), "dates": [d.isoformat() for d in t.dates]} for t in self.tables],
             "ignored": [{"path": path, "reason": reason} for path, reason in self.ignored],
+            "held": [delivery.to_json() for delivery in self.held],
             "bytes": sum(f.bytes for f in self.files),
         }
 
@@ -122,7 +125,14 @@ def make_plan(settings: Settings, catalog: Catalog, *, look: Look | None = None,
     if read_headers:
         files, unreadable = _with_headers(files, {feed.table: feed for feed in catalog.feeds}, settings.root, landing)
         ignored += unreadable
-    return Plan(tuple(files), tuple(tables), tuple(dict.fromkeys(ignored)), sight.next_place, frozenset(older))
+    return Plan(
+        tuple(files),
+        tuple(tables),
+        tuple(dict.fromkeys(ignored)),
+        sight.next_place,
+        tuple(held_deliveries(settings.root, catalog.feeds)),
+        frozenset(older),
+    )
 
 
 def make_silver_plan(settings: Settings, catalog: Catalog) -> Plan:

@@ -7,8 +7,10 @@ the order in which they came.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from lakehouse_assets.contracts.feeds import Feed
+from lakehouse_assets.errors import LandingError
 from lakehouse_assets.storage.accepted import AcceptedDeliveries
 from lakehouse_assets.storage.books import read_books
 from lakehouse_assets.storage.ledger import PartitionRecord
@@ -23,12 +25,25 @@ class Delivery:
     date: date
     rows: int
     rows_before: int
+    fingerprint: str
     held_because: str = ""
+    is_too_small: bool = False
+    """Whether it is held back because it has so few rows: then it may be accepted."""
 
     @property
     def sentence(self) -> str:
         """Why it deletes nothing, and what to do."""
         return f"{self.feed.landing}, delivery of {self.date}: it deletes nothing, because {self.held_because}."
+
+    def to_json(self) -> dict[str, Any]:
+        """The delivery as plain values."""
+        return {
+            "feed": self.feed.landing,
+            "date": self.date.isoformat(),
+            "rows": self.rows,
+            "rows_before": self.rows_before,
+            "reason": self.held_because,
+        }
 
 
 Accepted = Collection[tuple[str, date, str]]
@@ -44,15 +59,16 @@ def deliveries(feed: Feed, raw: Mapping[date, PartitionRecord], accepted: Accept
     for day, record in sorted(raw.items()):
         if record.is_unsettled or not record.rows_in:
             continue
-        held = ""
+        held, is_too_small = "", False
         if record.rows_quarantined:
             held = f"{record.rows_quarantined} of its rows can't be read, and nobody knows their keys: have them sent again"
         elif record.rows_out < complete.least * before and (feed.table, day, record.fingerprint) not in accepted:
+            is_too_small = True
             held = (
                 f"it has {record.rows_out} rows, fewer than {complete.least:g} times the {before} before: if that is right, run "
                 f"`lakehouse accept {feed.landing} --date {day}`"
             )
-        found.append(Delivery(feed, day, record.rows_out, before, held))
+        found.append(Delivery(feed, day, record.rows_out, before, record.fingerprint, held, is_too_small))
         before = before if held else record.rows_out
     return found
 
@@ -69,3 +85,25 @@ def held_deliveries(root: Root, feeds: Iterable[Feed]) -> list[Delivery]:
         for delivery in deliveries(feed, {key[2]: r for key, r in records.items() if key[1] == feed.table}, accepted)
         if delivery.held_because
     ]
+
+
+def accept_delivery(root: Root, feed: Feed, day: date) -> Delivery:
+    """Let a complete delivery delete what it lacks, although it has so few rows; what was accepted.
+
+    It holds for the delivery as it landed: one that is sent again with other bytes is looked at again.
+
+    Raises:
+        LandingError: the delivery is not held back, or for another reason.
+    """
+    held = {delivery.date: delivery for delivery in held_deliveries(root, [feed])}
+    if day not in held:
+        others = ", ".join(str(other) for other, delivery in sorted(held.items()) if delivery.is_too_small)
+        raise LandingError(
+            f"{feed.landing}: no delivery of {day} is held back"
+            + (f"; those of {others} are." if others else ".")
+            + " A delivery is known once raw is built: run `lakehouse sync` first."
+        )
+    if not held[day].is_too_small:
+        raise LandingError(f"{held[day].sentence} It can't be accepted as it is.")
+    AcceptedDeliveries(root).add(feed.table, day, held[day].fingerprint)
+    return held[day]

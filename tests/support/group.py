@@ -134,9 +134,10 @@ class Row:
 
 @dataclass
 class Expected:
-    """Live rows by identity, and how many of each date are superseded, and lie in quarantine."""
+    """Live rows and waiting ones by identity, and how many of each date are superseded, and lie in quarantine."""
 
     live: dict[tuple[Any, ...], tuple[Any, ...]] = field(default_factory=dict)
+    waiting: set[tuple[Any, ...]] = field(default_factory=set)
     superseded: dict[date, int] = field(default_factory=dict)
     quarantined: dict[date, int] = field(default_factory=dict)
 
@@ -150,6 +151,7 @@ def expected(rows: Iterable[Row], *, history: bool, partners: set[str] | None, d
     rows = list(rows)
     waits = {r for r in rows if partners is not None and not r.bad and r.key is not None and r.key[0] not in partners}
     out = {r for r in rows if r.bad or r in waits}
+    found.waiting = {r.identity for r in waits}
     for row in out:
         found.quarantined[row.day] = found.quarantined.get(row.day, 0) + 1
     for key, same in groupby(sorted((r for r in rows if r.key is not None), key=lambda r: str(r.key)), key=lambda r: r.key):
@@ -310,6 +312,13 @@ class Group:
         live = {row[:5]: row[5:] for row in found}
         assert len(live) == len(found), f"{table.name} has rows twice"
         assert live == wanted.live, table.name
+        columns = "source_feed, source_file, row_number, item_number, date"
+        waiting = query(
+            self.settings.root,
+            f"SELECT {columns}, rule FROM quarantine.rows WHERE table_name = '{table.name}' AND layer = 'silver' AND reason LIKE '%Waits%'",
+        ).fetchall()
+        assert {row[:5] for row in waiting} == wanted.waiting
+        assert {row[5] for row in waiting} <= {r.name for r in table.contract.waits_for}
         result = row_accounts_result(self.settings.root, "silver", table.name, None)
         assert result.passed, result.description
         for (_, _, day), record in Ledger(self.settings.root).read("silver", table.name).items():
@@ -329,7 +338,9 @@ class Group:
                 good, broken = counts.get(day, (0, 0))
                 new = sum(BROKEN in row for row in rows)
                 counts[day] = (good + len(rows) - new, broken + new)
-        accepted = {day for (name, day), rows in self.accepted.items() if name == feed.table and rows == self._delivery(feed, day)}
+        accepted = {
+            day for (name, day), rows in self.accepted.items() if name == feed.table and rows == self._delivery(feed, day)
+        }
         return effective(counts, accepted)
 
     def _delivery(self, feed: Feed, day: date) -> list[tuple[str, list[Values]]]:

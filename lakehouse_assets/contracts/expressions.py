@@ -1,0 +1,81 @@
+"""The columns that the SQL of a contract names, found without an engine, so that a mistake shows when definitions load."""
+
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from lakehouse_assets.contracts.problems import nearest
+from lakehouse_assets.contracts.provenance import IDENTITY, IN_RAW, ITEM_TEXT
+from lakehouse_assets.contracts.system import Input, SilverTable
+
+
+def unknown_columns(tables: list[SilverTable]) -> list[tuple[SilverTable, str]]:
+    """Columns in rules, and in `deleted`, that no function returns and no feed brings: the table, and half a sentence each.
+
+    A name with a leading `_` is a function's own column, and known where the function's text has the word. SQL that DuckDB's parser
+    does not take is left to `lakehouse check`, which asks the engine.
+    """
+    written = [(t, what, sql) for t in tables for what, sql in _expressions(t)]
+    if not written:
+        return []
+    problems: dict[tuple[str, str], tuple[SilverTable, str]] = {}
+    for (table, what, _), names in zip(written, _names([sql for _, _, sql in written]), strict=True):
+        for given in table.inputs:
+            known = {name.lower() for name in _known(table, given)}
+            for name in names:
+                if name.lower() not in known and not _is_own(name, given):
+                    near = nearest(name, sorted(known))
+                    problem = f"{what} names {name!r}, which is not a column here{near}"
+                    problems.setdefault((table.name, problem), (table, problem))
+    return list(problems.values())
+
+
+def _expressions(table: SilverTable) -> Iterator[tuple[str, str]]:
+    contract = table.contract
+    yield from ((f"rule {rule.name!r}", rule.expression) for rule in contract.rules)
+    if contract.deleted:
+        yield "deleted", contract.deleted
+
+
+def _known(table: SilverTable, given: Input) -> list[str]:
+    items = [ITEM_TEXT] if given.each else []
+    return [*table.contract.column_names, *given.feed.column_names, *IDENTITY, *IN_RAW, *items]
+
+
+def _is_own(name: str, given: Input) -> bool:
+    """Whether a name is that of a column which a function adds for the rules."""
+    if not name.startswith("_"):
+        return False
+    try:
+        source = inspect.getsource(given.function)
+    except (OSError, TypeError):
+        return True  # nothing can be said of a function without a text
+    # A function that calls others may add it there.
+    return re.search(rf"\b{re.escape(name)}\b", source) is not None or source.count("(") > 0 and "def " not in source
+
+
+def _names(expressions: list[str]) -> list[set[str]]:
+    """The columns that each expression names; none where DuckDB can't parse it."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        trees = connection.execute(
+            "SELECT json_serialize_sql('SELECT ' || e) FROM (SELECT unnest(?) AS e, unnest(range(?)) AS n) ORDER BY n",
+            [[sql.replace("`", '"') for sql in expressions], len(expressions)],
+        ).fetchall()
+    return [set(_columns(json.loads(tree))) for (tree,) in trees]
+
+
+def _columns(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if node.get("class") == "COLUMN_REF":
+            yield node["column_names"][-1]
+        if node.get("class") == "LAMBDA":
+            return
+        for value in node.values():
+            yield from _columns(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _columns(value)
