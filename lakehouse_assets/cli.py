@@ -405,6 +405,8 @@ def _sync(settings: Settings, found: "Plan") -> "SyncResult | None":
     if found.is_empty:
         _say_nothing_to_do(settings)
         return None
+    if found.rebuilt:
+        _say(found.rebuilt)
     from lakehouse_assets.engine.session import Engine
     from lakehouse_assets.gold.dbt_ahead import loaded_ahead
     from lakehouse_assets.gold.project import PROJECT_FOLDER
@@ -446,6 +448,8 @@ def _show_plan(settings: Settings, found: "Plan") -> None:
         _say(f"held back: {delivery.sentence}")
     if found.is_empty:
         return
+    if found.rebuilt:
+        _say(found.rebuilt)
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

@@ -54,6 +54,8 @@ class PlannedTable:
     layer: str
     table: str
     dates: tuple[date, ...]
+    again: int = 0
+    """How many of the dates were built before, and are built again although no file of theirs has changed."""
     due: tuple[str, ...] = ()
     """The fingerprints of what it is to be built from: what tells one difference from another over the same dates."""
 
@@ -85,6 +87,12 @@ class Plan:
     def of_layers(self, *layers: str) -> list[PlannedTable]:
         """The tables to be built in the given layers."""
         return [t for t in self.tables if t.layer in layers]
+
+    @property
+    def rebuilt(self) -> str:
+        """Which tables are built again although no file has changed, as a sentence; nothing where none is."""
+        tables = [f"{t.layer}.{t.table} ({t.again:,} partition{'s' if t.again > 1 else ''})" for t in self.tables if t.again]
+        return f"Built again, because code, contract or inputs have changed: {', '.join(tables)}." if tables else ""
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain values: `files`, `tables`, `ignored`, `held`, `bytes`."""
@@ -153,14 +161,16 @@ def _silver(
         raw = {feed.table: built.get(("raw", feed.table), {}) for feed in table.feeds}
         silver = built.get(("silver", table.name), {})
         stale = stale_dates(table, raw, silver, accepted)
-        dates = set(stale).union(*(raw_dates.get(feed.table, ()) for feed in table.feeds))
+        changed = set().union(*(raw_dates.get(feed.table, set()) for feed in table.feeds))
+        dates = set(stale) | changed
         due = [table.digest(), *stale.values()]
         if table.contract.waits_for:
             dates |= dates_to_judge_again(root, table.contract, silver) & silver.keys()
             if any(r.to_table in planned for r in table.contract.waits_for):
                 dates |= dates_with_waiting_rows(root, table.contract) & silver.keys()
             due += [f"{v.table} {v.table_id} {v.delta_version}" for v in partner_versions(open_partners(root, table.contract))]
-        planned |= {t.table: t for t in _table("silver", table.name, dates, due)}
+        again = sum(day in silver and not silver[day].is_unsettled for day in dates - changed)
+        planned |= {t.table: replace(t, again=again) for t in _table("silver", table.name, dates, due)}
     return [planned[table.name] for table in catalog.tables if table.name in planned]
 
 
@@ -249,7 +259,7 @@ def _by_table(records: Records) -> dict[tuple[str, str], dict[date, PartitionRec
 
 
 def _table(layer: str, table: str, dates: set[date], due: Iterable[str]) -> list[PlannedTable]:
-    return [PlannedTable(layer, table, tuple(sorted(dates)), tuple(due))] if dates else []
+    return [PlannedTable(layer, table, tuple(sorted(dates)), due=tuple(due))] if dates else []
 
 
 def _files(feed: Feed, difference: FileDifference) -> list[PlannedFile]:

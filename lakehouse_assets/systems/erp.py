@@ -7,6 +7,7 @@ from lakehouse_assets.contracts.contract import Column, Contract, Relationship, 
 from lakehouse_assets.contracts.feeds import Feed, SourceColumn
 from lakehouse_assets.contracts.system import Input, SilverTable, System
 from lakehouse_assets.contracts.types import typed
+from lakehouse_assets.systems.cleaning import text, words
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -18,9 +19,8 @@ def clean_customer_demographics(raw: "DataFrame") -> "DataFrame":
         "*",
         "CASE WHEN TRIM(cid) LIKE 'NAS%' THEN SUBSTRING(TRIM(cid), 4) ELSE TRIM(cid) END AS customer_number",
         f"{typed('TRIM(bdate)', 'date')} AS _birth",
-        """CASE WHEN UPPER(TRIM(gen)) IN ('F', 'FEMALE') THEN 'Female' WHEN UPPER(TRIM(gen)) IN ('M', 'MALE') THEN 'Male'
-           ELSE 'n/a' END AS gender""",
-    ).selectExpr("*", "CASE WHEN _birth > _date THEN NULL ELSE NULLIF(TRIM(bdate), '') END AS birth_date")
+        f"{words('gen', {'F': 'Female', 'FEMALE': 'Female', 'M': 'Male', 'MALE': 'Male'})} AS gender",
+    ).selectExpr("*", f"CASE WHEN _birth > _date THEN NULL ELSE {text('bdate')} END AS birth_date")
 
 
 def clean_customer_locations(raw: "DataFrame") -> "DataFrame":
@@ -46,8 +46,8 @@ def clean_product_categories(raw: "DataFrame") -> "DataFrame":
 
 
 CUSTOMER_DEMOGRAPHICS_FEED = Feed(
-    landing="erp/customer_demographics",
-    columns=(
+    "erp/customer_demographics",
+    (
         SourceColumn("CID", "Customer number, sometimes with the prefix NAS"),
         SourceColumn("BDATE", "Day of birth, yyyy-mm-dd; some lie in the future"),
         SourceColumn("GEN", "Gender in many spellings"),
@@ -55,7 +55,7 @@ CUSTOMER_DEMOGRAPHICS_FEED = Feed(
 )
 
 CUSTOMER_DEMOGRAPHICS = SilverTable(
-    contract=Contract(
+    Contract(
         table="erp_customer_demographics",
         description="Birth and gender of customers as the ERP knows them, one row a customer.",
         owner="team:customer-data",
@@ -77,19 +77,19 @@ CUSTOMER_DEMOGRAPHICS = SilverTable(
         relationships=(Relationship("customer_number", "crm_customers", "customer_number"),),
         freshness=timedelta(days=2),
     ),
-    inputs=(Input(CUSTOMER_DEMOGRAPHICS_FEED, clean_customer_demographics),),
+    (Input(CUSTOMER_DEMOGRAPHICS_FEED, clean_customer_demographics),),
 )
 
 CUSTOMER_LOCATIONS_FEED = Feed(
-    landing="erp/customer_locations",
-    columns=(
+    "erp/customer_locations",
+    (
         SourceColumn("CID", "Customer number with a dash, such as AW-00011000"),
         SourceColumn("CNTRY", "Country in many spellings"),
     ),
 )
 
 CUSTOMER_LOCATIONS = SilverTable(
-    contract=Contract(
+    Contract(
         table="erp_customer_locations",
         description="Countries of customers as the ERP knows them, one row a customer.",
         owner="team:customer-data",
@@ -102,12 +102,12 @@ CUSTOMER_LOCATIONS = SilverTable(
         relationships=(Relationship("customer_number", "crm_customers", "customer_number"),),
         freshness=timedelta(days=2),
     ),
-    inputs=(Input(CUSTOMER_LOCATIONS_FEED, clean_customer_locations),),
+    (Input(CUSTOMER_LOCATIONS_FEED, clean_customer_locations),),
 )
 
 PRODUCT_CATEGORIES_FEED = Feed(
-    landing="erp/product_categories",
-    columns=(
+    "erp/product_categories",
+    (
         SourceColumn("ID", "Category id, such as AC_BR"),
         SourceColumn("CAT", "Category"),
         SourceColumn("SUBCAT", "Subcategory"),
@@ -116,7 +116,7 @@ PRODUCT_CATEGORIES_FEED = Feed(
 )
 
 PRODUCT_CATEGORIES = SilverTable(
-    contract=Contract(
+    Contract(
         table="erp_product_categories",
         description="Categories of products, one row a category id.",
         owner="team:product-data",
@@ -130,7 +130,7 @@ PRODUCT_CATEGORIES = SilverTable(
         rules=(Rule("maintenance_known", "needs_maintenance IS NOT NULL", "warn", "Maintenance is Yes or No."),),
         freshness=timedelta(days=2),
     ),
-    inputs=(Input(PRODUCT_CATEGORIES_FEED, clean_product_categories),),
+    (Input(PRODUCT_CATEGORIES_FEED, clean_product_categories),),
 )
 
 SYSTEM = System(

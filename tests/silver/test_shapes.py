@@ -1,12 +1,30 @@
 """Each shape of a silver table after random arrivals, against plain Python: two feeds, items, rows that wait, complete deliveries."""
 
+import json
 import random
 from pathlib import Path
 
 import pytest
 
 from lakehouse_assets.engine.session import Engine
-from tests.support.group import CATALOG, DATES, FILES, TABLES, Group, random_rows
+from lakehouse_assets.errors import LandingError
+from lakehouse_assets.serving.query import query
+from lakehouse_assets.silver.deliveries import accept_delivery, held_deliveries
+from lakehouse_assets.storage.ledger import Ledger
+from tests.support.group import (
+    BROKEN,
+    CATALOG,
+    CHANGES_FEED,
+    DATES,
+    DOCS_FEED,
+    FILES,
+    ORDERS_FEED,
+    PRICES_FEED,
+    PRODUCTS_FEED,
+    TABLES,
+    Group,
+    random_rows,
+)
 
 pytestmark = pytest.mark.worlds("sail-folder")
 
@@ -48,3 +66,126 @@ def play(seed: int, tmp_path: Path, engine: Engine) -> None:
                 group.accept(next(feed for feed in CATALOG.feeds if feed.table == name), day)
     group.settle()
     group.check()
+
+
+D1, D2, D3 = DATES[:3]
+
+
+def order(key: str, at: int = 1, op: str = "u") -> dict[str, object]:
+    return {"id": key, "at": at, "said": "x", "op": op}
+
+
+def doc(key: str, *said: str, at: int = 1) -> dict[str, object]:
+    return {"id": key, "at": at, "items": [{"line": line, "said": value} for line, value in enumerate(said)]}
+
+
+def settled(group: Group) -> Group:
+    group.settle()
+    group.check()
+    return group
+
+
+def waiting(group: Group) -> list[tuple[object, ...]]:
+    columns = "date, row_number, item_number, rule, reason, payload"
+    sql = f"SELECT {columns} FROM quarantine.rows WHERE table_name = 'shop_items' ORDER BY ALL"
+    return query(group.settings.root, sql).fetchall()
+
+
+@pytest.fixture
+def group(tmp_path, engine):
+    return Group(tmp_path / "root", engine.session)
+
+
+def test_a_row_that_waits_says_so_comes_in_with_its_partner_and_goes_back_without_it(group):
+    group.land(DOCS_FEED, D1, "a", [doc("k0", "x", "y")])
+    settled(group)
+    [one, two] = waiting(group)
+    assert (one[1:4], two[1:4]) == ((1, 1, "order_id_in_shop_orders"), (1, 2, "order_id_in_shop_orders"))
+    assert str(one[4]).startswith("Waits for its partner: Each order_id stands in shop_orders.thing_id.")
+    assert json.loads(str(two[5]))["items"] == '{"line":1,"said":"y"}'
+    group.land(ORDERS_FEED, D2, "a", [order("k0")])
+    settled(group)
+    assert waiting(group) == []
+    group.land(CHANGES_FEED, D3, "a", [order("k0", 2, "d")])
+    settled(group)
+    assert len(waiting(group)) == 2
+
+
+def test_a_row_waits_on_although_its_date_is_written_anew_for_another_date(group):
+    group.land(ORDERS_FEED, D1, "a", [order("k0")])
+    group.land(DOCS_FEED, D1, "a", [doc("k0", "x"), doc("k1", "x")])
+    settled(group)
+    group.land(DOCS_FEED, D2, "a", [doc("k0", "y", at=2)])
+    settled(group)
+    group.land(ORDERS_FEED, D2, "a", [order("k1")])
+    settled(group)
+    assert waiting(group) == []
+
+
+def test_a_waiting_row_supersedes_nobody_and_competes_as_if_it_had_never_waited(group):
+    group.land(DOCS_FEED, D2, "a", [doc("k0", "new", at=2)])
+    settled(group)
+    group.land(DOCS_FEED, D1, "a", [doc("k0", "old", at=1)])
+    group.land(ORDERS_FEED, D3, "a", [order("k0")])
+    settled(group)
+    assert query(group.settings.root, "SELECT value FROM silver.shop_items").fetchall() == [("new",)]
+
+
+def test_what_is_no_list_goes_to_quarantine_and_an_order_without_items_makes_none(group):
+    rows = [{"id": "k0", "at": 1, "items": items} for items in ([], None, "oops", {"line": 1}, [{"line": 1, "said": "x"}])]
+    group.land(ORDERS_FEED, D1, "a", [order("k0")])
+    group.land(DOCS_FEED, D1, "a", rows)
+    settled(group)
+    assert [(number, item, rule) for _, number, item, rule, *_ in waiting(group)] == [
+        (3, 0, "items_is_a_list"),
+        (4, 0, "items_is_a_list"),
+    ]
+    record = Ledger(group.settings.root).read("silver", "shop_items")["silver", "shop_items", D1]
+    assert (record.rows_in, record.rows_out, record.rows_quarantined) == (3, 1, 2)
+
+
+def test_gold_sees_that_a_row_comes_in_although_its_own_files_are_the_same(group):
+    group.land(DOCS_FEED, D1, "a", [doc("k0", "x")])
+    settled(group)
+    before = Ledger(group.settings.root).read("silver", "shop_items")["silver", "shop_items", D1].fingerprint
+    group.land(ORDERS_FEED, D2, "a", [order("k0")])
+    settled(group)
+    assert Ledger(group.settings.root).read("silver", "shop_items")["silver", "shop_items", D1].fingerprint != before
+
+
+def test_a_delivery_that_shrinks_too_far_is_held_back_until_it_is_accepted(group):
+    rows = [{"id": f"k{n}", "at": 1, "said": "x"} for n in range(4)]
+    group.land(PRODUCTS_FEED, D1, "a", rows)
+    group.land(PRODUCTS_FEED, D2, "a", rows[:1])
+    settled(group)
+    products = "SELECT thing_id FROM silver.shop_products ORDER BY 1"
+    assert len(query(group.settings.root, products).fetchall()) == 4
+    [held] = held_deliveries(group.settings.root, CATALOG.feeds)
+    assert "it has 1 rows, fewer than 0.5 times the 4 before" in held.sentence
+    assert f"lakehouse accept shop/products --date {D2}" in held.sentence
+    with pytest.raises(LandingError, match=f"no delivery of {D3} is held back; those of {D2} are"):
+        accept_delivery(group.settings.root, PRODUCTS_FEED, D3)
+    group.accept(PRODUCTS_FEED, D2)
+    settled(group)
+    assert query(group.settings.root, products).fetchall() == [("k0",)]
+    group.land(PRODUCTS_FEED, D2, "a", rows[1:2])  # another delivery, which nobody has accepted
+    settled(group)
+    assert len(query(group.settings.root, products).fetchall()) == 4
+
+
+def test_a_delivery_with_a_row_that_can_not_be_read_deletes_nothing(group):
+    rows = [{"id": f"k{n}", "at": 1, "said": "x"} for n in range(4)]
+    group.land(PRODUCTS_FEED, D1, "a", rows)
+    group.land(PRODUCTS_FEED, D2, "a", [*rows[:2], {**rows[2], BROKEN: "x"}])
+    settled(group)
+    assert query(group.settings.root, "SELECT count(*) FROM silver.shop_products").fetchall() == [(4,)]
+    with pytest.raises(LandingError, match="can't be accepted as it is"):
+        accept_delivery(group.settings.root, PRODUCTS_FEED, D2)
+
+
+def test_a_key_that_comes_back_holds_from_the_delivery_that_brings_it_back(group):
+    for day, keys in ((D1, ("k0", "k1")), (D2, ("k1",)), (D3, ("k0", "k1"))):
+        group.land(PRICES_FEED, day, "a", [{"id": key, "at": str(D1), "said": "x"} for key in keys])
+    settled(group)
+    held = query(group.settings.root, "SELECT valid_from, valid_to FROM silver.shop_prices WHERE thing_id = 'k0' ORDER BY 1")
+    assert held.fetchall() == [(D1, D2), (D3, None)]
