@@ -43,6 +43,12 @@ def test_whatever_arrives_in_whatever_order_the_tables_are_those_of_the_oracle(s
     play(seed, tmp_path, engine)
 
 
+@pytest.mark.worlds("spark-folder")
+@pytest.mark.parametrize("seed", [2])
+def test_on_spark_the_tables_are_those_of_the_oracle_too(seed, tmp_path, engine):
+    play(seed, tmp_path, engine)
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(400))
 def test_whatever_arrives_by_many_seeds_the_tables_are_those_of_the_oracle(seed, tmp_path, engine):
@@ -115,9 +121,10 @@ def test_a_row_waits_on_although_its_date_is_written_anew_for_another_date(group
     group.land(ORDERS_FEED, D1, "a", [order("k0")])
     group.land(DOCS_FEED, D1, "a", [doc("k0", "x"), doc("k1", "x")])
     settled(group)
-    group.land(DOCS_FEED, D2, "a", [doc("k0", "y", at=2)])
+    group.land(DOCS_FEED, D2, "a", [doc("k0", "y", at=2), doc("k2", "y")])
     settled(group)
-    group.land(ORDERS_FEED, D2, "a", [order("k1")])
+    assert [row[0] for row in waiting(group)] == [D1, D2]
+    group.land(ORDERS_FEED, D2, "a", [order("k1"), order("k2")])
     settled(group)
     assert waiting(group) == []
 
@@ -189,3 +196,13 @@ def test_a_key_that_comes_back_holds_from_the_delivery_that_brings_it_back(group
     settled(group)
     held = query(group.settings.root, "SELECT valid_from, valid_to FROM silver.shop_prices WHERE thing_id = 'k0' ORDER BY 1")
     assert held.fetchall() == [(D1, D2), (D3, None)]
+
+
+def test_rows_that_only_feed_or_item_tells_apart_have_one_winner(group):
+    group.land(ORDERS_FEED, D1, "a", [order("k0"), order("k1")])
+    group.land(CHANGES_FEED, D1, "a", [order("k2"), {**order("k0"), "said": "y"}])  # row 2 in both files
+    group.land(DOCS_FEED, D1, "a", [{"id": "k0", "at": 1, "items": [{"line": 1, "said": said} for said in "xzy"]}])
+    settled(group)
+    found = query(group.settings.root, "SELECT _source_feed, value FROM silver.shop_orders WHERE thing_id = 'k0'").fetchall()
+    assert found == [("shop_orders", "x")]
+    assert query(group.settings.root, "SELECT _item_number, value FROM silver.shop_items").fetchall() == [(3, "y")]
