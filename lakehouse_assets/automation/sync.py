@@ -90,6 +90,8 @@ def sync(settings: Settings, catalog: Catalog, plan: Plan, definitions: dg.Defin
             )
             if left.is_empty:
                 break
+            tried = {t.key for t in left.tables}
+            result.tables = [t for t in result.tables if (t.layer, t.table) not in tried or t.error != NOT_BUILT]
             for run in rows_runs(left):
                 _run(job, run, instance, settings, result, tell)
         for run in gold_runs(make_gold_plan(settings)):
