@@ -1,6 +1,6 @@
 """What looking for arrivals costs: `python benchmarks/arrivals.py` prints a table of seconds for a tick of the sensor and for a plan.
 
-Landing has 1,000 to 100,000 objects of one entity over 1,000 dates, all of them built, as a ledger says that this script writes itself:
+Landing has 1,000 to 100,000 objects of one feed over 1,000 dates, all of them built, as a ledger says that this script writes itself:
 no engine has a part in it. Then ten new files come. Measured in this process, warm, as the daemon and the command line work. The root
 is a new folder, or one below `LAKEHOUSE_ROOT` where that is on S3 (MinIO: `AWS_ENDPOINT_URL` and keys).
 """
@@ -49,41 +49,50 @@ def empty_root() -> Iterator[Settings]:
         yield Settings(lakehouse_root=root, lakehouse_start_date=DATES[-1])
 
 
-def land(settings: Settings, entity: SilverTable, objects: int) -> None:
+def land(settings: Settings, table: SilverTable, objects: int) -> None:
     """Put so many small objects into landing, evenly over the dates."""
 
     def put(number: int) -> None:
         day = DATES[number % len(DATES)]
-        obstore.put(settings.root.store, f"landing/{feed_of(entity).landing}/{day}/{number:06}.csv", f"id\n{number}\n".encode())
+        obstore.put(settings.root.store, f"landing/{feed_of(table).landing}/{day}/{number:06}.csv", f"id\n{number}\n".encode())
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(put, range(objects)))
 
 
-def write_ledger(settings: Settings, entity: SilverTable) -> None:
+def write_ledger(settings: Settings, table: SilverTable) -> None:
     """Say that raw and silver were built from what lies in landing."""
     by_date: dict[date, list[LandedFile]] = {}
-    for found in Landing(settings.root).listing(feed_of(entity).landing, DATES[-1]).objects:
+    for found in Landing(settings.root).listing(feed_of(table).landing, DATES[-1]).objects:
         file = LandedFile(found.name, found.version, f"{hash(found.name):x}", found.size, 1, 1)
         by_date.setdefault(found.date, []).append(file)
     raw = [
-        PartitionRecord("raw", entity.name, day, len(files), len(files), 0, 0, 1, "", fingerprint(entity, files), files)
+        PartitionRecord("raw", table.name, day, len(files), len(files), 0, 0, 1, "", fingerprint(feed_of(table), files), files)
         for day, files in by_date.items()
     ]
     silver = [
         PartitionRecord(
-            "silver", entity.name, r.date, r.rows_out, r.rows_out, 0, 0, 1, "", silver_fingerprints(entity, {r.date: r})[r.date]
+            "silver",
+            table.name,
+            r.date,
+            r.rows_out,
+            r.rows_out,
+            0,
+            0,
+            1,
+            "",
+            silver_fingerprints(table, {table.name: {r.date: r}})[r.date],
         )
         for r in raw
     ]
     for records in (raw, silver):
         layer = records[0].layer
-        uri = settings.root.table(layer, entity.name)
+        uri = settings.root.table(layer, table.name)
         rows = pa.table({"_date": pa.array([r.date for r in records], pa.date32()), "_file": [""] * len(records)})
         replace_rows(uri, rows, predicate="TRUE", key=layer, run_id="")
         table = open_table(uri)
         assert table is not None
-        record_partitions(settings.root, layer, {entity.name: table}, lambda known, records=records: records, "")
+        record_partitions(settings.root, layer, {table.name: table}, lambda known, records=records: records, "")
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -100,8 +109,8 @@ def seconds(work: Callable[[], object]) -> float:
 def measure(objects: int) -> list[float]:
     """Seconds of tick and plan where all is built, then of both with new files."""
     with empty_root() as settings, open_instance(settings.dagster_home, settings.root) as instance:
-        entities = list(catalog().tables)
-        sensor = arrival_sensor(settings, entities)
+        declared = catalog()
+        sensor = arrival_sensor(settings, declared)
         cursor: str | None = None
 
         def tick() -> int:
@@ -111,16 +120,16 @@ def measure(objects: int) -> list[float]:
             cursor = found.cursor
             return len(found.run_requests or [])
 
-        land(settings, entities[0], objects)
-        write_ledger(settings, entities[0])
-        assert make_plan(settings, entities).is_empty
+        land(settings, declared.tables[0], objects)
+        write_ledger(settings, declared.tables[0])
+        assert make_plan(settings, declared).is_empty
         assert not tick()
-        figures = [seconds(tick), seconds(lambda: make_plan(settings, entities))]
+        figures = [seconds(tick), seconds(lambda: make_plan(settings, declared))]
         for number in range(NEW):
-            key = f"landing/{feed_of(entities[0]).landing}/{DATES[0]}/new-{number}.csv"
+            key = f"landing/{feed_of(declared.tables[0]).landing}/{DATES[0]}/new-{number}.csv"
             obstore.put(settings.root.store, key, b"id\n1\n")
         assert tick() == 1
-        return [*figures, seconds(tick), seconds(lambda: make_plan(settings, entities))]
+        return [*figures, seconds(tick), seconds(lambda: make_plan(settings, declared))]
 
 
 if __name__ == "__main__":

@@ -31,12 +31,14 @@ def run() -> None:
     engine.start_in_background()
     from lakehouse_assets.automation.plan import make_plan
     from lakehouse_assets.automation.sync import sync
+    from lakehouse_assets.contracts.system import Catalog
     from lakehouse_assets.definitions import build_definitions
     from tests.retail import LINES
 
-    plan = make_plan(settings, [LINES])
+    catalog = Catalog.of([LINES])
+    plan = make_plan(settings, catalog)
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
-    result = sync(settings, plan, build_definitions(settings, catalog=Catalog.of([LINES]), engine=engine), lambda text: None)
+    result = sync(settings, catalog, plan, build_definitions(settings, catalog=catalog, engine=engine), lambda text: None)
     engine.stop_session()
     told = {"rows": {t.layer: t.rows for t in result.tables}, "steps": result.seconds, "runs": len(result.runs)}
     print(json.dumps({"succeeded": result.succeeded, **told, "inside": round(time.perf_counter() - began, 2)}))

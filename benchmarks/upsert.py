@@ -22,8 +22,6 @@ from pyspark.sql import DataFrame
 PROJECT = Path(__file__).parents[1]
 sys.path.insert(0, str(PROJECT))
 
-from lakehouse_assets.silver.publish import RowsToAudit, RowsToAuditHandler  # noqa: E402
-
 from lakehouse_assets.contracts.contract import Column, Contract, Rule  # noqa: E402
 from lakehouse_assets.contracts.feeds import SourceColumn  # noqa: E402
 from lakehouse_assets.engine.session import Engine  # noqa: E402
@@ -31,10 +29,11 @@ from lakehouse_assets.landing.objects import Landing  # noqa: E402
 from lakehouse_assets.raw.load import land  # noqa: E402
 from lakehouse_assets.raw.publish import publish_landed  # noqa: E402
 from lakehouse_assets.settings import Settings, load_settings  # noqa: E402
+from lakehouse_assets.silver.build import build_partitions  # noqa: E402
 from lakehouse_assets.storage.handlers import Target  # noqa: E402
 from lakehouse_assets.storage.ledger import Ledger  # noqa: E402
 from lakehouse_assets.storage.tables import open_table  # noqa: E402
-from tests.support.declare import feed_of, one_feed
+from tests.support.declare import feed_of, one_feed  # noqa: E402
 
 BASE, BATCHES = 1_000_000, 3
 NAMES = ("id", "name", "email", "amount", "category", "note", "seq")
@@ -46,7 +45,7 @@ def take(raw: DataFrame) -> DataFrame:
     return raw.selectExpr("*", "id AS customer_id")
 
 
-ENTITY = one_feed(
+TABLE = one_feed(
     landing="bench/customers",
     columns=tuple(SourceColumn(name, "") for name in (*NAMES, "op")),
     contract=Contract(
@@ -107,11 +106,11 @@ def write_input(folder: Path) -> None:
 def product(settings: Settings, engine: Engine, day: date, file: Path) -> float:
     """Seconds of the silver step for one file, which raw has read before."""
     root, run_id, log = settings.root, uuid4().hex, logging.getLogger("bench")
-    Landing(root).put(feed_of(ENTITY).landing, day, file)
-    landed = land(ENTITY, root, day, [day], log)
-    publish_landed(landed, Target(root, "raw", ENTITY.name, [day], run_id, log))
+    Landing(root).put(feed_of(TABLE).landing, day, file)
+    landed = land(feed_of(TABLE), root, day, [day], log)
+    publish_landed(landed, Target(root, "raw", TABLE.name, [day], run_id, log))
     began = time.perf_counter()
-    RowsToAuditHandler(engine.session).write(RowsToAudit(ENTITY), Target(root, "silver", ENTITY.name, [day], run_id, log))
+    build_partitions(TABLE, engine.session, Target(root, "silver", TABLE.name, [day], run_id, log))
     return time.perf_counter() - began
 
 
@@ -155,7 +154,7 @@ def main() -> None:
 
 def show(settings: Settings, folder: str, ours: list[float], bare: list[float]) -> None:
     """The figures, once both tables are found equal."""
-    silver, merged = open_table(settings.root.table("silver", ENTITY.name)), open_table(f"{folder}/merged")
+    silver, merged = open_table(settings.root.table("silver", TABLE.name)), open_table(f"{folder}/merged")
     assert silver is not None
     assert merged is not None
     names = ("customer_id", *NAMES[1:])
@@ -165,7 +164,7 @@ def show(settings: Settings, folder: str, ours: list[float], bare: list[float]) 
             connection.register("rows", table.to_pyarrow_dataset().scanner(columns=list(names)).to_reader())
             sums.append(connection.execute(f"SELECT count(*), sum(hash({', '.join(names)})) FROM rows").fetchone())
     assert sums[0] == sums[1], f"the tables differ: {sums}"
-    records = Ledger(settings.root).read("silver", ENTITY.name).values()
+    records = Ledger(settings.root).read("silver", TABLE.name).values()
     assert all(record.adds_up for record in records)
     print(f"{settings.lakehouse_engine}: {sums[0][0]:,} rows in both tables")
     for name, seconds in (("product", ours), ("bare MERGE", bare)):

@@ -13,6 +13,7 @@ from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE
 from lakehouse_assets.automation.look import Look
 from lakehouse_assets.automation.requests import DIFFERENCE_TAG
 from lakehouse_assets.errors import AuditError
+from lakehouse_assets.raw import assets
 from tests.automation.test_plan_look import FIRST, land, say_built, settings_from_first
 from tests.automation.test_plan_look import LOCATIONS as ENTITY
 from tests.support.declare import feed_of
@@ -102,10 +103,10 @@ def test_gold_follows_once_its_silver_tables_stand(lakehouse, instance):
 def failing(monkeypatch, error):
     """Raw fails from now on."""
 
-    def write(self, rows, target):
+    def write(rows, target):
         raise error
 
-    monkeypatch.setattr(LandedRowsHandler, "write", write)
+    monkeypatch.setattr(assets, "publish_landed", write)
 
 
 THROTTLED = GenericError("Generic S3 error: Server returned non-2xx status code: 503 Service Unavailable: SlowDown")

@@ -8,16 +8,17 @@ from datetime import date
 import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
-from lakehouse_assets.storage.superseded import read_superseded
 
 from lakehouse_assets.contracts.contract import Column, Rule
 from lakehouse_assets.raw import publish
 from lakehouse_assets.raw.load import land
 from lakehouse_assets.raw.publish import publish_landed
 from lakehouse_assets.silver import stage
+from lakehouse_assets.storage.aside import read_aside
 from lakehouse_assets.storage.handlers import Target
 from lakehouse_assets.storage.tables import open_table
-from tests.silver.test_upsert import DAY1, DAY2, DAY3, ORDERS, csv
+from tests.silver.test_upsert import DAY1, DAY2, DAY3, ORDERS, csv, take
+from tests.support.declare import feed_of, with_function
 
 pytestmark = pytest.mark.worlds("sail-folder")
 
@@ -38,7 +39,7 @@ class Writer:
         self.target = Target(root, "raw", "shop_orders", [D1], "run", LOG)
 
     def read(self):
-        self.rows = land(ORDERS, self.shop.settings.root, self.shop.settings.lakehouse_start_date, [D1], LOG)
+        self.rows = land(feed_of(ORDERS), self.shop.settings.root, self.shop.settings.lakehouse_start_date, [D1], LOG)
         return self
 
     def write(self):
@@ -182,7 +183,7 @@ def test_a_commit_that_is_made_though_the_writer_hears_that_it_failed_stands(err
 
 
 def with_channel(raw):
-    return ORDERS.silver(raw).selectExpr("*", "'web' AS channel")
+    return take(raw).selectExpr("*", "'web' AS channel")
 
 
 def test_dates_stay_published_where_a_contract_gains_a_column_and_they_break_a_fail_rule_of_it(shop, make_lakehouse):
@@ -192,7 +193,11 @@ def test_dates_stay_published_where_a_contract_gains_a_column_and_they_break_a_f
     contract = ORDERS.contract
     columns = (*contract.columns, Column("channel", "string", ""))
     rules = (*contract.rules, Rule("total_above_two", "total > 2", "fail", "A total is above two."))
-    shop.tables = [replace(ORDERS, contract=replace(contract, columns=columns, rules=rules), silver=with_channel)]
+    shop.tables = [
+        replace(
+            ORDERS, contract=replace(contract, columns=columns, rules=rules), inputs=with_function(ORDERS, with_channel).inputs
+        )
+    ]
     [error] = shop.build().values()
     assert f"nothing was published of {DAY1}, {DAY2}" in error
     standing = {row["order_id"]: row["channel"] for row in shop.rows("silver.shop_orders")}
@@ -230,7 +235,7 @@ def test_superseded_rows_come_to_lie_in_few_batches(shop, make_lakehouse, monkey
     for number in range(1, 10):
         shop.land("shop/orders", f"2026-01-0{number}", "a.csv", csv(("A", number, 10), (number, 1, 10)))
         assert shop.build() == {}
-    superseded = read_superseded(
+    superseded = read_aside(
         shop.settings.root, "silver", "shop_orders", open_table(shop.settings.root.table("silver", "shop_orders"))
     )
     assert len(superseded.batches) <= 3

@@ -89,7 +89,7 @@ def test_a_fault_at_a_write_leaves_nothing_wrong(table, fault, tmp_path, engine)
 @pytest.mark.parametrize("table", [ORDERS, ITEMS, PRODUCTS, PRICES], ids=lambda t: t.name)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f"{f.kind}-{f.when}")
 def test_a_fault_at_any_write_leaves_nothing_wrong(table, fault, tmp_path, engine):
-    a_fault_at_writes(table, fault, range(0, 14), tmp_path, engine)
+    a_fault_at_writes(table, fault, range(14), tmp_path, engine)
 
 
 def a_fault_at_writes(table, fault, writes, tmp_path, engine):
@@ -125,7 +125,7 @@ def test_two_writers_leave_what_landed(one, its_dates, other, other_dates, tmp_p
     ("one", "its_dates", "other", "other_dates"), PAIRS, ids=[f"{one.name}-{other.name}" for one, _, other, _ in PAIRS]
 )
 def test_two_writers_in_any_order_leave_what_landed(one, its_dates, other, other_dates, tmp_path, engine):
-    orders = list(product_of(range(0, 12), (2, 4, 6, 8, 10, ALL)))
+    orders = list(product_of(range(12), (2, 4, 6, 8, 10, ALL)))
     two_writers(one, its_dates, other, other_dates, orders, tmp_path, engine)
 
 

@@ -13,7 +13,7 @@ from lakehouse_assets.contracts.debezium import (
     CHANGED_AT,
     LOG_POSITION,
     UNAVAILABLE,
-    change_contract,
+    change_feed,
     change_rules,
     date_of_days,
     decimal_of_bytes,
@@ -21,8 +21,8 @@ from lakehouse_assets.contracts.debezium import (
     timestamp_of_micros,
     timestamp_of_millis,
 )
+from lakehouse_assets.contracts.system import Input, SilverTable
 from lakehouse_assets.errors import ContractError
-from tests.support.declare import one_feed
 
 ALL = ("spark-folder", "sail-folder")
 RAW = ("op", "before", "after", "ts_ms", "source")
@@ -35,9 +35,7 @@ def clean_customers(raw):
     )
 
 
-CUSTOMERS = one_feed(
-    landing="shop/customers",
-    raw=change_contract(),
+CUSTOMERS = SilverTable(
     contract=Contract(
         table="shop_customers",
         description="Customers of a shop",
@@ -55,7 +53,7 @@ CUSTOMERS = one_feed(
         ),
         rules=(*change_rules(), Rule("email_has_at", "email LIKE '%@%'", "drop", "An address has an @.")),
     ),
-    function=clean_customers,
+    inputs=(Input(change_feed("shop/customers"), clean_customers),),
 )
 
 

@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE_START_TAG
+from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.engine.session import Engine
 from tests.conftest import QUIET

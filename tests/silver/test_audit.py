@@ -6,12 +6,12 @@ from decimal import Decimal
 from unittest.mock import Mock
 
 import pytest
-from lakehouse_assets.silver.audit import audited, contract_faults
 
 from lakehouse_assets.contracts.contract import Column, Contract, Rule
 from lakehouse_assets.contracts.feeds import SourceColumn
 from lakehouse_assets.errors import ContractError
-from tests.support.declare import one_feed
+from lakehouse_assets.silver.transform import contract_faults
+from tests.support.declare import audited, one_feed, with_function
 
 BOTH = pytest.mark.worlds("spark-folder", "sail-folder")
 SALES = one_feed(
@@ -39,7 +39,7 @@ def audit(spark, columns, no="1", amt="2.50", everything="*", **contract):
 
     schema = "no string, amt string, _source_file string, _row_number bigint, _date date"
     raw = spark.createDataFrame([(no, amt, "f.csv", 2, date(2026, 1, 5))], schema)
-    entity = replace(SALES, silver=clean, contract=replace(SALES.contract, **contract))
+    entity = with_function(replace(SALES, contract=replace(SALES.contract, **contract)), clean)
     return audited(raw, entity).collect()[0].asDict()
 
 
@@ -68,7 +68,7 @@ def test_rows_that_lost_their_origin_are_refused(spark):
 
 def test_a_function_that_forgets_to_return_is_told(spark):
     with pytest.raises(ContractError, match="returns None: it has to return the rows, a DataFrame"):
-        audited(spark.range(1), replace(SALES, silver=lambda raw: None))
+        audited(spark.range(1), with_function(SALES, lambda raw: None))
 
 
 @BOTH
@@ -112,4 +112,4 @@ def test_a_lost_server_is_no_mistake_of_the_function(spark):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(spark), "range", Mock(side_effect=lost))
         with pytest.raises(ConnectionError):
-            contract_faults(spark, replace(SALES, silver=clean))
+            contract_faults(spark, with_function(SALES, clean))

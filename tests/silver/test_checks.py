@@ -170,9 +170,9 @@ CUSTOMERS = one_feed(
     ),
     function=lambda raw: raw.selectExpr("*", "id AS customer"),
 )
-PRODUCTS = replace(
-    CUSTOMERS,
+PRODUCTS = one_feed(
     landing="shop/products",
+    columns=(SourceColumn("id", ""),),
     contract=replace(CUSTOMERS.contract, table="shop_products", key=("product",), columns=(Column("product", "int", ""),)),
     function=lambda raw: raw.selectExpr("*", "id AS product"),
 )

@@ -6,9 +6,9 @@ import duckdb
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lakehouse_assets.silver.versions import in_duckdb, settle
 
 from lakehouse_assets.contracts.contract import Column, Contract
+from lakehouse_assets.silver.winners import in_duckdb, settle
 from tests.silver.oracle import Row, expected
 
 UPSERT = Contract(
@@ -38,10 +38,12 @@ rows = st.lists(
 
 
 def settled(contract: Contract, given_rows: list[Row]) -> dict[tuple[str, str, int], tuple[object, ...]]:
-    names = ("key", "at", "value", "_deleted", "_date", "_source_file", "_row_number")
-    columns = list(zip(*((r.key, r.at, r.value, r.deletes, r.date, r.file, r.number) for r in given_rows), strict=True))
-    types = (pa.string(), pa.int32(), pa.string(), pa.bool_(), pa.string(), pa.string(), pa.int64())
-    landed = pa.table([pa.array(c, t) for c, t in zip(columns or [()] * 7, types, strict=True)], names=names)
+    names = ("key", "at", "value", "_deleted", "_date", "_source_file", "_row_number", "_item_number", "_source_feed")
+    columns = list(
+        zip(*((r.key, r.at, r.value, r.deletes, r.date, r.file, r.number, 0, "things") for r in given_rows), strict=True)
+    )
+    types = (pa.string(), pa.int32(), pa.string(), pa.bool_(), pa.string(), pa.string(), pa.int64(), pa.int64(), pa.string())
+    landed = pa.table([pa.array(c, t) for c, t in zip(columns or [()] * 9, types, strict=True)], names=names)
     sql = "landed"
     for projection in settle(contract):
         sql = f"(SELECT *, {', '.join(f'{in_duckdb(e)} AS {n}' for n, e in projection.items())} FROM {sql})"

@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.contracts.contract import Contract
 from lakehouse_assets.contracts.feeds import Csv, Feed, Format, SourceColumn
 from lakehouse_assets.contracts.system import Input, SilverFunction, SilverTable
+from lakehouse_assets.silver.judge import decide, judge
+from lakehouse_assets.silver.transform import transform
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 
 def one_feed(
@@ -32,3 +37,9 @@ def with_function(table: SilverTable, function: SilverFunction) -> SilverTable:
     """The table with another function of its one feed."""
     [given] = table.inputs
     return replace(table, inputs=(replace(given, function=function),))
+
+
+def audited(raw: "DataFrame", table: SilverTable) -> "DataFrame":
+    """Raw rows of a table's one feed with their verdicts."""
+    [given] = table.inputs
+    return decide([judge(transform(raw, table, given), table, given, {})], table.contract)

@@ -312,11 +312,9 @@ class Group:
         live = {row[:5]: row[5:] for row in found}
         assert len(live) == len(found), f"{table.name} has rows twice"
         assert live == wanted.live, table.name
-        columns = "source_feed, source_file, row_number, item_number, date"
-        waiting = query(
-            self.settings.root,
-            f"SELECT {columns}, rule FROM quarantine.rows WHERE table_name = '{table.name}' AND layer = 'silver' AND reason LIKE '%Waits%'",
-        ).fetchall()
+        columns = "source_feed, source_file, row_number, item_number, date, rule"
+        of_table = f"layer = 'silver' AND table_name = '{table.name}' AND reason LIKE '%Waits%'"
+        waiting = query(self.settings.root, f"SELECT {columns} FROM quarantine.rows WHERE {of_table}").fetchall()
         assert {row[:5] for row in waiting} == wanted.waiting
         assert {row[5] for row in waiting} <= {r.name for r in table.contract.waits_for}
         result = row_accounts_result(self.settings.root, "silver", table.name, None)

@@ -5,10 +5,9 @@ from decimal import Decimal
 from itertools import product as product_of
 
 import pytest
-from lakehouse_assets.silver.audit import audited
 
 from lakehouse_assets.systems import crm
-from tests.support.declare import feed_of
+from tests.support.declare import audited, feed_of
 
 
 def clean(spark, entity, *rows, day=date(2026, 1, 31)):
