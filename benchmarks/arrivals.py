@@ -70,6 +70,7 @@ def write_ledger(settings: Settings, table: SilverTable) -> None:
         PartitionRecord("raw", table.name, day, len(files), len(files), 0, 0, 1, "", fingerprint(feed_of(table), files), files)
         for day, files in by_date.items()
     ]
+    fingerprints = silver_fingerprints(table, {table.name: {r.date: r for r in raw}})
     silver = [
         PartitionRecord(
             "silver",
@@ -90,9 +91,9 @@ def write_ledger(settings: Settings, table: SilverTable) -> None:
         uri = settings.root.table(layer, table.name)
         rows = pa.table({"_date": pa.array([r.date for r in records], pa.date32()), "_file": [""] * len(records)})
         replace_rows(uri, rows, predicate="TRUE", key=layer, run_id="")
-        table = open_table(uri)
-        assert table is not None
-        record_partitions(settings.root, layer, {table.name: table}, lambda known, records=records: records, "")
+        opened = open_table(uri)
+        assert opened is not None
+        record_partitions(settings.root, layer, {table.name: opened}, lambda known, records=records: records, "")
 
 
 def seconds(work: Callable[[], object]) -> float:

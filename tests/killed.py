@@ -21,6 +21,7 @@ from pyspark.sql.connect.readwriter import DataFrameWriter
 
 from lakehouse_assets.automation.plan import make_plan
 from lakehouse_assets.automation.sync import sync
+from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.settings import Settings
@@ -34,14 +35,14 @@ def build(request: dict[str, Any]) -> None:
     """Bring a lakehouse up to date."""
     settings = Settings(lakehouse_root=request["root"], lakehouse_engine=request["engine"])
     engine = Engine(settings.engine_config)
-    entities = [entity(request["mode"])] if request["mode"] else list(catalog().tables)
-    plan = make_plan(settings, entities)
+    declared = Catalog.of([entity(request["mode"])]) if request["mode"] else catalog()
+    plan = make_plan(settings, declared)
     if request["mode"]:
         dates: list[date] = sorted({day for table in plan.tables for day in table.dates})
         if dates:
-            Lakehouse(settings, entities, engine).materialize(entities[0], dates)
+            Lakehouse(settings, list(declared.tables), engine).materialize(declared.tables[0], dates)
     else:
-        result = sync(settings, plan, build_definitions(settings, engine=engine), lambda text: None)
+        result = sync(settings, declared, plan, build_definitions(settings, engine=engine), lambda text: None)
         assert result.succeeded, result.to_json()
     engine.stop_session()
 

@@ -16,7 +16,7 @@ from lakehouse_assets.landing.store import Store, Stored, landing_store
 from lakehouse_assets.storage.reach import explained
 from lakehouse_assets.storage.root import Root
 
-_BESIDE = "it lies beside the folders of the entities, not in one: move it to landing/<system>/<entity>/<date>/"
+_BESIDE = "it lies beside the folders of the feeds, not in one: move it to landing/<system>/<entity>/<date>/"
 _UNFINISHED = re.compile(r"(^|/)[._]|\.(tmp|part|partial|crdownload|filepart)\Z", re.IGNORECASE)
 
 
@@ -57,7 +57,7 @@ class Landing:
     root: Root
 
     def dates(self, landing: str, start: date) -> list[date]:
-        """The dates of one entity (`crm/customers`) that have a folder, in their order; what lies in the folders is not listed.
+        """The dates of one feed (`crm/customers`) that have a folder, in their order; what lies in the folders is not listed.
 
         Raises:
             UnreadableError: its folder can't be listed.
@@ -68,7 +68,7 @@ class Landing:
             return sorted(day for day in found if isinstance(day, date))
 
     def listing(self, landing: str, start: date, dates: Sequence[date] | None = None, *, at_least: int | None = None) -> Listing:
-        """The objects of one entity from the first to the last of the given dates, or of all, in the order of date and name.
+        """The objects of one feed from the first to the last of the given dates, or of all, in the order of date and name.
 
         With `at_least` the listing ends with the date on which there are so many. Hidden and unfinished names (`.x`, `_x`, `x.tmp`,
         `x.part`) are passed over without a word: they are somebody's work in progress. All else that can't be loaded is named with
@@ -97,7 +97,7 @@ class Landing:
         return Listing(sorted(objects, key=lambda o: (o.date, o.name)), sorted(ignored), until, tuple(hidden))
 
     def strangers(self, landings: Collection[str]) -> list[tuple[str, str]]:
-        """The folders and files of landing that lie in no entity's folder, so that nobody loads them; each with what to do."""
+        """The folders and files of landing that lie in no feed's folder, so that nobody loads them; each with what to do."""
         known = sorted(landings)
         above = {"", *(f"{'/'.join(parts[:n])}/" for parts in (name.split("/") for name in known) for n in range(1, len(parts)))}
         found: list[tuple[str, str]] = []
@@ -109,7 +109,7 @@ class Landing:
                     found.append((shown(error.key), error.reason))
                     continue
                 strange = [f"{place}{f}" for f in folders if f"{place}{f}" not in known and f"{place}{f}/" not in above]
-                found += [(shown(f"landing/{name}/"), _no_entity(name, known)) for name in strange]
+                found += [(shown(f"landing/{name}/"), _no_feed(name, known)) for name in strange]
                 found += [(shown(f"landing/{place}{name}"), _BESIDE) for name in files]
         return [(path, reason) for path, reason in found if not _UNFINISHED.search(path.rstrip("/"))]
 
@@ -169,10 +169,10 @@ def shown(path: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in path)
 
 
-def _no_entity(place: str, known: Sequence[str]) -> str:
+def _no_feed(place: str, known: Sequence[str]) -> str:
     near = get_close_matches(place, known, n=1)
-    meant = f"did you mean {near[0]}?" if near else f"entities land in {', '.join(known)}"
-    return f"no entity lands there, so nothing in it is loaded: {meant}"
+    meant = f"did you mean {near[0]}?" if near else f"feeds land in {', '.join(known)}"
+    return f"no feed lands there, so nothing in it is loaded: {meant}"
 
 
 def _parse(landing: str, stored: Stored, start: date, today: date) -> LandingObject | str | None:

@@ -23,6 +23,7 @@ GOOD, BAD = csv(("A", 1, 10)), csv(("B", 1, 9_999_999))
 """A total of a million and more breaks the contract's `fail` rule."""
 
 LOCATION = """
+from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.settings import Settings
 from tests.silver.test_upsert import ORDERS

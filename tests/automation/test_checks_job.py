@@ -28,7 +28,7 @@ def built(world, engine):
         system, entity, day = file.relative_to(SAMPLE_DATA).parts[:3]
         for landed in (day, LATER) if entity == "product_categories" else (day,):
             lakehouse.land(f"{system}/{entity}", landed, file.name, Path(file).read_bytes())
-    assert sync(lakehouse.settings, lakehouse.plan(), lakehouse.definitions(), print).succeeded
+    assert sync(lakehouse.settings, lakehouse.catalog, lakehouse.plan(), lakehouse.definitions(), print).succeeded
     return lakehouse
 
 

@@ -40,7 +40,9 @@ def say_built(lakehouse, *entities):
         for found in Landing(root).listing(feed_of(entity).landing, FIRST).objects:
             files.setdefault(found.date, []).append(LandedFile(found.name, found.version, found.version, found.size, 1, 1))
         raw = [
-            PartitionRecord("raw", entity.name, day, len(of_day), len(of_day), 0, 0, 1, "", fingerprint(entity, of_day), of_day)
+            PartitionRecord(
+                "raw", entity.name, day, len(of_day), len(of_day), 0, 0, 1, "", fingerprint(feed_of(entity), of_day), of_day
+            )
             for day, of_day in files.items()
         ]
         silver = [
@@ -54,7 +56,7 @@ def say_built(lakehouse, *entities):
                 0,
                 1,
                 "",
-                silver_fingerprints(entity, {r.date: r})[r.date],
+                silver_fingerprints(entity, {entity.name: {r.date: r}})[r.date],
             )
             for r in raw
         ]
@@ -115,7 +117,7 @@ def test_a_look_at_ten_times_as_many_old_objects_costs_the_same(make_lakehouse, 
         say_built(lakehouse, *lakehouse.tables)
         place = f"{feed_of(CATEGORIES).landing}/{FIRST + timedelta(days=5)}"
         counted.update(dict.fromkeys(counted, 0))
-        plan = make_plan(lakehouse.settings, lakehouse.tables, look=Look(place, newest_dates=3, objects=20))
+        plan = make_plan(lakehouse.settings, lakehouse.catalog, look=Look(place, newest_dates=3, objects=20))
         assert plan.is_empty
         costs.append(dict(counted))
     assert costs[0] == costs[1]
@@ -159,9 +161,9 @@ def test_looks_by_turns_see_what_a_look_at_all_sees_in_as_many_looks_as_promised
     for entity in lakehouse.tables:
         land(lakehouse, entity, sorted(dice.sample(range(40), dice.randint(1, 40))), files=dice.randint(1, 4))
     say_built(lakehouse, *lakehouse.tables)
-    assert make_plan(lakehouse.settings, lakehouse.tables).is_empty
+    assert make_plan(lakehouse.settings, lakehouse.catalog).is_empty
     disturb(lakehouse, dice)
-    all_of_it = differing(make_plan(lakehouse.settings, lakehouse.tables))
+    all_of_it = differing(make_plan(lakehouse.settings, lakehouse.catalog))
     look = Look(
         place=dice.choice(["", "nonsense", "zzz", "\n", f"{feed_of(LOCATIONS).landing}/2025-01-20", "erp/gone/2025-01-01"]),
         newest_dates=dice.randint(1, 5),
@@ -171,7 +173,7 @@ def test_looks_by_turns_see_what_a_look_at_all_sees_in_as_many_looks_as_promised
     objects = sum(len(Landing(lakehouse.settings.root).listing(feed_of(e).landing, FIRST).objects) for e in lakehouse.tables)
     seen = set()
     for _ in range(ceil(objects / look.objects)):
-        plan = make_plan(lakehouse.settings, lakehouse.tables, look=look)
+        plan = make_plan(lakehouse.settings, lakehouse.catalog, look=look)
         seen |= differing(plan)
         look = replace(look, place=plan.next_place)
     assert seen == all_of_it

@@ -57,8 +57,8 @@ def test_folders_of_no_feed_are_named_where_all_agrees(lakehouse, instance):
     lakehouse.land("crm/typo", "2026-01-05", "a.csv", "id\n1\n")
     lakehouse.land("sap/orders", "2026-01-05", "a.csv", "id\n1\n")
     told = tick(lakehouse, instance)
-    assert "landing/crm/typo/ is not loaded: no entity lands there" in told
-    assert "landing/sap/ is not loaded: no entity lands there" in told
+    assert "landing/crm/typo/ is not loaded: no feed lands there" in told
+    assert "landing/sap/ is not loaded: no feed lands there" in told
 
 
 def test_many_files_are_one_run_over_a_range(lakehouse, instance):

@@ -32,7 +32,7 @@ from deltalake.exceptions import DeltaError
 
 from lakehouse_assets.automation.plan import make_plan
 from lakehouse_assets.automation.sync import sync
-from lakehouse_assets.contracts.system import SilverTable
+from lakehouse_assets.contracts.system import Catalog, SilverTable
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.engine.server import port_answers
 from lakehouse_assets.engine.session import Engine
@@ -67,7 +67,7 @@ STORE_ERRORS = (
 """What a pass may fail of where its store does. All else, such as a KeyError or a panic, is a fault of the pass."""
 
 
-def entities() -> list[SilverTable]:
+def two_modes() -> list[SilverTable]:
     """A table that keeps the newest row of a key, and one that keeps its history."""
     return [entity("upsert", "things"), entity("history", "versions")]
 
@@ -150,8 +150,8 @@ def _work(environment: dict[str, str], home: Path, said: Path, pipe: Connection)
 def _rows(settings: Settings, engine: Engine) -> list[str]:
     """Raw and silver, as `lakehouse sync` builds them; the errors."""
     settings.dagster_home.mkdir(exist_ok=True)
-    definitions = build_definitions(settings, entities=entities(), engine=engine)
-    result = sync(settings, make_plan(settings, entities()), definitions, lambda line: None)
+    definitions = build_definitions(settings, catalog=Catalog.of(two_modes()), engine=engine)
+    result = sync(settings, Catalog.of(two_modes()), make_plan(settings, Catalog.of(two_modes())), definitions, lambda line: None)
     return [*(table.error for table in result.tables if table.error), *result.failed_checks]
 
 
@@ -221,7 +221,7 @@ class TwoTables:
 
     @classmethod
     def over(cls, lakehouse: Lakehouse, chance: random.Random) -> "TwoTables":
-        return cls(lakehouse, [Shop(lakehouse, one, chance, fatal=0) for one in entities()])
+        return cls(lakehouse, [Shop(lakehouse, one, chance, fatal=0) for one in two_modes()])
 
     @property
     def root(self) -> str:
@@ -272,7 +272,7 @@ def missing_files(root: Root) -> list[str]:
 @pytest.fixture
 def two_tables(make_lakehouse) -> Callable[[object], TwoTables]:
     """Makes roots with both tables, each with chances of its own."""
-    return lambda seed: TwoTables.over(make_lakehouse(*entities()), random.Random(repr(seed)))
+    return lambda seed: TwoTables.over(make_lakehouse(*two_modes()), random.Random(repr(seed)))
 
 
 def storm(store: Store, tables: TwoTables, chance: random.Random, seed: object, rounds: int) -> int:

@@ -27,7 +27,7 @@ def shop(make_lakehouse):
 
 def held(shop):
     """What lies in quarantine: layer, date, rule and how many rows."""
-    found = quarantined(shop.settings.root, shop.tables, Choice(), samples=0)
+    found = quarantined(shop.settings.root, shop.catalog, Choice(), samples=0)
     return {(g["layer"], g["date"].isoformat(), g["rule"]): g["rows"] for g in found}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from lakehouse_assets.contracts.contract import Column, Contract
 from lakehouse_assets.contracts.feeds import Csv, SourceColumn
-from tests.support.declare import feed_of, one_feed
+from tests.support.declare import one_feed, with_feed
 
 # What a file's shape does to it is settled before any engine sees it; the cases that silver judges run on both.
 pytestmark = pytest.mark.worlds("sail-folder")
@@ -134,8 +134,7 @@ def test_the_same_file_under_another_name_is_loaded_once(shop):
 
 def mended(shop, **raw):
     """The same lakehouse after somebody changed what the contract says of the files."""
-    entity = replace(ORDERS, raw=replace(feed_of(ORDERS), **raw))
-    return replace(shop, entities=[entity])
+    return replace(shop, tables=[with_feed(ORDERS, **raw)])
 
 
 def test_a_rename_is_mended_by_a_word_in_the_contract(shop):

@@ -27,6 +27,7 @@ from typer.testing import CliRunner
 
 from lakehouse_assets import cli
 from lakehouse_assets.automation.sensors import arrival_sensor
+from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.errors import QueryError, SettingsError
 from lakehouse_assets.gold.dbt import unquoted_output
 from lakehouse_assets.services.service import free_port
@@ -184,7 +185,7 @@ def test_a_tick_that_fails_does_not_quote_the_store(monkeypatch):
         raise OSError(f"Generic S3 error: Error performing GET http://127.0.0.1:9/lake - status code: 500: {PLANTED}")
 
     monkeypatch.setattr("lakehouse_assets.automation.sensors.make_plan", fail)
-    sensor = arrival_sensor(Settings(lakehouse_root=S3.uri), [])
+    sensor = arrival_sensor(Settings(lakehouse_root=S3.uri), Catalog.of([]))
     with pytest.raises(SettingsError) as raised:
         list(sensor(dg.build_sensor_context()))
     assert PLANTED not in "".join(traceback.format_exception(raised.value))

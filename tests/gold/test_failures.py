@@ -54,7 +54,7 @@ def landed(world, engine, tmp_path, monkeypatch):
 
 def passed(lakehouse):
     """One pass: whether it succeeded, and the last failure of gold."""
-    done = sync(lakehouse.settings, lakehouse.plan(), lakehouse.definitions(), lambda _: None).succeeded
+    done = sync(lakehouse.settings, lakehouse.catalog, lakehouse.plan(), lakehouse.definitions(), lambda _: None).succeeded
     with open_instance(lakehouse.settings.dagster_home, lakehouse.settings.root) as instance:
         failures = [
             record.event_log_entry.dagster_event.step_failure_data.error

@@ -158,8 +158,8 @@ def test_what_lies_in_no_entity_s_folder_is_named(three_days, put):
         "landing/shop/orders_old/",
         "landing/shop/typo/",
     ]
-    assert told["landing/shop/orders_old/"] == ("no entity lands there, so nothing in it is loaded: did you mean shop/orders?")
-    assert "entities land in bank/accounts, shop/letters, shop/orders" in told["landing/sap/"]
+    assert told["landing/shop/orders_old/"] == ("no feed lands there, so nothing in it is loaded: did you mean shop/orders?")
+    assert "feeds land in bank/accounts, shop/letters, shop/orders" in told["landing/sap/"]
     assert "lies beside the folders" in told["landing/notes.txt"]
 
 

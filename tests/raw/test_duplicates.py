@@ -13,9 +13,7 @@ from deltalake import write_deltalake
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lakehouse_assets.contracts.contract import Column, Contract
 from lakehouse_assets.contracts.feeds import Feed, SourceColumn
-from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw import load as loading
 from lakehouse_assets.raw import publish
@@ -27,23 +25,11 @@ from lakehouse_assets.storage.ledger import Ledger
 from lakehouse_assets.storage.quarantine import Quarantine
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import forget_open_tables, newest_table, open_table
-from tests.support.declare import one_feed
 
 D1, D2 = date(2026, 1, 1), date(2026, 1, 2)
 LOG = logging.getLogger("test")
 
-ORDERS = one_feed(
-    landing="shop/orders",
-    columns=(SourceColumn("id", "Number"), SourceColumn("total", "Total")),
-    contract=Contract(
-        table="shop_orders",
-        description="Orders",
-        owner="team:shop",
-        columns=(Column("id", "string", "Number"),),
-        key=("id",),
-    ),
-    function=lambda rows: rows,
-)
+ORDERS = Feed("shop/orders", (SourceColumn("id", "Number"), SourceColumn("total", "Total")))
 
 ONE = b"id,total\n1,10\n2,20\n"
 OTHER = b"id,total\n3,30\n"
@@ -80,14 +66,14 @@ class Shop:
         found = self.landing.listing("shop/orders", D1).objects
         return {(o.date, o.name): self.file(o.date, o.name).read_bytes() for o in found}
 
-    def load(self, entity: SilverTable = ORDERS):
+    def load(self, feed: Feed = ORDERS):
         forget_open_tables()
-        return land(entity, self.root, D1, [D1, D2], LOG)
+        return land(feed, self.root, D1, [D1, D2], LOG)
 
-    def build(self, entity: SilverTable = ORDERS):
+    def build(self, feed: Feed = ORDERS):
         self.runs += 1
         target = Target(self.root, "raw", "shop_orders", [D1, D2], f"run-{self.runs}", LOG)
-        return publish_landed(self.load(entity), target)
+        return publish_landed(self.load(feed), target)
 
     def rows(self):
         table = open_table(self.root.table("raw", "shop_orders"))
@@ -277,9 +263,7 @@ def test_another_way_of_reading_reads_the_duplicates_too(shop):
     shop.drop(D1, "a.csv", LACKING)
     shop.drop(D1, "b.csv", LACKING)
     shop.build()
-    shop.build(
-        replace(ORDERS, raw=Feed("shop/things", columns=(SourceColumn("id", ""), SourceColumn("total", "", required=False))))
-    )
+    shop.build(replace(ORDERS, columns=(SourceColumn("id", ""), SourceColumn("total", "", required=False))))
     assert (shop.accounts(), shop.duplicates()) == ({D1: (4, 2, 0, 2)}, {(D1, "b.csv"): "a.csv"})
 
 

@@ -7,29 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse_assets.contracts.contract import Column, Contract
-from lakehouse_assets.contracts.feeds import Csv, SourceColumn
+from lakehouse_assets.contracts.feeds import Csv, Feed, SourceColumn
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw.load import differences, load
 from lakehouse_assets.storage.ledger import PartitionRecord
-from tests.support.declare import feed_of, one_feed
 
 START = date(2026, 1, 1)
 D1, D2 = date(2026, 1, 1), date(2026, 1, 2)
 LOG = logging.getLogger("test")
 
-CUSTOMERS = one_feed(
-    landing="shop/customers",
-    columns=(SourceColumn("id", "Number"), SourceColumn("Full Name", "Name")),
-    contract=Contract(
-        table="shop_customers",
-        description="Customers of a shop",
-        owner="team:shop",
-        columns=(Column("id", "string", "Number"),),
-        key=("id",),
-    ),
-    function=lambda rows: rows,
-)
+CUSTOMERS = Feed("shop/customers", (SourceColumn("id", "Number"), SourceColumn("Full Name", "Name")))
 
 
 class Shop:
@@ -54,17 +41,17 @@ class Shop:
     def listing(self, start=START):
         return self.landing.listing("shop/customers", start)
 
-    def differences(self, dates=None, entity=CUSTOMERS):
+    def differences(self, dates=None, feed=CUSTOMERS):
         listing = self.listing()
-        return differences(entity, listing.objects, self.built, dates, listing.hidden)
+        return differences(feed, listing.objects, self.built, dates, listing.hidden)
 
-    def load(self, *dates, entity=CUSTOMERS):
+    def load(self, *dates, feed=CUSTOMERS):
         listing = self.listing()
-        return load(entity, self.landing, listing.objects, self.built, dates, LOG, listing.hidden)
+        return load(feed, self.landing, listing.objects, self.built, dates, LOG, listing.hidden)
 
-    def build(self, *dates, entity=CUSTOMERS):
+    def build(self, *dates, feed=CUSTOMERS):
         """Load, and note down what the partitions were built from, as a raw asset does."""
-        landed = self.load(*dates, entity=entity)
+        landed = self.load(*dates, feed=feed)
         for day, files in landed.files.items():
             self.built[day] = PartitionRecord(
                 layer="raw",
@@ -157,8 +144,8 @@ def test_another_way_of_reading_reads_all_files_again(shop):
     shop.drop(D1, "a.csv", csv("1,Ann"))
     shop.drop(D1, "b.csv", csv("2,Bob"))
     shop.build(D1)
-    entity = replace(CUSTOMERS, raw=replace(feed_of(CUSTOMERS), format=Csv(encoding="latin-1")))
-    assert told(shop.differences(entity=entity)) == [(D1, ["a.csv", "b.csv"], [])]
+    feed = replace(CUSTOMERS, format=Csv(encoding="latin-1"))
+    assert told(shop.differences(feed=feed)) == [(D1, ["a.csv", "b.csv"], [])]
 
 
 def test_rows_say_where_they_come_from(shop):
@@ -319,8 +306,8 @@ def test_the_same_bytes_uploaded_again_leave_the_fingerprint(shop):
 def test_another_way_of_reading_replaces_all_rows_of_the_date(shop):
     shop.drop(D1, "a.csv", csv("1,Ann"))
     shop.build(D1)
-    entity = replace(CUSTOMERS, raw=replace(feed_of(CUSTOMERS), format=Csv(encoding="latin-1")))
-    assert shop.load(D1, entity=entity).replaced == {D1: None}
+    feed = replace(CUSTOMERS, format=Csv(encoding="latin-1"))
+    assert shop.load(D1, feed=feed).replaced == {D1: None}
 
 
 def test_a_file_that_vanishes_after_the_listing_keeps_its_rows_until_the_next_pass(shop):
@@ -453,9 +440,9 @@ def test_a_date_to_be_read_another_way_stays_as_it_is_while_part_of_it_can_not_b
     shop.drop(D1, "part/b.csv", csv("2,Bob"))
     shop.build(D1)
     shop.built[D1] = replace(shop.built[D1], content="its files")
-    other = replace(CUSTOMERS, raw=replace(feed_of(CUSTOMERS), format=Csv(delimiter=";")))
+    other = replace(CUSTOMERS, format=Csv(delimiter=";"))
     for hidden in ("part", "b.csv"):
         with monkeypatch.context() as closed:
             unreadable(closed, hidden)
-            assert shop.load(D1, entity=other).files == {}
-    assert [d.whole for d in shop.differences(entity=other)] == [True]
+            assert shop.load(D1, feed=other).files == {}
+    assert [d.whole for d in shop.differences(feed=other)] == [True]
