@@ -187,7 +187,10 @@ def check(as_json: Json = False) -> None:
         problems.append(" ".join(str(error).split()))
     try:
         engine = Engine(load_settings().engine_config, _say)
-        problems += [fault for table in silver for fault in contract_faults(engine.session(), table)]
+        # What is known since the contracts were loaded, the engine need not say again.
+        known = {_sentence(problem) for problem in problems}
+        faults = [fault for table in silver for fault in contract_faults(engine.session(), table)]
+        problems += [fault for fault in faults if _sentence(fault) not in known]
         engine.stop_session()
     except LakehouseError as error:
         problems.append(str(error))
@@ -198,6 +201,11 @@ def check(as_json: Json = False) -> None:
     if problems:
         raise typer.Exit(1)
     _say("Settings, contracts and models are sound.")
+
+
+def _sentence(problem: str) -> str:
+    """What is wrong, without where it is and what may have been meant."""
+    return problem.split(": ", 2)[-1].split(" (did you mean")[0].rstrip(".")
 
 
 @app.command()

@@ -4,13 +4,15 @@ from collections.abc import Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from lakehouse_assets.contracts.contract import Contract
+from lakehouse_assets.contracts.expressions import unknown_columns
 from lakehouse_assets.contracts.problems import nearest
 from lakehouse_assets.contracts.system import SilverTable, System
+from lakehouse_assets.contracts.types import type_fault
 
 
 def catalog_problems(systems: Sequence[System]) -> list[str]:
     """What is wrong between systems, a line each, the file first."""
-    return [*_clashes(systems), *_unknown_relations(systems), *_circles(systems)]
+    return [*_clashes(systems), *_unknown_relations(systems), *_circles(systems), *_unknown_columns(systems)]
 
 
 def _clashes(systems: Sequence[System]) -> Iterator[str]:
@@ -62,6 +64,13 @@ def _circles(systems: Sequence[System]) -> Iterator[str]:
         )
 
 
+def _unknown_columns(systems: Sequence[System]) -> Iterator[str]:
+    """Columns that rules name and nothing has."""
+    files = {table.name: system for system, table in _tables(systems)}
+    for table, problem in unknown_columns([table for _, table in _tables(systems)]):
+        yield f"systems/{files[table.name]}.py: Contract of {table.name}: {problem}."
+
+
 def _tables(systems: Sequence[System]) -> Iterator[tuple[str, SilverTable]]:
     for system in systems:
         for table in system.tables:
@@ -69,4 +78,5 @@ def _tables(systems: Sequence[System]) -> Iterator[tuple[str, SilverTable]]:
 
 
 def _type(contract: Contract, column: str) -> str | None:
-    return next((c.type for c in contract.columns if c.name == column), None)
+    """The type of a column; None where there is no such column, or no such type: that is told elsewhere."""
+    return next((c.type for c in contract.columns if c.name == column and type_fault(c.type) is None), None)

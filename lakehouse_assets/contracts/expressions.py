@@ -1,6 +1,5 @@
 """The columns that the SQL of a contract names, found without an engine, so that a mistake shows when definitions load."""
 
-import inspect
 import json
 import re
 from collections.abc import Iterator
@@ -8,14 +7,15 @@ from typing import Any
 
 from lakehouse_assets.contracts.problems import nearest
 from lakehouse_assets.contracts.provenance import IDENTITY, IN_RAW, ITEM_TEXT
+from lakehouse_assets.contracts.reach import words_reached
 from lakehouse_assets.contracts.system import Input, SilverTable
 
 
 def unknown_columns(tables: list[SilverTable]) -> list[tuple[SilverTable, str]]:
     """Columns in rules, and in `deleted`, that no function returns and no feed brings: the table, and half a sentence each.
 
-    A name with a leading `_` is a function's own column, and known where the function's text has the word. SQL that DuckDB's parser
-    does not take is left to `lakehouse check`, which asks the engine.
+    A function may add columns for the rules: a word that stands in a text of its code is taken for one. SQL that DuckDB's parser does
+    not take is left to `lakehouse check`, which asks the engine.
     """
     written = [(t, what, sql) for t in tables for what, sql in _expressions(t)]
     if not written:
@@ -45,15 +45,8 @@ def _known(table: SilverTable, given: Input) -> list[str]:
 
 
 def _is_own(name: str, given: Input) -> bool:
-    """Whether a name is that of a column which a function adds for the rules."""
-    if not name.startswith("_"):
-        return False
-    try:
-        source = inspect.getsource(given.function)
-    except (OSError, TypeError):
-        return True  # nothing can be said of a function without a text
-    # A function that calls others may add it there.
-    return re.search(rf"\b{re.escape(name)}\b", source) is not None or source.count("(") > 0 and "def " not in source
+    """Whether a name may be that of a column which the function adds for the rules: the word stands in a text of its code."""
+    return any(re.search(rf"\b{re.escape(name)}\b", text) for text in words_reached(given.function))
 
 
 def _names(expressions: list[str]) -> list[set[str]]:

@@ -144,7 +144,7 @@ class System:
     def __post_init__(self) -> None:
         problems = [] if NAME.fullmatch(self.name) else ["that is not a name (lower case letters, digits and _)"]
         problems += [
-            f"{feed.table} lands in {feed.landing!r}, outside of the system's folder "
+            f"the feed {feed.landing} lands outside of the system's folder "
             f"(did you mean {'/'.join((self.name, *feed.landing.split('/')[1:]))!r}?)"
             for feed in (self.feeds if not problems else ())
             if feed.system != self.name

@@ -76,7 +76,7 @@ def _transformed(raw: "DataFrame", table: SilverTable, given: Input) -> tuple["D
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         # What the function itself raises is a mistake in it, whatever it is; what a lost server raises is none.
-        if not isinstance(error, mistakes()) and Path(frames[-1].filename) not in files_reached(given.function).values():
+        if not isinstance(error, mistakes()) and Path(frames[-1].filename) not in files_reached(given.function):
             raise
         lines = [frame.lineno for frame in frames if Path(frame.filename) == file_of(given.function)]
         where = f"{given.name}{f', line {lines[-1]},' if lines else ''}"

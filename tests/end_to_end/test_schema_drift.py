@@ -7,7 +7,7 @@ import pytest
 
 from lakehouse_assets.contracts.contract import Column, Contract
 from lakehouse_assets.contracts.feeds import Csv, SourceColumn
-from tests.support.declare import one_feed, with_feed
+from tests.support.declare import feed_of, one_feed, with_feed
 
 # What a file's shape does to it is settled before any engine sees it; the cases that silver judges run on both.
 pytestmark = pytest.mark.worlds("sail-folder")

@@ -19,9 +19,8 @@ from lakehouse_assets.systems import all_systems, load_systems
 SOUND = '''"""A shop."""
 
 from lakehouse_assets.contracts.contract import Column, Contract, Relationship, Rule
-from lakehouse_assets.contracts.feeds import SourceColumn
-from lakehouse_assets.contracts.system import SilverTable, System
-from tests.support.declare import one_feed
+from lakehouse_assets.contracts.feeds import Complete, Feed, SourceColumn
+from lakehouse_assets.contracts.system import Input, SilverTable, System
 
 
 def clean(raw):
@@ -29,9 +28,11 @@ def clean(raw):
     return raw.selectExpr("*", "TRIM(no) AS number", "TRIM(amt) AS amount", "amt AS _given")
 
 
-SALES = one_feed(
+SALES_FEED = Feed(
     landing="shop/sales",
     columns=(SourceColumn("no", "Number"), SourceColumn("amt", "Amount"), SourceColumn("gone", "Yes or no")),
+)
+SALES = SilverTable(
     contract=Contract(
         table="shop_sales",
         description="Sales",
@@ -43,10 +44,10 @@ SALES = one_feed(
         rules=(Rule("amount_given", "_given <> '' AND `amount` >= 0", "warn", "There is an amount."),),
         relationships=(Relationship("number", "crm_customers", "customer_id"),),
     ),
-    function=clean,
+    inputs=(Input(SALES_FEED, clean),),
 )
 
-SYSTEM = System(name="shop", description="A shop", entities=(SALES,))
+SYSTEM = System(name="shop", description="A shop", tables=(SALES,))
 '''
 
 
@@ -84,17 +85,29 @@ MISTAKES = [
     ('"crm_customers"', '"crm_customer"', "Contract of shop_sales: relationship of 'number': 'crm_customer' is not a silver table (did you mean 'crm_customers'?)."),
     ('"customer_id"', '"customerid"', "Contract of shop_sales: relationship of 'number': 'customerid' is not a column of crm_customers (did you mean 'customer_id'?)."),
     ('"crm_customers", "customer_id"),', '"crm_customers", "customer_id"),) * 2 + (', "check 'number_in_crm_customers' stands twice, as a relationship's."),
-    ('landing="shop/sales"', 'landing="erp/sales"', "System 'shop': shop_sales lands in 'erp/sales', outside of the system's folder (did you mean 'shop/sales'?)."),
-    ('landing="shop/sales"', 'landing="shop/../erp"', "SilverTable of shop_sales: landing 'shop/../erp' is not system/entity"),
-    ('landing="shop/sales"', 'landing="shop"', "SilverTable of shop_sales: landing 'shop' is not system/entity"),
-    ('name="shop"', 'name="Shop"', "System 'Shop': that is no name (lower case letters, digits and _)."),
-    ('table="shop_sales"', 'table="crm_sales"', "Two entities claim the table 'crm_sales', the other in systems/crm.py"),
-    ('"amt", "Amount"', '"no", "Amount"', "Raw contract of the columns no, no, gone: no stands for more than one of them."),
+    ('landing="shop/sales"', 'landing="erp/sales"', "System 'shop': the feed erp/sales lands outside of the system's folder (did you mean 'shop/sales'?)."),
+    ('landing="shop/sales"', 'landing="shop/../erp"', "Feed shop/../erp: its folder is not system/entity in lower case letters"),
+    ('landing="shop/sales"', 'landing="shop"', "Feed shop: its folder is not system/entity in lower case letters"),
+    ('name="shop"', 'name="Shop"', "System 'Shop': that is not a name (lower case letters, digits and _)."),
+    ('table="shop_sales"', 'table="crm_sales"', "Two tables have the name 'crm_sales', the other in systems/crm.py"),
+    ('"amt", "Amount"', '"no", "Amount"', "Feed shop/sales: of the columns no, no, gone, more than one is called no."),
     ('SYSTEM = ', 'SYSTEMS = ', "there is no SYSTEM: add `SYSTEM = System(...)` to it."),
-    ('sequence="number",', 'sequence="number"', "line 20: invalid syntax. Perhaps you forgot a comma?"),
-    ('Relationship("number"', 'Relation("number"', "line 24: NameError: name 'Relation' is not defined (did you mean 'Relationship'?)."),
-    ('key=', 'keys=', "line 15: TypeError: Contract.__init__() got an unexpected keyword argument 'keys'."),
-    ('import SilverTable, System', 'import SilverTable, Sistem', "line 4: ImportError: cannot import name 'Sistem' from 'lakehouse_assets.contracts.system'"),
+    ('sequence="number",', 'sequence="number"', "line 23: invalid syntax. Perhaps you forgot a comma?"),
+    ('Relationship("number"', 'Relation("number"', "line 27: NameError: name 'Relation' is not defined (did you mean 'Relationship'?)."),
+    ('key=', 'keys=', "line 18: TypeError: Contract.__init__() got an unexpected keyword argument 'keys'."),
+    ('import Input, SilverTable, System', 'import Input, SilverTable, Sistem', "line 5: ImportError: cannot import name 'Sistem' from 'lakehouse_assets.contracts.system'"),
+    ("`amount` >= 0", "`amuont` >= 0", "Contract of shop_sales: rule 'amount_given' names 'amuont', which is not a column here (did you mean 'amount'?)."),
+    ("gone = 'yes'", "gon = 'yes'", "Contract of shop_sales: deleted names 'gon', which is not a column here (did you mean 'gone'?)."),
+    ("_given <> ''", "_gvien <> ''", "Contract of shop_sales: rule 'amount_given' names '_gvien', which is not a column here"),
+    ('"customer_id"),)', '"customer_id", "fail"),)', "relationship of 'number' has outcome 'fail', not one of warn, drop."),
+    ('"number", "int"', '"number", "string"', "Contract of shop_sales: relationship of 'number': it is string, crm_customers.customer_id is int."),
+    ('"crm_customers", "customer_id"', '"shop_sales", "number", "drop"', "Rows wait for each other in a circle: shop_sales waits for shop_sales. Give one of these relationships the outcome warn."),
+    ("(Input(SALES_FEED, clean),)", "()", "Table shop_sales: there is no input."),
+    ("(Input(SALES_FEED, clean),)", "(Input(SALES_FEED, clean), Input(SALES_FEED, clean))", "Table shop_sales: the feed shop/sales is declared twice as its input."),
+    ("Input(SALES_FEED, clean)", 'Input(SALES_FEED, clean, each="amnt")', "Table shop_sales: 'amnt' is not a column of the feed shop/sales (did you mean 'amt'?)."),
+    ("tables=(SALES,))", "tables=(SALES,), raw_only=(Feed('shop/sales', ()),))", "Two feeds land in the folder 'shop/sales', the other in systems/shop.py"),
+    ("tables=(SALES,))", "tables=(SALES, SALES))", "Two tables have the name 'shop_sales', the other in systems/shop.py"),
+    ('"Yes or no")),', '"Yes or no")), complete=Complete(1.5),', "Feed shop/sales: a delivery has at least 1.5 times the rows before: use 0 to 1."),
 ]  # fmt: skip
 
 
@@ -111,14 +124,12 @@ def test_a_mistake_is_one_line_with_file_and_place(shop, old, new, told):
 
 
 IN_SQL = [
-    ("`amount` >= 0", "`amuont` >= 0", "rule 'amount_given' names 'amuont', which is not a column here (did you mean 'amount'?)."),
-    ("gone = 'yes'", "gon = 'yes'", "deleted names 'gon', which is not a column here (did you mean 'gone'?)."),
     ("gone = 'yes'", "gone = = 'yes'", "deleted can't be evaluated: "),
     ('"TRIM(amt) AS amount"', '"TRIM(amt) AS amuont"', "clean does not return the column 'amount' (did you mean 'amuont'?)."),
     ('"TRIM(amt) AS amount"', '"TRIM(amnt) AS amount"', "clean names 'amnt', which is not a column here (did you mean 'amt'?)."),
     ('"TRIM(amt) AS amount"', '"_date AS amount"', "clean returns column 'amount' as date, which can't become decimal(12,2)."),
-    ('return raw.selectExpr', 'return rows.selectExpr', "clean, line 9, can't be evaluated: NameError: name 'rows' is not defined."),
-    ('return raw.selectExpr', 'return int("x") or raw.selectExpr', "clean, line 9, can't be evaluated: ValueError: invalid literal for int() with base 10: 'x'."),
+    ('return raw.selectExpr', 'return rows.selectExpr', "clean, line 10, can't be evaluated: NameError: name 'rows' is not defined."),
+    ('return raw.selectExpr', 'return int("x") or raw.selectExpr', "clean, line 10, can't be evaluated: ValueError: invalid literal for int() with base 10: 'x'."),
 ]  # fmt: skip
 
 
@@ -132,8 +143,32 @@ def test_check_tells_what_the_engine_finds(shop, old, new, told):
     assert ": shop_sales: " in line
 
 
+def test_check_tells_once_what_contracts_and_engine_find(shop):
+    shop(("`amount` >= 0", "`amuont` >= 0"))
+    done = CliRunner().invoke(app, ["check"])
+    assert done.stdout.splitlines() == [
+        "systems/shop.py: Contract of shop_sales: rule 'amount_given' names 'amuont', which is not a column here (did you mean 'amount'?)."
+    ]
+
+
+MODES = [
+    ('mode="snapshot"', "a snapshot has no deletes, so complete deliveries change nothing in it: use upsert or history"),
+    ('mode="history"', "'number' is int: in a history of complete deliveries a row version holds from a date or timestamp"),
+]
+
+
+@pytest.mark.parametrize(("mode", "told"), MODES)
+def test_complete_deliveries_go_with_some_modes_only(shop, mode, told):
+    deletes = ("        deleted=\"gone = 'yes'\",\n", "")
+    shop(
+        ('"Yes or no")),', '"Yes or no")), complete=Complete(),'), ('sequence="number",', f'sequence="number", {mode},'), deletes
+    )
+    [problem] = load_systems()[1]
+    assert f"systems/shop.py: Table shop_sales: {told}" in problem
+
+
 def test_check_tells_all_at_once(shop):
-    wrong = [*(MISTAKES[number] for number in (0, 1, 4, 7)), IN_SQL[0], IN_SQL[1]]
+    wrong = [*(MISTAKES[number] for number in (0, 1, 4, 7)), IN_SQL[0]]
     shop(*((old, new) for old, new, _ in wrong), ('"TRIM(no) AS number"', '"no AS nr"'))
     done = CliRunner().invoke(app, ["check", "--json"])
     told = json.loads(done.stdout)
