@@ -132,8 +132,11 @@ def _built_tables(run: PlannedRun, run_id: str, settings: Settings, steps: _Step
         error = steps.errors.get(step)
         if step not in steps.seconds:
             error = NOT_BUILT
-        elif layer == "gold" and any(r.run_id == run_id for r in mine):
-            error = None  # the step failed for another model
+        elif layer == "gold" and error is not None:
+            # The step may have failed for other models.
+            own = [line for line in error.splitlines() if line.startswith((f"gold/{table}:", f"gold/{table} "))]
+            is_published = any(r.run_id == run_id for r in mine)
+            error = None if is_published else " ".join(own) or error
         rows, quarantined = sum(r.rows_out for r in mine), sum(r.rows_quarantined for r in mine)
         built.append(BuiltTable(layer, table, rows, quarantined, steps.seconds.get(step, 0.0), error))
     return built

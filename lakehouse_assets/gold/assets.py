@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
+from obstore.exceptions import BaseError
 
 from lakehouse_assets.contracts.presentation import docs_metadata
 from lakehouse_assets.errors import LakehouseError
@@ -27,7 +29,7 @@ from lakehouse_assets.gold.publish import fill_database, model_records, open_tab
 from lakehouse_assets.storage.books import record_partitions
 from lakehouse_assets.storage.duck import separate
 from lakehouse_assets.storage.ledger import PartitionRecord
-from lakehouse_assets.storage.reach import Unquoted, unquoted
+from lakehouse_assets.storage.reach import Unquoted, store_error, unquoted
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import TableFacts, table_facts
 
@@ -98,19 +100,20 @@ def gold_assets(
             fill_database(database, root, read, selected)
             built, checks, problems = _build(context, dbt, root, database)
             refused = {c.asset_key.path[-1] for c in checks if _blocks(c) and c.asset_key is not None}
-            unpublished: dict[str, str] = {}
+            unpublished = _Unpublished(root, refused | (selected - built.keys()))
             published: dict[str, DeltaTable] = {}
             records: list[PartitionRecord] = []
             with separate(root) as connection:
                 connection.execute(f"ATTACH '{database}' AS run (READ_ONLY); USE run")
                 for model in (m for m in models if m.name in built and m.name not in refused):
+                    if unpublished.waits(model):
+                        continue
                     # What it has read: what stood before the run, and of the models before it what this run has just published.
                     mark = fingerprint(model, states, shared)
                     try:
                         commit, table = publish_model(connection, root, model, fingerprint=mark, run_id=context.run_id)
-                    except (LakehouseError, CommitFailedError) as error:
-                        unpublished[model.name] = f"gold/{model.name} is not published: {_one_line(unquoted(root, str(error)))}"
-                        states[f"gold.{model.name}"] = "not published"
+                    except Exception as error:  # noqa: BLE001 - the other models are published first; then it is raised
+                        unpublished.add(model, error)
                         continue
                     mine = model_records(model, table, read.records, fingerprint=mark, run_id=context.run_id)
                     published[model.name] = table
@@ -125,10 +128,49 @@ def gold_assets(
             if published:
                 record_partitions(root, "gold", published, lambda known: records, context.run_id)
         yield from checks
-        if refused or problems or unpublished:
-            raise dg.Failure(" ".join(filter(None, [_failure(refused, problems, checks), *unpublished.values()])))
+        for name, reason in unpublished.reasons.items():
+            context.log_event(dg.AssetObservation(dg.AssetKey(["gold", name]), metadata={"not_published": reason}))
+        if unpublished.bug is not None:
+            raise unpublished.bug
+        if refused or problems or unpublished.reasons:
+            raise dg.Failure("\n".join(filter(None, [_failure(refused, problems, checks), *unpublished.reasons.values()])))
 
     return _gold
+
+
+class _Unpublished:
+    """The models of a run that could not be published, and why."""
+
+    def __init__(self, root: Root, failed: set[str]) -> None:
+        self.reasons: dict[str, str] = {}
+        """A sentence for each model that dbt has built and that is not published all the same."""
+        self.bug: Exception | None = None
+        """The first error that nobody outside of the program can have caused."""
+        self._root, self._failed = root, failed
+
+    def add(self, model: Model, error: Exception) -> None:
+        """Keep an error of one model to itself."""
+        self._failed.add(model.name)
+        told = store_error(self._root, error) or error
+        if not isinstance(told, _CAUSED_OUTSIDE):
+            self.bug = self.bug or error
+        said = str(told) if isinstance(told, LakehouseError) else f"{type(told).__name__}: {told}"
+        self.reasons[model.name] = f"gold/{model.name} is not published: {_one_line(unquoted(self._root, said))}"
+
+    def waits(self, model: Model) -> bool:
+        """Whether a model reads one that is not published: then it would not go with what stands."""
+        missing = [name for name in model.refs if name in self._failed]
+        if missing:
+            self._failed.add(model.name)
+            read = " and ".join(f"gold/{name}" for name in missing)
+            self.reasons[model.name] = (
+                f"gold/{model.name} is not published: it reads {read}, which failed. The next pass builds both."
+            )
+        return bool(missing)
+
+
+_CAUSED_OUTSIDE = (LakehouseError, CommitFailedError, DeltaError, OSError, duckdb.Error, BaseError)
+"""What the data, the store or another writer can cause."""
 
 
 def _build(
@@ -159,7 +201,7 @@ def _problems(invocation: DbtCliInvocation, root: Root, *, tests_failed: bool) -
         for r in results
         if r["unique_id"].startswith("model.") and r["status"] == "error"
     ]
-    return " ".join(told) or ("" if tests_failed else str(invocation.get_error() or "dbt failed without a word."))
+    return "\n".join(told) or ("" if tests_failed else str(invocation.get_error() or "dbt failed without a word."))
 
 
 def _with_failing_rows(
@@ -220,4 +262,4 @@ def _failure(refused: set[str], problems: str | None, checks: Sequence[dg.AssetC
             f"Not published: {', '.join(f'gold/{name}' for name in sorted(refused))} and what reads them; their old rows stand until "
             "the data is mended."
         )
-    return " ".join([*told, problems or ""]).strip()
+    return "\n".join(filter(None, [*told, problems]))

@@ -11,12 +11,18 @@ from typing import Any
 from lakehouse_assets.storage.ledger import InputVersion, PartitionRecord, Records
 
 _PROJECT_FILES = ("dbt_project.yml", "profiles.yml", "macros/**/*.sql", "tests/**/*.sql", "models/**/*.yml", "models/**/*.sql")
-_SHARED_FILES = tuple(pattern for pattern in _PROJECT_FILES if pattern != "models/**/*.sql")
+_SHARED_FILES = ("dbt_project.yml", "profiles.yml")
+
+_UNSAID = ("docs", "persist_docs", "tags", "group")
+"""Parts of a model's config that change no row."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A dbt model: the silver tables and the models that it reads, a hash of its SQL, the silver table whose grain it keeps."""
+    """A dbt model: the silver tables and the models that it reads, and the silver table whose grain it keeps.
+
+    `checksum` is a hash of its SQL, its config, the project's macros that it uses, and its tests. What describes it does not count.
+    """
 
     name: str
     folder: str
@@ -29,18 +35,18 @@ class Model:
 
 def read_models(manifest: Mapping[str, Any]) -> list[Model]:
     """The models, each after those that it reads."""
-    nodes = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
+    nodes = {unique_id: node for unique_id, node in manifest["nodes"].items() if node["resource_type"] == "model"}
     models = {
         node["name"]: Model(
             name=node["name"],
             folder=Path(node["path"]).parent.name,
             sources=_names(node, "source."),
             refs=_names(node, "model."),
-            checksum=node["checksum"]["checksum"],
+            checksum=_checksum(unique_id, node, manifest),
             grain_of=node["config"].get("meta", {}).get("grain_of"),
             description=node["description"],
         )
-        for node in nodes
+        for unique_id, node in nodes.items()
     }
     ordered: dict[str, Model] = {}
 
@@ -61,8 +67,11 @@ def project_digest(folder: Path) -> str:
 
 
 def shared_digest(folder: Path) -> str:
-    """A hash of the files that any model may depend on: macros, tests, descriptions."""
-    return _digest(folder, _SHARED_FILES)
+    """A hash of what any model may depend on: the project's settings and variables, their comments aside."""
+    files = [file for name in _SHARED_FILES if (file := folder / name).exists()]
+    lines = [line for file in files for line in file.read_text().splitlines() if line.split("#")[0].strip()]
+    said = [line for line in lines if not line.lstrip().startswith("#")]
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
 
 
 def fingerprint(model: Model, states: Mapping[str, str], shared: str) -> str:
@@ -134,6 +143,43 @@ def _is_newer(record: PartitionRecord, read: InputVersion | None) -> bool:
 
 def _names(node: Mapping[str, Any], kind: str) -> tuple[str, ...]:
     return tuple(sorted({d.rpartition(".")[2] for d in node["depends_on"]["nodes"] if d.startswith(kind)}))
+
+
+def _checksum(unique_id: str, node: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+    tests = [
+        [
+            test["raw_code"],
+            test.get("test_metadata"),
+            test["config"].get("severity"),
+            test["config"].get("where"),
+            _macros(test, manifest),
+        ]
+        for test in manifest["nodes"].values()
+        if test["resource_type"] == "test" and unique_id in _tested(test)
+    ]
+    config = {name: value for name, value in node["config"].items() if name not in (*_UNSAID, "meta")}
+    config["grain_of"] = node["config"].get("meta", {}).get("grain_of")
+    facts = [node["checksum"]["checksum"], config, _macros(node, manifest), sorted(tests, key=str)]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _tested(test: Mapping[str, Any]) -> list[str]:
+    """The models that a test is about: the one that declares it, or those that its query reads."""
+    attached = test.get("attached_node")
+    return [attached] if attached else list(test.get("depends_on", {}).get("nodes", ()))
+
+
+def _macros(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[str]:
+    """The SQL of the project's own macros that a model or test uses, one by way of the other."""
+    macros = manifest.get("macros", {})
+    due, used = list(node["depends_on"].get("macros", [])), set[str]()
+    while due:
+        name = due.pop()
+        macro = macros.get(name)
+        if macro is not None and name not in used and not name.startswith(("macro.dbt.", "macro.dbt_duckdb.")):
+            used.add(name)
+            due += macro["depends_on"]["macros"]
+    return [macros[name]["macro_sql"] for name in sorted(used)]
 
 
 def _digest(folder: Path, patterns: Iterable[str]) -> str:

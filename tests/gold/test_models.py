@@ -68,9 +68,9 @@ def test_a_model_knows_its_silver_tables_and_models():
     assert (found[1].sources, found[1].refs) == (("crm_sales",), ("b",))
 
 
-def test_a_model_knows_its_folder_sql_and_description():
+def test_a_model_knows_its_folder_and_description():
     [found] = read_models(manifest(fact_sales=[]))
-    assert (found.folder, found.checksum, found.description) == ("facts", "sql of fact_sales", "what fact_sales is")
+    assert (found.folder, found.description) == ("facts", "what fact_sales is")
 
 
 def test_a_model_knows_the_table_whose_grain_it_keeps():
@@ -278,17 +278,79 @@ def test_every_file_of_the_project_counts_for_its_digest(project, name):
     assert project_digest(project) != before
 
 
-def test_a_model_s_own_sql_does_not_count_for_the_digest_of_shared_files(project):
+def test_settings_count_for_all_models_and_their_comments_do_not(project):
     before = shared_digest(project)
-    (project / "models/facts/fact.sql").write_text("-- changed\n")
+    for name in ("models/facts/fact.sql", "macros/a.sql", "models/facts/facts.yml"):
+        (project / name).write_text("-- changed\n")
+    (project / "dbt_project.yml").write_text((project / "dbt_project.yml").read_text() + "\n# a comment\n")
     assert shared_digest(project) == before
-
-
-@pytest.mark.parametrize("name", ["macros/a.sql", "models/facts/facts.yml"])
-def test_macros_and_descriptions_count_for_the_digest_of_shared_files(project, name):
-    before = shared_digest(project)
-    (project / name).write_text("-- changed\n")
+    (project / "dbt_project.yml").write_text("vars: {}\n")
     assert shared_digest(project) != before
+
+
+def tested(**changes):
+    """The checksums of two models, of which one uses a macro and has a test, after a change to the manifest."""
+    found = manifest(fact=[], people=[])
+    fact = found["nodes"]["model.lakehouse.fact"]
+    fact["depends_on"]["macros"] = ["macro.dbt.ref", "macro.lakehouse.key"]
+    found["macros"] = {
+        "macro.dbt.ref": {"macro_sql": "ref", "depends_on": {"macros": []}},
+        "macro.lakehouse.key": {"macro_sql": "key", "depends_on": {"macros": ["macro.lakehouse.hash"]}},
+        "macro.lakehouse.hash": {"macro_sql": "hash", "depends_on": {"macros": []}},
+    }
+    found["nodes"]["test.lakehouse.not_null"] = {
+        "name": "not_null",
+        "resource_type": "test",
+        "raw_code": "not null",
+        "test_metadata": {"kwargs": {"column_name": "id"}},
+        "config": {"severity": "ERROR"},
+        "attached_node": "model.lakehouse.fact",
+        "depends_on": {"macros": [], "nodes": ["model.lakehouse.fact"]},
+    }
+    for path, value in changes.items():
+        *folders, last = path.split("__")
+        place = found["nodes"]["model.lakehouse.fact"] if folders[0] == "fact" else found
+        for folder in folders[1 if folders[0] == "fact" else 0 :]:
+            place = place[
+                {"key": "macro.lakehouse.key", "hash": "macro.lakehouse.hash", "test": "test.lakehouse.not_null"}.get(
+                    folder, folder
+                )
+            ]
+        place[last] = value
+    return {model.name: model.checksum for model in read_models(found)}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"macros__hash__macro_sql": "hash 2"},
+        {"macros__key__macro_sql": "key 2"},
+        {"nodes__test__config__severity": "WARN"},
+        {"nodes__test__test_metadata": {"kwargs": {"column_name": "no"}}},
+        {"nodes__test__raw_code": "not null 2"},
+        {"fact__config__materialized": "view"},
+        {"fact__config__meta": {"grain_of": "crm_sales"}},
+        {"fact__checksum": {"checksum": "other sql"}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_macro_a_test_or_a_config_concerns_the_model_that_has_it_and_no_other(change):
+    was, now = tested(), tested(**change)
+    assert (now["fact"] != was["fact"], now["people"] == was["people"]) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fact__description": "other words"},
+        {"fact__config__meta": {"owner": "team:other"}},
+        {"fact__config__docs": {"show": False}},
+        {"fact__columns": {"id": {"description": "other words"}}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_describes_a_model_rebuilds_nothing(change):
+    assert tested(**change) == tested()
 
 
 def test_a_renamed_file_changes_the_digest(project):

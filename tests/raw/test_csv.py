@@ -18,11 +18,11 @@ SPECTRUM = Path(__file__).parents[1] / "data" / "csv_spectrum"
 Found = namedtuple("Found", "columns rows rejects rows_in")
 
 
-def contract(*required, **written):
+def feed(*required, **written):
     return Feed("shop/things", columns=[SourceColumn(name, name) for name in required], format=Csv(**written))
 
 
-ABC = contract("a", "b", "c")
+ABC = feed("a", "b", "c")
 
 
 def rejected(batches):
@@ -239,7 +239,7 @@ def test_a_file_that_is_refused_brings_no_columns(text):
 @pytest.mark.parametrize("seed", range(5))
 def test_a_binary_file_is_one_entry_that_counts_as_one_row(encoding, seed):
     data = random.Random(seed).randbytes(300_000)
-    found = entry(*(data[n : n + 4096] for n in range(0, len(data), 4096)), like=contract("a", encoding=encoding))
+    found = entry(*(data[n : n + 4096] for n in range(0, len(data), 4096)), like=feed("a", encoding=encoding))
     assert (found["rule"], found["rows"]) == ("file_is_text", 1)
     assert found["reason"].startswith("the file is not text: byte 0x00 stands at position ")
 
@@ -254,7 +254,7 @@ def test_a_file_with_more_columns_than_a_table_should_get_is_refused_as_a_whole(
     more = [f"x{n}" if names == "distinct" else "x" for n in range(20_000)]
     found = entry(",".join(["a", "b", "c", *more]).encode() + b"\n" + b",".join([b"1"] * 20_003) + b"\n")
     assert (found["rule"], found["rows"]) == ("file_has_few_new_columns", 1)
-    assert found["reason"].startswith("the file has more than 500 columns that the contract does not name; ")
+    assert found["reason"].startswith("the file has more than 500 columns that the feed does not name; ")
     assert read_header([",".join(["a", "b", "c", *more]).encode()], ABC) == []
 
 
@@ -280,7 +280,7 @@ def test_a_long_row_is_not_cut_within_a_character():
 
 @pytest.mark.parametrize("encoding", ["UTF-8", "utf8", "U8", "utf_8"])
 def test_an_encoding_has_many_names_and_one_check(encoding):
-    found = read(b"a,b,c\n1,\xff,3\n4,5,6\n", like=contract("a", encoding=encoding))
+    found = read(b"a,b,c\n1,\xff,3\n4,5,6\n", like=feed("a", encoding=encoding))
     assert (found.rows, found.rejects) == ([(3, "4", "5", "6")], [(2, "row_is_utf8", "1,\\xff,3")])
 
 
@@ -297,7 +297,7 @@ UNDEFINED = {
 @pytest.mark.parametrize(("encoding", "row", "rule", "reason", "payload"), UNDEFINED.values(), ids=UNDEFINED.keys())
 @pytest.mark.parametrize("size", [1, 2, 1000])
 def test_a_byte_that_the_encoding_does_not_define_costs_its_row_and_no_other(encoding, row, rule, reason, payload, size):
-    like = contract("a", "b", "c", encoding=encoding)
+    like = feed("a", "b", "c", encoding=encoding)
     data = b"a,b,c\n7,8,9\n" + row
     pieces = [data[n : n + size] for n in range(0, len(data), size)]
     found = read(*pieces, like=like)
@@ -319,7 +319,7 @@ def test_no_row_of_a_file_that_lacks_a_required_column_is_read():
 
 
 RENAMED = (
-    "; if one of these is a missing one renamed, add the new name to that column in the contract: "
+    "; if one of these is a missing one renamed, add the new name to that column in the feed: "
     "SourceColumn(..., also=('new name',))"
 )
 TEN = ", ".join(f"x{n}" for n in range(10))
@@ -355,12 +355,12 @@ def test_every_row_behind_a_broken_header_is_accounted_for(header):
 
 
 def test_required_columns_are_known_by_their_snake_case_names():
-    assert read(b"Customer ID\n1\n", like=contract("CustomerID")).rows == [(2, "1")]
+    assert read(b"Customer ID\n1\n", like=feed("CustomerID")).rows == [(2, "1")]
 
 
 @pytest.mark.parametrize("field", ["CustomerID", "customer_id", "CUSTOMERID", "customerid", "Customer ID", " customer-id "])
 def test_case_blanks_and_underscores_make_no_other_column(field):
-    assert read(f"{field}\n1\n".encode(), like=contract("CustomerID")).columns == ["customer_id"]
+    assert read(f"{field}\n1\n".encode(), like=feed("CustomerID")).columns == ["customer_id"]
 
 
 @pytest.mark.parametrize(
@@ -420,19 +420,19 @@ def test_header_fields_never_take_the_lakehouse_s_own_names():
 @pytest.mark.parametrize("delimiter", [";", "\t", "|", "^", "]"])
 def test_the_delimiter_is_the_contract_s(delimiter):
     data = f'a{delimiter}b{delimiter}c\n1{delimiter}"x{delimiter}y"{delimiter}3,3\n'.encode()
-    assert read(data, like=contract("a", "b", "c", delimiter=delimiter)).rows == [(2, "1", f"x{delimiter}y", "3,3")]
+    assert read(data, like=feed("a", "b", "c", delimiter=delimiter)).rows == [(2, "1", f"x{delimiter}y", "3,3")]
 
 
 def test_a_row_of_tabs_is_a_row_without_values_where_the_delimiter_is_a_tab():
-    assert read(b"a\tb\tc\n\t\t\n", like=contract("a", "b", "c", delimiter="\t")).rows == [(2, None, None, None)]
+    assert read(b"a\tb\tc\n\t\t\n", like=feed("a", "b", "c", delimiter="\t")).rows == [(2, None, None, None)]
 
 
 def test_a_file_in_the_encoding_of_the_contract_is_read():
-    assert read("a,b,c\n1,ß€,3\n".encode("cp1252"), like=contract("a", "b", "c", encoding="cp1252")).rows == [(2, "1", "ß€", "3")]
+    assert read("a,b,c\n1,ß€,3\n".encode("cp1252"), like=feed("a", "b", "c", encoding="cp1252")).rows == [(2, "1", "ß€", "3")]
 
 
 def test_a_mark_overrules_the_encoding_of_the_contract():
-    assert read("\ufeffa,b,c\n1,ß,3\n".encode(), like=contract("a", "b", "c", encoding="latin-1")).rows == [(2, "1", "ß", "3")]
+    assert read("\ufeffa,b,c\n1,ß,3\n".encode(), like=feed("a", "b", "c", encoding="latin-1")).rows == [(2, "1", "ß", "3")]
 
 
 @pytest.mark.parametrize(("delimiter", "shown"), [(";", "';'"), ("\t", "'\\t'"), ("|", "'|'")])
@@ -446,9 +446,7 @@ def test_a_file_with_another_delimiter_is_refused_as_a_whole_with_a_reason_that_
 
 
 def test_a_comma_where_another_delimiter_was_agreed_is_told_too():
-    assert (
-        "its fields have ',' between them, not ';'" in reasons(b"a,b,c\n1,2,3\n", like=contract("a", "b", "c", delimiter=";"))[0]
-    )
+    assert "its fields have ',' between them, not ';'" in reasons(b"a,b,c\n1,2,3\n", like=feed("a", "b", "c", delimiter=";"))[0]
 
 
 @pytest.mark.parametrize(("encoding", "named"), [("utf-16-le", "utf-16-le"), ("utf-16-be", "utf-16-be")])
@@ -456,15 +454,15 @@ def test_utf_16_without_a_mark_is_refused_as_a_whole_and_read_where_the_contract
     data = "a,b,c\n1,ß,3\n".encode(encoding)
     assert read(data).rows == []
     assert {r.split("; ")[1] for r in reasons(data)} == {
-        f"a file in UTF-16 without a byte order mark is read with format=Csv(encoding={named!r}) in its contract"
+        f"a file in UTF-16 without a byte order mark is read with format=Csv(encoding={named!r}) in its feed"
     }
-    assert read(data, like=contract("a", "b", "c", encoding=named)).rows == [(2, "1", "ß", "3")]
+    assert read(data, like=feed("a", "b", "c", encoding=named)).rows == [(2, "1", "ß", "3")]
 
 
 def test_a_header_that_is_not_utf_8_says_how_another_encoding_is_read():
     [first, *_] = reasons("a,b,c,straße\n1,2,3,4\n".encode("latin-1"))
     assert first.endswith(
-        "; a file in another encoding is read with its name in the contract, such as format=Csv(encoding='latin-1')"
+        "; a file in another encoding is read with its name in the feed, such as format=Csv(encoding='latin-1')"
     )
 
 
@@ -491,7 +489,7 @@ def test_a_delimiter_at_the_end_of_each_line_is_a_column_without_values():
 
 
 def test_a_file_of_one_column_is_read():
-    assert read(b'a\n1\n"2\n2"\n3\n', like=contract("a")).rows == [(2, "1"), (3, "2\n2"), (5, "3")]
+    assert read(b'a\n1\n"2\n2"\n3\n', like=feed("a")).rows == [(2, "1"), (3, "2\n2"), (5, "3")]
 
 
 def test_a_field_of_several_megabytes_is_read():
@@ -577,7 +575,7 @@ def test_a_file_without_a_sound_header_has_no_columns(data):
 def spectrum(name):
     """The rows of a pair's CSV as read here, and what its JSON says; both as lists of values."""
     expected = json.loads((SPECTRUM / f"{name}.json").read_bytes())
-    rows = read((SPECTRUM / f"{name}.csv").read_bytes(), like=contract()).rows
+    rows = read((SPECTRUM / f"{name}.csv").read_bytes(), like=feed()).rows
     return [list(row[1:]) for row in rows], [list(e.values()) for e in (expected if isinstance(expected, list) else [expected])]
 
 

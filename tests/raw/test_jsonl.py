@@ -13,11 +13,11 @@ from lakehouse_assets.raw.missing import MAX_NEW_COLUMNS
 Found = namedtuple("Found", "rows rejects rows_in")
 
 
-def contract(*required, **written):
+def feed(*required, **written):
     return Feed("shop/things", columns=[SourceColumn(name, name) for name in required], format=Json(**written))
 
 
-ANY = contract()
+ANY = feed()
 
 
 def rejected(batches):
@@ -123,7 +123,7 @@ def test_blank_lines_and_a_lone_null_are_no_rows():
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"null\n", b"\xef\xbb\xbf"], ids=repr)
 def test_a_file_without_rows_has_none_and_is_not_refused(data):
-    assert read(data, like=contract("a")) == Found([], [], 0)
+    assert read(data, like=feed("a")) == Found([], [], 0)
 
 
 BROKEN = {
@@ -183,7 +183,7 @@ def entry(*pieces, like=ANY):
 
 
 def test_a_file_of_which_no_row_has_a_required_column_is_refused_as_a_whole():
-    found = entry(b'{"a":1}\n{"a":2,"x":3}\nnull\n{"a":3}\n', like=contract("a", "b"))
+    found = entry(b'{"a":1}\n{"a":2,"x":3}\nnull\n{"a":3}\n', like=feed("a", "b"))
     assert found.pop("reason").startswith("the file lacks the required column b")
     assert found == {"rule": "file_has_required_columns", "payload": '{"a":1}\n{"a":2,"x":3}\n{"a":3}', "rows": 3}
 
@@ -191,24 +191,24 @@ def test_a_file_of_which_no_row_has_a_required_column_is_refused_as_a_whole():
 @pytest.mark.parametrize("size", [1, 7, 1_000])
 def test_a_file_with_a_new_key_in_each_row_is_refused_as_a_whole(monkeypatch, size):
     monkeypatch.setattr(reader, "_BATCH_ROWS", size)
-    found = entry(b"".join(b'{"id":1,"key %d":2}\n' % n for n in range(15_000)), like=contract("id"))
+    found = entry(b"".join(b'{"id":1,"key %d":2}\n' % n for n in range(15_000)), like=feed("id"))
     assert (found["rule"], found["rows"]) == ("file_has_few_new_columns", 15_000)
-    assert found["reason"].startswith("the file has more than 500 columns that the contract does not name; ")
+    assert found["reason"].startswith("the file has more than 500 columns that the feed does not name; ")
 
 
 def test_a_row_with_more_keys_than_a_table_should_get_columns_refuses_its_file():
     wide = json.dumps({f"{'aA'[n % 2]}{n // 2}": n for n in range(30_000)}).encode()
-    assert entry(b'{"id":1}\n' + wide, like=contract("id"))["rows"] == 2
-    assert read_keys([wide], contract("id")) == []
+    assert entry(b'{"id":1}\n' + wide, like=feed("id"))["rows"] == 2
+    assert read_keys([wide], feed("id")) == []
 
 
 def test_a_file_may_have_as_many_keys_more_as_are_allowed():
     rows = [{"id": 1, f"k{n}": 2} for n in range(MAX_NEW_COLUMNS)]
-    assert len(read(*(json.dumps(r).encode() + b"\n" for r in rows), like=contract("id")).rows) == MAX_NEW_COLUMNS
+    assert len(read(*(json.dumps(r).encode() + b"\n" for r in rows), like=feed("id")).rows) == MAX_NEW_COLUMNS
 
 
 def test_a_file_of_which_no_line_is_a_row_is_refused_as_a_whole():
-    found = entry(b"id,name\n1,Ann\n2,Bob\n", like=contract("id"))
+    found = entry(b"id,name\n1,Ann\n2,Bob\n", like=feed("id"))
     assert found == {
         "rule": "file_is_json",
         "reason": "no line of the file is a JSON object: line 1: the line is no JSON: Expecting value at position 1",
@@ -219,21 +219,21 @@ def test_a_file_of_which_no_line_is_a_row_is_refused_as_a_whole():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_binary_file_is_one_entry_that_counts_as_one_row(seed):
-    found = entry(random.Random(seed).randbytes(300_000), like=contract("id"))
+    found = entry(random.Random(seed).randbytes(300_000), like=feed("id"))
     assert (found["rule"], found["rows"]) == ("file_is_text", 1)
 
 
 def test_the_reason_names_what_is_missing_and_what_is_there_instead():
-    [reason] = reasons(b'{"a":1,"Bee":2}\n', like=contract("a", "b"))
+    [reason] = reasons(b'{"a":1,"Bee":2}\n', like=feed("a", "b"))
     assert reason.startswith("the file lacks the required column b and has instead: Bee; ")
 
 
 def test_one_row_that_has_a_required_column_is_enough():
-    assert len(read(b'{"a":1}\n{"b":null}\n', like=contract("a", "b")).rows) == 2
+    assert len(read(b'{"a":1}\n{"b":null}\n', like=feed("a", "b")).rows) == 2
 
 
 def test_a_broken_line_beside_missing_columns_is_counted_with_the_file():
-    assert (entry(b'{"a":1}\n[]\n', like=contract("b"))["rows"], read(b'{"a":1}\n[]\n').rejects) == (
+    assert (entry(b'{"a":1}\n[]\n', like=feed("b"))["rows"], read(b'{"a":1}\n[]\n').rejects) == (
         2,
         [(2, "row_is_json", "[]")],
     )
@@ -247,7 +247,7 @@ def test_a_column_may_go_by_another_name_in_some_rows():
     ]
 
 
-WRAPPED = contract("a", unwrap="payload")
+WRAPPED = feed("a", unwrap="payload")
 
 
 def test_what_is_wrapped_is_unwrapped_and_what_is_not_is_read_as_it_is():
@@ -284,7 +284,7 @@ def test_the_nasty_file_is_read_as_it_should_be():
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
-@pytest.mark.parametrize("like", [ANY, contract("c"), contract("z")], ids=["any", "late column", "missing column"])
+@pytest.mark.parametrize("like", [ANY, feed("c"), feed("z")], ids=["any", "late column", "missing column"])
 def test_the_result_does_not_depend_on_the_size_of_batches(monkeypatch, size, like):
     whole = read(NASTY, like=like)
     monkeypatch.setattr(reader, "_BATCH_ROWS", size)

@@ -246,17 +246,17 @@ def test_a_step_killed_after_its_commit_is_healed_though_landing_went_back(shop,
 
 
 def test_an_interrupt_during_the_commit_leaves_no_table_with_holes(shop, expect, monkeypatch):
-    from lakehouse_assets.silver import publish
+    from lakehouse_assets.silver import build
 
     shop.land("shop/orders", DAY1, "a.csv", csv(("A", 1, 10)))
-    commit = publish.commit_files
+    commit = build.commit_files
 
     def interrupted(*arguments, **named):
         commit(*arguments, **named)
         raise KilledError
 
     with monkeypatch.context() as patched:
-        patched.setattr(publish, "commit_files", interrupted)
+        patched.setattr(build, "commit_files", interrupted)
         shop.build()
     assert expect() == {"A": (1, 10)}
 

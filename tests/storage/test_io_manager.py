@@ -10,8 +10,9 @@ import pytest
 from pyspark.sql import DataFrame
 
 from lakehouse_assets.errors import AuditError, EngineLostError
-from lakehouse_assets.storage.handlers import ArrowHandler, SparkHandler, Target, Written, arrow_handlers
+from lakehouse_assets.storage.handlers import ArrowHandler, SparkHandler, Written, arrow_handlers
 from lakehouse_assets.storage.io_manager import DeltaIOManager
+from lakehouse_assets.storage.materialization import reporting_refused, step_target
 from lakehouse_assets.storage.partitions import daily_partitions
 from lakehouse_assets.storage.root import Root
 
@@ -125,40 +126,27 @@ def test_a_step_whose_engine_goes_away_runs_again(tmp_path):
     assert [e.step_key for e in done.all_events if e.is_step_up_for_retry] == ["raw__numbers", "silver__same"]
 
 
-class Strict:
-    """What an asset returns whose handler refuses some dates."""
-
-    def __init__(self, rows, refused, tells):
-        self.rows, self.refused, self.tells = rows, refused, tells
-
-
-class StrictHandler(ArrowHandler):
-    def __init__(self):
-        super().__init__(f"{Strict.__module__}.{Strict.__qualname__}", lambda strict: strict.rows, None)
-
-    def write(self, strict: Strict, target: Target) -> Written:
-        written = super().write(strict, target)
-        by_date = {day: {"said": f"of {day}"} for day in target.dates}
-        told = Written(written.commit, {"said": "of all"}, by_date) if strict.tells else None
-        raise AuditError("some were refused", refused=strict.refused, written=told)
-
-
 @pytest.fixture
 def refuse(tmp_path):
-    """A run over three dates whose handler refuses some; what Dagster knows of it."""
-    manager = DeltaIOManager(Root.parse(str(tmp_path / "root")), [StrictHandler()])
+    """A run over three dates of which the step refuses some; what Dagster knows of it."""
+    root = Root.parse(str(tmp_path / "root"))
+    [handler] = [h for h in arrow_handlers() if h.handles(pa.Table)]
 
     def run(*refused, tells=True):
         @dg.asset(key=["silver", "strict"], **COMMON)
-        def strict(context: dg.AssetExecutionContext) -> Strict:
-            days = [date.fromisoformat(key) for key in context.partition_keys]
-            kept = [d for d in days if d not in refused]
+        def strict(context: dg.AssetExecutionContext) -> None:
+            target = step_target(context, root, layer="silver", name="strict", description=None)
+            kept = [d for d in target.dates if d not in refused]
             rows = pa.table({"n": pa.array([d.day for d in kept], pa.int64()), "_date": pa.array(kept, pa.date32())})
-            return Strict(rows, refused, tells)
+            with reporting_refused(context, target):
+                commit = handler.write(rows, target).commit
+                by_date = {day: {"said": f"of {day}"} for day in target.dates}
+                written = Written(commit, {"said": "of all"}, by_date) if tells else None
+                raise AuditError("some were refused", refused=refused, written=written)
 
         tags = {"dagster/asset_partition_range_start": "2026-01-01", "dagster/asset_partition_range_end": "2026-01-03"}
         with dg.DagsterInstance.ephemeral() as instance:
-            done = dg.materialize([strict], resources={"io_manager": manager}, instance=instance, raise_on_error=False, tags=tags)
+            done = dg.materialize([strict], instance=instance, raise_on_error=False, tags=tags)
             [event] = done.get_step_failure_events()
             assert event.step_failure_data.error.cause.message.strip().endswith("AuditError: some were refused")
             records = instance.fetch_materializations(strict.key, limit=10).records
@@ -166,6 +154,21 @@ def refuse(tmp_path):
             return {r.partition_key: {k: m.value for k, m in r.asset_materialization.metadata.items()} for r in records}
 
     return run
+
+
+def test_a_step_of_its_own_whose_engine_goes_away_runs_again(tmp_path):
+    root, tries = Root.parse(str(tmp_path / "root")), []
+
+    @dg.asset(key=["silver", "own"], **COMMON)
+    def own(context: dg.AssetExecutionContext) -> None:
+        with reporting_refused(context, step_target(context, root, layer="silver", name="own", description=None)):
+            tries.append(1)
+            if len(tries) == 1:
+                raise EngineLostError("gone")
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = dg.materialize([own], partition_key="2026-01-04", instance=instance)
+    assert [e.step_key for e in done.all_events if e.is_step_up_for_retry] == ["silver__own"]
 
 
 def test_of_a_range_of_which_dates_were_refused_the_others_count_as_materialized(refuse):

@@ -53,12 +53,16 @@ def build_gold(root: Root, models: Sequence[Model], selected: Collection[str], d
     records: list[PartitionRecord] = []
     with separate(root) as connection:
         connection.execute(f"ATTACH '{database}' AS run (READ_ONLY); USE run")
+        failed = set(selected) - built
         for model in (m for m in models if m.name in built):
+            if failed.intersection(model.refs):
+                failed.add(model.name)
+                continue
             mark = fingerprint(model, states, "")
             try:
                 _, table = publish_model(connection, root, model, fingerprint=mark, run_id=run_id)
             except CommitFailedError:
-                states[f"gold.{model.name}"] = "not published"
+                failed.add(model.name)
                 continue
             mine = model_records(model, table, read.records, fingerprint=mark, run_id=run_id)
             published[model.name] = table
