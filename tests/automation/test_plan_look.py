@@ -11,6 +11,7 @@ import pytest
 
 from lakehouse_assets.automation.look import Look
 from lakehouse_assets.automation.plan import make_plan
+from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.landing import store as landing_store
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw.load import fingerprint
@@ -191,7 +192,9 @@ def test_what_is_new_gone_or_unsettled_is_seen_by_every_look(make_lakehouse):
     unsettle(root, LOCATIONS, FIRST + timedelta(days=20))
     for turn in ("2025-01-01", "2025-01-31"):
         plan = make_plan(
-            lakehouse.settings, [LOCATIONS], look=Look(f"{feed_of(LOCATIONS).landing}/{turn}", newest_dates=1, objects=1)
+            lakehouse.settings,
+            Catalog.of([LOCATIONS]),
+            look=Look(f"{feed_of(LOCATIONS).landing}/{turn}", newest_dates=1, objects=1),
         )
         [raw] = plan.of_layers("raw")
         assert raw.dates == tuple(FIRST + timedelta(days=days) for days in (5, 10, 20))

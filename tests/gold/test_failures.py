@@ -5,10 +5,12 @@ from dataclasses import replace
 import dagster as dg
 import duckdb
 import pytest
+from deltalake.exceptions import CommitFailedError
 
 from lakehouse_assets.automation.instance import open_instance
 from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB
 from lakehouse_assets.automation.sync import sync
+from lakehouse_assets.gold import assets as gold
 from lakehouse_assets.gold.failures import failing_rows
 from lakehouse_assets.systems import catalog, crm
 from tests.conftest import QUIET, Lakehouse
@@ -92,7 +94,7 @@ def test_a_failed_test_names_its_rows_and_stops_its_model_for_as_long_as_the_dat
     done, error, check = passed(lakehouse)
     assert not done
     assert error == (
-        "gold/fact_sales: test assert_price_not_less_zero fails: 1 row, on 2026-01-31: order_id SO3. Not published: gold/fact_sales "
+        "gold/fact_sales: test assert_price_not_less_zero fails: 1 row, on 2026-01-31: order_id SO3.\nNot published: gold/fact_sales "
         "and what reads them; their old rows stand until the data is mended."
     )
     assert "| SO3 | -50.00 | 2026-01-31 |" in check.metadata["failing_rows"].value
@@ -102,6 +104,72 @@ def test_a_failed_test_names_its_rows_and_stops_its_model_for_as_long_as_the_dat
     assert passed(lakehouse)[0]
     assert [row["order_id"] for row in lakehouse.rows("gold.fact_sales", "order_id")] == ["SO1", "SO4"]
     assert lakehouse.plan().is_empty
+
+
+FAULTS = [
+    (CommitFailedError("Transaction failed: others were quicker"), "CommitFailedError: Transaction failed: others were quicker"),
+    (OSError(28, "No space left on device"), "OSError: [Errno 28] No space left on device"),
+]
+
+
+@pytest.mark.worlds("sail-folder")
+@pytest.mark.parametrize(("fault", "told"), FAULTS, ids=["a lost race", "a refused write"])
+def test_a_model_that_can_not_be_published_keeps_back_what_reads_it_and_nothing_else(landed, monkeypatch, fault, told):
+    lakehouse = landed(GOOD, entities=list(catalog().tables))
+    publish = gold.publish_model
+
+    def failing(connection, root, model, **given):
+        if model.name == "dim_product":
+            raise fault
+        return publish(connection, root, model, **given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gold, "publish_model", failing)
+        result = sync(lakehouse.settings, lakehouse.catalog, lakehouse.plan(), lakehouse.definitions(), lambda _: None)
+    errors = {t.table: t.error for t in result.tables if t.layer == "gold"}
+    assert errors == {
+        "dim_customer": None,
+        "dim_date": None,
+        "dim_product": f"gold/dim_product is not published: {told}",
+        "fact_sales": "gold/fact_sales is not published: it reads gold/dim_product, which failed. The next pass builds both.",
+        "sales_performance": "gold/sales_performance is not published: it reads gold/dim_product and gold/fact_sales, which failed. "
+        "The next pass builds both.",
+    }
+    assert set(lakehouse.settings.root.table_names("gold")) == {"dim_customer", "dim_date"}
+    with open_instance(lakehouse.settings.dagster_home, lakehouse.settings.root) as instance:
+        [run] = instance.get_runs(limit=1)
+        checks = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
+        seen = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION).records
+    events = [record.event_log_entry.dagster_event for record in checks]
+    checked = {event.asset_check_evaluation_data.asset_key.path[-1] for event in events}
+    assert checked >= {"dim_customer", "dim_date", "dim_product", "fact_sales", "sales_performance"}
+    reasons = {
+        observation.asset_key.path[-1]: observation.metadata["not_published"].value
+        for record in seen
+        if "not_published"
+        in (observation := record.event_log_entry.dagster_event.asset_observation_data.asset_observation).metadata
+    }
+    assert reasons == {table: error for table, error in errors.items() if error}
+    assert {t.table for t in lakehouse.plan().of_layers("gold")} == {"dim_product", "fact_sales", "sales_performance"}
+    assert passed(lakehouse)[0]
+    assert lakehouse.plan().is_empty
+
+
+@pytest.mark.worlds("sail-folder")
+def test_a_bug_is_raised_after_the_other_models_are_published(landed, monkeypatch):
+    lakehouse = landed(GOOD, entities=list(catalog().tables))
+    publish = gold.publish_model
+
+    def failing(connection, root, model, **given):
+        if model.name == "dim_product":
+            raise ZeroDivisionError("a bug")
+        return publish(connection, root, model, **given)
+
+    monkeypatch.setattr(gold, "publish_model", failing)
+    result = sync(lakehouse.settings, lakehouse.catalog, lakehouse.plan(), lakehouse.definitions(), lambda _: None)
+    errors = {t.table: t.error for t in result.tables if t.layer == "gold"}
+    assert (errors["dim_customer"], errors["dim_product"]) == (None, "ZeroDivisionError: a bug")
+    assert {key[1] for key in lakehouse.records("gold", "dim_customer")} == {"dim_customer"}
 
 
 @pytest.fixture
