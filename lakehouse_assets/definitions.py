@@ -12,7 +12,7 @@ from dagster._core.errors import DagsterUserCodeProcessError
 from dagster_shared.error import SerializableErrorInfo
 
 from lakehouse_assets.automation.jobs import lakehouse_jobs
-from lakehouse_assets.automation.sensors import arrival_sensor
+from lakehouse_assets.automation.sensors import lakehouse_sensors
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.errors import LakehouseError
@@ -61,7 +61,7 @@ def build_definitions(settings: Settings, *, catalog: Catalog | None = None, eng
             *(row_accounts_check(root, "gold", model.name) for model in facts),
         ],
         jobs=lakehouse_jobs(partitions),
-        sensors=[arrival_sensor(settings, catalog)],
+        sensors=lakehouse_sensors(settings, catalog),
         resources={
             "io_manager": DeltaIOManager(root, [SparkHandler(engine.session), *arrow_handlers()]),
             "dbt": dbt_resource(),

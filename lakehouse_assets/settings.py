@@ -41,6 +41,14 @@ class Settings(BaseSettings):
     lakehouse_engine_memory: str = Field("2g", description="Heap of the local Spark server, as Java writes it.")
     lakehouse_engine_idle_seconds: int = Field(300, ge=1, description="The local Spark server ends after this long unused.")
     lakehouse_engine_port: int = Field(0, ge=0, le=65535, description="Port of the local Spark server; 0 takes a free one.")
+    lakehouse_gold_waits_seconds: int = Field(
+        300,
+        ge=0,
+        description="So long the gold sensor waits for raw and silver runs to end before it asks for gold all the same.",
+    )
+    lakehouse_least_interval_seconds: int = Field(
+        0, ge=0, description="So long after a feed was loaded its files wait for the sensor's next run; a feed may say so itself."
+    )
     lakehouse_keep_runs_days: int = Field(
         30, ge=1, description="`lakehouse maintain` deletes what Dagster knows of runs that ended longer ago."
     )

@@ -4,7 +4,7 @@ Nothing is remembered between passes. Each partition's ledger record says what i
 stage before, it is built again. A lost pass, a repeated one, a late file and a killed run all end in the same plan.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Literal
@@ -26,8 +26,11 @@ from lakehouse_assets.silver.waiting import dates_to_judge_again, dates_with_wai
 from lakehouse_assets.storage.accepted import AcceptedDeliveries
 from lakehouse_assets.storage.books import read_books
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord, Records
+from lakehouse_assets.storage.refused import Refusals, RefusedPartitions
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import forget_open_tables, open_table
+
+_NAMED = 5
 
 MAX_GAP_DAYS = 14
 """Dates that lie no further apart are one run: a run costs more than a few partitions in which nothing is to be done."""
@@ -76,6 +79,8 @@ class Plan:
     """Where the turns of older dates go on: the `place` of the next look, where this plan comes of one."""
     held: tuple[Delivery, ...] = ()
     """Complete deliveries that delete nothing, and why: somebody has to look at them."""
+    refused: tuple[str, ...] = ()
+    """Partitions that are left out because they were refused and would be built from the same, a sentence each."""
     older: frozenset[date] = frozenset()
     """The older dates whose turn it was and on which raw differs. What is not settled of them is found again at their next turn."""
 
@@ -110,6 +115,29 @@ def make_plan(settings: Settings, catalog: Catalog, *, look: Look | None = None,
 
     With `read_headers` new and changed files are opened for the columns that they bring or lack.
     """
+    return _plan(settings, catalog, catalog, look, {}, None, read_headers=read_headers)
+
+
+def make_system_plan(settings: Settings, catalog: Catalog, system: str, look: Look, resting: Collection[str] = ()) -> Plan:
+    """Compare landing, raw and silver of one system; feeds that are `resting` (raw tables) count as if nothing new had landed.
+
+    Partitions that were refused and would be built from the same are left out, and named.
+    """
+    own = catalog.of_system(system)
+    awake = Catalog(tuple(feed for feed in own.feeds if feed.table not in resting), own.tables)
+    return _plan(settings, catalog, awake, look, RefusedPartitions(settings.root).read(), system)
+
+
+def _plan(
+    settings: Settings,
+    whole: Catalog,
+    catalog: Catalog,
+    look: Look | None,
+    refusals: Refusals,
+    system: str | None,
+    *,
+    read_headers: bool = False,
+) -> Plan:
     forget_open_tables()
     landing = Landing(settings.root)
     sight, records = _see(settings, landing, catalog, look)
@@ -126,10 +154,11 @@ def make_plan(settings: Settings, catalog: Catalog, *, look: Look | None = None,
         raw_dates = {d.date for d in differing}
         older |= raw_dates & sight.older.get(feed.table, set())
         tables += _table("raw", feed.table, raw_dates, [feed.digest()])
-    tables += _silver(settings.root, catalog, built, {t.table: set(t.dates) for t in tables})
-    changing = {t.table: t.dates for t in tables if t.layer == "silver"}
-    tables += _gold(models(), changing, records, start)
-    ignored = [*sight.ignored, *landing.strangers([feed.landing for feed in catalog.feeds])]
+    silver, refused = _silver(settings.root, catalog, built, {t.table: set(t.dates) for t in tables}, refusals)
+    tables += silver
+    if system is None:
+        tables += _gold(models(), {t.table: t.dates for t in silver}, records, start)
+    ignored = [*sight.ignored, *landing.strangers([feed.landing for feed in whole.feeds], system)]
     if read_headers:
         files, unreadable = _with_headers(files, {feed.table: feed for feed in catalog.feeds}, settings.root, landing)
         ignored += unreadable
@@ -139,6 +168,7 @@ def make_plan(settings: Settings, catalog: Catalog, *, look: Look | None = None,
         tuple(dict.fromkeys(ignored)),
         sight.next_place,
         tuple(held_deliveries(settings.root, catalog.feeds)),
+        tuple(refused),
         frozenset(older),
     )
 
@@ -148,13 +178,18 @@ def make_silver_plan(settings: Settings, catalog: Catalog) -> Plan:
     forget_open_tables()
     names = [*(("raw", feed.table) for feed in catalog.feeds), *(("silver", table.name) for table in catalog.tables)]
     built = _by_table(_since(settings.lakehouse_start_date, read_books(settings.root, names, brief=True)))
-    return Plan((), tuple(_silver(settings.root, catalog, built, {})), ())
+    return Plan((), tuple(_silver(settings.root, catalog, built, {}, {})[0]), ())
 
 
 def _silver(
-    root: Root, catalog: Catalog, built: Mapping[tuple[str, str], dict[date, PartitionRecord]], raw_dates: Mapping[str, set[date]]
-) -> list[PlannedTable]:
-    """The partitions of silver that are stale now, or will be once raw has changed on the given dates, by feed."""
+    root: Root,
+    catalog: Catalog,
+    built: Mapping[tuple[str, str], dict[date, PartitionRecord]],
+    raw_dates: Mapping[str, set[date]],
+    refusals: Refusals,
+) -> tuple[list[PlannedTable], list[str]]:
+    """The partitions of silver that are stale now, or will be once raw has changed on the given dates, by feed; and those left out."""
+    refused: list[str] = []
     accepted: Accepted = AcceptedDeliveries(root).read() if any(feed.complete for feed in catalog.feeds) else set()
     planned: dict[str, PlannedTable] = {}
     for table in catalog.by_partners():
@@ -162,6 +197,10 @@ def _silver(
         silver = built.get(("silver", table.name), {})
         stale = stale_dates(table, raw, silver, accepted)
         changed = set().union(*(raw_dates.get(feed.table, set()) for feed in table.feeds))
+        known_bad = {day for day, mark in stale.items() if ("silver", table.name, day, mark) in refusals} - changed
+        if known_bad:
+            refused.append(f"silver/{table.name} of {_few(known_bad)}: refused. {UNTIL_CHANGED}")
+        stale = {day: mark for day, mark in stale.items() if day not in known_bad}
         dates = set(stale) | changed
         due = [table.digest(), *stale.values()]
         if table.contract.waits_for:
@@ -171,7 +210,19 @@ def _silver(
             due += [f"{v.table} {v.table_id} {v.delta_version}" for v in partner_versions(open_partners(root, table.contract))]
         again = sum(day in silver and not silver[day].is_unsettled for day in dates - changed)
         planned |= {t.table: replace(t, again=again) for t in _table("silver", table.name, dates, due)}
-    return [planned[table.name] for table in catalog.tables if table.name in planned]
+    return [planned[table.name] for table in catalog.tables if table.name in planned], refused
+
+
+UNTIL_CHANGED = (
+    "It is asked for again once a file, the contract or the code changes. "
+    "To try it before, retry the run in the UI, or run `lakehouse sync`."
+)
+
+
+def _few(dates: Collection[date]) -> str:
+    """A few dates by name, and how many more."""
+    named = ", ".join(str(day) for day in sorted(dates)[:_NAMED])
+    return named + (f" and {len(dates) - _NAMED} more dates" if len(dates) > _NAMED else "")
 
 
 def date_ranges(dates: Iterable[date]) -> list[tuple[date, date]]:
@@ -191,10 +242,29 @@ def date_ranges(dates: Iterable[date]) -> list[tuple[date, date]]:
 
 def make_gold_plan(settings: Settings) -> Plan:
     """Compare gold alone with silver as it stands."""
+    return _gold_plan(settings, {})
+
+
+def make_gold_sensor_plan(settings: Settings, catalog: Catalog) -> Plan:
+    """The same without models that were refused and would be built from the same; and what in landing belongs to no system."""
+    plan = _gold_plan(settings, RefusedPartitions(settings.root).read())
+    strange = Landing(settings.root).strangers([feed.landing for feed in catalog.feeds], "")
+    return replace(plan, ignored=tuple(strange))
+
+
+def _gold_plan(settings: Settings, refusals: Refusals) -> Plan:
     forget_open_tables()
     all_models = models()
     records = read_books(settings.root, _gold_tables(all_models), brief=True)
-    return Plan((), tuple(_gold(all_models, {}, records, settings.lakehouse_start_date)), ())
+    planned = {t.table: t for t in _gold(all_models, {}, records, settings.lakehouse_start_date)}
+    known = {(layer, name, mark) for layer, name, _, mark in refusals}
+    refused = [name for name, t in planned.items() if ("gold", name, t.due[0]) in known]
+    left_out = set(refused)
+    for model in all_models:
+        if left_out.intersection(model.refs):
+            left_out.add(model.name)
+    told = tuple(f"gold/{name}: refused. {UNTIL_CHANGED}" for name in refused)
+    return Plan((), tuple(t for name, t in planned.items() if name not in left_out), (), refused=told)
 
 
 def _gold(

@@ -1,16 +1,21 @@
-"""The arrival sensor: lets the graph follow whatever lands, late, changed and vanished files included."""
+"""The sensors: let the graph follow whatever lands, late, changed and vanished files included.
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+One for each source system, so that no system waits for another, and one for gold, which waits for raw and silver a bounded time. Each
+tick compares what is with what should be: nothing depends on what a sensor remembers.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from lakehouse_assets.automation.instance import close_killed_runs
 from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE_START_TAG
 from lakehouse_assets.automation.look import Look
-from lakehouse_assets.automation.plan import Plan, make_gold_plan, make_plan
+from lakehouse_assets.automation.plan import Plan, make_gold_sensor_plan, make_system_plan
 from lakehouse_assets.automation.requests import DIFFERENCE_TAG, PlannedRun, gold_runs, rows_runs
-from lakehouse_assets.automation.tries import why_waiting
+from lakehouse_assets.automation.tries import FINISHED, why_waiting
+from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.storage.reach import Unquoted
@@ -25,57 +30,143 @@ _UNFINISHED = [
     dg.DagsterRunStatus.CANCELING,
 ]
 
+_RUNS_READ = 50
+"""So many finished runs are looked at for when gold's last one began: before those, gold has waited long enough anyhow."""
 
-def arrival_sensor(settings: Settings, catalog: Catalog) -> dg.SensorDefinition:
-    """The sensor over all landing folders. Each tick compares what is with what should be, of old dates by turns: see `Look`.
+
+def lakehouse_sensors(settings: Settings, catalog: Catalog) -> list[dg.SensorDefinition]:
+    """A sensor for each source system, and the one for gold."""
+    return [*(arrival_sensor(settings, catalog, system) for system in catalog.systems), gold_sensor(settings, catalog)]
+
+
+def arrival_sensor(settings: Settings, catalog: Catalog, system: str) -> dg.SensorDefinition:
+    """The sensor over the landing folders of one system, of old dates by turns: see `Look`.
 
     With N objects in dates older than the newest ones, a late file among them is found after N / 1,800 ticks, rounded up. Ticks that
     wait for a run to settle what a turn has found are not counted. The cursor says whose turn is next, and nothing else:
     lost, reset or nonsense, it changes the order of the turns.
     """
+    own = catalog.of_system(system)
+    keys = {("raw", feed.table) for feed in own.feeds} | {("silver", table.name) for table in own.tables}
 
     @dg.sensor(
-        name="arrivals",
+        name=f"arrivals_{system}",
         job_name=LAKEHOUSE_JOB,
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Requests runs where landing, raw, silver and gold differ.",
+        description=f"Requests runs where landing, raw and silver of {system} differ.",
     )
     @Unquoted(settings.root)
     def _arrivals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        plan = make_plan(settings, catalog, look=Look(context.cursor or ""))
-        passed_over = _passed_over(plan)
-        for line in passed_over:
+        resting = _resting(context.instance, own.feeds, settings)
+        plan = make_system_plan(settings, catalog, system, Look(context.cursor or ""), resting)
+        noted = [*_passed_over(plan), *plan.refused, *resting.values()]
+        for line in noted:
             context.log.warning(line)
         if plan.is_empty:
             _go_on(context, plan, [])
-            yield dg.SkipReason("\n".join(["Landing, raw, silver and gold agree.", *passed_over]))
+            yield dg.SkipReason("\n".join([f"Landing, raw and silver of {system} agree.", *noted]))
             return
         close_killed_runs(context.instance)
-        if context.instance.get_runs_count(dg.RunsFilter(job_name=LAKEHOUSE_JOB, statuses=_UNFINISHED)):
+        if _is_under_way(context.instance, keys):
             _go_on(context, plan, rows_runs(plan))
             yield dg.SkipReason("A run is under way; what still differs after it is requested then.")
             return
         due, waiting = _due(context.instance, rows_runs(plan))
         _go_on(context, plan, due)
-        if not due:
-            # Gold waits for what it is made of: its run is requested once raw and silver stand still, or can't be helped now.
-            due, gold_waiting = _due(context.instance, gold_runs(make_gold_plan(settings)))
-            waiting += gold_waiting
         for why in waiting:
             context.log.info(why)
         yield from (run_request(run) for run in due)
         if not due:
-            yield dg.SkipReason("\n".join(waiting) or "What differed is settled by now.")
+            yield dg.SkipReason("\n".join([*waiting, *noted]) or "What differed is settled by now.")
 
     return _arrivals
 
 
+def gold_sensor(settings: Settings, catalog: Catalog) -> dg.SensorDefinition:
+    """The sensor of gold: it asks for the models that are stale, once no run of raw or silver is under way, or after a bounded wait."""
+    below = {("raw", feed.table) for feed in catalog.feeds} | {("silver", table.name) for table in catalog.tables}
+
+    @dg.sensor(
+        name="gold",
+        job_name=LAKEHOUSE_JOB,
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Requests runs where silver and gold differ.",
+    )
+    @Unquoted(settings.root)
+    def _gold(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        plan = make_gold_sensor_plan(settings, catalog)
+        noted = [*_passed_over(plan), *plan.refused]
+        for line in noted:
+            context.log.warning(line)
+        if plan.is_empty:
+            yield dg.SkipReason("\n".join(["Silver and gold agree.", *noted]))
+            return
+        close_killed_runs(context.instance)
+        if _is_under_way(context.instance, {t.key for t in plan.tables}):
+            yield dg.SkipReason("A run is under way; what still differs after it is requested then.")
+            return
+        waits_until = _gold_waits_until(context.instance, below, settings)
+        if waits_until is not None and waits_until > datetime.now(UTC):
+            yield dg.SkipReason(f"Raw and silver are being built. Gold waits for them until {waits_until:%Y-%m-%d %H:%M:%S} UTC.")
+            return
+        due, waiting = _due(context.instance, gold_runs(plan))
+        for why in waiting:
+            context.log.info(why)
+        yield from (run_request(run) for run in due)
+        if not due:
+            yield dg.SkipReason("\n".join([*waiting, *noted]) or "What differed is settled by now.")
+
+    return _gold
+
+
+def _resting(instance: dg.DagsterInstance, feeds: Sequence[Feed], settings: Settings) -> dict[str, str]:
+    """The feeds, by raw table, that were loaded less than their least interval ago; each with when the next run is due."""
+    general = timedelta(seconds=settings.lakehouse_least_interval_seconds)
+    resting = {}
+    for feed in feeds:
+        every = general if feed.every is None else feed.every
+        newest = instance.get_latest_materialization_event(dg.AssetKey(["raw", feed.table])) if every else None
+        if newest is not None and (due := datetime.fromtimestamp(newest.timestamp, UTC) + every) > datetime.now(UTC):
+            resting[feed.table] = (
+                f"{feed.landing} was loaded less than {every} ago: its next run is due at {due:%Y-%m-%d %H:%M:%S} UTC."
+            )
+    return resting
+
+
+def _is_under_way(instance: dg.DagsterInstance, keys: Collection[tuple[str, str]]) -> bool:
+    """Whether a run that may write one of these tables has not ended."""
+    runs = instance.get_runs(dg.RunsFilter(job_name=LAKEHOUSE_JOB, statuses=_UNFINISHED))
+    return any(_writes(run, keys) for run in runs)
+
+
+def _writes(run: dg.DagsterRun, keys: Collection[tuple[str, str]]) -> bool:
+    return run.asset_selection is None or any(tuple(key.path) in keys for key in run.asset_selection)
+
+
+def _gold_waits_until(instance: dg.DagsterInstance, below: Collection[tuple[str, str]], settings: Settings) -> datetime | None:
+    """Until when gold waits for the runs under way; None where none is. It counts from the first change that gold does not have yet."""
+    if not _is_under_way(instance, below):
+        return None
+    ends: list[float] = []
+    for record in instance.get_run_records(dg.RunsFilter(job_name=LAKEHOUSE_JOB, statuses=FINISHED), limit=_RUNS_READ):
+        selection = record.dagster_run.asset_selection or ()
+        if any(key.path[0] == "gold" for key in selection):
+            ends = [end for end in ends if end > (record.start_time or 0)]
+            break
+        ends.append(record.end_time or record.update_timestamp.timestamp())
+    if not ends:
+        return None  # nobody knows how long gold has waited
+    return datetime.fromtimestamp(min(ends), UTC) + timedelta(seconds=settings.lakehouse_gold_waits_seconds)
+
+
 def _passed_over(plan: Plan) -> list[str]:
-    """What of landing can't be loaded and why, as lines; of many the first."""
+    """What of landing can't be loaded and why, and which deliveries are held back, as lines; of many the first."""
     lines = [f"{path} is not loaded: {reason}." for path, reason in plan.ignored[:_MOST_TOLD]]
     more = len(plan.ignored) - len(lines)
-    return [*lines, f"{more:,} more are not loaded: `lakehouse plan` names them all."] if more else lines
+    lines += [f"{more:,} more are not loaded: `lakehouse plan` names them all."] if more else []
+    return [*lines, *(delivery.sentence for delivery in plan.held)]
 
 
 def _due(instance: dg.DagsterInstance, runs: Sequence[PlannedRun]) -> tuple[list[PlannedRun], list[str]]:

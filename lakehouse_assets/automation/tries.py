@@ -8,6 +8,7 @@ from dagster._core.storage.dagster_run import RunRecord
 from dagster_shared.error import SerializableErrorInfo
 
 from lakehouse_assets.automation.faults import Cause, Fault, fault_of, next_try, worst_of
+from lakehouse_assets.automation.plan import UNTIL_CHANGED
 from lakehouse_assets.automation.requests import DIFFERENCE_TAG, PlannedRun
 
 FAULT_TAG = "lakehouse/fault"
@@ -15,11 +16,6 @@ FAULT_TAG = "lakehouse/fault"
 
 _TRIES_READ = 20
 """More than that many change neither the pause nor the bound."""
-
-_UNTIL_CHANGED = (
-    "It is asked for again once a file, the contract or the code changes. "
-    "To try it before, retry the run in the UI, or run `lakehouse sync`."
-)
 
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
@@ -33,7 +29,7 @@ def why_waiting(instance: dg.DagsterInstance, run: PlannedRun, now: datetime) ->
     what = " and ".join(dict.fromkeys(layer for layer, _ in run.keys)) + f" of {run.start}"
     what += f" to {run.end}" if run.end != run.start else ""
     if newest.status == dg.DagsterRunStatus.CANCELED:
-        return f"{what}: run {newest.run_id[:8]} was cancelled. {_UNTIL_CHANGED}"
+        return f"{what}: run {newest.run_id[:8]} was cancelled. {UNTIL_CHANGED}"
     if newest.status == dg.DagsterRunStatus.SUCCESS:
         fault, told = Fault.moment, f"run {newest.run_id[:8]} has not settled it"
     else:
@@ -41,7 +37,7 @@ def why_waiting(instance: dg.DagsterInstance, run: PlannedRun, now: datetime) ->
     due = next_try(fault, [_end(record) for record in tried])
     if due is None:
         times = "" if fault is Fault.data else f" {len(tried)} times"
-        return f"{what}: failed{times} ({told}). {_UNTIL_CHANGED}"
+        return f"{what}: failed{times} ({told}). {UNTIL_CHANGED}"
     return None if due <= now else f"{what}: try {len(tried) + 1} is due at {due.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC ({told})."
 
 

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from obstore.exceptions import BaseError
 
 from lakehouse_assets.contracts.presentation import docs_metadata
-from lakehouse_assets.errors import LakehouseError
+from lakehouse_assets.errors import LakehouseError, PartitionGuardError
 from lakehouse_assets.gold.dbt import (
     DagsterDbtTranslator,
     DbtCliInvocation,
@@ -30,6 +31,7 @@ from lakehouse_assets.storage.books import record_partitions
 from lakehouse_assets.storage.duck import separate
 from lakehouse_assets.storage.ledger import PartitionRecord
 from lakehouse_assets.storage.reach import Unquoted, store_error, unquoted
+from lakehouse_assets.storage.refused import RefusedPartitions
 from lakehouse_assets.storage.root import Root
 from lakehouse_assets.storage.tables import TableFacts, table_facts
 
@@ -98,22 +100,24 @@ def gold_assets(
         with tempfile.TemporaryDirectory(prefix="lakehouse-gold-") as folder:
             database = Path(folder, "run.duckdb")
             fill_database(database, root, read, selected)
-            built, checks, problems = _build(context, dbt, root, database)
+            built, checks, faulty = _build(context, dbt, root, database)
             refused = {c.asset_key.path[-1] for c in checks if _blocks(c) and c.asset_key is not None}
             unpublished = _Unpublished(root, refused | (selected - built.keys()))
             published: dict[str, DeltaTable] = {}
             records: list[PartitionRecord] = []
             with separate(root) as connection:
                 connection.execute(f"ATTACH '{database}' AS run (READ_ONLY); USE run")
-                for model in (m for m in models if m.name in built and m.name not in refused):
-                    if unpublished.waits(model):
-                        continue
+                for model in (m for m in models if m.name in selected):
                     # What it has read: what stood before the run, and of the models before it what this run has just published.
                     mark = fingerprint(model, states, shared)
+                    if model.name in refused or model.name in faulty:
+                        unpublished.refuse(model, mark)
+                    if model.name not in built or model.name in refused or unpublished.waits(model):
+                        continue
                     try:
                         commit, table = publish_model(connection, root, model, fingerprint=mark, run_id=context.run_id)
                     except Exception as error:  # noqa: BLE001 - the other models are published first; then it is raised
-                        unpublished.add(model, error)
+                        unpublished.add(model, error, mark)
                         continue
                     mine = model_records(model, table, read.records, fingerprint=mark, run_id=context.run_id)
                     published[model.name] = table
@@ -128,12 +132,15 @@ def gold_assets(
             if published:
                 record_partitions(root, "gold", published, lambda known: records, context.run_id)
         yield from checks
+        first = min(date.fromisoformat(day) for day in context.partition_keys)
+        for name, mark in unpublished.refused.items():
+            RefusedPartitions(root).record("gold", name, {first: mark}, "by its tests or its SQL", context.run_id)
         for name, reason in unpublished.reasons.items():
             context.log_event(dg.AssetObservation(dg.AssetKey(["gold", name]), metadata={"not_published": reason}))
         if unpublished.bug is not None:
             raise unpublished.bug
-        if refused or problems or unpublished.reasons:
-            raise dg.Failure("\n".join(filter(None, [_failure(refused, problems, checks), *unpublished.reasons.values()])))
+        if refused or faulty or unpublished.reasons:
+            raise dg.Failure("\n".join([*_failures(refused, checks), *faulty.values(), *unpublished.reasons.values()]))
 
     return _gold
 
@@ -146,11 +153,19 @@ class _Unpublished:
         """A sentence for each model that dbt has built and that is not published all the same."""
         self.bug: Exception | None = None
         """The first error that nobody outside of the program can have caused."""
+        self.refused: dict[str, str] = {}
+        """The models that can't be published as long as data and SQL are what they are, each with its fingerprint."""
         self._root, self._failed = root, failed
 
-    def add(self, model: Model, error: Exception) -> None:
+    def refuse(self, model: Model, fingerprint: str) -> None:
+        """Keep in mind what a model that its tests or its SQL refused would have been built from."""
+        self.refused[model.name] = fingerprint
+
+    def add(self, model: Model, error: Exception, fingerprint: str) -> None:
         """Keep an error of one model to itself."""
         self._failed.add(model.name)
+        if isinstance(error, PartitionGuardError):
+            self.refuse(model, fingerprint)
         told = store_error(self._root, error) or error
         if not isinstance(told, _CAUSED_OUTSIDE):
             self.bug = self.bug or error
@@ -175,8 +190,8 @@ _CAUSED_OUTSIDE = (LakehouseError, CommitFailedError, DeltaError, OSError, duckd
 
 def _build(
     context: dg.AssetExecutionContext, dbt: QuickStartDbt, root: Root, database: Path
-) -> tuple[dict[str, "dg.Output[None]"], list[dg.AssetCheckResult], str | None]:
-    """Run dbt: the outputs of the models that were built, the results of the tests, and what dbt says went wrong."""
+) -> tuple[dict[str, "dg.Output[None]"], list[dg.AssetCheckResult], dict[str, str]]:
+    """Run dbt: the outputs of the models that were built, the results of the tests, and why dbt could not build others."""
     os.environ |= {RUN_DATABASE: str(database), RUN_ROOT: root.uri}
     built: dict[str, dg.Output[None]] = {}
     checks: list[dg.AssetCheckResult] = []
@@ -187,21 +202,20 @@ def _build(
                 built[context.asset_key_for_output(event.output_name).path[-1]] = event
             elif isinstance(event, dg.AssetCheckResult):
                 checks.append(event)
-    problems = None if invocation.is_successful() else _problems(invocation, root, tests_failed=any(map(_blocks, checks)))
-    return built, _with_failing_rows(checks, invocation, root, database), problems
+    faulty = {} if invocation.is_successful() else _faulty(invocation, root, tests_failed=any(map(_blocks, checks)))
+    return built, _with_failing_rows(checks, invocation, root, database), faulty
 
 
-def _problems(invocation: DbtCliInvocation, root: Root, *, tests_failed: bool) -> str:
-    """The models that dbt could not build, with its words for each; nothing where tests failed, and no more."""
+def _faulty(invocation: DbtCliInvocation, root: Root, *, tests_failed: bool) -> dict[str, str]:
+    """The models that dbt could not build, with its words for each; under no name what it says of all, where no test failed."""
     results = (
         invocation.get_artifact("run_results.json")["results"] if (invocation.target_path / "run_results.json").exists() else []
     )
-    told = [
-        f"gold/{r['unique_id'].rpartition('.')[2]}: dbt can't build it: {_one_line(unquoted(root, r['message']))}."
-        for r in results
-        if r["unique_id"].startswith("model.") and r["status"] == "error"
-    ]
-    return "\n".join(told) or ("" if tests_failed else str(invocation.get_error() or "dbt failed without a word."))
+    failed = {
+        r["unique_id"].rpartition(".")[2]: r for r in results if r["unique_id"].startswith("model.") and r["status"] == "error"
+    }
+    told = {name: f"gold/{name}: dbt can't build it: {_one_line(unquoted(root, r['message']))}." for name, r in failed.items()}
+    return told or ({} if tests_failed else {"": str(invocation.get_error() or "dbt failed without a word.")})
 
 
 def _with_failing_rows(
@@ -251,7 +265,8 @@ def _metadata(root: Root, model: Model, facts: TableFacts) -> dict[str, Any]:
     return {"dagster/uri": uri, "dagster/table_name": name, "delta_version": facts.version}
 
 
-def _failure(refused: set[str], problems: str | None, checks: Sequence[dg.AssetCheckResult]) -> str:
+def _failures(refused: set[str], checks: Sequence[dg.AssetCheckResult]) -> list[str]:
+    """The tests that failed, a sentence each, and what they keep back."""
     told = [
         f"gold/{c.asset_key.path[-1]}: test {c.check_name} fails: {c.description or 'dbt names no rows.'}"
         for c in checks
@@ -262,4 +277,4 @@ def _failure(refused: set[str], problems: str | None, checks: Sequence[dg.AssetC
             f"Not published: {', '.join(f'gold/{name}' for name in sorted(refused))} and what reads them; their old rows stand until "
             "the data is mended."
         )
-    return "\n".join(filter(None, [*told, problems]))
+    return told

@@ -96,13 +96,16 @@ class Landing:
                     objects.append(found)
         return Listing(sorted(objects, key=lambda o: (o.date, o.name)), sorted(ignored), until, tuple(hidden))
 
-    def strangers(self, landings: Collection[str]) -> list[tuple[str, str]]:
-        """The folders and files of landing that lie in no feed's folder, so that nobody loads them; each with what to do."""
+    def strangers(self, landings: Collection[str], system: str | None = None) -> list[tuple[str, str]]:
+        """The folders and files of landing that lie in no feed's folder, so that nobody loads them; each with what to do.
+
+        Of one `system` only those in its folder; where it is empty, those beside the systems' folders.
+        """
         known = sorted(landings)
         above = {"", *(f"{'/'.join(parts[:n])}/" for parts in (name.split("/") for name in known) for n in range(1, len(parts)))}
         found: list[tuple[str, str]] = []
         with explained(self.root, "list landing"):
-            for place in sorted(above):
+            for place in sorted(above if system is None else above & {f"{system}/" if system else ""}):
                 try:
                     folders, files = self._store.level(f"landing/{place}")
                 except UnreadableError as error:

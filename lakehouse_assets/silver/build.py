@@ -26,7 +26,7 @@ from deltalake.exceptions import CommitFailedError
 
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.contracts.system import SilverTable
-from lakehouse_assets.errors import AuditError
+from lakehouse_assets.errors import AuditError, ContractError
 from lakehouse_assets.silver.accounts import published_records, rows_in, touched_records
 from lakehouse_assets.silver.deliveries import Accepted, deliveries
 from lakehouse_assets.silver.fingerprints import RawRecords, silver_fingerprints, stale_dates, with_empty_dates
@@ -46,6 +46,7 @@ from lakehouse_assets.storage.engine_files import data_folder, read_partitions
 from lakehouse_assets.storage.handlers import Source, Target, Written, missing_table
 from lakehouse_assets.storage.ledger import Ledger, PartitionRecord, RuleHits
 from lakehouse_assets.storage.quarantine import Quarantine
+from lakehouse_assets.storage.refused import RefusedPartitions
 from lakehouse_assets.storage.tables import (
     Commit,
     add_columns,
@@ -111,6 +112,13 @@ def _build_once(table: SilverTable, session: Session, target: Target) -> Written
     before = _with_new_columns(before, target)
     if before.full_rebuild and live_files(before.silver):
         target.log.info(f"{target.layer}/{target.name} is built again as a whole: its columns or its layout have changed.")
+    with _recording_refusals(table, target, due):
+        return _build(before, session, target, due)
+
+
+def _build(before: Before, session: Session, target: Target, due: dict[date, str]) -> Written:
+    """The way of the rows; of dates that are refused nothing is published."""
+    table = before.table
     hits: dict[date, list[RuleHits]] = {}
     refused: set[date] = set()
     written: Written | None = None
@@ -325,6 +333,18 @@ def _account(
         target.run_id,
     )
     return records
+
+
+@contextmanager
+def _recording_refusals(table: SilverTable, target: Target, due: Mapping[date, str]) -> Iterator[None]:
+    """Let the books know what was refused by its data or its contract: it is not asked for again until it would be built otherwise."""
+    try:
+        yield
+    except (AuditError, ContractError) as error:
+        refused = error.refused if isinstance(error, AuditError) else due.keys()
+        fingerprints = {day: due[day] for day in refused if day in due}
+        RefusedPartitions(target.root).record(target.layer, table.name, fingerprints, str(error), target.run_id)
+        raise
 
 
 @contextmanager

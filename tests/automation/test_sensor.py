@@ -1,5 +1,6 @@
 """The arrival sensor: what it asks for, and when it does not."""
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -12,11 +13,12 @@ from lakehouse_assets.automation.instance import open_instance
 from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE_START_TAG
 from lakehouse_assets.automation.look import Look
 from lakehouse_assets.automation.requests import DIFFERENCE_TAG
+from lakehouse_assets.contracts.contract import Rule
 from lakehouse_assets.errors import AuditError
 from lakehouse_assets.raw import assets
 from tests.automation.test_plan_look import FIRST, land, say_built, settings_from_first
 from tests.automation.test_plan_look import LOCATIONS as ENTITY
-from tests.support.declare import feed_of
+from tests.support.declare import feed_of, with_feed, with_function
 
 LOCATIONS = "CID,CNTRY\nAW-1,DE\n"
 
@@ -28,11 +30,15 @@ def instance(lakehouse):
 
 
 def tick(lakehouse, instance):
-    """What one evaluation yields: run requests, or the reason to skip."""
-    sensor = lakehouse.definitions().resolve_sensor_def("arrivals")
-    with dg.build_sensor_context(instance=instance) as context:
-        found = sensor.evaluate_tick(context)
-    return found.run_requests or found.skip_message
+    """What one evaluation of all sensors yields: run requests, or the reasons to skip."""
+    requests, reasons = [], []
+    definitions = lakehouse.definitions()
+    for name in [*(f"arrivals_{system}" for system in lakehouse.catalog.systems), "gold"]:
+        with dg.build_sensor_context(instance=instance) as context:
+            found = definitions.resolve_sensor_def(name).evaluate_tick(context)
+        requests += found.run_requests or []
+        reasons.append(found.skip_message or "")
+    return requests or "\n".join(reasons)
 
 
 def later(lakehouse, instance):
@@ -94,8 +100,8 @@ def test_the_run_that_was_asked_for_settles_it(lakehouse, instance):
 def test_gold_follows_once_its_silver_tables_stand(lakehouse, instance):
     lakehouse.land("crm/products", "2026-01-05", "prd.csv", "prd_id,prd_key,prd_nm,prd_cost,prd_line,prd_start_dt,prd_end_dt\n")
     lakehouse.land("erp/product_categories", "2026-01-05", "cat.csv", "ID,CAT,SUBCAT,MAINTENANCE\nAC_BR,A,B,Yes\n")
-    [request] = tick(lakehouse, instance)
-    assert run(lakehouse, instance, request).success
+    for request in tick(lakehouse, instance):
+        assert run(lakehouse, instance, request).success
     [request] = tick(lakehouse, instance)
     assert [key.to_user_string() for key in request.asset_selection] == ["gold/dim_product"]
 
@@ -186,7 +192,7 @@ class Ticks:
 
     def __init__(self, lakehouse, instance):
         self._lakehouse, self._instance = lakehouse, instance
-        self._sensor = lakehouse.definitions().resolve_sensor_def("arrivals")
+        self._sensor = lakehouse.definitions().resolve_sensor_def("arrivals_erp")
         self.cursor = None
 
     def next(self):
@@ -316,3 +322,122 @@ def test_files_on_many_old_dates_are_one_run_once_their_turn_has_come(lakehouse,
     land(lakehouse, ENTITY, range(1, 50))
     [(first, last)] = ticks.next()
     assert (first, last) == ("01-02", "02-19")
+
+
+PRODUCTS = "prd_id,prd_key,prd_nm,prd_cost,prd_line,prd_start_dt,prd_end_dt\n1,CO-RF-P1,Frame,12,R,2025-01-01,\n"
+CATEGORIES = "ID,CAT,SUBCAT,MAINTENANCE\nAC_BR,A,B,Yes\n"
+
+
+def tick_of(lakehouse, instance, name):
+    """What one evaluation of one sensor yields."""
+    with dg.build_sensor_context(instance=instance) as context:
+        found = lakehouse.definitions().resolve_sensor_def(name).evaluate_tick(context)
+    return found.run_requests or found.skip_message
+
+
+def under_way(lakehouse, instance, system):
+    """A run over all tables of a system that has not ended."""
+    own = lakehouse.catalog.of_system(system)
+    keys = [*(["raw", feed.table] for feed in own.feeds), *(["silver", table.name] for table in own.tables)]
+    job = lakehouse.definitions().resolve_job_def(LAKEHOUSE_JOB)
+    selection = frozenset(dg.AssetKey(key) for key in keys)
+    return instance.create_run_for_job(job, asset_selection=selection, status=dg.DagsterRunStatus.STARTED)
+
+
+def with_settings(lakehouse, **changes):
+    lakehouse.settings = lakehouse.settings.model_copy(update=changes)
+    return lakehouse
+
+
+@pytest.mark.worlds("sail-folder")
+def test_files_without_pause_starve_neither_gold_nor_another_system(lakehouse, instance):
+    """ERP files land before each tick, so raw and silver of the ERP never stand still."""
+    lakehouse.land("erp/product_categories", "2026-01-05", "cat.csv", CATEGORIES)
+    built = []
+    for number in range(4):
+        lakehouse.land("erp/customer_locations", "2026-01-05", f"{number}.csv", f"CID,CNTRY\nAW-{number},DE\n")
+        if number == 1:
+            lakehouse.land("crm/products", "2026-01-05", "prd.csv", PRODUCTS)
+        requests = tick(lakehouse, instance)
+        assert requests, "a new file is asked for at once"
+        for request in requests:
+            assert run(lakehouse, instance, request).success
+            built.append((number, {key.to_user_string() for key in request.asset_selection}))
+    assert (1, {"raw/crm_products", "silver/crm_products"}) in built
+    assert any("gold/dim_product" in keys for number, keys in built if number <= 2)
+
+
+@pytest.mark.worlds("sail-folder")
+def test_a_system_does_not_wait_for_another_one_s_run(lakehouse, instance):
+    under_way(lakehouse, instance, "erp")
+    for feed, text in (("crm/products", PRODUCTS), ("erp/product_categories", CATEGORIES)):
+        lakehouse.land(feed, "2026-01-05", "a.csv", text)
+    assert len(tick_of(lakehouse, instance, "arrivals_crm")) == 1
+    assert "A run is under way" in tick_of(lakehouse, instance, "arrivals_erp")
+
+
+@pytest.mark.worlds("sail-folder")
+def test_gold_waits_for_runs_of_raw_and_silver_and_no_longer_than_it_is_told_to(lakehouse, instance):
+    for feed, text in (("crm/products", PRODUCTS), ("erp/product_categories", CATEGORIES)):
+        lakehouse.land(feed, "2026-01-05", "a.csv", text)
+    for system in ("crm", "erp"):
+        [request] = tick_of(lakehouse, instance, f"arrivals_{system}")
+        assert run(lakehouse, instance, request).success
+    under_way(lakehouse, instance, "erp")
+    assert "Gold waits for them until" in tick_of(lakehouse, instance, "gold")
+    [request] = tick_of(with_settings(lakehouse, lakehouse_gold_waits_seconds=0), instance, "gold")
+    assert run(lakehouse, instance, request).success
+    assert "agree" in tick_of(lakehouse, instance, "gold")
+
+
+@pytest.mark.worlds("sail-folder")
+def test_a_feed_is_asked_for_again_after_its_least_interval(lakehouse, instance):
+    with_settings(lakehouse, lakehouse_least_interval_seconds=3600)
+    lakehouse.land("erp/customer_locations", "2026-01-05", "a.csv", LOCATIONS)
+    [request] = tick_of(lakehouse, instance, "arrivals_erp")
+    assert run(lakehouse, instance, request).success
+    lakehouse.land("erp/customer_locations", "2026-01-06", "b.csv", LOCATIONS)
+    lakehouse.land("erp/product_categories", "2026-01-06", "a.csv", CATEGORIES)
+    [request] = tick_of(lakehouse, instance, "arrivals_erp")
+    assert {key.path[-1] for key in request.asset_selection} == {"erp_product_categories"}
+    assert run(lakehouse, instance, request).success
+    assert "erp/customer_locations was loaded less than 1:00:00 ago" in tick_of(lakehouse, instance, "arrivals_erp")
+    lakehouse.tables = [with_feed(t, every=timedelta(0)) if t.name == ENTITY.name else t for t in lakehouse.tables]
+    [request] = tick_of(lakehouse, instance, "arrivals_erp")
+    assert {key.path[-1] for key in request.asset_selection} == {"erp_customer_locations"}
+
+
+@pytest.mark.worlds("sail-folder")
+def test_a_partition_that_its_data_refuse_is_not_asked_for_until_they_change_and_keeps_no_other_back(lakehouse, instance):
+    rule = Rule("country_exists", "country <> 'Nowhere'", "fail", "The country exists.")
+    strict = replace(ENTITY, contract=replace(ENTITY.contract, rules=(rule,)))
+    lakehouse.tables = [strict if table.name == ENTITY.name else table for table in lakehouse.tables]
+    lakehouse.land("erp/customer_locations", "2026-01-05", "a.csv", "CID,CNTRY\nAW-1,Nowhere\n")
+    lakehouse.land("erp/customer_locations", "2026-01-06", "a.csv", LOCATIONS)
+    [request] = tick_of(lakehouse, instance, "arrivals_erp")
+    assert not run(lakehouse, instance, request).success
+    assert [row["CID"] for row in lakehouse.rows("silver.erp_customer_locations", 'customer_number AS "CID"')] == ["AW1"]
+    for _ in range(2):
+        told = tick_of(lakehouse, instance, "arrivals_erp")
+        assert "silver/erp_customer_locations of 2026-01-05: refused. It is asked for again once a file" in told
+    lakehouse.land("erp/customer_locations", "2026-01-07", "a.csv", "CID,CNTRY\nAW-2,US\n")
+    [request] = tick_of(lakehouse, instance, "arrivals_erp")
+    assert (request.tags[RANGE_START_TAG], request.tags[RANGE_END_TAG]) == ("2026-01-07", "2026-01-07")
+    assert run(lakehouse, instance, request).success
+    lakehouse.land("erp/customer_locations", "2026-01-05", "a.csv", "CID,CNTRY\nAW-1,Somewhere\n")
+    [request] = tick_of(lakehouse, instance, "arrivals_erp")
+    assert request.tags[RANGE_START_TAG] == "2026-01-05"
+    assert run(lakehouse, instance, request).success
+
+
+@pytest.mark.worlds("sail-folder")
+def test_a_contract_that_can_not_be_kept_is_not_asked_for_until_it_changes(lakehouse, instance):
+    broken = with_function(ENTITY, lambda raw: raw.selectExpr("*", "cid AS customer_number"))
+    lakehouse.tables = [broken if table.name == ENTITY.name else table for table in lakehouse.tables]
+    lakehouse.land("erp/customer_locations", "2026-01-05", "a.csv", LOCATIONS)
+    [request] = tick_of(lakehouse, instance, "arrivals_erp")
+    assert not run(lakehouse, instance, request).success
+    assert "silver/erp_customer_locations of 2026-01-05: refused." in tick_of(lakehouse, instance, "arrivals_erp")
+    lakehouse.tables = [ENTITY if table.name == ENTITY.name else table for table in lakehouse.tables]
+    [request] = tick_of(lakehouse, instance, "arrivals_erp")
+    assert run(lakehouse, instance, request).success
