@@ -100,9 +100,9 @@ def test_a_failed_test_names_its_rows_and_stops_its_model_for_as_long_as_the_dat
     assert "| SO3 | -50.00 | 2026-01-31 |" in check.metadata["failing_rows"].value
     assert set(lakehouse.settings.root.table_names("gold")) == {"dim_customer", "dim_date", "dim_product"}
     # As long as the data are so, nobody asks for it again; nor for what reads it.
-    with open_instance(lakehouse.settings.dagster_home, lakehouse.settings.root) as instance:
-        with dg.build_sensor_context(instance=instance) as context:
-            told = lakehouse.definitions().resolve_sensor_def("gold").evaluate_tick(context)
+    home, root = lakehouse.settings.dagster_home, lakehouse.settings.root
+    with open_instance(home, root) as instance, dg.build_sensor_context(instance=instance) as context:
+        told = lakehouse.definitions().resolve_sensor_def("gold").evaluate_tick(context)
     assert (told.run_requests, "gold/fact_sales: refused." in (told.skip_message or "")) == ([], True)
     lakehouse.land("crm/sales", DAY, "a.csv", HEADING + GOOD)
     lakehouse.land("crm/sales", LATER, "a.csv", HEADING + SECOND_DAY)

@@ -244,7 +244,7 @@ def test_a_folder_that_can_not_be_read_is_named_and_not_taken_for_empty(local, m
     assert local.dates("shop/orders", START) == [DAY]
 
 
-def test_an_entity_s_folder_that_can_not_be_read_is_named(local, monkeypatch):
+def test_a_feed_s_folder_that_can_not_be_read_is_named(local, monkeypatch):
     closed(monkeypatch, "orders")
     assert local.listing("shop/orders", START).hidden == ("",)
     with pytest.raises(UnreadableError, match="landing/shop/orders can't be read: this user has no right to read it"):

@@ -42,7 +42,7 @@ def dates(listing):
     return [o.date for o in listing.objects]
 
 
-def test_an_entity_is_listed_without_its_neighbours(three_days):
+def test_a_feed_is_listed_without_its_neighbours(three_days):
     assert dates(three_days.listing("shop/orders", START)) == DAYS
     assert three_days.dates("shop/orders", START) == DAYS
 
@@ -65,7 +65,7 @@ def test_a_listing_ends_with_the_date_that_has_enough_objects(landing, put):
     assert landing.listing("shop/orders", START, DAYS, at_least=7).until is None
 
 
-def test_an_entity_without_a_folder_has_no_objects(landing):
+def test_a_feed_without_a_folder_has_no_objects(landing):
     assert landing.dates("shop/orders", START) == []
     assert landing.listing("shop/orders", START).objects == []
 
@@ -145,7 +145,7 @@ def test_a_file_that_goes_while_landing_is_listed_is_no_error(landing, put):
     assert dates(landing.listing("shop/orders", START)) == [DAYS[0]]
 
 
-def test_what_lies_in_no_entity_s_folder_is_named(three_days, put):
+def test_what_lies_in_no_feed_s_folder_is_named(three_days, put):
     for key in ("typo/2026-01-01/a.csv", "orders/2026-01-01/a.csv", "late.csv", "_doc/a.txt"):
         put(f"landing/shop/{key}", b"id\n1\n")
     for key in ("sap/orders/2026-01-01/a.csv", "notes.txt", ".trash/a.csv", "x.part"):

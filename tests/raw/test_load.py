@@ -334,7 +334,7 @@ def test_the_listing_goes_by_date_then_name(shop):
     assert [(o.date, o.name) for o in shop.listing().objects] == [(D1, "b.csv"), (D1, "c.csv"), (D2, "a.csv")]
 
 
-def test_the_listing_of_an_entity_leaves_out_those_whose_names_begin_alike(shop):
+def test_the_listing_of_a_feed_leaves_out_those_whose_names_begin_alike(shop):
     other = Path(shop.root.path("landing", "shop", "customers_old", str(D1), "a.csv"))
     other.parent.mkdir(parents=True)
     other.write_bytes(csv("1,Ann"))

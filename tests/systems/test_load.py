@@ -3,6 +3,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from dagster._core.errors import DagsterUserCodeProcessError
@@ -211,3 +212,20 @@ def test_dagster_says_the_same_without_a_trace(shop):
         defs()
     shown = serializable_error_info_from_exc_info((found.type, found.value, found.tb)).to_string()
     assert [line.split(": ")[:2] for line in shown.splitlines()] == [["systems/shop.py", "Contract of shop_sales"]] * 2
+
+
+def test_the_system_of_the_readme_is_sound(tmp_path, monkeypatch):
+    text = (Path(systems.__file__).parents[2] / "README.md").read_text()
+    block = text.split('    """The till:', 1)[1].split("\n\n`lakehouse check`", 1)[0]
+    (tmp_path / "till.py").write_text(
+        "\n".join(line.removeprefix("    ") for line in f'    """The till:{block}'.splitlines()) + "\n"
+    )
+    monkeypatch.setattr(systems, "__path__", [*systems.__path__, str(tmp_path)])
+    monkeypatch.setenv("LAKEHOUSE_ENGINE", "sail")
+    try:
+        done = CliRunner().invoke(app, ["check", "--json"])
+        assert json.loads(done.stdout) == {"succeeded": True, "problems": []}
+        assert "till_receipts" in {table.name for system in load_systems()[0] for table in system.tables}
+    finally:
+        sys.modules.pop("lakehouse_assets.systems.till", None)
+        vars(systems).pop("till", None)
