@@ -82,7 +82,7 @@ def write_ledger(settings: Settings, table: SilverTable) -> None:
             0,
             1,
             "",
-            silver_fingerprints(table, {table.name: {r.date: r}})[r.date],
+            fingerprints[r.date],
         )
         for r in raw
     ]
@@ -111,7 +111,7 @@ def measure(objects: int) -> list[float]:
     """Seconds of tick and plan where all is built, then of both with new files."""
     with empty_root() as settings, open_instance(settings.dagster_home, settings.root) as instance:
         declared = catalog()
-        sensor = arrival_sensor(settings, declared)
+        sensor = arrival_sensor(settings, declared, declared.tables[0].system)
         cursor: str | None = None
 
         def tick() -> int:

@@ -59,7 +59,7 @@ def measure(files: list[Path], as_one_date: bool) -> None:
         os.environ["LAKEHOUSE_ROOT"] = root
         landing = Landing(load_settings().root)
         for file in files:
-            landing.put("retail_by_day/lines", date(2011, 1, 1) if as_one_date else date.fromisoformat(file.stem), file)
+            landing.put("retail/lines", date(2011, 1, 1) if as_one_date else date.fromisoformat(file.stem), file)
         if os.environ.get("WARM"):
             from lakehouse_assets.engine.session import Engine
 

@@ -30,7 +30,7 @@ def clean_lines(raw):
 RAW_NAMES = ("invoice_no", "stock_code", "description", "quantity", "invoice_date", "unit_price", "customer_id", "country")
 
 LINES = one_feed(
-    landing="retail_by_day/lines",
+    landing="retail/lines",
     columns=tuple(SourceColumn(name, "") for name in HEADER),
     contract=Contract(
         table="retail_lines",

@@ -20,7 +20,7 @@ def day_file(number: int) -> str:
 def test_many_dates_are_one_run_and_one_commit_a_table(make_lakehouse):
     shop = make_lakehouse(LINES)
     for number, day in enumerate(DATES):
-        shop.land("retail_by_day/lines", day.isoformat(), f"{day}.csv", day_file(number))
+        shop.land("retail/lines", day.isoformat(), f"{day}.csv", day_file(number))
     [run] = rows_runs(shop.plan())
     assert (run.start, run.end) == (DATES[0], DATES[-1])
     assert shop.build() == {}
@@ -30,7 +30,7 @@ def test_many_dates_are_one_run_and_one_commit_a_table(make_lakehouse):
 
     assert len(shop.rows("silver.retail_lines")) == 8 * len(DATES)
 
-    shop.land("retail_by_day/lines", DATES[20].isoformat(), "late.csv", day_file(99))
+    shop.land("retail/lines", DATES[20].isoformat(), "late.csv", day_file(99))
     [run] = rows_runs(shop.plan())
     assert (run.start, run.end) == (DATES[20], DATES[20])
     assert shop.build() == {}
