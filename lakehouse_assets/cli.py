@@ -25,6 +25,7 @@ from lakehouse_assets.storage.reach import check_readable, check_there, check_wr
 if TYPE_CHECKING:
     from lakehouse_assets.automation.plan import Plan
     from lakehouse_assets.automation.sync import SyncResult
+    from lakehouse_assets.contracts.system import Catalog
     from lakehouse_assets.services.stack import Stack
 
 app = typer.Typer(
@@ -97,7 +98,10 @@ def demo() -> None:
         _land_if_new(settings, f"{system}/{entity}", date.fromisoformat(day), file)
         landed += 1
     _say(f"{landed} sample files are in {settings.root.path('landing')}.")
-    result = _sync(settings, _plan(settings))
+    from lakehouse_assets.systems import catalog
+
+    declared = catalog()
+    result = _sync(settings, declared, _plan(settings, declared))
     if result is not None:
         _show_result(result)
     _say(f"Took {time.perf_counter() - began:.1f} s.")
@@ -215,9 +219,10 @@ def sync(as_json: Json = False) -> None:
     from lakehouse_assets.systems import catalog
 
     settings = _reachable(load_settings(), writes=True)
-    found = _plan(settings)
-    result = _sync(settings, found)
-    held = held_deliveries(settings.root, catalog().feeds)
+    declared = catalog()
+    found = _plan(settings, declared)
+    result = _sync(settings, declared, found)
+    held = held_deliveries(settings.root, declared.feeds)
     if as_json:
         nothing: dict[str, Any] = {"succeeded": True, "tables": [], "failed_checks": [], "runs": [], "seconds": {}}
         told = {"ignored": found.to_json()["ignored"], "held": [delivery.to_json() for delivery in held]}
@@ -399,14 +404,13 @@ def _forget_old_runs(settings: Settings) -> None:
     _say(f"Dagster: {purged.runs} runs of more than {days} days ago deleted, and the logs of {purged.logs} that assets rest on")
 
 
-def _plan(settings: Settings) -> "Plan":
+def _plan(settings: Settings, declared: "Catalog") -> "Plan":
     from lakehouse_assets.automation.plan import make_plan
-    from lakehouse_assets.systems import catalog
 
-    return make_plan(settings, catalog())
+    return make_plan(settings, declared)
 
 
-def _sync(settings: Settings, found: "Plan") -> "SyncResult | None":
+def _sync(settings: Settings, declared: "Catalog", found: "Plan") -> "SyncResult | None":
     """Carry out the plan; None where there is nothing to do."""
     for path, reason in found.ignored:
         _say(f"warning: {path} is not loaded: {reason}.")
@@ -429,9 +433,7 @@ def _sync(settings: Settings, found: "Plan") -> "SyncResult | None":
             resources.enter_context(loaded_ahead(PROJECT_FOLDER))
         from lakehouse_assets.automation.sync import sync as run_sync
         from lakehouse_assets.definitions import build_definitions
-        from lakehouse_assets.systems import catalog
 
-        declared = catalog()
         settings.dagster_home.mkdir(parents=True, exist_ok=True)
         # dbt's own lines go into a file: stdout is for the result.
         with (settings.dagster_home / "sync.log").open("a") as log, redirect_stdout(log):

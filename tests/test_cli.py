@@ -53,7 +53,7 @@ def test_a_root_without_landing_is_not_called_up_to_date(run, tmp_path, command)
 def test_only_a_demo_that_succeeds_says_where_to_look_next(run, monkeypatch, error, code):
     plan = Plan((), (PlannedTable("raw", "crm_sales", (date(2026, 1, 5),)),), ())
     result = SyncResult([BuiltTable("raw", "crm_sales", 0, 0, 1.0, error)])
-    monkeypatch.setattr(cli, "_plan", lambda settings: plan)
+    monkeypatch.setattr(cli, "_plan", lambda settings, declared: plan)
     monkeypatch.setattr(cli, "_sync", lambda settings, plan: result)
     done = run("demo")
     assert done.exit_code == code
