@@ -54,7 +54,7 @@ def test_only_a_demo_that_succeeds_says_where_to_look_next(run, monkeypatch, err
     plan = Plan((), (PlannedTable("raw", "crm_sales", (date(2026, 1, 5),)),), ())
     result = SyncResult([BuiltTable("raw", "crm_sales", 0, 0, 1.0, error)])
     monkeypatch.setattr(cli, "_plan", lambda settings, declared: plan)
-    monkeypatch.setattr(cli, "_sync", lambda settings, plan: result)
+    monkeypatch.setattr(cli, "_sync", lambda settings, declared, plan: result)
     done = run("demo")
     assert done.exit_code == code
     assert ("Where to look next" in done.stderr) is (error is None)
