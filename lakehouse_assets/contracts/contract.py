@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Literal, get_args
 
 from lakehouse_assets.contracts.problems import nearest, refuse
+from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.contracts.types import type_fault, type_of
 
 Outcome = Literal["warn", "drop", "fail"]
@@ -218,7 +219,7 @@ class Contract:
     @property
     def valid_from(self) -> str:
         """The column that says from when a version of a history holds."""
-        return self.sequence_columns[0] if self.sequence_columns else "_date"
+        return self.sequence_columns[0] if self.sequence_columns else DATE_COLUMN
 
     @property
     def validity(self) -> tuple[Column, ...]:

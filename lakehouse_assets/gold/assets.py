@@ -14,6 +14,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from obstore.exceptions import BaseError
 
 from lakehouse_assets.contracts.presentation import docs_metadata
+from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.errors import LakehouseError, PartitionGuardError
 from lakehouse_assets.gold.dbt import (
     DagsterDbtTranslator,
@@ -58,7 +59,7 @@ class GoldTranslator(DagsterDbtTranslator):
             description=props["description"],
         ).merge_attributes(
             metadata={
-                "dagster/partition_expr": "_date",
+                "dagster/partition_expr": DATE_COLUMN,
                 "dagster/storage_kind": "deltalake",
                 "dagster/table_name": f"gold.{props['name']}",
                 **docs_metadata(props["name"], self._docs_url),

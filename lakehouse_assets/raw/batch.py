@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lakehouse_assets.contracts.provenance import ROW
 from lakehouse_assets.raw.text import MOST_SHOWN
 
 if TYPE_CHECKING:
@@ -71,4 +72,4 @@ def refused(rule: str, reason: str, beginning: Iterable[str], rows: int) -> Batc
     text = "\n".join(beginning)
     payload = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} […]"
     entry = Reject(None, rule, reason, payload, max(rows, 1))
-    return Batch(pa.table({"_row_number": pa.array([], pa.int64())}), rejects_table([entry]))
+    return Batch(pa.table({ROW: pa.array([], pa.int64())}), rejects_table([entry]))

@@ -13,6 +13,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.feeds import Csv, Feed
+from lakehouse_assets.contracts.provenance import ROW
 from lakehouse_assets.raw.batch import SAMPLE_ROWS, Batch, Reject, refused, rejects_table
 from lakehouse_assets.raw.missing import has_too_many_columns, lacks_columns, rename_advice
 from lakehouse_assets.raw.text import Text, decoded
@@ -293,7 +294,7 @@ def _parse(records: list[Record], header: list[str], form: Csv, rejects: list[Re
     import pyarrow.csv as arrow_csv
 
     if not records:
-        return pa.table({**{name: pa.array([], pa.string()) for name in header}, "_row_number": pa.array([], pa.int64())})
+        return pa.table({**{name: pa.array([], pa.string()) for name in header}, ROW: pa.array([], pa.int64())})
     bad: set[int] = set()
 
     def refuse(row: "arrow_csv.InvalidRow") -> str:
@@ -320,4 +321,4 @@ def _parse(records: list[Record], header: list[str], form: Csv, rejects: list[Re
         ),
     )
     numbers = [number for place, (number, _) in enumerate(records) if place not in bad]
-    return table.append_column("_row_number", pa.array(numbers, pa.int64()))
+    return table.append_column(ROW, pa.array(numbers, pa.int64()))

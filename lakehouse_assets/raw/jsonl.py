@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.contracts.feeds import Feed, Json
+from lakehouse_assets.contracts.provenance import ROW
 from lakehouse_assets.raw.batch import SAMPLE_ROWS, Batch, Reject, refused, rejects_table
 from lakehouse_assets.raw.missing import has_too_many_columns, lacks_columns, rename_advice
 from lakehouse_assets.raw.text import Text, decoded
@@ -267,4 +268,4 @@ def _table(rows: list[_NamedRow]) -> "pa.Table":
     for column in columns.values():
         column.extend([None] * (len(rows) - len(column)))
     arrays = {name: pa.array([None if v is None else str(v) for v in column], pa.string()) for name, column in columns.items()}
-    return pa.table({**arrays, "_row_number": pa.array([row.number for row in rows], pa.int64())})
+    return pa.table({**arrays, ROW: pa.array([row.number for row in rows], pa.int64())})

@@ -2,15 +2,20 @@
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
+from lakehouse_assets.automation.plan import make_plan
 from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.errors import LandingError
 from lakehouse_assets.serving.query import query
 from lakehouse_assets.silver.deliveries import accept_delivery, held_deliveries
+from lakehouse_assets.storage.books import record_partitions
 from lakehouse_assets.storage.ledger import Ledger
+from lakehouse_assets.storage.tables import replace_table
 from tests.support.group import (
     BROKEN,
     CATALOG,
@@ -206,3 +211,20 @@ def test_rows_that_only_feed_or_item_tells_apart_have_one_winner(group):
     found = query(group.settings.root, "SELECT _source_feed, value FROM silver.shop_orders WHERE thing_id = 'k0'").fetchall()
     assert found == [("shop_orders", "x")]
     assert query(group.settings.root, "SELECT _item_number, value FROM silver.shop_items").fetchall() == [(3, "y")]
+
+
+def test_a_table_of_an_older_layout_is_built_again_by_itself_with_the_same_rows(group):
+    """Before rows had a feed and an item number, other fingerprints stood in the ledger."""
+    group.land(ORDERS_FEED, D1, "a", [order("k0"), order("k1")])
+    group.land(CHANGES_FEED, D2, "a", [order("k0", 2)])
+    settled(group)
+    root, uri = group.settings.root, group.settings.root.table("silver", "shop_orders")
+    older = DeltaTable(uri).to_pyarrow_table().drop_columns(["_source_feed", "_item_number"])
+    replace_table(DeltaTable(uri), uri, older, key="older", run_id="older")
+    records = Ledger(root).read("silver", "shop_orders").values()
+    older_records = [replace(record, fingerprint="of an older release") for record in records]
+    record_partitions(root, "silver", {"shop_orders": DeltaTable(uri)}, lambda known: older_records, "older")
+    plan = make_plan(group.settings, CATALOG)
+    assert plan.rebuilt == "Built again, because code, contract or inputs have changed: silver.shop_orders (2 partitions)."
+    assert [t.table for t in plan.tables] == ["shop_orders"]
+    settled(group)
