@@ -309,7 +309,9 @@ def _since(start: date, records: Records) -> Records:
 def _see(settings: Settings, landing: Landing, catalog: Catalog, look: Look | None) -> tuple[Sight, Records]:
     """What is in landing, and the ledger's records, which say for the dates that were looked at what files they were built from."""
     start = settings.lakehouse_start_date
-    own = [*(("raw", feed.table) for feed in catalog.feeds), *(("silver", table.name) for table in catalog.tables)]
+    # Of all feeds of the tables: one that rests, or is another system's, belongs to what they were built from.
+    feeds = [*catalog.feeds, *(feed for table in catalog.tables for feed in table.feeds)]
+    own = [*(("raw", feed.table) for feed in feeds), *(("silver", table.name) for table in catalog.tables)]
     tables = dict.fromkeys([*own, *_gold_tables(models())])
     if look is None:
         records = read_books(settings.root, tables)

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from lakehouse_assets.automation.plan import make_plan
+from lakehouse_assets.automation.look import Look
+from lakehouse_assets.automation.plan import make_plan, make_system_plan
 from lakehouse_assets.automation.sync import sync
 from lakehouse_assets.contracts.contract import Rule
 from lakehouse_assets.contracts.system import Catalog
@@ -63,3 +64,16 @@ def test_a_partner_that_fails_keeps_no_other_rows_back(group, engine):
     assert errors.keys() == {"shop_orders"}
     assert items(group) == [("k0", 1)]
     assert ("shop_orders", (DATES[1],)) in [(t.table, t.dates) for t in left.of_layers("silver")]
+
+
+def test_a_feed_that_rests_makes_no_work_of_a_table_that_it_shares_with_another(group):
+    """What was built of it still stands; what is new of it waits."""
+    for feed in ORDERS.feeds:
+        group.land(feed, DATES[0], "a", [{"id": f"k{feed.table[-1]}", "at": 1, "said": "x", "op": "u"}])
+    group.settle()
+    both = Catalog.of([ORDERS])
+    for resting in ([], [ORDERS_FEED.table], [feed.table for feed in ORDERS.feeds]):
+        assert make_system_plan(group.settings, both, "shop", Look(), resting).is_empty
+    group.land(ORDERS_FEED, DATES[1], "a", [{"id": "k0", "at": 1, "said": "x", "op": "u"}])
+    assert make_system_plan(group.settings, both, "shop", Look(), [ORDERS_FEED.table]).is_empty
+    assert not make_system_plan(group.settings, both, "shop", Look()).is_empty
