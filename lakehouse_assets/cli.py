@@ -304,7 +304,7 @@ def quarantine(
     from rich.table import Table
 
     shown = Table("table", "date", "rule", "reason", "rows", "file", "row", "original text")
-    nothing: dict[str, Any] = {"source_file": "", "row_number": None, "payload": None}
+    nothing: dict[str, Any] = {"source_file": "", "row_number": None, "item_number": 0, "payload": None}
     for group in found:
         for place, sample in enumerate(group["samples"] or [nothing]):
             first_cells = [
@@ -317,7 +317,7 @@ def quarantine(
             shown.add_row(
                 *(first_cells if place == 0 else [""] * 5),
                 sample["source_file"],
-                str(sample["row_number"] or ""),
+                str(sample["row_number"] or "") + (f", item {sample['item_number']}" if sample["item_number"] else ""),
                 (sample["payload"] or "")[:120],
             )
     Console(width=_width()).print(shown)

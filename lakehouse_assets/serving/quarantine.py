@@ -41,7 +41,7 @@ _CHOSEN = """($layer IS NULL OR layer = $layer) AND ($table IS NULL OR table_nam
 def quarantined(root: Root, catalog: Catalog, choice: Choice, samples: int) -> list[dict[str, Any]]:
     """Groups of `layer`, `table_name`, `date`, `rule`, `reason`, each with the number of its `rows` and up to as many `samples`.
 
-    A sample has `source_file`, `row_number` and `payload`, the original text.
+    A sample has `source_file`, `row_number`, `item_number` (0 where the row is no item of another) and `payload`, the original text.
 
     Raises:
         QueryError: there is no such table or rule.
@@ -49,8 +49,8 @@ def quarantined(root: Root, catalog: Catalog, choice: Choice, samples: int) -> l
     with _opened(root, catalog, choice) as connection:
         found = connection.execute(
             f"""SELECT layer, table_name, date, rule, reason, CAST(sum(rows) AS BIGINT) AS rows,
-                    list({{source_file: source_file, row_number: row_number, payload: payload}}
-                         ORDER BY source_file, row_number)[1:$samples] AS samples
+                    list({{source_file: source_file, row_number: row_number, item_number: coalesce(item_number, 0), payload: payload}}
+                         ORDER BY source_file, row_number, item_number)[1:$samples] AS samples
                 FROM quarantine.rows WHERE {_CHOSEN}
                 GROUP BY ALL ORDER BY layer, table_name, date, rule, reason""",
             {**asdict(choice), "samples": samples},

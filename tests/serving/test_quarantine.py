@@ -104,7 +104,7 @@ def test_as_many_samples_are_shown_as_are_asked_for(quarantine, number):
 
 def test_a_sample_tells_the_original_text(quarantine):
     [group] = groups(quarantine, "--date", "2026-01-01", "--samples", "1")
-    assert group["samples"] == [{"source_file": "a.csv", "row_number": 2, "payload": PAYLOAD}]
+    assert group["samples"] == [{"source_file": "a.csv", "row_number": 2, "item_number": 0, "payload": PAYLOAD}]
 
 
 def test_people_see_a_table(quarantine):
