@@ -241,8 +241,9 @@ def _shape(node: object) -> Any:
     fields = dict(ast.iter_fields(node))
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module) and _has_docstring(node):
         fields["body"] = fields["body"][1:]
-    if isinstance(node, ast.AnnAssign) and node.value is None:
-        return ["field", _shape(node.target)]
+    if isinstance(node, ast.AnnAssign):
+        # A field's type counts: dataclasses and the like read it.
+        return ["field", _shape(node.target), _shape(node.annotation), _shape(node.value)]
     unsaid = ("annotation", "returns", "type_comment", "type_params", "type_ignores", "kind", "ctx", "simple")
     said = {name: _shape(value) for name, value in fields.items() if name not in unsaid and value not in (None, [])}
     return [type(node).__name__, said]
