@@ -133,8 +133,9 @@ def gold_assets(
             if published:
                 record_partitions(root, "gold", published, lambda known: records, context.run_id)
         yield from checks
-        first = min(date.fromisoformat(day) for day in context.partition_keys)
         for name, mark in unpublished.refused.items():
+            # A model is built as a whole: any date stands for it.
+            first = date.fromisoformat(min(context.partition_keys))
             RefusedPartitions(root).record("gold", name, {first: mark}, "by its tests or its SQL", context.run_id)
         for name, reason in unpublished.reasons.items():
             context.log_event(dg.AssetObservation(dg.AssetKey(["gold", name]), metadata={"not_published": reason}))
