@@ -140,7 +140,7 @@ def _plan(
 ) -> Plan:
     forget_open_tables()
     landing = Landing(settings.root)
-    sight, records = _see(settings, landing, catalog, look)
+    sight, records = _see(settings, landing, catalog, look, with_gold=system is None)
     start = settings.lakehouse_start_date
     built = _by_table(_since(start, records))
     files: list[PlannedFile] = []
@@ -306,13 +306,13 @@ def _since(start: date, records: Records) -> Records:
     return {key: record for key, record in records.items() if key[2] >= start}
 
 
-def _see(settings: Settings, landing: Landing, catalog: Catalog, look: Look | None) -> tuple[Sight, Records]:
+def _see(settings: Settings, landing: Landing, catalog: Catalog, look: Look | None, *, with_gold: bool) -> tuple[Sight, Records]:
     """What is in landing, and the ledger's records, which say for the dates that were looked at what files they were built from."""
     start = settings.lakehouse_start_date
     # Of all feeds of the tables: one that rests, or is another system's, belongs to what they were built from.
     feeds = [*catalog.feeds, *(feed for table in catalog.tables for feed in table.feeds)]
     own = [*(("raw", feed.table) for feed in feeds), *(("silver", table.name) for table in catalog.tables)]
-    tables = dict.fromkeys([*own, *_gold_tables(models())])
+    tables = dict.fromkeys([*own, *(_gold_tables(models()) if with_gold else ())])
     if look is None:
         records = read_books(settings.root, tables)
         return look_at_all(landing, catalog.feeds, start), records
