@@ -5,7 +5,7 @@ stage before, it is built again. A lost pass, a repeated one, a late file and a 
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from lakehouse_assets.raw.formats import read_header
 from lakehouse_assets.raw.load import FileDifference, differences
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.silver.deliveries import Accepted, Delivery, held_deliveries
-from lakehouse_assets.silver.fingerprints import stale_dates
+from lakehouse_assets.silver.fingerprints import change, stale_dates
 from lakehouse_assets.silver.waiting import dates_to_judge_again, dates_with_waiting_rows, open_partners, partner_versions
 from lakehouse_assets.storage.accepted import AcceptedDeliveries
 from lakehouse_assets.storage.books import read_books
@@ -59,8 +59,10 @@ class PlannedTable:
     dates: tuple[date, ...]
     again: int = 0
     """How many of the dates were built before, and are built again although no file of theirs has changed."""
-    due: tuple[str, ...] = ()
-    """The fingerprints of what it is to be built from: what tells one difference from another over the same dates."""
+    due: Mapping[date, str] = field(default_factory=dict)
+    """By date, what it is to be built from: what tells one difference from another over the same dates."""
+    left_out: tuple[date, ...] = ()
+    """Partitions that are stale too, and not to be built: they were refused, and would be built from the same."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -103,7 +105,7 @@ class Plan:
         """The plan as plain values: `files`, `tables`, `ignored`, `held`, `bytes`."""
         return {
             "files": [{**asdict(f), "date": f.date.isoformat()} for f in self.files],
-            "tables": [{**asdict(t), "dates": [d.isoformat() for d in t.dates]} for t in self.tables],
+            "tables": [_plain(table) for table in self.tables],
             "ignored": [{"path": path, "reason": reason} for path, reason in self.ignored],
             "held": [delivery.to_json() for delivery in self.held],
             "bytes": sum(f.bytes for f in self.files),
@@ -153,7 +155,7 @@ def _plan(
         files += [file for d in differing for file in _files(feed, d)]
         raw_dates = {d.date for d in differing}
         older |= raw_dates & sight.older.get(feed.table, set())
-        tables += _table("raw", feed.table, raw_dates, [feed.digest()])
+        tables += _table("raw", feed.table, dict.fromkeys(raw_dates, feed.digest()))
     silver, refused = _silver(settings.root, catalog, built, {t.table: set(t.dates) for t in tables}, refusals)
     tables += silver
     if system is None:
@@ -197,19 +199,25 @@ def _silver(
         silver = built.get(("silver", table.name), {})
         stale = stale_dates(table, raw, silver, accepted)
         changed = set().union(*(raw_dates.get(feed.table, set()) for feed in table.feeds))
-        known_bad = {day for day, mark in stale.items() if ("silver", table.name, day, mark) in refusals} - changed
+        due: dict[date, str] = {}
+        if table.contract.waits_for:
+            judged = dates_to_judge_again(root, table.contract, silver)
+            if any(r.to_table in planned for r in table.contract.waits_for):
+                judged |= dates_with_waiting_rows(root, table.contract)
+            partners = [
+                f"{v.table} {v.table_id} {v.delta_version}" for v in partner_versions(open_partners(root, table.contract))
+            ]
+            due |= dict.fromkeys(judged & silver.keys(), " ".join([table.digest(), *partners]))
+        # What a stale date would be built from says enough: partners have no say in whether it is refused.
+        due |= {day: change(silver.get(day), mark) for day, mark in stale.items()}
+        known_bad = {day for day in stale.keys() - changed if ("silver", table.name, day, due[day]) in refusals}
         if known_bad:
             refused.append(f"silver/{table.name} of {_few(known_bad)}: refused. {UNTIL_CHANGED}")
-        stale = {day: mark for day, mark in stale.items() if day not in known_bad}
-        dates = set(stale) | changed
-        due = [table.digest(), *stale.values()]
-        if table.contract.waits_for:
-            dates |= dates_to_judge_again(root, table.contract, silver) & silver.keys()
-            if any(r.to_table in planned for r in table.contract.waits_for):
-                dates |= dates_with_waiting_rows(root, table.contract) & silver.keys()
-            due += [f"{v.table} {v.table_id} {v.delta_version}" for v in partner_versions(open_partners(root, table.contract))]
-        again = sum(day in silver and not silver[day].is_unsettled for day in dates - changed)
-        planned |= {t.table: replace(t, again=again) for t in _table("silver", table.name, dates, due)}
+        due |= {day: f"{due.get(day, table.digest())}, and what raw becomes" for day in changed}
+        due = {day: mark for day, mark in due.items() if day not in known_bad}
+        again = sum(day in silver and not silver[day].is_unsettled for day in due.keys() - changed)
+        left_out = tuple(sorted(known_bad))
+        planned |= {t.table: replace(t, again=again, left_out=left_out) for t in _table("silver", table.name, due)}
     return [planned[table.name] for table in catalog.tables if table.name in planned], refused
 
 
@@ -258,7 +266,7 @@ def _gold_plan(settings: Settings, refusals: Refusals) -> Plan:
     records = read_books(settings.root, _gold_tables(all_models), brief=True)
     planned = {t.table: t for t in _gold(all_models, {}, records, settings.lakehouse_start_date)}
     known = {(layer, name, mark) for layer, name, _, mark in refusals}
-    refused = [name for name, t in planned.items() if ("gold", name, t.due[0]) in known]
+    refused = [name for name, t in planned.items() if ("gold", name, next(iter(t.due.values()))) in known]
     left_out = set(refused)
     for model in all_models:
         if left_out.intersection(model.refs):
@@ -289,11 +297,8 @@ def _gold(
             planned[model.name] = stale.get(model.name, set()).union(*from_silver, *(planned[r] for r in model.refs))
     due = {model.name: fingerprint(model, states, shared) for model in all_models}
     partitions = {day for layer, _, day in records if layer == "silver" and day >= start}
-    return [
-        table
-        for name, dates in planned.items()
-        for table in _table("gold", name, {d for d in dates if d >= start} or (partitions if dates else set()), [due[name]])
-    ]
+    since = {name: {d for d in dates if d >= start} or (partitions if dates else set()) for name, dates in planned.items()}
+    return [table for name, dates in since.items() for table in _table("gold", name, dict.fromkeys(dates, due[name]))]
 
 
 def _gold_tables(all_models: Sequence[Model]) -> list[tuple[str, str]]:
@@ -330,8 +335,19 @@ def _by_table(records: Records) -> dict[tuple[str, str], dict[date, PartitionRec
     return found
 
 
-def _table(layer: str, table: str, dates: set[date], due: Iterable[str]) -> list[PlannedTable]:
-    return [PlannedTable(layer, table, tuple(sorted(dates)), due=tuple(due))] if dates else []
+def _table(layer: str, table: str, due: Mapping[date, str]) -> list[PlannedTable]:
+    return [PlannedTable(layer, table, tuple(sorted(due)), due=due)] if due else []
+
+
+def _plain(table: PlannedTable) -> dict[str, Any]:
+    """A table of a plan as plain values."""
+    return {
+        "layer": table.layer,
+        "table": table.table,
+        "dates": [day.isoformat() for day in table.dates],
+        "due": {day.isoformat(): mark for day, mark in sorted(table.due.items())},
+        "again": table.again,
+    }
 
 
 def _files(feed: Feed, difference: FileDifference) -> list[PlannedFile]:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 
 from lakehouse_assets.automation.instance import close_killed_runs
 from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE_START_TAG
@@ -29,6 +30,12 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+_BUILDING_JOBS = (LAKEHOUSE_JOB, IMPLICIT_ASSET_JOB_NAME)
+"""The jobs whose runs build tables: that of the sensors, and Dagster's own for what is materialized by hand and for backfills."""
+
+_LONGEST_BY_HAND = timedelta(hours=1)
+"""So long after it was asked for, a run that is no plan's keeps others back. Two at once are safe, and only do some work twice."""
 
 _RUNS_READ = 50
 """So many finished runs are looked at for when gold's last one began: before those, gold has waited long enough anyhow."""
@@ -136,12 +143,18 @@ def _resting(instance: dg.DagsterInstance, feeds: Sequence[Feed], settings: Sett
 
 
 def _is_under_way(instance: dg.DagsterInstance, keys: Collection[tuple[str, str]]) -> bool:
-    """Whether a run that may write one of these tables has not ended."""
-    runs = instance.get_runs(dg.RunsFilter(job_name=LAKEHOUSE_JOB, statuses=_UNFINISHED))
-    return any(_writes(run, keys) for run in runs)
+    """Whether a run that may write one of these tables has not ended. One by hand, or of a backfill, counts for a while."""
+    now = datetime.now(UTC)
+    return any(
+        _writes(record.dagster_run, keys)
+        for record in instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED))
+        if DIFFERENCE_TAG in record.dagster_run.tags or now - record.create_timestamp < _LONGEST_BY_HAND
+    )
 
 
 def _writes(run: dg.DagsterRun, keys: Collection[tuple[str, str]]) -> bool:
+    if run.job_name not in _BUILDING_JOBS:
+        return False
     return run.asset_selection is None or any(tuple(key.path) in keys for key in run.asset_selection)
 
 

@@ -29,7 +29,7 @@ from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.errors import AuditError, ContractError
 from lakehouse_assets.silver.accounts import published_records, rows_in, touched_records
 from lakehouse_assets.silver.deliveries import Accepted, deliveries
-from lakehouse_assets.silver.fingerprints import RawRecords, silver_fingerprints, stale_dates, with_empty_dates
+from lakehouse_assets.silver.fingerprints import RawRecords, change, silver_fingerprints, stale_dates, with_empty_dates
 from lakehouse_assets.silver.judge import Partners, decide, judge, table_columns
 from lakehouse_assets.silver.quarantine import quarantine_rows
 from lakehouse_assets.silver.reconcile import Held, changed_rows, merged
@@ -112,7 +112,7 @@ def _build_once(table: SilverTable, session: Session, target: Target) -> Written
     before = _with_new_columns(before, target)
     if before.full_rebuild and live_files(before.silver):
         target.log.info(f"{target.layer}/{target.name} is built again as a whole: its columns or its layout have changed.")
-    with _recording_refusals(table, target, due):
+    with _recording_refusals(before, target, due):
         return _build(before, session, target, due)
 
 
@@ -336,14 +336,14 @@ def _account(
 
 
 @contextmanager
-def _recording_refusals(table: SilverTable, target: Target, due: Mapping[date, str]) -> Iterator[None]:
+def _recording_refusals(before: Before, target: Target, due: Mapping[date, str]) -> Iterator[None]:
     """Let the books know what was refused by its data or its contract: it is not asked for again until it would be built otherwise."""
     try:
         yield
     except (AuditError, ContractError) as error:
         refused = error.refused if isinstance(error, AuditError) else due.keys()
-        fingerprints = {day: due[day] for day in refused if day in due}
-        RefusedPartitions(target.root).record(target.layer, table.name, fingerprints, str(error), target.run_id)
+        changes = {day: change(before.records.get(day), due[day]) for day in refused if day in due}
+        RefusedPartitions(target.root).record(target.layer, before.table.name, changes, str(error), target.run_id)
         raise
 
 

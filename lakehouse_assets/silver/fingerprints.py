@@ -50,6 +50,15 @@ def stale_dates(
     return {day: mark for day, mark in due.items() if day not in silver or built_from(silver[day]) != mark}
 
 
+def change(standing: PartitionRecord | None, due: str) -> str:
+    """What building a partition would change: what it was built from, and what it is to be built from.
+
+    A change that was refused would be refused again. What it starts from counts too: where a partition could be built in the end, and
+    its table is then lost, nobody has refused that.
+    """
+    return f"{'nothing' if standing is None else built_from(standing)} to {due}"
+
+
 def with_waiting(fingerprint: str, waiting: str | None) -> str:
     """The fingerprint of a partition of which some rows wait: what reads the table has to see that these come and go."""
     return f"{fingerprint}{_WAITING}{waiting}" if waiting else fingerprint

@@ -1,6 +1,7 @@
-"""What was refused by its data or its contract, and from what it would have been built. A Delta table, `ops/refused`.
+"""What was refused by its data or its contract, and what would have been built. A Delta table, `ops/refused`.
 
-It counts for as long as it would be built from the same: once a file, the contract or the code changes, the fingerprint is another one.
+It counts for as long as the same would be built in place of the same. The fingerprint says so: that of the model in gold, that of the
+change in silver (see `silver/fingerprints.py`). Once a file, the contract or the code changes, or the table, it is another one.
 Nothing in the tables depends on it: it says what sensors need not ask for again.
 """
 

@@ -1,7 +1,8 @@
 """The arrival sensor: what it asks for, and when it does not."""
 
+import shutil
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import dagster as dg
@@ -14,8 +15,9 @@ from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE
 from lakehouse_assets.automation.look import Look
 from lakehouse_assets.automation.requests import DIFFERENCE_TAG
 from lakehouse_assets.contracts.contract import Rule
-from lakehouse_assets.errors import AuditError
+from lakehouse_assets.errors import AuditError, ContractError
 from lakehouse_assets.raw import assets
+from lakehouse_assets.silver import build
 from tests.automation.test_plan_look import FIRST, land, say_built, settings_from_first
 from tests.automation.test_plan_look import LOCATIONS as ENTITY
 from tests.support.declare import feed_of, with_feed, with_function
@@ -420,10 +422,12 @@ def test_a_partition_that_its_data_refuse_is_not_asked_for_until_they_change_and
     for _ in range(2):
         told = tick_of(lakehouse, instance, "arrivals_erp")
         assert "silver/erp_customer_locations of 2026-01-05: refused. It is asked for again once a file" in told
-    lakehouse.land("erp/customer_locations", "2026-01-07", "a.csv", "CID,CNTRY\nAW-2,US\n")
-    [request] = tick_of(lakehouse, instance, "arrivals_erp")
-    assert (request.tags[RANGE_START_TAG], request.tags[RANGE_END_TAG]) == ("2026-01-07", "2026-01-07")
-    assert run(lakehouse, instance, request).success
+    for day in ("2026-01-04", "2026-01-07"):  # on both sides of the one that is refused
+        lakehouse.land("erp/customer_locations", day, "a.csv", "CID,CNTRY\nAW-2,US\n")
+    requests = tick_of(lakehouse, instance, "arrivals_erp")
+    ranges = [(request.tags[RANGE_START_TAG], request.tags[RANGE_END_TAG]) for request in requests]
+    assert ranges == [("2026-01-04", "2026-01-04"), ("2026-01-07", "2026-01-07")]
+    assert all(run(lakehouse, instance, request).success for request in requests)
     lakehouse.land("erp/customer_locations", "2026-01-05", "a.csv", "CID,CNTRY\nAW-1,Somewhere\n")
     [request] = tick_of(lakehouse, instance, "arrivals_erp")
     assert request.tags[RANGE_START_TAG] == "2026-01-05"
@@ -441,3 +445,82 @@ def test_a_contract_that_can_not_be_kept_is_not_asked_for_until_it_changes(lakeh
     lakehouse.tables = [ENTITY if table.name == ENTITY.name else table for table in lakehouse.tables]
     [request] = tick_of(lakehouse, instance, "arrivals_erp")
     assert run(lakehouse, instance, request).success
+
+
+@pytest.mark.worlds("sail-folder")
+def test_what_was_refused_and_built_in_the_end_is_built_again_where_its_table_is_lost(lakehouse, instance):
+    lakehouse.land("erp/customer_locations", "2026-01-05", "a.csv", LOCATIONS)
+    [request] = tick_of(lakehouse, instance, "arrivals_erp")
+    with pytest.MonkeyPatch.context() as patch:
+
+        def judge(*args):
+            raise ContractError("nobody can say why")
+
+        patch.setattr(build, "judge", judge)
+        assert not run(lakehouse, instance, request).success
+    assert "refused" in tick_of(lakehouse, instance, "arrivals_erp")
+    assert run(lakehouse, instance, request).success  # by hand
+    assert "refused" not in tick_of(lakehouse, instance, "arrivals_erp")
+    shutil.rmtree(lakehouse.settings.root.local_folder / "silver" / "erp_customer_locations")
+    [request] = tick_of(lakehouse, instance, "arrivals_erp")
+    assert run(lakehouse, instance, request).success
+
+
+@pytest.mark.worlds("sail-folder")
+def test_a_backfill_keeps_the_sensor_from_its_tables_and_not_for_ever(lakehouse, instance, monkeypatch):
+    lakehouse.land("erp/customer_locations", "2026-01-05", "a.csv", LOCATIONS)
+    job = lakehouse.definitions().resolve_implicit_global_asset_job_def()
+    for table in ("erp_product_categories", "erp_customer_locations"):
+        assert len(tick_of(lakehouse, instance, "arrivals_crm")) > 1, "a reason"
+        selection = frozenset([dg.AssetKey(["raw", table])])
+        instance.create_run_for_job(job, asset_selection=selection, status=dg.DagsterRunStatus.STARTED)
+    assert "A run is under way" in tick_of(lakehouse, instance, "arrivals_erp")
+    lakehouse.land("crm/products", "2026-01-05", "prd.csv", PRODUCTS)
+    assert len(tick_of(lakehouse, instance, "arrivals_crm")) == 1
+    monkeypatch.setattr(sensors, "_LONGEST_BY_HAND", timedelta(0))
+    assert len(tick_of(lakehouse, instance, "arrivals_erp")) == 1
+
+
+@pytest.mark.worlds("sail-folder")
+def test_a_feed_that_never_stands_still_starves_nobody(lakehouse, instance, monkeypatch):
+    """A run over the CRM is under way at each tick, which are 150 seconds apart, and a new file is there before it ends."""
+
+    class Clock(datetime):
+        passed = timedelta(0)
+
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + cls.passed
+
+    monkeypatch.setattr(sensors, "datetime", Clock)
+    rule = Rule("country_exists", "country <> 'Nowhere'", "fail", "The country exists.")
+    strict = replace(ENTITY, contract=replace(ENTITY.contract, rules=(rule,)))
+    lakehouse.tables = [strict if table.name == ENTITY.name else table for table in lakehouse.tables]
+    lakehouse.land("erp/product_categories", "2026-01-05", "a.csv", CATEGORIES)
+    lakehouse.land("erp/customer_locations", "2026-01-05", "a.csv", "CID,CNTRY\nAW-1,Nowhere\n")
+    asked, gold = [], []
+    going_on = None
+    for number in range(4):
+        Clock.passed = timedelta(seconds=150 * number)
+        lakehouse.land("crm/products", "2026-01-05", f"{number}.csv", PRODUCTS.replace("\n1,", f"\n{number},"))
+        if number == 2:
+            lakehouse.land("erp/product_categories", "2026-01-06", "b.csv", CATEGORIES)
+        if going_on is not None:
+            instance.report_run_canceled(going_on)
+        for name in ("arrivals_crm", "arrivals_erp"):
+            found = tick_of(lakehouse, instance, name)
+            for request in found if isinstance(found, list) else []:
+                done = run(lakehouse, instance, request)
+                tables = {key.path[-1] for key in request.asset_selection}
+                asked.append((number, sorted(tables), request.tags[RANGE_END_TAG], done.success))
+        going_on = under_way(lakehouse, instance, "crm")
+        found = tick_of(lakehouse, instance, "gold")
+        for request in found if isinstance(found, list) else []:
+            assert run(lakehouse, instance, request).success
+            gold.append(number)
+    assert [number for number, tables, *_ in asked if tables == ["crm_products"]] == list(range(4))
+    of_erp = [(number, *rest) for number, tables, *rest in asked if "crm_products" not in tables]
+    assert of_erp == [(0, "2026-01-05", False), (2, "2026-01-06", True)], "each file once, the bad one too"
+    assert lakehouse.settings.lakehouse_gold_waits_seconds == 300
+    assert gold[0] == 2
+    assert len(gold) > 1
