@@ -4,7 +4,7 @@ One for each source system, so that no system waits for another, and one for gol
 tick compares what is with what should be: nothing depends on what a sensor remembers.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -37,6 +37,8 @@ _BUILDING_JOBS = (LAKEHOUSE_JOB, IMPLICIT_ASSET_JOB_NAME)
 _LONGEST_BY_HAND = timedelta(hours=1)
 """So long after it was asked for, a run that is no plan's keeps others back. Two at once are safe, and only do some work twice."""
 
+_UNDER_WAY = dg.SkipReason("A run is under way; what still differs after it is requested then.")
+
 _RUNS_READ = 50
 """So many finished runs are looked at for when gold's last one began: before those, gold has waited long enough anyhow."""
 
@@ -67,9 +69,7 @@ def arrival_sensor(settings: Settings, catalog: Catalog, system: str) -> dg.Sens
     def _arrivals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         resting = _resting(context.instance, own.feeds, settings)
         plan = make_system_plan(settings, catalog, system, Look(context.cursor or ""), resting)
-        noted = [*_passed_over(plan), *plan.refused, *resting.values()]
-        for line in noted:
-            context.log.warning(line)
+        noted = _noted(context, plan, resting.values())
         if plan.is_empty:
             _go_on(context, plan, [])
             yield dg.SkipReason("\n".join([f"Landing, raw and silver of {system} agree.", *noted]))
@@ -77,15 +77,11 @@ def arrival_sensor(settings: Settings, catalog: Catalog, system: str) -> dg.Sens
         close_killed_runs(context.instance)
         if _is_under_way(context.instance, keys):
             _go_on(context, plan, rows_runs(plan))
-            yield dg.SkipReason("A run is under way; what still differs after it is requested then.")
+            yield _UNDER_WAY
             return
         due, waiting = _due(context.instance, rows_runs(plan))
         _go_on(context, plan, due)
-        for why in waiting:
-            context.log.info(why)
-        yield from (run_request(run) for run in due)
-        if not due:
-            yield dg.SkipReason("\n".join([*waiting, *noted]) or "What differed is settled by now.")
+        yield from _requests(context, due, waiting, noted)
 
     return _arrivals
 
@@ -104,26 +100,20 @@ def gold_sensor(settings: Settings, catalog: Catalog) -> dg.SensorDefinition:
     @Unquoted(settings.root)
     def _gold(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         plan = make_gold_sensor_plan(settings, catalog)
-        noted = [*_passed_over(plan), *plan.refused]
-        for line in noted:
-            context.log.warning(line)
+        noted = _noted(context, plan)
         if plan.is_empty:
             yield dg.SkipReason("\n".join(["Silver and gold agree.", *noted]))
             return
         close_killed_runs(context.instance)
         if _is_under_way(context.instance, {t.key for t in plan.tables}):
-            yield dg.SkipReason("A run is under way; what still differs after it is requested then.")
+            yield _UNDER_WAY
             return
         waits_until = _gold_waits_until(context.instance, below, settings)
         if waits_until is not None and waits_until > datetime.now(UTC):
             yield dg.SkipReason(f"Raw and silver are being built. Gold waits for them until {waits_until:%Y-%m-%d %H:%M:%S} UTC.")
             return
         due, waiting = _due(context.instance, gold_runs(plan))
-        for why in waiting:
-            context.log.info(why)
-        yield from (run_request(run) for run in due)
-        if not due:
-            yield dg.SkipReason("\n".join([*waiting, *noted]) or "What differed is settled by now.")
+        yield from _requests(context, due, waiting, noted)
 
     return _gold
 
@@ -187,6 +177,25 @@ def _due(instance: dg.DagsterInstance, runs: Sequence[PlannedRun]) -> tuple[list
     now = datetime.now(UTC)
     told = [(run, why_waiting(instance, run, now)) for run in runs]
     return [run for run, why in told if why is None], [why for _, why in told if why is not None]
+
+
+def _noted(context: dg.SensorEvaluationContext, plan: Plan, more: Iterable[str] = ()) -> list[str]:
+    """What a tick has to say beside its requests, a line each, which its log has, too."""
+    noted = [*_passed_over(plan), *plan.refused, *more]
+    for line in noted:
+        context.log.warning(line)
+    return noted
+
+
+def _requests(
+    context: dg.SensorEvaluationContext, due: Sequence[PlannedRun], waiting: Sequence[str], noted: Sequence[str]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """The requests for the runs that are due; where none is, why not."""
+    for why in waiting:
+        context.log.info(why)
+    yield from (run_request(run) for run in due)
+    if not due:
+        yield dg.SkipReason("\n".join([*waiting, *noted]) or "What differed is settled by now.")
 
 
 def _go_on(context: dg.SensorEvaluationContext, plan: Plan, due: Sequence[PlannedRun]) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from deltalake import DeltaTable
@@ -29,7 +30,7 @@ from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.errors import AuditError, ContractError
 from lakehouse_assets.silver.accounts import published_records, rows_in, touched_records
 from lakehouse_assets.silver.deliveries import Accepted, deliveries
-from lakehouse_assets.silver.fingerprints import RawRecords, change, silver_fingerprints, stale_dates, with_empty_dates
+from lakehouse_assets.silver.fingerprints import RawRecords, change, differing, silver_fingerprints, with_empty_dates
 from lakehouse_assets.silver.judge import Partners, decide, judge, table_columns
 from lakehouse_assets.silver.quarantine import quarantine_rows
 from lakehouse_assets.silver.reconcile import Held, changed_rows, merged
@@ -82,12 +83,12 @@ class Before:
     partners: OpenedPartners
     accepted: Accepted
 
-    @property
+    @cached_property
     def full_rebuild(self) -> bool:
         """Whether none of the live rows can stay: their columns have other types now, or nobody knows what they superseded."""
         return self.aside is None or is_reshaped(self.silver, contract_schema(self.table.contract))
 
-    @property
+    @cached_property
     def held(self) -> Held:
         """The rows that can stay."""
         return Held([], Aside()) if self.aside is None or self.full_rebuild else Held(live_files(self.silver), self.aside)
@@ -122,9 +123,9 @@ def _build(before: Before, session: Session, target: Target, due: dict[date, str
     hits: dict[date, list[RuleHits]] = {}
     refused: set[date] = set()
     written: Written | None = None
+    partners = _partners(session(), target, before)
     while due:
         with data_folder(target.root, target.layer, target.name, target.run_id) as folder, connect(target.root) as connection:
-            partners = _partners(session(), target, before)
             judged = [
                 judge(transform(_read(session(), target, before, feed, due), table, given), table, given, partners)
                 for given in table.inputs
@@ -183,14 +184,14 @@ def _look(table: SilverTable, target: Target) -> Before:
 
 def _due(before: Before, target: Target) -> dict[date, str]:
     """The partitions to build, with their fingerprints: the stale ones of the target's, or all where none can stay."""
-    table, raw = before.table, before.raw_records
-    stale = stale_dates(table, raw, before.records, before.accepted)
+    contract = before.table.contract
+    current = silver_fingerprints(before.table, before.raw_records, before.accepted)
+    stale = differing(current, before.records)
     if before.aside is not None:
-        current = silver_fingerprints(table, raw, before.accepted)
-        again = changed_partners(target.root, table.contract, before.silver, before.aside, before.partners, before.records)
+        again = changed_partners(target.root, contract, before.silver, before.aside, before.partners, before.records)
         stale |= {day: current[day] for day in again & current.keys()}
     due = {day: stale[day] for day in target.dates if day in stale}
-    return silver_fingerprints(table, raw, before.accepted) if due and before.full_rebuild else due
+    return current if due and before.full_rebuild else due
 
 
 def _with_new_columns(before: Before, target: Target) -> Before:

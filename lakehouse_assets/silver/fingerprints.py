@@ -46,7 +46,11 @@ def stale_dates(
     table: SilverTable, raw: RawRecords, silver: Mapping[date, PartitionRecord], accepted: Accepted = ()
 ) -> dict[date, str]:
     """The partitions that were built from something else than what raw and the code are now, with the fingerprints due."""
-    due = silver_fingerprints(table, with_empty_dates(table, raw, silver), accepted)
+    return differing(silver_fingerprints(table, with_empty_dates(table, raw, silver), accepted), silver)
+
+
+def differing(due: Mapping[date, str], silver: Mapping[date, PartitionRecord]) -> dict[date, str]:
+    """Those of the partitions that are due which were built from something else."""
     return {day: mark for day, mark in due.items() if day not in silver or built_from(silver[day]) != mark}
 
 
