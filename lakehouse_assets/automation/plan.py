@@ -156,7 +156,7 @@ def _plan(
         raw_dates = {d.date for d in differing}
         older |= raw_dates & sight.older.get(feed.table, set())
         tables += _table("raw", feed.table, dict.fromkeys(raw_dates, feed.digest()))
-    silver, refused = _silver(settings.root, catalog, built, {t.table: set(t.dates) for t in tables}, refusals)
+    silver, refused = _silver(settings, catalog, records, {t.table: set(t.dates) for t in tables}, refusals)
     tables += silver
     if system is None:
         tables += _gold(models(), {t.table: t.dates for t in silver}, records, start)
@@ -179,25 +179,28 @@ def make_silver_plan(settings: Settings, catalog: Catalog) -> Plan:
     """Compare silver alone with raw and with its own tables as they stand: a row waits for a partner that a pass has just brought."""
     forget_open_tables()
     names = [*(("raw", feed.table) for feed in catalog.feeds), *(("silver", table.name) for table in catalog.tables)]
-    built = _by_table(_since(settings.lakehouse_start_date, read_books(settings.root, names, brief=True)))
-    return Plan((), tuple(_silver(settings.root, catalog, built, {}, {})[0]), ())
+    return Plan((), tuple(_silver(settings, catalog, read_books(settings.root, names, brief=True), {}, {})[0]), ())
 
 
 def _silver(
-    root: Root,
+    settings: Settings,
     catalog: Catalog,
-    built: Mapping[tuple[str, str], dict[date, PartitionRecord]],
+    records: Records,
     raw_dates: Mapping[str, set[date]],
     refusals: Refusals,
 ) -> tuple[list[PlannedTable], list[str]]:
-    """The partitions of silver that are stale now, or will be once raw has changed on the given dates, by feed; and those left out."""
+    """The partitions of silver that are stale now, or will be once raw has changed on the given dates, by feed; and those left out.
+
+    `records` are those of dates from before the start was moved, too: whether a delivery counts depends on those before it.
+    """
+    root, start, built = settings.root, settings.lakehouse_start_date, _by_table(records)
     refused: list[str] = []
     accepted: Accepted = AcceptedDeliveries(root).read() if any(feed.complete for feed in catalog.feeds) else set()
     planned: dict[str, PlannedTable] = {}
     for table in catalog.by_partners():
         raw = {feed.table: built.get(("raw", feed.table), {}) for feed in table.feeds}
         silver = built.get(("silver", table.name), {})
-        stale = stale_dates(table, raw, silver, accepted)
+        stale = {day: mark for day, mark in stale_dates(table, raw, silver, accepted).items() if day >= start}
         changed = set().union(*(raw_dates.get(feed.table, set()) for feed in table.feeds))
         due: dict[date, str] = {}
         if table.contract.waits_for:
@@ -207,7 +210,8 @@ def _silver(
             partners = [
                 f"{v.table} {v.table_id} {v.delta_version}" for v in partner_versions(open_partners(root, table.contract))
             ]
-            due |= dict.fromkeys(judged & silver.keys(), " ".join([table.digest(), *partners]))
+            judged = {day for day in judged & silver.keys() if day >= start}
+            due |= dict.fromkeys(judged, " ".join([table.digest(), *partners]))
         # What a stale date would be built from says enough: partners have no say in whether it is refused.
         due |= {day: change(silver.get(day), mark) for day, mark in stale.items()}
         known_bad = {day for day in stale.keys() - changed if ("silver", table.name, day, due[day]) in refusals}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from lakehouse_assets.automation.plan import make_plan
+from lakehouse_assets.automation.plan import make_plan, make_silver_plan
 from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.errors import LandingError
 from lakehouse_assets.serving.query import query
@@ -228,3 +228,13 @@ def test_a_table_of_an_older_layout_is_built_again_by_itself_with_the_same_rows(
     assert plan.rebuilt == "Built again, because code, contract or inputs have changed: silver.shop_orders (2 partitions)."
     assert [t.table for t in plan.tables] == ["shop_orders"]
     settled(group)
+
+
+def test_a_later_start_date_leaves_it_as_it_is_which_deliveries_count(group):
+    rows = [{"id": f"k{n}", "at": 1, "said": "x"} for n in range(4)]
+    group.land(PRODUCTS_FEED, D1, "a", rows)
+    group.land(PRODUCTS_FEED, D2, "a", rows[:1])
+    settled(group)
+    later = group.settings.model_copy(update={"lakehouse_start_date": D2})
+    assert make_plan(later, CATALOG).tables == ()
+    assert make_silver_plan(later, CATALOG).tables == ()
