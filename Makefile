@@ -16,7 +16,7 @@ test: setup lint  ## lint, type check, layer check, and all tests
 	@$(BIN)/pytest
 
 dev: setup  ## the Dagster UI at http://localhost:3000
-	@DAGSTER_HOME="$$($(BIN)/python -m lakehouse_assets.automation.setup)" $(BIN)/dg dev
+	@DAGSTER_HOME="$$($(BIN)/python -m lakehouse_assets.setup)" $(BIN)/dg dev
 
 setup: $(VENV)/ready
 
@@ -25,7 +25,7 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	@command -v uv >/dev/null || $(BIN)/python -m pip install -q uv==$(UV_VERSION)
 	@uv pip sync -q --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
 	@uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e '.[sail]'
-	@$(BIN)/python -m lakehouse_assets.automation.setup >/dev/null
+	@$(BIN)/python -m lakehouse_assets.setup >/dev/null
 	@touch $@
 
 lint: setup
@@ -35,7 +35,7 @@ lint: setup
 	@$(BIN)/lint-imports
 
 docs: setup  ## write docs/tables.md from the contracts and models
-	@$(BIN)/python -m lakehouse_assets.automation.tables_page
+	@$(BIN)/python -m lakehouse_assets.documentation.tables_page
 
 lock:  ## resolve the dependencies anew, with hashes
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --group dev --extra sail --no-header -o requirements.lock pyproject.toml

@@ -19,17 +19,17 @@ import dagster as dg
 import obstore
 import pyarrow as pa
 
-from lakehouse_assets.automation.instance import open_instance
-from lakehouse_assets.automation.plan import make_plan
-from lakehouse_assets.automation.sensors import arrival_sensor
+from lakehouse_assets.books.ledger import LandedFile, PartitionRecord
+from lakehouse_assets.books.records import record_partitions
 from lakehouse_assets.contracts.system import SilverTable
+from lakehouse_assets.delta.tables import open_table, replace_rows
 from lakehouse_assets.landing.objects import Landing
+from lakehouse_assets.orchestration.instance import open_instance
+from lakehouse_assets.orchestration.sensors import arrival_sensor
 from lakehouse_assets.raw.load import fingerprint
+from lakehouse_assets.reconcile.plan import make_plan
 from lakehouse_assets.settings import Settings, load_settings
 from lakehouse_assets.silver.fingerprints import silver_fingerprints
-from lakehouse_assets.storage.books import record_partitions
-from lakehouse_assets.storage.ledger import LandedFile, PartitionRecord
-from lakehouse_assets.storage.tables import open_table, replace_rows
 from lakehouse_assets.systems import catalog
 from tests.support.declare import feed_of
 

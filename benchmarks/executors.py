@@ -17,9 +17,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from lakehouse_assets.automation.instance import prepare_home
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.engine.session import Engine
+from lakehouse_assets.orchestration.instance import prepare_home
 from lakehouse_assets.settings import load_settings
 
 PROJECT = Path(__file__).parents[1]

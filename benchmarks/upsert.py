@@ -22,17 +22,17 @@ from pyspark.sql import DataFrame
 PROJECT = Path(__file__).parents[1]
 sys.path.insert(0, str(PROJECT))
 
+from lakehouse_assets.books.ledger import Ledger  # noqa: E402
 from lakehouse_assets.contracts.contract import Column, Contract, Rule  # noqa: E402
 from lakehouse_assets.contracts.feeds import SourceColumn  # noqa: E402
+from lakehouse_assets.delta.handlers import Target  # noqa: E402
+from lakehouse_assets.delta.tables import open_table  # noqa: E402
 from lakehouse_assets.engine.session import Engine  # noqa: E402
 from lakehouse_assets.landing.objects import Landing  # noqa: E402
 from lakehouse_assets.raw.load import land  # noqa: E402
 from lakehouse_assets.raw.publish import publish_landed  # noqa: E402
 from lakehouse_assets.settings import Settings, load_settings  # noqa: E402
 from lakehouse_assets.silver.build import build_partitions  # noqa: E402
-from lakehouse_assets.storage.handlers import Target  # noqa: E402
-from lakehouse_assets.storage.ledger import Ledger  # noqa: E402
-from lakehouse_assets.storage.tables import open_table  # noqa: E402
 from tests.support.declare import feed_of, one_feed  # noqa: E402
 
 BASE, BATCHES = 1_000_000, 3

@@ -4,9 +4,7 @@ With `--json` one document goes to stdout and nothing else; all that is said on 
 imported by the command that needs it, so that a pass with nothing to do takes little more than Python's own start.
 """
 
-import atexit
 import json
-import os
 import sys
 import time
 from contextlib import ExitStack, redirect_stdout
@@ -19,13 +17,15 @@ import typer
 
 from lakehouse_assets.contracts.problems import nearest
 from lakehouse_assets.errors import LakehouseError, LandingError, QueryError
+from lakehouse_assets.hooks.process_end import end_process
 from lakehouse_assets.settings import Settings, load_settings
-from lakehouse_assets.storage.reach import check_readable, check_there, check_writable, explained, store_error, unquoted
+from lakehouse_assets.store.errors import explained, store_error, unquoted
+from lakehouse_assets.store.preflight import check_readable, check_there, check_writable
 
 if TYPE_CHECKING:
-    from lakehouse_assets.automation.plan import Plan
-    from lakehouse_assets.automation.sync import SyncResult
     from lakehouse_assets.contracts.system import Catalog
+    from lakehouse_assets.orchestration.sync import SyncResult
+    from lakehouse_assets.reconcile.plan import Plan
     from lakehouse_assets.services.stack import Stack
 
 app = typer.Typer(
@@ -80,11 +80,7 @@ def main() -> NoReturn:
         if told is None:
             raise
         code = _say_error(told)
-    # All that is left is to free memory object by object, for most of a second after a pass: the kernel does it at once.
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else int(code is not None))
+    end_process(code if isinstance(code, int) else int(code is not None))
 
 
 @app.command()
@@ -161,7 +157,7 @@ def accept(
 @app.command()
 def plan(as_json: Json = False) -> None:
     """Show what `sync` would do: files, partitions, tables, schema changes, bytes. Changes nothing."""
-    from lakehouse_assets.automation.plan import make_plan
+    from lakehouse_assets.reconcile.plan import make_plan
     from lakehouse_assets.systems import catalog
 
     settings = _reachable(load_settings())
@@ -330,7 +326,7 @@ def maintain(
     ] = 7,
 ) -> None:
     """Compact small files, delete what no table names any more, shorten logs, forget old runs. Needs the right to delete."""
-    from lakehouse_assets.automation.upkeep import maintain as run
+    from lakehouse_assets.upkeep.maintain import maintain as run
 
     settings = _reachable(load_settings())
     try:
@@ -395,8 +391,8 @@ def _reachable(settings: Settings, *, writes: bool = False, makes: bool = False)
 
 
 def _forget_old_runs(settings: Settings) -> None:
-    from lakehouse_assets.automation.history import purge_runs
-    from lakehouse_assets.automation.instance import open_instance
+    from lakehouse_assets.orchestration.instance import open_instance
+    from lakehouse_assets.orchestration.run_history import purge_runs
 
     days = settings.lakehouse_keep_runs_days
     with open_instance(settings.dagster_home, settings.root) as instance:
@@ -405,7 +401,7 @@ def _forget_old_runs(settings: Settings) -> None:
 
 
 def _plan(settings: Settings, declared: "Catalog") -> "Plan":
-    from lakehouse_assets.automation.plan import make_plan
+    from lakehouse_assets.reconcile.plan import make_plan
 
     return make_plan(settings, declared)
 
@@ -431,8 +427,8 @@ def _sync(settings: Settings, declared: "Catalog", found: "Plan") -> "SyncResult
             engine.start_in_background()
         if found.of_layers("gold"):
             resources.enter_context(loaded_ahead(PROJECT_FOLDER))
-        from lakehouse_assets.automation.sync import sync as run_sync
         from lakehouse_assets.definitions import build_definitions
+        from lakehouse_assets.orchestration.sync import sync as run_sync
 
         settings.dagster_home.mkdir(parents=True, exist_ok=True)
         # dbt's own lines go into a file: stdout is for the result.

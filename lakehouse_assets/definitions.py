@@ -3,33 +3,31 @@
 `defs` is what Dagster loads. Tests call `build_definitions` with settings of their own.
 """
 
-import os
 import warnings
 from typing import Any
 
 import dagster as dg
-from dagster._core.errors import DagsterUserCodeProcessError
-from dagster_shared.error import SerializableErrorInfo
 
-from lakehouse_assets.automation.jobs import lakehouse_jobs
-from lakehouse_assets.automation.sensors import lakehouse_sensors
 from lakehouse_assets.contracts.system import Catalog
+from lakehouse_assets.delta.handlers import SparkHandler, arrow_handlers
 from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.errors import LakehouseError
 from lakehouse_assets.gold.assets import gold_assets
 from lakehouse_assets.gold.dbt import dbt_resource
 from lakehouse_assets.gold.models import read_models
 from lakehouse_assets.gold.project import PROJECT_FOLDER, read_manifest
+from lakehouse_assets.hooks.load_error import load_error
+from lakehouse_assets.materialization.io_manager import DeltaIOManager
+from lakehouse_assets.materialization.partitions import daily_partitions
+from lakehouse_assets.materialization.row_accounts import row_accounts_check
+from lakehouse_assets.orchestration.jobs import lakehouse_jobs
+from lakehouse_assets.orchestration.sensors import lakehouse_sensors
 from lakehouse_assets.raw.assets import raw_asset
 from lakehouse_assets.settings import Settings, load_settings
 from lakehouse_assets.silver.assets import silver_asset
 from lakehouse_assets.silver.checks import silver_checks
-from lakehouse_assets.storage.accounts import row_accounts_check
-from lakehouse_assets.storage.handlers import SparkHandler, arrow_handlers
-from lakehouse_assets.storage.io_manager import DeltaIOManager
-from lakehouse_assets.storage.partitions import daily_partitions
-from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.s3 import endpoint_setting
+from lakehouse_assets.store.root import Root
+from lakehouse_assets.store.s3 import s3_settings
 from lakehouse_assets.systems import catalog as declared_catalog
 
 
@@ -77,7 +75,8 @@ def _s3_client(root: Root) -> dict[str, Any]:
         return {}
     from dagster_aws.s3 import S3Resource
 
-    return {"s3": S3Resource(endpoint_url=endpoint_setting()[1] or None, region_name=os.environ.get("AWS_REGION"))}
+    store = s3_settings()
+    return {"s3": S3Resource(endpoint_url=store.endpoint or None, region_name=store.region)}
 
 
 @dg.definitions
@@ -86,6 +85,4 @@ def defs() -> dg.Definitions:
     try:
         return build_definitions(load_settings())
     except LakehouseError as error:
-        # Dagster shows whatever else is raised with a trace of its own code, in the UI and in the log.
-        told = SerializableErrorInfo(message=str(error), stack=[], cls_name=None)
-        raise DagsterUserCodeProcessError(str(error), user_code_process_error_infos=[told]) from None  # type: ignore[no-untyped-call]
+        raise load_error(str(error)) from None

@@ -3,7 +3,6 @@
 Secrets (`AWS_SECRET_ACCESS_KEY` and the like) are not read here: the libraries that need them take them from the environment.
 """
 
-import os
 import re
 from datetime import date
 from functools import cached_property
@@ -18,8 +17,8 @@ from lakehouse_assets.engine.remote import ADDRESS
 from lakehouse_assets.engine.server import ServerConfig
 from lakehouse_assets.engine.session import EngineConfig
 from lakehouse_assets.errors import SettingsError
-from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.s3 import ENDPOINTS, refuse_unless_plain
+from lakehouse_assets.store.root import Root
+from lakehouse_assets.store.s3 import complete_environment
 
 _PLAIN_URL = re.compile(r"https?://[^\s@?#/]+(?:/[^\s?#]*)?")
 _SECRET_OPTION = re.compile(r"(?i)token|secret|passw|pwd|key|auth|credential|signature|cookie|bearer")
@@ -126,13 +125,7 @@ def load_settings() -> Settings:
     """
     # Into the environment of this process, because the libraries that speak to the store take `AWS_*` from there.
     load_dotenv(".env")
-    for name in ENDPOINTS:
-        refuse_unless_plain(name)
-    if any(os.environ.get(name, "").startswith("http://") for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")):
-        os.environ.setdefault("AWS_ALLOW_HTTP", "true")
-    if not os.environ.get("AWS_ACCESS_KEY_ID"):
-        # Else delta-rs asks a cloud's metadata service and not AWS_PROFILE, where an endpoint is set.
-        os.environ.setdefault("AWS_FORCE_CREDENTIAL_LOAD", "true")
+    complete_environment()
     try:
         return Settings()
     except ValidationError as error:

@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from lakehouse_assets import cli
-from lakehouse_assets.automation.plan import Plan, PlannedTable
-from lakehouse_assets.automation.sync import BuiltTable, SyncResult
 from lakehouse_assets.errors import SettingsError
+from lakehouse_assets.orchestration.sync import BuiltTable, SyncResult
+from lakehouse_assets.reconcile.plan import Plan, PlannedTable
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ from lakehouse_assets.engine.jars import engine_jars, spark_home
 from lakehouse_assets.engine.java import find_java, server_command
 from lakehouse_assets.errors import EngineError
 from lakehouse_assets.locks import exclusively
+from lakehouse_assets.store.s3 import identity as store_identity
+from lakehouse_assets.store.s3 import s3_settings
 
 START_SECONDS = 120
 """How long a start may take before it counts as failed. Usual are 3 to 9 s."""
@@ -32,15 +34,6 @@ AUTHENTICATION = "SPARK_CONNECT_AUTHENTICATE_TOKEN"
 """The environment variable by which Spark's server learns its token, and PySpark what to send."""
 
 _POLL_SECONDS = 0.05
-_STORE_SETTINGS = (
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_S3",
-    "AWS_REGION",
-    "AWS_PROFILE",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-)
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,7 @@ class ServerConfig:
     def folder(self) -> Path:
         """Where the state lies."""
         facts = json.dumps(
-            [str(spark_home()), self.memory, self.idle_seconds, self.port, store_settings() if self.reads_s3 else []]
+            [str(spark_home()), self.memory, self.idle_seconds, self.port, store_identity() if self.reads_s3 else []]
         )
         return self.cache / "engine" / hashlib.sha256(facts.encode()).hexdigest()[:12]
 
@@ -172,21 +165,17 @@ def command_for(config: ServerConfig, port: int, *, dump_archive: bool = False) 
     return server_command(java, jars=jars, conf=conf, memory=config.memory, archive=config.archive, dump_archive=dump_archive)
 
 
-def store_settings() -> tuple[str | None, ...]:
-    """What a server knows of the store from the environment that it was started in: with others it must be another server."""
-    return tuple(os.environ.get(name) for name in _STORE_SETTINGS)
-
-
 def s3_conf() -> dict[str, str]:
     """What makes Spark read and write `s3://`. The keys stay in the environment, where AWS's SDK looks for them."""
+    store = s3_settings()
     conf = {
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         "spark.hadoop.fs.s3a.aws.credentials.provider": "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider",
-        "spark.hadoop.fs.s3a.endpoint.region": os.environ.get("AWS_REGION") or "us-east-1",
+        "spark.hadoop.fs.s3a.endpoint.region": store.region,
         "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",  # as in a folder
     }
-    if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
-        conf |= {"spark.hadoop.fs.s3a.endpoint": endpoint, "spark.hadoop.fs.s3a.path.style.access": "true"}
+    if store.endpoint:
+        conf |= {"spark.hadoop.fs.s3a.endpoint": store.endpoint, "spark.hadoop.fs.s3a.path.style.access": "true"}
     return conf
 
 

@@ -1,4 +1,4 @@
-"""The Spark session of this process: dagster-pyspark's resource, connected to whatever engine the settings name."""
+"""The Spark Connect session of this process, connected to whatever engine the settings name."""
 
 import logging
 import sys
@@ -12,9 +12,9 @@ from lakehouse_assets.engine.remote import RemoteServer
 from lakehouse_assets.engine.sail import Sail
 from lakehouse_assets.engine.server import LocalSpark, ServerConfig
 from lakehouse_assets.errors import EngineError, EngineLostError
+from lakehouse_assets.hooks.spark_client import watch_errors
 
 if TYPE_CHECKING:
-    from dagster_pyspark import PySparkResource
     from pyspark.sql import SparkSession
 
 RETRIES_OF_A_LOST_SERVER = 4
@@ -55,7 +55,7 @@ class Engine:
         else:
             self._server = RemoteServer(config.kind)
         self._lock = threading.Lock()
-        self._resource: PySparkResource | None = None
+        self._session: SparkSession | None = None
         self._lost = False
 
     def session(self) -> "SparkSession":
@@ -69,10 +69,9 @@ class Engine:
         with self._lock:
             if self._lost or not self._server.answers():
                 self._leave(tell_server=False)  # the next server is found or started
-            if self._resource is None:
-                self._resource = self._connected()
-            session: SparkSession = self._resource.spark_session
-            return session
+            if self._session is None:
+                self._session = self._connected()
+            return self._session
 
     def start_in_background(self) -> None:
         """Begin to start the engine while this process does something else. What goes wrong is told by `session`."""
@@ -92,41 +91,34 @@ class Engine:
 
     def _leave(self, *, tell_server: bool) -> None:
         """Stop the session. One that is not stopped is what PySpark goes on giving to whoever asks for a new one."""
-        if self._resource is not None:
-            session = self._resource.spark_session
+        if self._session is not None:
+            session: Any = self._session  # the type is that of a classic session
             session.release_session_on_close = tell_server
             session.stop()
-        self._resource, self._lost = None, False
+        self._session, self._lost = None, False
 
-    def _connected(self) -> "PySparkResource":
+    def _connected(self) -> "SparkSession":
         with self._server.connecting() as url:
             # Imported after the server was started, so that both go on at once.
-            import dagster as dg
-            from dagster_pyspark import PySparkResource
+            from pyspark.sql import SparkSession
             from pyspark.sql.connect.client.retries import DefaultPolicy
 
             # Every error that it logs is raised as well, and told by whoever catches it.
             for logger in ("pyspark.sql.connect.logging", "SQLQueryContextLogger"):
                 logging.getLogger(logger).setLevel(logging.CRITICAL)
-            resource = PySparkResource(spark_config={"spark.remote": url})
-            resource.setup_for_execution(dg.build_init_resource_context())
-            client = resource.spark_session.client
+            session: SparkSession = SparkSession.builder.remote(url).getOrCreate()
+            client = session.client
             client.set_retry_policies([DefaultPolicy(max_retries=RETRIES_OF_A_LOST_SERVER)])
-            self._watch(client)
-            return resource
+            watch_errors(client, self._notice_loss)
+            return session
 
-    def _watch(self, client: Any) -> None:
-        """Notice a server that goes away, and tell it by an error of its own."""
-        handle = client._handle_error  # all that PySpark asks of a server fails by way of this
-
-        def handled(error: Exception) -> None:
-            if engine_was_lost(error):
-                self._lost = True
-                told = "The Spark server went away while it computed. Run this again: the server is started anew, or found."
-                raise EngineLostError(told) from error
-            handle(error)
-
-        client._handle_error = handled
+    def _notice_loss(self, error: Exception) -> None:
+        """Tell of a server that went away by an error of its own."""
+        if engine_was_lost(error):
+            self._lost = True
+            raise EngineLostError(
+                "The Spark server went away while it computed. Run this again: the server is started anew, or found."
+            ) from error
 
 
 def engine_was_lost(error: Exception) -> bool:

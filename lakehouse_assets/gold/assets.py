@@ -13,28 +13,22 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 from obstore.exceptions import BaseError
 
-from lakehouse_assets.contracts.presentation import docs_metadata
+from lakehouse_assets.books.ledger import PartitionRecord
+from lakehouse_assets.books.records import record_partitions
+from lakehouse_assets.books.refused import RefusedPartitions
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
+from lakehouse_assets.delta.duck import separate
+from lakehouse_assets.delta.tables import TableFacts, table_facts
 from lakehouse_assets.errors import LakehouseError, PartitionGuardError
-from lakehouse_assets.gold.dbt import (
-    DagsterDbtTranslator,
-    DbtCliInvocation,
-    DbtProject,
-    QuickStartDbt,
-    dbt_assets,
-    unquoted_output,
-)
+from lakehouse_assets.gold.dbt import unquoted_output
 from lakehouse_assets.gold.failures import failing_rows
 from lakehouse_assets.gold.models import Model, fingerprint, read_models, shared_digest, table_states
 from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT
 from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model
-from lakehouse_assets.storage.books import record_partitions
-from lakehouse_assets.storage.duck import separate
-from lakehouse_assets.storage.ledger import PartitionRecord
-from lakehouse_assets.storage.reach import Unquoted, store_error, unquoted
-from lakehouse_assets.storage.refused import RefusedPartitions
-from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import TableFacts, table_facts
+from lakehouse_assets.hooks.dagster_dbt import DagsterDbtTranslator, DbtCliInvocation, DbtProject, QuickStartDbt, dbt_assets
+from lakehouse_assets.materialization.presentation import docs_metadata
+from lakehouse_assets.store.errors import Unquoted, store_error, unquoted
+from lakehouse_assets.store.root import Root
 
 
 class GoldTranslator(DagsterDbtTranslator):

@@ -1,55 +1,16 @@
-"""dbt as Dagster runs it here: dagster-dbt without start-up costs that buy this project nothing. Import dagster-dbt from here."""
+"""dbt as Dagster runs it here: the resource, and its output without what a store has answered."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from importlib.metadata import version as installed_version
 from io import TextIOBase
-from typing import Any, TextIO, cast
-
-from packaging.version import Version
+from typing import TextIO, cast
 
 from lakehouse_assets.gold.dbt_ahead import executable
 from lakehouse_assets.gold.project import PROJECT_FOLDER
-from lakehouse_assets.storage.reach import unquoted
-from lakehouse_assets.storage.root import Root
-
-# dagster-dbt imports half of dbt-core for a few names, and has its own where dbt-core is not there. dbt runs in a process of its own,
-# so this one need not know it: 1 s less for each process that loads the definitions.
-_hidden = "dbt.version" not in sys.modules
-if _hidden:
-    sys.modules["dbt.version"] = None  # type: ignore[assignment]
-try:
-    from dagster_dbt import DagsterDbtTranslator, DbtCliInvocation, DbtCliResource, DbtProject, dbt_assets
-finally:
-    if _hidden:
-        del sys.modules["dbt.version"]
-
-__all__ = [
-    "DagsterDbtTranslator",
-    "DbtCliInvocation",
-    "DbtProject",
-    "QuickStartDbt",
-    "dbt_assets",
-    "dbt_resource",
-    "unquoted_output",
-]
-
-
-class QuickStartDbt(DbtCliResource):
-    """Starts dbt 4 s sooner (of 9 s; dagster-dbt 0.29.27), and 2 s more where one is loaded ahead.
-
-    dagster-dbt asks a dbt process of its own for dbt's version, and loads the whole project a second time to look columns up in
-    the warehouse after the build. The version is known from the installed package; and what was built is read from Delta.
-    """
-
-    @property
-    def _cli_version(self) -> Version:
-        return Version(installed_version("dbt-core"))
-
-    def _initialize_dbt_core_adapter(self, args: Any) -> Any:
-        del args
-        return None
+from lakehouse_assets.hooks.dagster_dbt import QuickStartDbt
+from lakehouse_assets.store.errors import unquoted
+from lakehouse_assets.store.root import Root
 
 
 def dbt_resource() -> QuickStartDbt:

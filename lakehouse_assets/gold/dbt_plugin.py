@@ -8,9 +8,9 @@ from typing import Any
 
 from dbt.adapters.duckdb.plugins import BasePlugin
 
+from lakehouse_assets.delta.duck import let_read
 from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT
-from lakehouse_assets.storage.duck import let_read
-from lakehouse_assets.storage.root import Root
+from lakehouse_assets.store.root import Root
 
 
 class Plugin(BasePlugin):

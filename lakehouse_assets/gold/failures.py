@@ -6,7 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
-from lakehouse_assets.storage.accounts import markdown_table
+from lakehouse_assets.markdown import markdown_table
 
 if TYPE_CHECKING:
     import duckdb

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from lakehouse_assets.storage.ledger import InputVersion, PartitionRecord, Records
+from lakehouse_assets.books.ledger import InputVersion, PartitionRecord, Records
 
 _PROJECT_FILES = ("dbt_project.yml", "profiles.yml", "macros/**/*.sql", "tests/**/*.sql", "models/**/*.yml", "models/**/*.sql")
 _SHARED_FILES = ("dbt_project.yml", "profiles.yml")

@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable, Schema
 
+from lakehouse_assets.books.ledger import InputVersion, Ledger, PartitionRecord, Records
+from lakehouse_assets.books.records import table_id, verified
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
-from lakehouse_assets.errors import PartitionGuardError
-from lakehouse_assets.gold.models import Model
-from lakehouse_assets.storage.books import table_id, verified
-from lakehouse_assets.storage.duck import let_read, table_view
-from lakehouse_assets.storage.ledger import InputVersion, Ledger, PartitionRecord, Records
-from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import (
+from lakehouse_assets.delta.duck import let_read, table_view
+from lakehouse_assets.delta.tables import (
     Commit,
     dates_predicate,
     ensure_table,
@@ -26,6 +23,9 @@ from lakehouse_assets.storage.tables import (
     table_facts,
     until_committed,
 )
+from lakehouse_assets.errors import PartitionGuardError
+from lakehouse_assets.gold.models import Model
+from lakehouse_assets.store.root import Root
 
 if TYPE_CHECKING:
     import duckdb

@@ -13,8 +13,8 @@ import obstore
 
 from lakehouse_assets.errors import LandingError, UnreadableError
 from lakehouse_assets.landing.store import Store, Stored, landing_store
-from lakehouse_assets.storage.reach import explained
-from lakehouse_assets.storage.root import Root
+from lakehouse_assets.store.errors import explained
+from lakehouse_assets.store.root import Root
 
 _BESIDE = "it lies beside the folders of the feeds, not in one: move it to landing/<system>/<entity>/<date>/"
 _UNFINISHED = re.compile(r"(^|/)[._]|\.(tmp|part|partial|crdownload|filepart)\Z", re.IGNORECASE)

@@ -20,7 +20,8 @@ import obstore
 from obstore.exceptions import BaseError, GenericError
 
 from lakehouse_assets.errors import UnreadableError
-from lakehouse_assets.storage.root import Root
+from lakehouse_assets.store.root import Root
+from lakehouse_assets.store.s3 import identity, s3_settings
 
 _PIECE = 4 * 1024 * 1024
 
@@ -317,15 +318,14 @@ def _version(etag: str | None, modified: datetime | str, size: int) -> str:
 
 
 def _client() -> Any:
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    return _client_of(endpoint, region, os.environ.get("AWS_ACCESS_KEY_ID"))
+    store = s3_settings()
+    return _client_of(store.endpoint or None, store.region, identity())
 
 
 @lru_cache(maxsize=4)
-def _client_of(endpoint: str | None, region: str, key: str | None) -> Any:
-    """The client of botocore, which finds credentials and renews them by itself. `key` tells environments apart."""
-    del key
+def _client_of(endpoint: str | None, region: str, identity: tuple[str | None, ...]) -> Any:
+    """The client of botocore, which finds credentials and renews them by itself. `identity` tells environments apart."""
+    del identity
     from botocore.config import Config
     from botocore.session import Session
 
@@ -343,7 +343,7 @@ def _client_of(endpoint: str | None, region: str, key: str | None) -> Any:
 
 @contextmanager
 def _explicable(key: str) -> Iterator[None]:
-    """Give botocore's errors the form of obstore's, which `reach.explained` tells in a sentence.
+    """Give botocore's errors the form of obstore's, which `store.errors.explained` tells in a sentence.
 
     Raises:
         FileNotFoundError: there is no such object.

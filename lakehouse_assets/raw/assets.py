@@ -6,16 +6,17 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from lakehouse_assets.contracts.feeds import Feed
-from lakehouse_assets.contracts.presentation import docs_metadata, raw_schema
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.contracts.system import SilverTable
+from lakehouse_assets.hooks.partition_status import show_as_built
 from lakehouse_assets.landing.objects import Landing
+from lakehouse_assets.materialization.partitions import table_pool
+from lakehouse_assets.materialization.presentation import docs_metadata, raw_schema
+from lakehouse_assets.materialization.reporting import report, step_target
 from lakehouse_assets.raw.load import READER_VERSION, land
 from lakehouse_assets.raw.publish import publish_landed
-from lakehouse_assets.storage.materialization import report, step_target
-from lakehouse_assets.storage.partitions import show_as_built, table_pool
-from lakehouse_assets.storage.reach import Unquoted
-from lakehouse_assets.storage.root import Root
+from lakehouse_assets.store.errors import Unquoted
+from lakehouse_assets.store.root import Root
 
 
 def raw_asset(

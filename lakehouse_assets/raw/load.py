@@ -15,18 +15,18 @@ from functools import partial
 from logging import Logger
 from typing import TYPE_CHECKING
 
+from lakehouse_assets.books.ledger import LandedFile, Ledger, PartitionRecord
+from lakehouse_assets.books.quarantine import new_batch
+from lakehouse_assets.books.records import contents, verified
 from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.provenance import DATE_COLUMN, ETAG, FILE, IN_RAW, ROW, typed_columns
 from lakehouse_assets.contracts.types import type_of
+from lakehouse_assets.delta.tables import open_table
 from lakehouse_assets.errors import UnreadableError
 from lakehouse_assets.landing.objects import Landing, LandingObject, content_etag, shown
-from lakehouse_assets.raw.batch import Batch, rejects_table
-from lakehouse_assets.raw.formats import read_rows
-from lakehouse_assets.storage.books import contents, verified
-from lakehouse_assets.storage.ledger import LandedFile, Ledger, PartitionRecord
-from lakehouse_assets.storage.quarantine import new_batch
-from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import open_table
+from lakehouse_assets.raw.readers.batch import Batch, rejects_table
+from lakehouse_assets.raw.readers.formats import read_rows
+from lakehouse_assets.store.root import Root
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Any
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
+from lakehouse_assets.books.accounts import account_metadata
+from lakehouse_assets.books.ledger import PartitionRecord
+from lakehouse_assets.books.quarantine import Quarantine, quarantine_schema
+from lakehouse_assets.books.records import contents, record_partitions
 from lakehouse_assets.contracts.provenance import DATE_COLUMN, FILE
-from lakehouse_assets.raw.batch import rows_of
-from lakehouse_assets.raw.load import LandedRows
-from lakehouse_assets.storage.accounts import account_metadata
-from lakehouse_assets.storage.books import contents, record_partitions
-from lakehouse_assets.storage.duck import connect, files_view
-from lakehouse_assets.storage.handlers import Target, Written
-from lakehouse_assets.storage.ledger import PartitionRecord
-from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema
-from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import (
+from lakehouse_assets.delta.duck import connect, files_view
+from lakehouse_assets.delta.handlers import Target, Written
+from lakehouse_assets.delta.tables import (
     IDEMPOTENCY_KEY,
     Commit,
     ensure_table,
@@ -31,6 +28,9 @@ from lakehouse_assets.storage.tables import (
     table_facts,
     until_committed,
 )
+from lakehouse_assets.raw.load import LandedRows
+from lakehouse_assets.raw.readers.batch import rows_of
+from lakehouse_assets.store.root import Root
 
 if TYPE_CHECKING:
     import pyarrow as pa

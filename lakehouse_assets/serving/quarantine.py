@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.contracts.system import Catalog
+from lakehouse_assets.delta.duck import separate
 from lakehouse_assets.errors import QueryError
 from lakehouse_assets.serving.query import open_views
-from lakehouse_assets.storage.duck import separate
-from lakehouse_assets.storage.root import Root
+from lakehouse_assets.store.root import Root
 
 if TYPE_CHECKING:
     import duckdb

@@ -14,13 +14,13 @@ from datetime import date, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TextIO
 
+from lakehouse_assets.books.ledger import Ledger, ledger_schema
+from lakehouse_assets.books.quarantine import Quarantine
+from lakehouse_assets.delta.duck import rows_of_schema, separate, table_view
+from lakehouse_assets.delta.tables import file_paths, open_table, sql_text
 from lakehouse_assets.errors import QueryError
-from lakehouse_assets.storage.duck import rows_of_schema, separate, table_view
-from lakehouse_assets.storage.ledger import Ledger, ledger_schema
-from lakehouse_assets.storage.quarantine import Quarantine
-from lakehouse_assets.storage.reach import unquoted
-from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import file_paths, open_table, sql_text
+from lakehouse_assets.store.errors import unquoted
+from lakehouse_assets.store.root import Root
 
 if TYPE_CHECKING:
     import duckdb

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable
 
+from lakehouse_assets.books.ledger import InputVersion, PartitionRecord, RuleHits
+from lakehouse_assets.books.quarantine import Quarantine
+from lakehouse_assets.books.records import contents
+from lakehouse_assets.books.set_aside import superseded_rows_by_date
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.contracts.system import Input, SilverTable
+from lakehouse_assets.delta.duck import files_view
+from lakehouse_assets.delta.handlers import Target
+from lakehouse_assets.delta.tables import live_files, table_facts
 from lakehouse_assets.silver.fingerprints import RawRecords, with_waiting
-from lakehouse_assets.storage.aside import superseded_rows_by_date
-from lakehouse_assets.storage.books import contents
-from lakehouse_assets.storage.duck import files_view
-from lakehouse_assets.storage.handlers import Target
-from lakehouse_assets.storage.ledger import InputVersion, PartitionRecord, RuleHits
-from lakehouse_assets.storage.quarantine import Quarantine
-from lakehouse_assets.storage.tables import live_files, table_facts
 
 if TYPE_CHECKING:
     import duckdb

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from lakehouse_assets.contracts.presentation import docs_metadata, silver_description, silver_schema
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.contracts.system import SilverTable
+from lakehouse_assets.materialization.partitions import table_pool
+from lakehouse_assets.materialization.presentation import docs_metadata, silver_description, silver_schema
+from lakehouse_assets.materialization.reporting import report, reporting_refused, step_target
 from lakehouse_assets.silver.build import build_partitions
-from lakehouse_assets.storage.materialization import report, reporting_refused, step_target
-from lakehouse_assets.storage.partitions import table_pool
-from lakehouse_assets.storage.reach import Unquoted
-from lakehouse_assets.storage.root import Root
+from lakehouse_assets.store.errors import Unquoted
+from lakehouse_assets.store.root import Root
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -25,8 +25,38 @@ from typing import TYPE_CHECKING, Any
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
+from lakehouse_assets.books.accepted import AcceptedDeliveries
+from lakehouse_assets.books.accounts import account_metadata
+from lakehouse_assets.books.ledger import Ledger, PartitionRecord, RuleHits
+from lakehouse_assets.books.quarantine import Quarantine
+from lakehouse_assets.books.records import record_partitions, verified
+from lakehouse_assets.books.refused import RefusedPartitions
+from lakehouse_assets.books.set_aside import (
+    DROPPED,
+    SUPERSEDED,
+    WAITING,
+    Aside,
+    Deliveries,
+    delete_aside,
+    read_aside,
+    write_aside,
+)
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.contracts.system import SilverTable
+from lakehouse_assets.delta.data_files import data_folder, read_partitions
+from lakehouse_assets.delta.duck import connect
+from lakehouse_assets.delta.handlers import Source, Target, Written, missing_table
+from lakehouse_assets.delta.tables import (
+    Commit,
+    add_columns,
+    commit_files,
+    ensure_table,
+    last_commit,
+    live_files,
+    open_table,
+    table_facts,
+    until_committed,
+)
 from lakehouse_assets.errors import AuditError, ContractError
 from lakehouse_assets.silver.accounts import published_records, rows_in, touched_records
 from lakehouse_assets.silver.deliveries import Accepted, deliveries
@@ -38,27 +68,6 @@ from lakehouse_assets.silver.schema import added_columns, contract_schema, is_re
 from lakehouse_assets.silver.stage import Stage, read_aside_rows, read_staged
 from lakehouse_assets.silver.transform import transform
 from lakehouse_assets.silver.waiting import OpenedPartners, changed_partners, open_partners, partner_versions
-from lakehouse_assets.storage.accepted import AcceptedDeliveries
-from lakehouse_assets.storage.accounts import account_metadata
-from lakehouse_assets.storage.aside import DROPPED, SUPERSEDED, WAITING, Aside, Deliveries, delete_aside, read_aside, write_aside
-from lakehouse_assets.storage.books import record_partitions, verified
-from lakehouse_assets.storage.duck import connect
-from lakehouse_assets.storage.engine_files import data_folder, read_partitions
-from lakehouse_assets.storage.handlers import Source, Target, Written, missing_table
-from lakehouse_assets.storage.ledger import Ledger, PartitionRecord, RuleHits
-from lakehouse_assets.storage.quarantine import Quarantine
-from lakehouse_assets.storage.refused import RefusedPartitions
-from lakehouse_assets.storage.tables import (
-    Commit,
-    add_columns,
-    commit_files,
-    ensure_table,
-    last_commit,
-    live_files,
-    open_table,
-    table_facts,
-    until_committed,
-)
 
 if TYPE_CHECKING:
     import pyarrow as pa

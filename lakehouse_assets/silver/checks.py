@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from lakehouse_assets.books.ledger import Ledger, PartitionRecord
 from lakehouse_assets.contracts.contract import Contract, Relationship, Rule, Volume
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.contracts.system import SilverTable
-from lakehouse_assets.silver.deliveries import Delivery, held_deliveries
-from lakehouse_assets.storage.accounts import (
+from lakehouse_assets.delta.duck import connect, files_view, table_view
+from lakehouse_assets.delta.tables import live_files, newest_table
+from lakehouse_assets.markdown import markdown_table
+from lakehouse_assets.materialization.row_accounts import (
     FAULTS_TOLD,
     ROW_ACCOUNTS,
     dates_table,
     in_dates,
-    markdown_table,
     row_accounts_result,
     row_accounts_spec,
     run_dates,
 )
-from lakehouse_assets.storage.duck import connect, files_view, table_view
-from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
-from lakehouse_assets.storage.reach import Unquoted
-from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import live_files, newest_table
+from lakehouse_assets.silver.deliveries import Delivery, held_deliveries
+from lakehouse_assets.store.errors import Unquoted
+from lakehouse_assets.store.root import Root
 
 if TYPE_CHECKING:
     import duckdb

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from lakehouse_assets.books.accepted import AcceptedDeliveries
+from lakehouse_assets.books.ledger import PartitionRecord
+from lakehouse_assets.books.records import read_books
 from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.errors import LandingError
-from lakehouse_assets.storage.accepted import AcceptedDeliveries
-from lakehouse_assets.storage.books import read_books
-from lakehouse_assets.storage.ledger import PartitionRecord
-from lakehouse_assets.storage.root import Root
+from lakehouse_assets.store.root import Root
 
 
 @dataclass(frozen=True)

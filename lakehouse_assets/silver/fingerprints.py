@@ -5,9 +5,9 @@ import json
 from collections.abc import Mapping
 from datetime import date
 
+from lakehouse_assets.books.ledger import PartitionRecord
 from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.silver.deliveries import Accepted, deliveries
-from lakehouse_assets.storage.ledger import PartitionRecord
 
 WRITER_VERSION = "4"
 """Changes when this package would make another table of the same rows; every silver partition is then built again."""

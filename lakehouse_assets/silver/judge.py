@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, get_args
 
+from lakehouse_assets.books.set_aside import DROPPED, SUPERSEDED, WAITING
 from lakehouse_assets.contracts.contract import Contract, Outcome, Relationship, Rule
 from lakehouse_assets.contracts.provenance import BROKEN_RULES, IDENTITY, IN_SILVER
 from lakehouse_assets.contracts.system import Input, SilverTable
 from lakehouse_assets.silver.transform import broken
 from lakehouse_assets.silver.winners import DELETED, STANDS, VALID_TO, settle
-from lakehouse_assets.storage.aside import DROPPED, SUPERSEDED, WAITING
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

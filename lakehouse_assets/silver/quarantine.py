@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from lakehouse_assets.books.quarantine import Quarantine, new_batch, quarantine_schema
+from lakehouse_assets.books.set_aside import DROPPED, WAITING
 from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, IN_RAW, ITEM, ROW
 from lakehouse_assets.contracts.system import Input, SilverTable
+from lakehouse_assets.delta.duck import files_view
+from lakehouse_assets.delta.handlers import Target
+from lakehouse_assets.delta.tables import live_files
 from lakehouse_assets.silver.judge import VERDICT
 from lakehouse_assets.silver.stage import Stage
-from lakehouse_assets.storage.aside import DROPPED, WAITING
-from lakehouse_assets.storage.duck import files_view
-from lakehouse_assets.storage.handlers import Target
-from lakehouse_assets.storage.quarantine import Quarantine, new_batch, quarantine_schema
-from lakehouse_assets.storage.tables import live_files
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable

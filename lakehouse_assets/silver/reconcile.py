@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from lakehouse_assets.books.set_aside import DROPPED, SUPERSEDED, WAITING, Aside, Deliveries
 from lakehouse_assets.contracts.contract import Contract
 from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, ITEM, ROW
+from lakehouse_assets.delta.data_files import DataFolder
+from lakehouse_assets.delta.duck import files_view
+from lakehouse_assets.delta.tables import sql_date, sql_text
 from lakehouse_assets.silver.judge import OK, VERDICT, table_columns, validity
 from lakehouse_assets.silver.stage import Stage, landed_view, staged_columns
 from lakehouse_assets.silver.winners import (
@@ -26,10 +30,6 @@ from lakehouse_assets.silver.winners import (
     in_duckdb,
     settle,
 )
-from lakehouse_assets.storage.aside import DROPPED, SUPERSEDED, WAITING, Aside, Deliveries
-from lakehouse_assets.storage.duck import files_view
-from lakehouse_assets.storage.engine_files import DataFolder
-from lakehouse_assets.storage.tables import sql_date, sql_text
 
 if TYPE_CHECKING:
     import pyarrow as pa

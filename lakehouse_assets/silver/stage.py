@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import obstore
 
+from lakehouse_assets.books.ledger import RuleHits
+from lakehouse_assets.books.set_aside import BATCH, DROPPED, LANDED, SUPERSEDED, WAITING, Aside, Batch
 from lakehouse_assets.contracts.contract import Contract
 from lakehouse_assets.contracts.provenance import (
     BROKEN_RULES,
@@ -27,13 +29,11 @@ from lakehouse_assets.contracts.provenance import (
     typed_columns,
 )
 from lakehouse_assets.contracts.system import SilverTable
+from lakehouse_assets.delta.data_files import DataFolder, read_parquet
+from lakehouse_assets.delta.duck import files_view, rows_of_files
+from lakehouse_assets.delta.tables import DataFile, sql_date, sql_text
 from lakehouse_assets.silver.judge import FAILED, OK, VERDICT, VERDICTS
 from lakehouse_assets.silver.winners import DELETED
-from lakehouse_assets.storage.aside import BATCH, DROPPED, LANDED, SUPERSEDED, WAITING, Aside, Batch
-from lakehouse_assets.storage.duck import files_view, rows_of_files
-from lakehouse_assets.storage.engine_files import DataFolder, read_parquet
-from lakehouse_assets.storage.ledger import RuleHits
-from lakehouse_assets.storage.tables import DataFile, sql_date, sql_text
 
 if TYPE_CHECKING:
     import duckdb

@@ -9,16 +9,16 @@ from datetime import date
 
 from deltalake import DeltaTable
 
+from lakehouse_assets.books.ledger import InputVersion, PartitionRecord
+from lakehouse_assets.books.records import table_id
+from lakehouse_assets.books.set_aside import SUPERSEDED, WAITING, Aside, listed_aside
 from lakehouse_assets.contracts.contract import Contract, Relationship
 from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN
+from lakehouse_assets.delta.duck import connect, files_view
+from lakehouse_assets.delta.tables import live_files, newest_table
 from lakehouse_assets.silver.stage import landed_view
 from lakehouse_assets.silver.winners import DELETED
-from lakehouse_assets.storage.aside import SUPERSEDED, WAITING, Aside, listed_aside
-from lakehouse_assets.storage.books import table_id
-from lakehouse_assets.storage.duck import connect, files_view
-from lakehouse_assets.storage.ledger import InputVersion, PartitionRecord
-from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import live_files, newest_table
+from lakehouse_assets.store.root import Root
 
 OpenedPartners = Mapping[str, DeltaTable | None]
 """The silver tables that rows of a table wait for, by name, as they stand now; None where there is none yet."""

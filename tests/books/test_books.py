@@ -9,16 +9,16 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
+from lakehouse_assets.books.set_aside import read_aside
 from lakehouse_assets.contracts.contract import Column, Rule
+from lakehouse_assets.delta.handlers import Target
+from lakehouse_assets.delta.tables import open_table
 from lakehouse_assets.raw import publish
 from lakehouse_assets.raw.load import land
 from lakehouse_assets.raw.publish import publish_landed
 from lakehouse_assets.silver import stage
-from lakehouse_assets.storage.aside import read_aside
-from lakehouse_assets.storage.handlers import Target
-from lakehouse_assets.storage.tables import open_table
-from tests.silver.test_upsert import DAY1, DAY2, DAY3, ORDERS, csv, take
 from tests.support.declare import feed_of, with_function
+from tests.support.orders import DAY1, DAY2, DAY3, ORDERS, csv, take
 
 pytestmark = pytest.mark.worlds("sail-folder")
 

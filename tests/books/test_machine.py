@@ -10,8 +10,8 @@ import pytest
 
 from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.settings import Settings
-from tests.books import machine
-from tests.books.machine import (
+from tests.support import machine
+from tests.support.machine import (
     DATES,
     FAULTS,
     MODELS,

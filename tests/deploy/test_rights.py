@@ -23,7 +23,7 @@ from deltalake import DeltaTable, write_deltalake
 from obstore.exceptions import PermissionDeniedError
 from obstore.store import S3Store
 
-from lakehouse_assets.storage.tables import DataFile, commit_files, ensure_table, open_table, replace_rows, replace_table
+from lakehouse_assets.delta.tables import DataFile, commit_files, ensure_table, open_table, replace_rows, replace_table
 
 POLICIES = Path(__file__).parents[2] / "deploy" / "policies"
 NAMES = ("ingest", "pipeline", "reader", "maintenance")

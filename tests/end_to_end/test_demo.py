@@ -10,9 +10,9 @@ from pathlib import Path
 import obstore
 import pytest
 
-from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import open_table
-from tests.conftest import World
+from lakehouse_assets.delta.tables import open_table
+from lakehouse_assets.store.root import Root
+from tests.support.lakehouse import World
 
 TABLES = {
     "raw.crm_customers": 18494,

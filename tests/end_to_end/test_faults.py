@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from lakehouse_assets import cli
-from lakehouse_assets.automation.upkeep import maintain
 from lakehouse_assets.errors import NewerTableError
-from tests.silver.test_upsert import DAY1, DAY2, ORDERS, csv
+from lakehouse_assets.upkeep.maintain import maintain
+from tests.support.orders import DAY1, DAY2, ORDERS, csv
 
 pytestmark = pytest.mark.worlds("sail-folder")
 

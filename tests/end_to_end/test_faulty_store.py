@@ -30,24 +30,25 @@ import pyspark.errors
 import pytest
 from deltalake.exceptions import DeltaError
 
-from lakehouse_assets.automation.plan import make_plan
-from lakehouse_assets.automation.sync import sync
 from lakehouse_assets.contracts.system import Catalog, SilverTable
 from lakehouse_assets.definitions import build_definitions
+from lakehouse_assets.delta.duck import let_read
+from lakehouse_assets.delta.tables import IDEMPOTENCY_KEY, ensure_table, forget_open_tables, open_table
 from lakehouse_assets.engine.server import port_answers
 from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.errors import LakehouseError
 from lakehouse_assets.gold.models import Model, stale_models
 from lakehouse_assets.gold.publish import open_tables
+from lakehouse_assets.orchestration.sync import sync
+from lakehouse_assets.reconcile.plan import make_plan
 from lakehouse_assets.services.service import free_port
 from lakehouse_assets.settings import Settings
-from lakehouse_assets.storage.duck import let_read
-from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import IDEMPOTENCY_KEY, ensure_table, forget_open_tables, live_files, open_table
-from tests.conftest import Lakehouse
-from tests.silver.test_oracle import DATES, Shop, entity
+from lakehouse_assets.store.root import Root
 from tests.support.fault_proxy import ALWAYS, Fault, FaultProxy, Rule
+from tests.support.lakehouse import Lakehouse
 from tests.support.steps import build_gold
+from tests.support.store_faults import CUSTOMERS, check_no_trace, missing_files
+from tests.support.things import DATES, Shop, entity
 
 pytestmark = pytest.mark.worlds("sail-minio")
 
@@ -116,12 +117,6 @@ class Machine:
         """End the process."""
         self._process.kill()
         self._process.join()
-
-
-def check_no_trace(said: str) -> None:
-    """Nobody who reads this sees the insides of a program."""
-    for sign in ("Traceback", "panicked", "\x1b[", "object at 0x"):
-        assert sign not in said, said[-3000:]
 
 
 def _work(environment: dict[str, str], home: Path, said: Path, pipe: Connection) -> None:
@@ -260,15 +255,6 @@ class TwoTables:
         assert missing_files(self.lakehouse.settings.root) == []
 
 
-def missing_files(root: Root) -> list[str]:
-    """The files that a table names and that are gone."""
-    there = {path for path, _ in root.files("")}
-    tables = [(layer, name) for layer in ("raw", "silver", "gold", "ops", "quarantine") for name in root.table_names(layer)]
-    opened = ((layer, name, open_table(root.table(layer, name))) for layer, name in tables)
-    named = (f"{layer}/{name}/{file['path']}" for layer, name, table in opened if table is not None for file in live_files(table))
-    return [path for path in named if path not in there]
-
-
 @pytest.fixture
 def two_tables(make_lakehouse) -> Callable[[object], TwoTables]:
     """Makes roots with both tables, each with chances of its own."""
@@ -375,12 +361,6 @@ def test_a_table_of_whose_making_nobody_hears_is_there(fault, store, lakehouse, 
     table = ensure_table(root.table("raw", "things"), pa.schema([("_date", pa.date32())]))
     assert rule.times == 0
     assert table.version() == 0
-
-
-CUSTOMERS = """cst_id,cst_key,cst_firstname,cst_lastname,cst_marital_status,cst_gndr,cst_create_date
-1,AW1,Ann,One,S,F,2026-01-01
-2,AW2,Bob,Two,S,M,2026-01-01
-"""
 
 
 @dataclass

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lakehouse_assets.systems import catalog
-from tests.conftest import Lakehouse
-from tests.end_to_end.test_faulty_store import CUSTOMERS, check_no_trace, missing_files
+from tests.support.lakehouse import Lakehouse
+from tests.support.store_faults import CUSTOMERS, check_no_trace, missing_files
 
 pytestmark = pytest.mark.worlds("sail-folder")
 

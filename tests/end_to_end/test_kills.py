@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Lakehouse
-from tests.silver.test_oracle import DATES, Shop, entity
+from tests.support.lakehouse import Lakehouse
+from tests.support.things import DATES, Shop, entity
 
 KILLS = int(os.environ.get("LAKEHOUSE_KILLS", "24"))
 KILLS_OF_ALL = int(os.environ.get("LAKEHOUSE_KILLS_OF_ALL", "3"))
@@ -25,7 +25,7 @@ Build = Callable[..., str]
 @pytest.fixture
 def build(world, tmp_path) -> Iterator[Build]:
     """Builds in a process of its own, until it is killed at a write where one is given."""
-    command = [sys.executable, "-m", "tests.killed"]
+    command = [sys.executable, "-m", "tests.support.killed"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     errors = tmp_path / "errors.log"
     with (

@@ -6,9 +6,9 @@ from datetime import date
 import pytest
 
 from lakehouse_assets.contracts.contract import Rule
+from lakehouse_assets.materialization.row_accounts import row_accounts_result
 from lakehouse_assets.serving.quarantine import Choice, quarantined
-from lakehouse_assets.storage.accounts import row_accounts_result
-from tests.silver.test_upsert import ORDERS, csv
+from tests.support.orders import ORDERS, csv
 
 DAY1, DAY2 = "2026-01-01", "2026-01-02"
 HEADER = "id,at,amount\n"

@@ -4,8 +4,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from lakehouse_assets.automation.requests import rows_runs
-from tests.retail import HEADER, LINES
+from lakehouse_assets.reconcile.runs import rows_runs
+from tests.support.retail import HEADER, LINES
 
 DATES = [date(2026, 1, 1) + timedelta(days=n) for n in range(60) if n % 7 != 6]
 

@@ -26,13 +26,13 @@ import pytest
 from typer.testing import CliRunner
 
 from lakehouse_assets import cli
-from lakehouse_assets.automation.sensors import lakehouse_sensors
 from lakehouse_assets.errors import QueryError, SettingsError
 from lakehouse_assets.gold.dbt import unquoted_output
+from lakehouse_assets.orchestration.sensors import lakehouse_sensors
 from lakehouse_assets.services.service import free_port
 from lakehouse_assets.settings import Settings, load_settings
-from lakehouse_assets.storage.reach import Unquoted, store_error
-from lakehouse_assets.storage.root import Root
+from lakehouse_assets.store.errors import Unquoted, store_error
+from lakehouse_assets.store.root import Root
 from lakehouse_assets.systems import catalog
 
 PLANTED = "hunter2-planted"
@@ -184,8 +184,8 @@ def test_a_tick_that_fails_does_not_quote_the_store(monkeypatch):
     def fail(*_, **__):
         raise OSError(f"Generic S3 error: Error performing GET http://127.0.0.1:9/lake - status code: 500: {PLANTED}")
 
-    monkeypatch.setattr("lakehouse_assets.automation.sensors.make_system_plan", fail)
-    monkeypatch.setattr("lakehouse_assets.automation.sensors.make_gold_sensor_plan", fail)
+    monkeypatch.setattr("lakehouse_assets.orchestration.sensors.make_system_plan", fail)
+    monkeypatch.setattr("lakehouse_assets.orchestration.sensors.make_gold_sensor_plan", fail)
     sensors = lakehouse_sensors(Settings(lakehouse_root=S3.uri), catalog())
     assert [sensor.name for sensor in sensors] == ["arrivals_crm", "arrivals_erp", "gold"]
     with dg.DagsterInstance.ephemeral() as instance:

@@ -6,12 +6,12 @@ from datetime import date
 import dagster as dg
 import pytest
 
-from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE_START_TAG
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.engine.session import Engine
-from tests.conftest import QUIET
-from tests.silver.test_upsert import ORDERS, csv
+from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE_START_TAG
+from tests.support.lakehouse import QUIET
+from tests.support.orders import ORDERS, csv
 
 pytestmark = pytest.mark.worlds("sail-minio")
 

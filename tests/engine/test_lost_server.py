@@ -10,11 +10,11 @@ from pathlib import Path
 import grpc
 import pytest
 
+from lakehouse_assets.delta.data_files import DataFolder
 from lakehouse_assets.engine.server import port_answers, read_state
 from lakehouse_assets.engine.session import Engine, engine_was_lost
 from lakehouse_assets.services.service import free_port
-from lakehouse_assets.storage.engine_files import DataFolder
-from tests.silver.test_upsert import DAY1, DAY2, DAY3, ORDERS, csv
+from tests.support.orders import DAY1, DAY2, DAY3, ORDERS, csv
 
 
 class Failed(grpc.RpcError, grpc.Call):

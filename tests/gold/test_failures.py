@@ -7,13 +7,13 @@ import duckdb
 import pytest
 from deltalake.exceptions import CommitFailedError
 
-from lakehouse_assets.automation.instance import open_instance
-from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB
-from lakehouse_assets.automation.sync import sync
 from lakehouse_assets.gold import assets as gold
 from lakehouse_assets.gold.failures import failing_rows
+from lakehouse_assets.orchestration.instance import open_instance
+from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB
+from lakehouse_assets.orchestration.sync import sync
 from lakehouse_assets.systems import catalog, crm
-from tests.conftest import QUIET, Lakehouse
+from tests.support.lakehouse import QUIET, Lakehouse
 
 DAY, LATER = "2026-01-31", "2026-02-01"
 LANDED = {

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lakehouse_assets.books.ledger import UNSETTLED, InputVersion, PartitionRecord
 from lakehouse_assets.gold.models import (
     Model,
     fingerprint,
@@ -13,7 +14,6 @@ from lakehouse_assets.gold.models import (
     stale_models,
     table_states,
 )
-from lakehouse_assets.storage.ledger import UNSETTLED, InputVersion, PartitionRecord
 
 D1, D2, D3 = date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)
 SHARED = "macros-1"

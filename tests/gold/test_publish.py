@@ -3,12 +3,12 @@
 import duckdb
 import pytest
 
+from lakehouse_assets.delta.tables import open_table, table_facts
 from lakehouse_assets.errors import PartitionGuardError
 from lakehouse_assets.gold import publish as publishing
 from lakehouse_assets.gold.models import Model
 from lakehouse_assets.gold.publish import publish_model
-from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import open_table, table_facts
+from lakehouse_assets.store.root import Root
 
 MODEL = Model("things", "marts", (), (), "checksum", None, "Things")
 

@@ -14,9 +14,9 @@ import pytest
 
 from lakehouse_assets.errors import LandingError, SettingsError, UnreadableError
 from lakehouse_assets.landing.objects import Landing
-from lakehouse_assets.storage.root import Root
-from tests.landing.conftest import eraser, hand
-from tests.silver.test_upsert import ORDERS
+from lakehouse_assets.store.root import Root
+from tests.support.hand import eraser, hand
+from tests.support.orders import ORDERS
 
 START, DAY = date(2026, 1, 1), date(2026, 1, 31)
 ENTITY = "landing/shop/orders/"

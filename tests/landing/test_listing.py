@@ -9,9 +9,9 @@ import pytest
 
 from lakehouse_assets.landing import store as landing_store
 from lakehouse_assets.landing.objects import Landing
-from lakehouse_assets.storage.root import Root
-from tests.landing.conftest import eraser, hand
-from tests.silver.test_upsert import DAY1, DAY2, ORDERS, csv
+from lakehouse_assets.store.root import Root
+from tests.support.hand import eraser, hand
+from tests.support.orders import DAY1, DAY2, ORDERS, csv
 
 START = date(2026, 1, 1)
 DAYS = [date(2026, 1, 1), date(2026, 1, 2), date(2026, 2, 1)]

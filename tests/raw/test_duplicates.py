@@ -13,18 +13,18 @@ from deltalake import write_deltalake
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lakehouse_assets.books.ledger import Ledger
+from lakehouse_assets.books.quarantine import Quarantine
 from lakehouse_assets.contracts.feeds import Feed, SourceColumn
+from lakehouse_assets.delta.handlers import Target
+from lakehouse_assets.delta.tables import forget_open_tables, newest_table, open_table
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw import load as loading
 from lakehouse_assets.raw import publish
 from lakehouse_assets.raw.load import land
 from lakehouse_assets.raw.publish import publish_landed
 from lakehouse_assets.serving.query import query
-from lakehouse_assets.storage.handlers import Target
-from lakehouse_assets.storage.ledger import Ledger
-from lakehouse_assets.storage.quarantine import Quarantine
-from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import forget_open_tables, newest_table, open_table
+from lakehouse_assets.store.root import Root
 
 D1, D2 = date(2026, 1, 1), date(2026, 1, 2)
 LOG = logging.getLogger("test")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from lakehouse_assets.books.ledger import PartitionRecord
 from lakehouse_assets.contracts.feeds import Csv, Feed, SourceColumn
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw.load import differences, load
-from lakehouse_assets.storage.ledger import PartitionRecord
 
 START = date(2026, 1, 1)
 D1, D2 = date(2026, 1, 1), date(2026, 1, 2)

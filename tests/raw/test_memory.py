@@ -15,8 +15,10 @@ from pathlib import Path
 from datetime import date
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw.load import load
-from lakehouse_assets.storage.root import Root
-from tests.raw.test_load import CUSTOMERS
+from lakehouse_assets.store.root import Root
+from lakehouse_assets.contracts.feeds import Feed, SourceColumn
+
+CUSTOMERS = Feed("shop/customers", (SourceColumn("id", "Number"), SourceColumn("Full Name", "Name")))
 
 landing, day = Landing(Root.parse(sys.argv[1])), date(2026, 1, 1)
 landed = load(CUSTOMERS, landing, landing.listing("shop/customers", day).objects, {}, [day], logging.getLogger())

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
+from lakehouse_assets.books.ledger import Ledger, PartitionRecord
+from lakehouse_assets.books.quarantine import Quarantine, quarantine_schema
 from lakehouse_assets.cli import app
 from lakehouse_assets.errors import LandingError, QueryError
-from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
-from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema
-from lakehouse_assets.storage.root import Root
+from lakehouse_assets.store.root import Root
 
 PAYLOAD = '7,"a ""quoted"" text,\nover two lines",\'=1+1;|\t\\'
 COLUMNS = [name for name in quarantine_schema().names if name != "batch"]

@@ -7,13 +7,13 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from lakehouse_assets.books.ledger import Ledger, PartitionRecord
+from lakehouse_assets.books.quarantine import Quarantine, quarantine_schema
+from lakehouse_assets.delta.tables import dates_predicate, replace_rows
 from lakehouse_assets.errors import QueryError
 from lakehouse_assets.serving import query as serving
 from lakehouse_assets.serving.query import as_json, query, refuse_unless_harmless, write_csv
-from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
-from lakehouse_assets.storage.quarantine import Quarantine, quarantine_schema
-from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import dates_predicate, replace_rows
+from lakehouse_assets.store.root import Root
 
 D1, D2 = date(2026, 1, 1), date(2026, 1, 2)
 

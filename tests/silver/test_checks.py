@@ -6,15 +6,15 @@ from datetime import date, timedelta
 import dagster as dg
 import pytest
 
-from lakehouse_assets.automation.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE_START_TAG
+from lakehouse_assets.books.ledger import UNSETTLED, PartitionRecord, RuleHits
 from lakehouse_assets.contracts.contract import Column, Contract, Relationship, Rule, Volume
 from lakehouse_assets.contracts.feeds import SourceColumn
 from lakehouse_assets.errors import ContractError
+from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE_START_TAG
 from lakehouse_assets.silver.checks import freshness_result, rule_result, silver_checks, volume_result
-from lakehouse_assets.storage.ledger import UNSETTLED, PartitionRecord, RuleHits
-from lakehouse_assets.storage.root import Root
-from tests.conftest import QUIET
+from lakehouse_assets.store.root import Root
 from tests.support.declare import one_feed
+from tests.support.lakehouse import QUIET
 
 KEY = dg.AssetKey(["silver", "shop_orders"])
 D1 = date(2026, 1, 1)

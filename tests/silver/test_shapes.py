@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from lakehouse_assets.automation.plan import make_plan, make_silver_plan
+from lakehouse_assets.books.ledger import Ledger
+from lakehouse_assets.books.records import record_partitions
+from lakehouse_assets.delta.tables import replace_table
 from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.errors import LandingError
+from lakehouse_assets.reconcile.plan import make_plan, make_silver_plan
 from lakehouse_assets.serving.query import query
 from lakehouse_assets.silver.deliveries import accept_delivery, held_deliveries
-from lakehouse_assets.storage.books import record_partitions
-from lakehouse_assets.storage.ledger import Ledger
-from lakehouse_assets.storage.tables import replace_table
 from tests.support.group import (
     BROKEN,
     CATALOG,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lakehouse_assets.contracts.contract import Column, Contract
 from lakehouse_assets.silver.winners import in_duckdb, settle
-from tests.silver.oracle import Row, expected
+from tests.support.oracle import Row, expected
 
 UPSERT = Contract(
     table="things",

@@ -15,20 +15,20 @@ import duckdb
 import obstore
 from deltalake import DeltaTable
 
-from lakehouse_assets.automation import plan as planning
-from lakehouse_assets.automation.plan import make_plan
-from lakehouse_assets.automation.upkeep import maintain
 from lakehouse_assets.contracts.contract import Column, Contract, Outcome, Rule
 from lakehouse_assets.contracts.feeds import SourceColumn
 from lakehouse_assets.contracts.system import Catalog, SilverTable
+from lakehouse_assets.delta.tables import forget_open_tables
 from lakehouse_assets.errors import AuditError
 from lakehouse_assets.gold.models import Model
+from lakehouse_assets.materialization.row_accounts import row_accounts_result
+from lakehouse_assets.reconcile import plan as planning
+from lakehouse_assets.reconcile.plan import make_plan
 from lakehouse_assets.serving.query import query
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.silver.build import build_partitions
-from lakehouse_assets.storage.accounts import row_accounts_result
-from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import forget_open_tables
+from lakehouse_assets.store.root import Root
+from lakehouse_assets.upkeep.maintain import maintain
 from tests.support import steps
 from tests.support.declare import feed_of, one_feed
 from tests.support.target import target

@@ -19,21 +19,21 @@ from typing import Any
 
 import obstore
 
-from lakehouse_assets.automation.plan import make_plan
+from lakehouse_assets.books.accepted import AcceptedDeliveries
+from lakehouse_assets.books.ledger import Ledger
+from lakehouse_assets.books.records import read_books
 from lakehouse_assets.contracts.contract import Column, Contract, Relationship, Rule
 from lakehouse_assets.contracts.feeds import Complete, Csv, Feed, Format, Json, SourceColumn
 from lakehouse_assets.contracts.system import Catalog, Input, SilverTable
+from lakehouse_assets.delta.tables import forget_open_tables
+from lakehouse_assets.materialization.row_accounts import row_accounts_result
 from lakehouse_assets.raw.load import land
 from lakehouse_assets.raw.publish import publish_landed
+from lakehouse_assets.reconcile.plan import make_plan
 from lakehouse_assets.serving.query import query
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.silver.build import build_partitions
 from lakehouse_assets.silver.deliveries import held_deliveries
-from lakehouse_assets.storage.accepted import AcceptedDeliveries
-from lakehouse_assets.storage.accounts import row_accounts_result
-from lakehouse_assets.storage.books import read_books
-from lakehouse_assets.storage.ledger import Ledger
-from lakehouse_assets.storage.tables import forget_open_tables
 from tests.support.target import LOG, target
 
 START = date(2026, 1, 1)

@@ -8,17 +8,17 @@ from uuid import uuid4
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
+from lakehouse_assets.books.ledger import Ledger, PartitionRecord
+from lakehouse_assets.books.records import record_partitions, verified
 from lakehouse_assets.contracts.system import SilverTable
+from lakehouse_assets.delta.duck import separate
+from lakehouse_assets.delta.tables import open_table
 from lakehouse_assets.gold.models import Model, fingerprint, table_states
 from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw.load import land, load
 from lakehouse_assets.raw.publish import publish_landed
-from lakehouse_assets.storage.books import record_partitions, verified
-from lakehouse_assets.storage.duck import separate
-from lakehouse_assets.storage.ledger import Ledger, PartitionRecord
-from lakehouse_assets.storage.root import Root
-from lakehouse_assets.storage.tables import open_table
+from lakehouse_assets.store.root import Root
 from tests.support.declare import feed_of
 from tests.support.target import LOG, target
 from tests.support.writers import pause

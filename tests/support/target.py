@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from datetime import date
 from uuid import uuid4
 
-from lakehouse_assets.storage.handlers import Target
-from lakehouse_assets.storage.root import Root
+from lakehouse_assets.delta.handlers import Target
+from lakehouse_assets.store.root import Root
 
 LOG = logging.getLogger("tests.machine")
 LOG.setLevel(logging.ERROR)

@@ -17,9 +17,9 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 from deltalake.table import TableAlterer
 
+from lakehouse_assets.books.ledger import Ledger
+from lakehouse_assets.delta import tables
 from lakehouse_assets.landing.objects import Landing
-from lakehouse_assets.storage import tables
-from lakehouse_assets.storage.ledger import Ledger
 
 _SECONDS = 60
 """No step takes longer; one that does waits for a writer that stands still."""

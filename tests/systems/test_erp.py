@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from lakehouse_assets.systems import erp
-from tests.systems.test_crm import clean
+from tests.support.clean import clean
 
 
 @pytest.mark.parametrize(("given", "number"), [("NASAW00011000", "AW00011000"), ("AW00011000", "AW00011000")])

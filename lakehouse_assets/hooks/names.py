@@ -1,0 +1,127 @@
+"""The private names of other packages that this one uses, whether they are still there, and what is lost without them."""
+
+import pkgutil
+from dataclasses import dataclass
+from functools import cached_property
+
+
+@dataclass(frozen=True)
+class Hook:
+    """Private names of another package, as `module:attribute`, and what the plain way does without them."""
+
+    package: str
+    names: tuple[str, ...]
+    without: str
+
+    @cached_property
+    def missing(self) -> list[str]:
+        """The names that the installed package doesn't have."""
+        return [name for name in self.names if not _exists(name)]
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether all names are there."""
+        return not self.missing
+
+
+def _exists(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+EVENT_STORAGE = Hook(
+    "dagster",
+    (
+        *(
+            f"dagster._core.storage.event_log.sqlite.sqlite_event_log:SqliteEventLogStorage.{name}"
+            for name in (
+                "_connect",
+                "_has_asset_key_col_on_connection",
+                "_initdb",
+                "_store_asset_check_evaluation_planned",
+                "conn_string_for_shard",
+                "has_table",
+                "path_for_shard",
+            )
+        ),
+        "dagster._core.definitions.asset_checks.asset_check_evaluation:AssetCheckEvaluationPlanned",
+        "dagster._serdes:ConfigurableClassData",
+    ),
+    without="a new `dagster.yaml` names no event storage, so Dagster's own serves: an event takes 12 ms.",
+)
+
+PARTITION_STATUS = Hook(
+    "dagster",
+    (
+        "dagster._core.storage.partition_status_cache:get_and_update_asset_status_cache_value",
+        "dagster._core.storage.partition_status_cache:AssetStatusCacheValue.deserialize_materialized_partition_subsets",
+        "dagster:DagsterInstance.update_asset_cached_status_data",
+    ),
+    without="dates without files show as missing in the UI, and its dialogs warn of them.",
+)
+
+IMPLICIT_JOB = Hook(
+    "dagster",
+    ("dagster._core.definitions.assets.job.asset_job:IMPLICIT_ASSET_JOB_NAME",),
+    without="the name is taken to be the one of Dagster 1.13.27, `__ASSET_JOB`.",
+)
+
+LOAD_ERROR = Hook(
+    "dagster",
+    ("dagster._core.errors:DagsterUserCodeProcessError", "dagster_shared.error:SerializableErrorInfo"),
+    without="a wrong setting is shown with a trace of Dagster's code.",
+)
+
+STEP_CONTEXT = Hook(
+    "dagster",
+    (
+        "dagster:OutputContext.step_context",
+        "dagster._core.execution.context.system:StepExecutionContext.add_asset_metadata",
+        "dagster._core.definitions.assets.job.asset_layer:AssetLayer.get",
+    ),
+    without="a table has no description, and a range run shows the metadata of its last date alone.",
+)
+
+RUN_LAUNCHER = Hook(
+    "dagster",
+    (
+        "dagster._core.errors:DagsterUserCodeUnreachableError",
+        "dagster._core.launcher:CheckRunHealthResult",
+        "dagster._core.launcher:WorkerStatus",
+        "dagster._core.storage.tags:GRPC_INFO_TAG",
+        "dagster._grpc.client:DagsterGrpcClient.can_cancel_execution",
+        "dagster._grpc.types:CanCancelExecutionRequest",
+        "dagster._grpc.types:CanCancelExecutionResult",
+        "dagster._serdes:deserialize_value",
+    ),
+    without="a run whose container was killed ends after its longest time.",
+)
+
+DAGSTER_DBT = Hook(
+    "dagster-dbt",
+    ("dagster_dbt:DbtCliResource._cli_version", "dagster_dbt:DbtCliResource._initialize_dbt_core_adapter"),
+    without="dagster-dbt asks dbt for its version and loads the project twice: a gold run starts 4 s later.",
+)
+
+SPARK_CLIENT = Hook(
+    "pyspark",
+    ("pyspark.sql.connect.client:SparkConnectClient._handle_error",),
+    without="a server that goes away ends a step with PySpark's own error, and the step is not run again by itself.",
+)
+
+PROCESS_END = Hook("Python", ("atexit:_run_exitfuncs",), without="a command ends as Python ends, up to a second later.")
+
+ALL_HOOKS = (
+    EVENT_STORAGE,
+    PARTITION_STATUS,
+    IMPLICIT_JOB,
+    LOAD_ERROR,
+    STEP_CONTEXT,
+    RUN_LAUNCHER,
+    DAGSTER_DBT,
+    SPARK_CLIENT,
+    PROCESS_END,
+)

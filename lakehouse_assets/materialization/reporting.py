@@ -1,0 +1,115 @@
+"""What Dagster is told of a table that a step has written: of the table as a whole, and of each partition."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import date
+from logging import Logger
+from typing import Any, Protocol
+
+import dagster as dg
+
+from lakehouse_assets.books.accounts import account_metadata
+from lakehouse_assets.books.ledger import Ledger
+from lakehouse_assets.delta.handlers import Target, Written
+from lakehouse_assets.delta.tables import TableFacts, newest_table, table_facts
+from lakehouse_assets.errors import AuditError, EngineLostError
+
+_RETRIES_OF_A_LOST_ENGINE = 2
+
+
+class Logs(Protocol):
+    """A context of Dagster's that has a log."""
+
+    @property
+    def log(self) -> Logger:
+        """The run's log."""
+
+
+class Step(Logs, Protocol):
+    """A context of Dagster's that takes events."""
+
+    def log_event(self, event: Any) -> None:
+        """Add an event to the run."""
+
+
+def step_target(context: dg.AssetExecutionContext, root: Any, *, layer: str, name: str, description: str | None) -> Target:
+    """The partitions of a table that an asset's step is to write."""
+    dates = [date.fromisoformat(key) for key in context.partition_keys]
+    return Target(root, layer, name, dates, context.run.run_id, context.log, description)
+
+
+@contextmanager
+def reporting_refused(step: Step, target: Target) -> Iterator[None]:
+    """Log the partitions that were published by a step that fails: Dagster itself counts none of a failed step as materialized.
+
+    Raises:
+        RetryRequested: the engine went away. Dagster runs the step again, because frames end with their session.
+    """
+    try:
+        with again_with_another_engine(step):
+            yield
+    except AuditError as error:
+        if isinstance(error.written, Written):
+            for day, metadata in observed(step, target, error.written).items():
+                if day not in error.refused:
+                    key = dg.AssetKey([target.layer, target.name])
+                    step.log_event(dg.AssetMaterialization(key, partition=day.isoformat(), metadata=metadata))
+        raise
+
+
+@contextmanager
+def again_with_another_engine(step: Logs) -> Iterator[None]:
+    """Let Dagster run a step again whose engine went away.
+
+    Raises:
+        RetryRequested: it did.
+    """
+    try:
+        yield
+    except EngineLostError as error:
+        step.log.warning(f"{error} This step does so by itself.")
+        raise dg.RetryRequested(max_retries=_RETRIES_OF_A_LOST_ENGINE) from error
+
+
+def report(context: dg.AssetExecutionContext, target: Target, written: Written) -> None:
+    """Tell Dagster what an asset's step has written."""
+    key = dg.AssetKey([target.layer, target.name])
+    for day, metadata in observed(context, target, written).items():
+        context.add_asset_metadata(metadata, asset_key=key, partition_key=day.isoformat())
+
+
+def observed(step: Step, target: Target, written: Written) -> dict[date, dict[str, Any]]:
+    """The metadata of each partition of the run.
+
+    What is true of the table and of the write as a whole is logged here, as an observation, which no date shows as its own.
+    """
+    facts = _facts(target)
+    of_table = {"dagster/row_count": facts.rows, "bytes": facts.bytes, "files": facts.files, **written.metadata}
+    step.log_event(dg.AssetObservation(dg.AssetKey([target.layer, target.name]), metadata=of_table))
+    accounts = _recorded_accounts(target, [day for day in target.dates if day not in written.by_date])
+    return {
+        day: {
+            "dagster/partition_row_count": facts.rows_by_date.get(day, 0),
+            "dagster/uri": target.uri,
+            "dagster/table_name": f"{target.layer}.{target.name}",
+            "delta_version": facts.version,
+            "committed": written.commit.changed,
+            **accounts.get(day, {}),
+            **written.by_date.get(day, {}),
+        }
+        for day in target.dates
+    }
+
+
+def _facts(target: Target) -> TableFacts:
+    table = newest_table(target.uri)
+    # There is none after a run over partitions of which none has ever held a row.
+    return TableFacts(version=-1, rows=0, bytes=0, files=0, rows_by_date={}) if table is None else table_facts(table)
+
+
+def _recorded_accounts(target: Target, dates: Collection[date]) -> dict[date, dict[str, Any]]:
+    """What the ledger says of partitions that needed no building: the newest run's materialization is the one that the UI shows."""
+    if not dates:
+        return {}
+    records = Ledger(target.root).read(target.layer, target.name)
+    return {day: account_metadata(r) for (_, _, day), r in records.items() if day in dates and not r.is_unsettled}

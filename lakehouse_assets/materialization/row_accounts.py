@@ -1,0 +1,123 @@
+"""The check that every row is accounted for, for any table that keeps the grain of what it is made of."""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
+
+import dagster as dg
+
+from lakehouse_assets.books.accounts import account_faults
+from lakehouse_assets.books.ledger import Ledger, PartitionRecord
+from lakehouse_assets.books.quarantine import Quarantine
+from lakehouse_assets.books.set_aside import superseded_rows_by_date
+from lakehouse_assets.delta.tables import newest_table, table_facts
+from lakehouse_assets.markdown import markdown_table
+from lakehouse_assets.store.errors import Unquoted
+from lakehouse_assets.store.root import Root
+
+ROW_ACCOUNTS = "row_accounts"
+DATES_SHOWN = 31
+FAULTS_TOLD = 5
+
+_PAUSES_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+
+
+def row_accounts_spec(layer: str, table: str) -> dg.AssetCheckSpec:
+    """The spec of the check `row_accounts` of a table."""
+    return dg.AssetCheckSpec(
+        ROW_ACCOUNTS,
+        asset=dg.AssetKey([layer, table]),
+        blocking=True,
+        description="For every date, the rows that came in stand in the table, lie in quarantine, or were superseded.",
+    )
+
+
+def row_accounts_result(root: Root, layer: str, table: str, dates: Collection[date] | None) -> dg.AssetCheckResult:
+    """Hold the ledger against the table's log and the quarantine, and see whether each of the dates (all where None) adds up.
+
+    What doesn't is looked at again for a while: another writer may be just between its commit and its record.
+    """
+    for pause in _PAUSES_SECONDS:
+        if (result := _result(root, layer, table, dates)).passed:
+            return result
+        time.sleep(pause)
+    return _result(root, layer, table, dates)
+
+
+def _result(root: Root, layer: str, table: str, dates: Collection[date] | None) -> dg.AssetCheckResult:
+    records = {r.date: r for r in Ledger(root).read(layer, table).values() if in_dates(r.date, dates)}
+    opened = newest_table(root.table(layer, table))
+    standing = _of_dates(table_facts(opened).rows_by_date if opened is not None else {}, dates)
+    quarantined = Quarantine(root).counted(layer, table, {batch for r in records.values() for batch in r.batches})
+    superseded = superseded_rows_by_date(root, layer, table, opened) if opened is not None else None
+    faults = {
+        day: account_faults(
+            [records[day]] if day in records else [],
+            _of_dates(standing, [day]),
+            _of_dates(quarantined, [day]),
+            None if superseded is None else _of_dates(superseded, [day]),
+        )
+        for day in sorted({*records, *standing, *quarantined})
+    }
+    told = [fault for of_day in faults.values() for fault in of_day]
+    return dg.AssetCheckResult(
+        passed=not told,
+        check_name=ROW_ACCOUNTS,
+        asset_key=dg.AssetKey([layer, table]),
+        description=" ".join(told[:FAULTS_TOLD]) or None,
+        metadata={
+            "dates": len(records),
+            "unfinished": ", ".join(str(r.date) for r in records.values() if r.is_unsettled),
+            "rows_in": sum(r.rows_in or 0 for r in records.values()),
+            "rows_out": sum(r.rows_out for r in records.values()),
+            "rows_quarantined": sum(r.rows_quarantined for r in records.values()),
+            "rows_superseded": sum(r.rows_superseded for r in records.values()),
+            "by_date": dates_table(
+                ("in", "out", "quarantined", "superseded", "fault"),
+                {day: (*_figures(records.get(day)), " ".join(of_day)) for day, of_day in faults.items()},
+                failing=[day for day, of_day in faults.items() if of_day],
+            ),
+        },
+    )
+
+
+def row_accounts_check(root: Root, layer: str, table: str) -> dg.AssetChecksDefinition:
+    """The asset check `row_accounts` of one table."""
+
+    @dg.multi_asset_check(name=f"{layer}__{table}__row_accounts", specs=[row_accounts_spec(layer, table)])
+    @Unquoted(root)
+    def _check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        return row_accounts_result(root, layer, table, run_dates(context))
+
+    return _check
+
+
+def run_dates(context: dg.AssetCheckExecutionContext) -> frozenset[date] | None:
+    """The dates of a check's run; None where it has none, so that the check speaks of all."""
+    if not context.run.is_partitioned:
+        return None
+    return frozenset(date.fromisoformat(key) for key in context.partition_keys)
+
+
+def in_dates(day: date, dates: Collection[date] | None) -> bool:
+    """Whether a date is one of those that are asked for: any is where that is None."""
+    return dates is None or day in dates
+
+
+def dates_table(
+    columns: Sequence[str], cells: Mapping[date, Sequence[object]], *, failing: Collection[date]
+) -> dg.MarkdownMetadataValue:
+    """What a check found by date, as Markdown: the failing dates first, the newest of each kind first, then how many more."""
+    ordered = sorted(cells, key=lambda day: (day not in failing, -day.toordinal()))
+    lines = [(day, "fails" if day in failing else "passes", *cells[day]) for day in ordered[:DATES_SHOWN]]
+    return dg.MetadataValue.md(markdown_table(("date", "result", *columns), lines, len(ordered)))
+
+
+def _figures(record: PartitionRecord | None) -> tuple[int | None, ...]:
+    if record is None:
+        return (None,) * 4
+    return record.rows_in, record.rows_out, record.rows_quarantined, record.rows_superseded
+
+
+def _of_dates(rows_by_date: Mapping[date, int], dates: Collection[date] | None) -> dict[date, int]:
+    return {day: rows for day, rows in rows_by_date.items() if in_dates(day, dates)}

@@ -1,0 +1,1 @@
+"""What sets runs in motion: sensors, jobs, the pass of the command line, the Dagster instance and its history."""

@@ -1,0 +1,81 @@
+"""Dagster's own history of runs, and what of it goes after a while: each run leaves up to a megabyte of events.
+
+Deleting a run takes its events, those too that say that a partition is materialized: the UI shows it as missing then, and Dagster's
+own cache of that may say so at any time (Dagster 1.13.27). Results of asset checks stay. So a run is deleted whole unless it is
+
+- the one of the newest materialization of a partition, or of the newest observation of a table: only its log goes, where Dagster keeps
+  logs apart from what assets rest on (`event_storage.py`);
+- the newest try for a difference that it has not settled: what failed of its data, or was cancelled, would be asked for again.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import dagster as dg
+
+from lakehouse_assets.hooks.names import EVENT_STORAGE
+from lakehouse_assets.orchestration.tries import FINISHED
+from lakehouse_assets.reconcile.runs import DIFFERENCE_TAG
+
+_RECORDS_A_REQUEST = 500
+
+
+@dataclass(frozen=True)
+class Purged:
+    """How many runs were deleted, and of how many more the log."""
+
+    runs: int
+    logs: int
+
+
+def purge_runs(instance: dg.DagsterInstance, before: datetime) -> Purged:
+    """Delete the runs that ended before a moment, or of those that something rests on the log alone."""
+    old = instance.get_runs(dg.RunsFilter(statuses=FINISHED, updated_before=before))
+    needed = set(_runs_of_states(instance)) if old else set()
+    keeps_logs_apart = _keeps_logs_apart(instance)
+    deleted = logs = 0
+    for run in old:
+        if _is_last_try(instance, run):
+            continue
+        if run.run_id not in needed:
+            instance.delete_run(run.run_id)
+            instance.compute_log_manager.delete_logs(prefix=[run.run_id])
+            deleted += 1
+        elif keeps_logs_apart:
+            logs += instance.event_log_storage.delete_log(run.run_id)  # type: ignore[attr-defined]
+            instance.compute_log_manager.delete_logs(prefix=[run.run_id])
+    return Purged(deleted, logs)
+
+
+def _keeps_logs_apart(instance: dg.DagsterInstance) -> bool:
+    if not EVENT_STORAGE.is_usable:
+        return False
+    from lakehouse_assets.hooks.event_storage import QuickSqliteEventLogStorage
+
+    return isinstance(instance.event_log_storage, QuickSqliteEventLogStorage)
+
+
+def _is_last_try(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    difference = run.tags.get(DIFFERENCE_TAG)
+    if difference is None or run.status == dg.DagsterRunStatus.SUCCESS:
+        return False
+    [newest] = instance.get_runs(dg.RunsFilter(tags={DIFFERENCE_TAG: difference}), limit=1)
+    return newest.run_id == run.run_id
+
+
+def _runs_of_states(instance: dg.DagsterInstance) -> Iterator[str]:
+    """The runs that the state of some asset rests on."""
+    materialized = dg.DagsterEventType.ASSET_MATERIALIZATION
+    for key in instance.get_asset_keys():
+        newest = instance.event_log_storage.get_latest_storage_id_by_partition(key, materialized)
+        ids = list(newest.values())
+        for start in range(0, len(ids), _RECORDS_A_REQUEST):
+            chosen = dg.AssetRecordsFilter(asset_key=key, storage_ids=ids[start : start + _RECORDS_A_REQUEST])
+            yield from _run_ids(instance.fetch_materializations(chosen, limit=_RECORDS_A_REQUEST).records)
+        yield from _run_ids(instance.fetch_materializations(key, limit=1).records)
+        yield from _run_ids(instance.fetch_observations(key, limit=1).records)
+
+
+def _run_ids(records: Sequence[dg.EventLogRecord]) -> Iterator[str]:
+    return (record.run_id for record in records)

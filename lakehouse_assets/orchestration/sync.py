@@ -1,0 +1,208 @@
+"""One reconciliation pass, landing to gold, as Dagster runs in this process."""
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+from uuid import uuid4
+
+import dagster as dg
+
+from lakehouse_assets.books.ledger import Ledger
+from lakehouse_assets.contracts.system import Catalog
+from lakehouse_assets.errors import LakehouseError
+from lakehouse_assets.orchestration.instance import PROCESS_TAG, close_killed_runs, open_instance, process_tag
+from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB
+from lakehouse_assets.orchestration.sensors import run_tags
+from lakehouse_assets.reconcile.plan import Plan, make_gold_plan, make_silver_plan
+from lakehouse_assets.reconcile.runs import PlannedRun, gold_runs, rows_runs
+from lakehouse_assets.settings import Settings
+
+NOT_BUILT = "not built, because a table that it reads failed"
+
+_PROGRESS_SECONDS = 0.5
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+_COLOUR = r"(?:\x1b\[\d*m)?"
+_NESTED = re.compile(rf"\s*\n\s*{_COLOUR}↳{_COLOUR}\s*")
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class BuiltTable:
+    """A table that the pass has built or tried to build: the rows that stand now, those in quarantine, how long it took.
+
+    All gold tables are built by one step; each shows the time of that step.
+    """
+
+    layer: str
+    table: str
+    rows: int
+    quarantined: int
+    seconds: float
+    error: str | None = None
+
+
+@dataclass
+class SyncResult:
+    """What a pass did. `seconds` is the time spent in the steps of each layer, checks included."""
+
+    tables: list[BuiltTable] = field(default_factory=list)
+    failed_checks: list[str] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether every table was built and every check that blocks has passed."""
+        return not self.failed_checks and all(t.error is None for t in self.tables)
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain values."""
+        return {"succeeded": self.succeeded, **asdict(self)}
+
+
+@dataclass
+class _Steps:
+    """What a run's events tell of its steps."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    failed_checks: list[str] = field(default_factory=list)
+
+
+def sync(settings: Settings, catalog: Catalog, plan: Plan, definitions: dg.Definitions, tell: Tell) -> SyncResult:
+    """Carry out a plan: raw and silver first, then gold from what silver has become. A failed table does not keep others back."""
+    result = SyncResult()
+    with open_instance(settings.dagster_home, settings.root) as instance:
+        close_killed_runs(instance)
+        job = definitions.resolve_job_def(LAKEHOUSE_JOB)
+        for run in rows_runs(plan):
+            _run(job, run, instance, settings, result, tell)
+        # Rows whose partner this pass has brought or taken, or whose run ended with a partner that failed.
+        for _ in catalog.tables if any(table.contract.waits_for for table in catalog.tables) else ():
+            failed = {t.table for t in result.tables if t.error not in (None, NOT_BUILT)}
+            left = replace(
+                again := make_silver_plan(settings, catalog), tables=tuple(t for t in again.tables if t.table not in failed)
+            )
+            if left.is_empty:
+                break
+            tried = {t.key for t in left.tables}
+            result.tables = [t for t in result.tables if (t.layer, t.table) not in tried or t.error != NOT_BUILT]
+            for run in rows_runs(left):
+                _run(job, run, instance, settings, result, tell)
+        for run in gold_runs(make_gold_plan(settings)):
+            _run(job, run, instance, settings, result, tell)
+    return result
+
+
+def _run(
+    job: dg.JobDefinition, run: PlannedRun, instance: dg.DagsterInstance, settings: Settings, result: SyncResult, tell: Tell
+) -> None:
+    layers = " and ".join(dict.fromkeys(layer for layer, _ in run.keys))
+    tell(f"Building {layers} for {run.start}" + (f" to {run.end}" if run.end != run.start else "") + f": {len(run.keys)} tables")
+    run_id = str(uuid4())
+    with _progress(instance, run_id, tell):
+        job.execute_in_process(
+            run_id=run_id,
+            run_config=_QUIET,
+            instance=instance,
+            asset_selection=[dg.AssetKey(list(key)) for key in run.keys],
+            tags={**run_tags(run), PROCESS_TAG: process_tag()},
+            raise_on_error=False,
+        )
+    steps = _read_steps(instance, run_id)
+    result.runs.append(run_id)
+    result.failed_checks += steps.failed_checks
+    for step, seconds in steps.seconds.items():
+        layer = step.split("__")[0]
+        result.seconds[layer] = round(result.seconds.get(layer, 0) + seconds, 2)
+    result.tables += _built_tables(run, run_id, settings, steps)
+
+
+def _built_tables(run: PlannedRun, run_id: str, settings: Settings, steps: _Steps) -> list[BuiltTable]:
+    records = Ledger(settings.root).read()
+    built = []
+    for layer, table in run.keys:
+        step = "gold" if layer == "gold" else f"{layer}__{table}"
+        mine = [r for (of_layer, of_table, _), r in records.items() if (of_layer, of_table) == (layer, table)]
+        error = steps.errors.get(step)
+        if step not in steps.seconds:
+            error = NOT_BUILT
+        elif layer == "gold" and error is not None:
+            # The step may have failed for other models.
+            own = [line for line in error.splitlines() if line.startswith((f"gold/{table}:", f"gold/{table} "))]
+            is_published = any(r.run_id == run_id for r in mine)
+            error = None if is_published else " ".join(own) or error
+        rows, quarantined = sum(r.rows_out for r in mine), sum(r.rows_quarantined for r in mine)
+        built.append(BuiltTable(layer, table, rows, quarantined, steps.seconds.get(step, 0.0), error))
+    return built
+
+
+def _read_steps(instance: dg.DagsterInstance, run_id: str) -> _Steps:
+    steps = _Steps()
+    began: dict[str, float] = {}
+    for entry in instance.all_logs(run_id):
+        event = entry.dagster_event
+        if event is None or event.step_key is None:
+            continue
+        if event.is_step_start:
+            began[event.step_key] = entry.timestamp
+        if event.is_step_failure:
+            steps.errors[event.step_key] = _message(event.step_failure_data)
+        if event.is_step_success or event.is_step_failure:
+            steps.seconds[event.step_key] = round(entry.timestamp - began.get(event.step_key, entry.timestamp), 2)
+        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            check = event.asset_check_evaluation_data
+            if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+                steps.failed_checks.append(
+                    f"{check.asset_key.to_user_string()}: {check.check_name} {check.description or ''}".strip()
+                )
+    return steps
+
+
+@contextmanager
+def _progress(instance: dg.DagsterInstance, run_id: str, tell: Tell) -> Iterator[None]:
+    """Tell of each table as it is done, while the run goes on."""
+    done = threading.Event()
+
+    def watch() -> None:
+        told: set[str] = set()
+        last_look = False
+        while not last_look:
+            last_look = done.wait(_PROGRESS_SECONDS)
+            for record in instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_SUCCESS).records:
+                step = record.event_log_entry.step_key or ""
+                if step not in told and step.count("__") <= 1:
+                    told.add(step)
+                    tell(f"  {step.replace('__', '.')}")
+
+    watcher = threading.Thread(target=watch, name="progress", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _message(failure: Any) -> str:
+    """What a step failed of: the sentence of an error that is meant for users, else the error's first line with its causes."""
+    if failure.user_failure_data is not None and failure.user_failure_data.description:
+        return str(failure.user_failure_data.description)
+    error = failure.error
+    while error.cause is not None:
+        error = error.cause
+    name, _, sentence = error.message.strip().partition(": ")
+    known = {cls.__name__ for cls in _tree(LakehouseError)}
+    if name.rpartition(".")[2] in known:
+        return str(sentence)
+    # What a Rust library tells goes from the general to the cause, in a line and a colour each.
+    return str(_NESTED.sub(": ", error.message.strip()).splitlines()[0])
+
+
+def _tree(cls: type) -> Sequence[type]:
+    return [cls, *(deeper for sub in cls.__subclasses__() for deeper in _tree(sub))]

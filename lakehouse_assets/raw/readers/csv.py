@@ -1,0 +1,324 @@
+"""Reads CSV as it comes: one broken row never costs a good one.
+
+Files are cut into records here, because the parsers of DuckDB and Arrow let a quote that is never closed swallow all that
+follows it. What is known to be a record is then parsed by Arrow. A record's number is the line on which it starts, the header's
+being 1: what an editor shows.
+"""
+
+import csv
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from lakehouse_assets.contracts.feeds import Csv, Feed
+from lakehouse_assets.contracts.provenance import ROW
+from lakehouse_assets.raw.readers.batch import SAMPLE_ROWS, Batch, Reject, refused, rejects_table
+from lakehouse_assets.raw.readers.missing import has_too_many_columns, lacks_columns, rename_advice
+from lakehouse_assets.raw.readers.text import Text, decoded
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MAX_LINES_PER_RECORD = 200
+"""A quoted field may go over lines; one that goes over more than this counts as a quote that was never closed."""
+
+_BATCH_RECORDS = 100_000
+_BATCH_BYTES = 32 * 1024 * 1024
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
+_OTHER_DELIMITERS = (",", ";", "\t", "|")
+
+Record = tuple[int, bytes]
+"""The line number on which a record starts, and its text without the line end."""
+
+
+def read_csv(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
+    """The rows of a CSV file, in batches, in the order of the file.
+
+    A file without a header, or one whose header is broken, lacks a required column or has too many, is refused as a whole.
+    """
+    form = _csv(feed)
+    text = decoded(pieces, form.encoding)
+    records = _records(text, _Grammar(form.delimiter))
+    first = next(records, None)
+    if first is None:
+        yield refused("file_has_header", "the file is empty: it has no header", [], 1)
+        return
+    header, fault = _header(first, feed, text)
+    if fault is not None:
+        yield _refused(fault, first, records, text)
+        return
+    good: list[Record] = []
+    rejects: list[Reject] = []
+    size = 0
+
+    def batch() -> Batch:
+        rows = _parse(good, header, form, rejects, text)
+        found = Batch(rows, rejects_table(rejects))
+        good.clear()
+        rejects.clear()
+        return found
+
+    for item in records:
+        if isinstance(item, Reject):
+            rejects.append(item)
+            size += len(item.payload)
+        else:
+            good.append(item)
+            size += len(item[1])
+        if len(good) + len(rejects) >= _BATCH_RECORDS or size >= _BATCH_BYTES:
+            yield batch()
+            size = 0
+    yield batch()
+
+
+def read_header(pieces: Iterable[bytes], feed: Feed) -> list[str]:
+    """The columns of a CSV file under their names in the raw table; none where it has no header that can be read."""
+    form = _csv(feed)
+    text = decoded(pieces, form.encoding)
+    return next((_header(item, feed, text)[0] for item in _records(text, _Grammar(form.delimiter))), [])
+
+
+def _refused(fault: Reject, first: "Record | Reject", records: "Iterator[Record | Reject]", text: Text) -> Batch:
+    """A file whose header is at fault: its rows are counted, and the first of them shown below the header."""
+    beginning = [fault.payload]
+    if fault.rule == "file_is_text" or text.unmarked_utf16 is not None:
+        return refused(fault.rule, fault.reason, beginning, 1)
+    # Whether a broken first line is a header can't be known, so it counts as a row.
+    rows = 1 if isinstance(first, Reject) else 0
+    for item in records:
+        rows += 1
+        if len(beginning) <= SAMPLE_ROWS:
+            beginning.append(item.payload if isinstance(item, Reject) else text.shown(item[1]))
+    return refused(fault.rule, fault.reason, beginning, rows)
+
+
+class _Grammar:
+    """What a record looks like, by the delimiter."""
+
+    def __init__(self, delimiter: str) -> None:
+        self.delimiter = delimiter.encode()
+        d = re.escape(self.delimiter)
+        # Possessive, so that a hostile line can't make the match take long. A quote within an unquoted field stands for itself.
+        value = rb'(?:"(?:[^"]|"")*+"|(?!")[^%b\r\n]*+)' % d
+        self.whole = re.compile(rb"%b(?:%b%b)*+\Z" % (value, d, value))
+        self.open = re.compile(rb'(?:%b%b)*+"(?:[^"]|"")*+\Z' % (value, d))
+        self._value = re.compile(rb"%b(?:%b|\Z)" % (value, d))
+
+    def fields(self, text: bytes) -> int:
+        """The number of fields of a whole record."""
+        count, place = 0, 0
+        while found := self._value.match(text, place):
+            count, place = count + 1, found.end()
+            if not found.group().endswith(self.delimiter) or place > len(text):
+                break
+        return count
+
+    def is_blank(self, text: bytes) -> bool:
+        """Whether a line says nothing: a record of empty fields does."""
+        return not text.strip() and self.delimiter not in text
+
+
+def _records(text: Text, grammar: _Grammar) -> Iterator[Record | Reject]:
+    """Cut lines into records. A quote that is never closed costs its own line only: cutting goes on with the next."""
+    reader = _RecordReader(text, grammar)
+    while (item := reader.next()) is not None:
+        yield item
+
+
+class _RecordReader:
+    """Reads records, and lines again where a quoted field turned out to be none."""
+
+    def __init__(self, text: Text, grammar: _Grammar) -> None:
+        self._text = text
+        self._lines = _lines(text.pieces)
+        self._grammar = grammar
+        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._fields: int | None = None
+
+    def next(self) -> Record | Reject | None:
+        """The next record, a reject, or None at the end of the file."""
+        while (line := self._next_line()) is not None:
+            number, text = line[0], line[1].rstrip(b"\r\n")
+            if not self._grammar.is_blank(text):
+                item = self._record(number, line[1], text)
+                if self._fields is None and not isinstance(item, Reject):
+                    self._fields = self._grammar.fields(item[1])
+                return item
+        return None
+
+    def _next_line(self) -> tuple[int, bytes] | None:
+        return self._waiting.popleft() if self._waiting else next(self._lines, None)
+
+    def _record(self, number: int, line: bytes, text: bytes) -> Record | Reject:
+        if b'"' not in text:
+            return self._valid(number, text)
+        if self._grammar.whole.match(text):
+            return self._valid(number, text)
+        if not self._grammar.open.match(text):
+            return Reject(number, "row_is_csv", "text follows a closing quote within a field", self._text.shown(text))
+        return self._joined(number, line)
+
+    def _joined(self, number: int, first: bytes) -> Record | Reject:
+        """The record that begins with an open quote on its first line.
+
+        Lines are joined to it until they make a record with as many fields as the header. Where none does and good rows lie between
+        this line and the one that seems to close the quote, the quote was a slip, and costs its own line only.
+        """
+        taken = [first]
+        quotes = first.count(b'"')
+        misfit: tuple[int, bytes] | None = None
+        for place in range(MAX_LINES_PER_RECORD):
+            if place == len(self._waiting):
+                following = next(self._lines, None)
+                if following is None:
+                    break
+                self._waiting.append(following)
+            line = self._waiting[place][1]
+            taken.append(line)
+            quotes += line.count(b'"')
+            # A record's quotes come in pairs, so only then is it worth a look.
+            if quotes % 2 or b'"' not in line:
+                continue
+            text = b"".join(taken).rstrip(b"\r\n")
+            if not self._grammar.whole.match(text):
+                continue
+            if self._fields is None or self._grammar.fields(text) == self._fields:
+                return self._take(number, text, place)
+            misfit = misfit or (place, text)
+        if misfit is not None and not self._good_rows_before(misfit[0]):
+            return self._take(number, misfit[1], misfit[0])
+        return Reject(number, "row_is_csv", "a quote is opened and never closed", self._text.shown(first.rstrip(b"\r\n")))
+
+    def _take(self, number: int, text: bytes, place: int) -> Record | Reject:
+        for _ in range(place + 1):
+            self._waiting.popleft()
+        return self._valid(number, text)
+
+    def _valid(self, number: int, text: bytes) -> Record | Reject:
+        if text.isascii() and b"\0" not in text:  # almost all are, and this is quick
+            return number, text
+        if (fault := self._text.fault(text)) is not None:
+            return Reject(number, *fault, self._text.shown(text))
+        if (place := text.find(b"\0")) >= 0:
+            reason = f"byte 0x00 at position {place + 1} of the row belongs to no text"
+            return Reject(number, "row_has_no_nul", reason, self._text.shown(text))
+        return number, text
+
+    def _good_rows_before(self, place: int) -> bool:
+        inside = (self._waiting[n][1].rstrip(b"\r\n") for n in range(place))
+        return any(b'"' not in text and self._grammar.fields(text) == self._fields for text in inside)
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Numbered lines with their ends, whatever the ends are: LF, CRLF or CR."""
+    number, rest = 0, b""
+    for piece in pieces:
+        lines = (rest + piece).splitlines(keepends=True)
+        # The last line may go on in the next piece; so may a CRLF that the cut went through.
+        rest = lines.pop() if lines else b""
+        for line in lines:
+            number += 1
+            yield number, line
+    for line in rest.splitlines(keepends=True):
+        number += 1
+        yield number, line
+
+
+def _header(item: Record | Reject, feed: Feed, text: Text) -> tuple[list[str], Reject | None]:
+    """The columns under their names in the raw table, and what is wrong with the header, which is then wrong with the whole file."""
+    if isinstance(item, Reject):
+        if text.is_binary and text.unmarked_utf16 is None:
+            return [], _binary(item.payload, text)
+        advice = _encoding_advice(item, text) or _delimiter_advice(item.payload, feed)
+        return [], Reject(None, "file_has_header", f"the header is broken: {item.reason}{advice}", item.payload)
+    line = item[1].decode()
+    shown = text.shown(item[1])
+    try:
+        fields = _fields(line, _csv(feed).delimiter)
+    except csv.Error as error:
+        return [], Reject(None, "file_has_header", f"the header is broken: {error}", shown)
+    if too_many := has_too_many_columns(feed, len(fields)):
+        return [], Reject(None, "file_has_few_new_columns", too_many, shown)
+    names = feed.names_of(fields)
+    if not feed.missing(names):
+        return names, None
+    if text.is_binary and _CONTROL.search(line):
+        return [], _binary(shown, text)
+    reason = lacks_columns(feed, names) + (_delimiter_advice(line, feed) or rename_advice(feed, fields, names))
+    return names, Reject(None, "file_has_required_columns", reason, shown)
+
+
+def _binary(payload: str, text: Text) -> Reject:
+    return Reject(None, "file_is_text", text.binary_reason, payload)
+
+
+def _encoding_advice(header: Reject, text: Text) -> str:
+    if (encoding := text.unmarked_utf16) is not None:
+        return f"; a file in UTF-16 without a byte order mark is read with format=Csv(encoding={encoding!r}) in its feed"
+    if header.rule == "row_is_utf8":
+        return "; a file in another encoding is read with its name in the feed, such as format=Csv(encoding='latin-1')"
+    return ""
+
+
+def _delimiter_advice(header: str, feed: Feed) -> str:
+    """What to do where all required columns are there, but with another delimiter between them."""
+    agreed = _csv(feed).delimiter
+    for delimiter in _OTHER_DELIMITERS:
+        try:
+            fields = _fields(header, delimiter)
+        except csv.Error:
+            continue
+        if len(fields) > 1 and not has_too_many_columns(feed, len(fields)) and not feed.missing(feed.names_of(fields)):
+            return (
+                f": its fields have {delimiter!r} between them, not {agreed!r}; have it sent as agreed, "
+                f"or put format=Csv(delimiter={delimiter!r}) into the feed if all files come so now"
+            )
+    return ""
+
+
+def _fields(header: str, delimiter: str) -> list[str]:
+    [fields] = csv.reader([header], delimiter=delimiter)
+    return fields
+
+
+def _csv(feed: Feed) -> Csv:
+    assert isinstance(feed.format, Csv), "the reader is chosen by the format"
+    return feed.format
+
+
+def _parse(records: list[Record], header: list[str], form: Csv, rejects: list[Reject], file: Text) -> "pa.Table":
+    """Arrow's view of the records; those with another number of fields than the header are added to `rejects`."""
+    import pyarrow as pa
+    import pyarrow.csv as arrow_csv
+
+    if not records:
+        return pa.table({**{name: pa.array([], pa.string()) for name in header}, ROW: pa.array([], pa.int64())})
+    bad: set[int] = set()
+
+    def refuse(row: "arrow_csv.InvalidRow") -> str:
+        place = row.number - 1
+        bad.add(place)
+        number, text = records[place]
+        reason = f"expected {row.expected_columns} fields, found {row.actual_columns}"
+        rejects.append(Reject(number, "row_has_all_fields", reason, file.shown(text)))
+        return "skip"
+
+    data = b"\n".join(text for _, text in records) + b"\n"
+    table = arrow_csv.read_csv(
+        BytesIO(data),
+        # Threads would lose the numbers of the rows that are refused; a block must hold the longest record, so it holds all.
+        read_options=arrow_csv.ReadOptions(use_threads=False, column_names=header, block_size=len(data) + 1),
+        parse_options=arrow_csv.ParseOptions(
+            delimiter=form.delimiter, newlines_in_values=True, invalid_row_handler=refuse, ignore_empty_lines=False
+        ),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(header, pa.string()),
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+    numbers = [number for place, (number, _) in enumerate(records) if place not in bad]
+    return table.append_column(ROW, pa.array(numbers, pa.int64()))

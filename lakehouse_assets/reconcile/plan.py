@@ -1,0 +1,389 @@
+"""The plan: where landing, raw, silver and gold differ from each other. It changes nothing and needs neither engine nor Dagster.
+
+Nothing is remembered between passes. Each partition's ledger record says what it was built from; where that is not what stands in the
+stage before, it is built again. A lost pass, a repeated one, a late file and a killed run all end in the same plan.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date, timedelta
+from typing import Any, Literal
+
+from lakehouse_assets.books.accepted import AcceptedDeliveries
+from lakehouse_assets.books.ledger import Ledger, PartitionRecord, Records
+from lakehouse_assets.books.records import read_books
+from lakehouse_assets.books.refused import Refusals, RefusedPartitions
+from lakehouse_assets.contracts.columns import snake_case
+from lakehouse_assets.contracts.feeds import Feed
+from lakehouse_assets.contracts.system import Catalog
+from lakehouse_assets.delta.tables import forget_open_tables, open_table
+from lakehouse_assets.errors import UnreadableError
+from lakehouse_assets.gold.models import Model, fingerprint, shared_digest, stale_models, table_states
+from lakehouse_assets.gold.project import PROJECT_FOLDER, models
+from lakehouse_assets.landing.objects import Landing, LandingObject, shown
+from lakehouse_assets.raw.load import FileDifference, differences
+from lakehouse_assets.raw.readers.formats import read_header
+from lakehouse_assets.reconcile.scan import Look, Sight, look_at_all, look_at_some
+from lakehouse_assets.settings import Settings
+from lakehouse_assets.silver.deliveries import Accepted, Delivery, held_deliveries
+from lakehouse_assets.silver.fingerprints import change, stale_dates
+from lakehouse_assets.silver.waiting import dates_to_judge_again, dates_with_waiting_rows, open_partners, partner_versions
+from lakehouse_assets.store.root import Root
+
+_NAMED = 5
+
+MAX_GAP_DAYS = 14
+"""Dates that lie no further apart are one run: a run costs more than a few partitions in which nothing is to be done."""
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """A landing file that raw does not reflect yet."""
+
+    table: str
+    date: date
+    name: str
+    change: Literal["new", "changed", "vanished"]
+    bytes: int
+    version: str = ""
+    new_columns: tuple[str, ...] = ()
+    missing_columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlannedTable:
+    """A table and its partitions that are to be built."""
+
+    layer: str
+    table: str
+    dates: tuple[date, ...]
+    again: int = 0
+    """How many of the dates were built before, and are built again although no file of theirs has changed."""
+    due: Mapping[date, str] = field(default_factory=dict)
+    """By date, what it is to be built from: what tells one difference from another over the same dates."""
+    left_out: tuple[date, ...] = ()
+    """Partitions that are stale too, and not to be built: they were refused, and would be built from the same."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The asset's key."""
+        return self.layer, self.table
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a pass would do, and which landing objects it would pass over with what reason."""
+
+    files: tuple[PlannedFile, ...]
+    tables: tuple[PlannedTable, ...]
+    ignored: tuple[tuple[str, str], ...]
+    next_place: str = ""
+    """Where the turns of older dates go on: the `place` of the next look, where this plan comes of one."""
+    held: tuple[Delivery, ...] = ()
+    """Complete deliveries that delete nothing, and why: somebody has to look at them."""
+    refused: tuple[str, ...] = ()
+    """Partitions that are left out because they were refused and would be built from the same, a sentence each."""
+    older: frozenset[date] = frozenset()
+    """The older dates whose turn it was and on which raw differs. What is not settled of them is found again at their next turn."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all stands as it should."""
+        return not self.tables
+
+    def of_layers(self, *layers: str) -> list[PlannedTable]:
+        """The tables to be built in the given layers."""
+        return [t for t in self.tables if t.layer in layers]
+
+    @property
+    def rebuilt(self) -> str:
+        """Which tables are built again although no file has changed, as a sentence; nothing where none is."""
+        tables = [f"{t.layer}.{t.table} ({t.again:,} partition{'s' if t.again > 1 else ''})" for t in self.tables if t.again]
+        return f"Built again, because code, contract or inputs have changed: {', '.join(tables)}." if tables else ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain values: `files`, `tables`, `ignored`, `held`, `bytes`."""
+        return {
+            "files": [{**asdict(f), "date": f.date.isoformat()} for f in self.files],
+            "tables": [_plain(table) for table in self.tables],
+            "ignored": [{"path": path, "reason": reason} for path, reason in self.ignored],
+            "held": [delivery.to_json() for delivery in self.held],
+            "bytes": sum(f.bytes for f in self.files),
+        }
+
+
+def make_plan(settings: Settings, catalog: Catalog, *, look: Look | None = None, read_headers: bool = False) -> Plan:
+    """Compare all stages: raw with all of landing, or with what a look is to see.
+
+    With `read_headers` new and changed files are opened for the columns that they bring or lack.
+    """
+    return _plan(settings, catalog, catalog, look, {}, None, read_headers=read_headers)
+
+
+def make_system_plan(settings: Settings, catalog: Catalog, system: str, look: Look, resting: Collection[str] = ()) -> Plan:
+    """Compare landing, raw and silver of one system; feeds that are `resting` (raw tables) count as if nothing new had landed.
+
+    Partitions that were refused and would be built from the same are left out, and named.
+    """
+    own = catalog.of_system(system)
+    awake = Catalog(tuple(feed for feed in own.feeds if feed.table not in resting), own.tables)
+    return _plan(settings, catalog, awake, look, RefusedPartitions(settings.root).read(), system)
+
+
+def _plan(
+    settings: Settings,
+    whole: Catalog,
+    catalog: Catalog,
+    look: Look | None,
+    refusals: Refusals,
+    system: str | None,
+    *,
+    read_headers: bool = False,
+) -> Plan:
+    forget_open_tables()
+    landing = Landing(settings.root)
+    sight, records = _see(settings, landing, catalog, look, with_gold=system is None)
+    start = settings.lakehouse_start_date
+    built = _by_table(_since(start, records))
+    files: list[PlannedFile] = []
+    tables: list[PlannedTable] = []
+    older: set[date] = set()
+    for feed in catalog.feeds:
+        dates = None if sight.dates is None else sight.dates[feed.table]
+        raw = built.get(("raw", feed.table), {})
+        differing = differences(feed, sight.objects[feed.table], raw, dates, sight.hidden.get(feed.table, ()))
+        files += [file for d in differing for file in _files(feed, d)]
+        raw_dates = {d.date for d in differing}
+        older |= raw_dates & sight.older.get(feed.table, set())
+        tables += _table("raw", feed.table, dict.fromkeys(raw_dates, feed.digest()))
+    silver, refused = _silver(settings, catalog, records, {t.table: set(t.dates) for t in tables}, refusals)
+    tables += silver
+    if system is None:
+        tables += _gold(models(), {t.table: t.dates for t in silver}, records, start)
+    ignored = [*sight.ignored, *landing.strangers([feed.landing for feed in whole.feeds], system)]
+    if read_headers:
+        files, unreadable = _with_headers(files, {feed.table: feed for feed in catalog.feeds}, settings.root, landing)
+        ignored += unreadable
+    return Plan(
+        tuple(files),
+        tuple(tables),
+        tuple(dict.fromkeys(ignored)),
+        sight.next_place,
+        tuple(held_deliveries(settings.root, catalog.feeds)),
+        tuple(refused),
+        frozenset(older),
+    )
+
+
+def make_silver_plan(settings: Settings, catalog: Catalog) -> Plan:
+    """Compare silver alone with raw and with its own tables as they stand: a row waits for a partner that a pass has just brought."""
+    forget_open_tables()
+    names = [*(("raw", feed.table) for feed in catalog.feeds), *(("silver", table.name) for table in catalog.tables)]
+    return Plan((), tuple(_silver(settings, catalog, read_books(settings.root, names, brief=True), {}, {})[0]), ())
+
+
+def _silver(
+    settings: Settings,
+    catalog: Catalog,
+    records: Records,
+    raw_dates: Mapping[str, set[date]],
+    refusals: Refusals,
+) -> tuple[list[PlannedTable], list[str]]:
+    """The partitions of silver that are stale now, or will be once raw has changed on the given dates, by feed; and those left out.
+
+    `records` are those of dates from before the start was moved, too: whether a delivery counts depends on those before it.
+    """
+    root, start, built = settings.root, settings.lakehouse_start_date, _by_table(records)
+    refused: list[str] = []
+    accepted: Accepted = AcceptedDeliveries(root).read() if any(feed.complete for feed in catalog.feeds) else set()
+    planned: dict[str, PlannedTable] = {}
+    for table in catalog.by_partners():
+        raw = {feed.table: built.get(("raw", feed.table), {}) for feed in table.feeds}
+        silver = built.get(("silver", table.name), {})
+        stale = {day: mark for day, mark in stale_dates(table, raw, silver, accepted).items() if day >= start}
+        changed = set().union(*(raw_dates.get(feed.table, set()) for feed in table.feeds))
+        due: dict[date, str] = {}
+        if table.contract.waits_for:
+            judged = dates_to_judge_again(root, table.contract, silver)
+            if any(r.to_table in planned for r in table.contract.waits_for):
+                judged |= dates_with_waiting_rows(root, table.contract)
+            partners = [
+                f"{v.table} {v.table_id} {v.delta_version}" for v in partner_versions(open_partners(root, table.contract))
+            ]
+            judged = {day for day in judged & silver.keys() if day >= start}
+            due |= dict.fromkeys(judged, " ".join([table.digest(), *partners]))
+        # What a stale date would be built from says enough: partners have no say in whether it is refused.
+        due |= {day: change(silver.get(day), mark) for day, mark in stale.items()}
+        known_bad = {day for day in stale.keys() - changed if ("silver", table.name, day, due[day]) in refusals}
+        if known_bad:
+            refused.append(f"silver/{table.name} of {_few(known_bad)}: refused. {UNTIL_CHANGED}")
+        due |= {day: f"{due.get(day, table.digest())}, and what raw becomes" for day in changed}
+        due = {day: mark for day, mark in due.items() if day not in known_bad}
+        again = sum(day in silver and not silver[day].is_unsettled for day in due.keys() - changed)
+        left_out = tuple(sorted(known_bad))
+        planned |= {t.table: replace(t, again=again, left_out=left_out) for t in _table("silver", table.name, due)}
+    return [planned[table.name] for table in catalog.tables if table.name in planned], refused
+
+
+UNTIL_CHANGED = (
+    "It is asked for again once a file, the contract or the code changes. "
+    "To try it before, retry the run in the UI, or run `lakehouse sync`."
+)
+
+
+def _few(dates: Collection[date]) -> str:
+    """A few dates by name, and how many more."""
+    named = ", ".join(str(day) for day in sorted(dates)[:_NAMED])
+    return named + (f" and {len(dates) - _NAMED} more dates" if len(dates) > _NAMED else "")
+
+
+def date_ranges(dates: Iterable[date]) -> list[tuple[date, date]]:
+    """The dates as ranges from first to last, near ones together.
+
+    >>> date_ranges([date(2026, 1, 1), date(2026, 1, 3), date(2026, 2, 1)])
+    [(datetime.date(2026, 1, 1), datetime.date(2026, 1, 3)), (datetime.date(2026, 2, 1), datetime.date(2026, 2, 1))]
+    """
+    ranges: list[tuple[date, date]] = []
+    for day in sorted(set(dates)):
+        if ranges and day - ranges[-1][1] <= timedelta(days=MAX_GAP_DAYS):
+            ranges[-1] = (ranges[-1][0], day)
+        else:
+            ranges.append((day, day))
+    return ranges
+
+
+def make_gold_plan(settings: Settings) -> Plan:
+    """Compare gold alone with silver as it stands."""
+    return _gold_plan(settings, {})
+
+
+def make_gold_sensor_plan(settings: Settings, catalog: Catalog) -> Plan:
+    """The same without models that were refused and would be built from the same; and what in landing belongs to no system."""
+    plan = _gold_plan(settings, RefusedPartitions(settings.root).read())
+    strange = Landing(settings.root).strangers([feed.landing for feed in catalog.feeds], "")
+    return replace(plan, ignored=tuple(strange))
+
+
+def _gold_plan(settings: Settings, refusals: Refusals) -> Plan:
+    forget_open_tables()
+    all_models = models()
+    records = read_books(settings.root, _gold_tables(all_models), brief=True)
+    planned = {t.table: t for t in _gold(all_models, {}, records, settings.lakehouse_start_date)}
+    known = {(layer, name, mark) for layer, name, _, mark in refusals}
+    refused = [name for name, t in planned.items() if ("gold", name, next(iter(t.due.values()))) in known]
+    left_out = set(refused)
+    for model in all_models:
+        if left_out.intersection(model.refs):
+            left_out.add(model.name)
+    told = tuple(f"gold/{name}: refused. {UNTIL_CHANGED}" for name in refused)
+    return Plan((), tuple(t for name, t in planned.items() if name not in left_out), (), refused=told)
+
+
+def _gold(
+    all_models: Sequence[Model],
+    changing: dict[str, tuple[date, ...]],
+    records: Records,
+    start: date,
+) -> list[PlannedTable]:
+    """The models that are stale now, or will be once the silver tables that are changing have changed.
+
+    A model reads all that stands, also of dates from before the start was moved: those are no partitions, but they count.
+    """
+    states, shared = table_states(records), shared_digest(PROJECT_FOLDER)
+    stale = stale_models(all_models, records, shared)
+    silver = {table for layer, table, _ in records if layer == "silver"} | changing.keys()
+    possible: set[str] = set()
+    planned: dict[str, set[date]] = {}
+    for model in all_models:
+        if silver.issuperset(model.sources) and possible.issuperset(model.refs):
+            possible.add(model.name)
+            from_silver = (changing.get(s, ()) for s in model.sources)
+            planned[model.name] = stale.get(model.name, set()).union(*from_silver, *(planned[r] for r in model.refs))
+    due = {model.name: fingerprint(model, states, shared) for model in all_models}
+    partitions = {day for layer, _, day in records if layer == "silver" and day >= start}
+    since = {name: {d for d in dates if d >= start} or (partitions if dates else set()) for name, dates in planned.items()}
+    return [table for name, dates in since.items() for table in _table("gold", name, dict.fromkeys(dates, due[name]))]
+
+
+def _gold_tables(all_models: Sequence[Model]) -> list[tuple[str, str]]:
+    """The tables that say which models are stale: silver's and their own."""
+    return [*(("silver", s) for m in all_models for s in m.sources), *(("gold", m.name) for m in all_models)]
+
+
+def _since(start: date, records: Records) -> Records:
+    """The records of dates that are partitions. What stands of earlier dates, from before the start was moved, is left as it is."""
+    return {key: record for key, record in records.items() if key[2] >= start}
+
+
+def _see(settings: Settings, landing: Landing, catalog: Catalog, look: Look | None, *, with_gold: bool) -> tuple[Sight, Records]:
+    """What is in landing, and the ledger's records, which say for the dates that were looked at what files they were built from."""
+    start = settings.lakehouse_start_date
+    # Of all feeds of the tables: one that rests, or is another system's, belongs to what they were built from.
+    feeds = [*catalog.feeds, *(feed for table in catalog.tables for feed in table.feeds)]
+    own = [*(("raw", feed.table) for feed in feeds), *(("silver", table.name) for table in catalog.tables)]
+    tables = dict.fromkeys([*own, *(_gold_tables(models()) if with_gold else ())])
+    if look is None:
+        records = read_books(settings.root, tables)
+        return look_at_all(landing, catalog.feeds, start), records
+    records = read_books(settings.root, tables, brief=True)
+    raw = {table: of_table for (layer, table), of_table in _by_table(_since(start, records)).items() if layer == "raw"}
+    sight = look_at_some(look, landing, catalog.feeds, start, raw)
+    whole = Ledger(settings.root).read_dates("raw", sight.dates or {})
+    return sight, records | {key: replace(r, fingerprint=records[key].fingerprint) for key, r in whole.items() if key in records}
+
+
+def _by_table(records: Records) -> dict[tuple[str, str], dict[date, PartitionRecord]]:
+    found: dict[tuple[str, str], dict[date, PartitionRecord]] = {}
+    for (layer, table, day), record in records.items():
+        found.setdefault((layer, table), {})[day] = record
+    return found
+
+
+def _table(layer: str, table: str, due: Mapping[date, str]) -> list[PlannedTable]:
+    return [PlannedTable(layer, table, tuple(sorted(due)), due=due)] if due else []
+
+
+def _plain(table: PlannedTable) -> dict[str, Any]:
+    """A table of a plan as plain values."""
+    return {
+        "layer": table.layer,
+        "table": table.table,
+        "dates": [day.isoformat() for day in table.dates],
+        "due": {day.isoformat(): mark for day, mark in sorted(table.due.items())},
+        "again": table.again,
+    }
+
+
+def _files(feed: Feed, difference: FileDifference) -> list[PlannedFile]:
+    table, day = feed.table, difference.date
+    read = [
+        PlannedFile(table, day, o.name, "changed" if o.name in difference.known else "new", o.size, o.version)
+        for o in difference.read
+    ]
+    return [*read, *(PlannedFile(table, day, name, "vanished", 0) for name in difference.vanished)]
+
+
+def _with_headers(
+    files: Sequence[PlannedFile], feeds: Mapping[str, Feed], root: Root, landing: Landing
+) -> tuple[list[PlannedFile], list[tuple[str, str]]]:
+    """The files with the columns that they bring or lack, and those that can't be opened, each with the reason."""
+    found: list[PlannedFile] = []
+    unreadable: list[tuple[str, str]] = []
+    for file in files:
+        feed = feeds[file.table]
+        source = LandingObject(feed.landing, file.date, file.name, file.version, file.bytes)
+        header: list[str] | None = None
+        try:
+            header = None if file.change == "vanished" else read_header(landing.read(source), feed)
+        except UnreadableError as error:
+            unreadable.append((shown(source.path), error.reason))
+        except FileNotFoundError:
+            pass  # gone since it was listed
+        if header is not None:
+            table = open_table(root.table("raw", feed.table))
+            expected = {*feed.column_names, *(f.name for f in (table.schema().fields if table is not None else ()))}
+            new = tuple(name for name in header if name not in expected)
+            missing = tuple(snake_case(c.name) for c in feed.missing(header))
+            file = replace(file, new_columns=new, missing_columns=missing)
+        found.append(file)
+    return found, unreadable

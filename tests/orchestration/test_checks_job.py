@@ -1,0 +1,84 @@
+"""The job `checks`: every asset check over all dates, on the tables as they stand; nothing is materialized."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from lakehouse_assets.books.ledger import Ledger
+from lakehouse_assets.cli import SAMPLE_DATA
+from lakehouse_assets.delta.tables import open_table
+from lakehouse_assets.orchestration.instance import open_instance
+from lakehouse_assets.orchestration.jobs import CHECKS_JOB, LAKEHOUSE_JOB
+from lakehouse_assets.orchestration.sync import sync
+from lakehouse_assets.systems import catalog
+from tests.support.lakehouse import QUIET, Lakehouse
+
+pytestmark = pytest.mark.worlds("sail-folder")
+
+LATER = "2026-02-02"
+ACCOUNTS = ("silver/crm_sales", "row_accounts")
+
+
+@pytest.fixture(scope="module")
+def built(world, engine):
+    """The sample data on two dates, landing to gold."""
+    lakehouse = Lakehouse(world.settings(), list(catalog().tables), engine)
+    for file in sorted(SAMPLE_DATA.glob("*/*/*/*")):
+        system, entity, day = file.relative_to(SAMPLE_DATA).parts[:3]
+        for landed in (day, LATER) if entity == "product_categories" else (day,):
+            lakehouse.land(f"{system}/{entity}", landed, file.name, Path(file).read_bytes())
+    assert sync(lakehouse.settings, lakehouse.catalog, lakehouse.plan(), lakehouse.definitions(), print).succeeded
+    return lakehouse
+
+
+@pytest.fixture
+def instance(built):
+    with open_instance(built.settings.dagster_home, built.settings.root) as instance:
+        yield instance
+
+
+def run(built, instance, job=CHECKS_JOB, only=None):
+    """A run as the UI and the command line start it: without a date. What each check found, by asset and name."""
+    job = built.definitions().resolve_job_def(job)
+    if only is not None:
+        job = job.get_subset(asset_check_selection={only})
+    done = job.execute_in_process(instance=instance, run_config=QUIET, raise_on_error=False)
+    assert not [e for e in done.all_events if e.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION]
+    return done, {(e.asset_key.to_user_string(), e.check_name): e for e in done.get_asset_check_evaluations()}
+
+
+def versions(built):
+    return {**built.versions(), "ops": open_table(Ledger(built.settings.root).uri).version()}
+
+
+def test_all_checks_run_over_all_dates_and_no_table_moves(built, instance):
+    before = versions(built)
+    done, found = run(built, instance)
+    assert done.success
+    graph = built.definitions().resolve_asset_graph()
+    assert found.keys() == {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
+    assert found[ACCOUNTS].passed
+    shown = found["silver/erp_product_categories", "row_accounts"].metadata["by_date"].value
+    assert [line.split(" | ")[0] for line in shown.splitlines()[2:]] == [f"| {LATER}", "| 2026-01-31"]
+    assert versions(built) == before
+
+
+@pytest.mark.parametrize("job", [CHECKS_JOB, LAKEHOUSE_JOB])
+def test_one_check_of_an_asset_can_be_run_by_itself(built, instance, job):
+    """What the button "Execute" does on an asset's page: by whichever job has the check."""
+    done, found = run(built, instance, job, only=dg.AssetCheckKey(dg.AssetKey(["silver", "crm_sales"]), "row_accounts"))
+    assert done.success
+    assert list(found) == [ACCOUNTS]
+
+
+def test_a_row_that_was_deleted_behind_the_ledgers_back_is_found(built, instance):
+    silver = open_table(built.settings.root.table("silver", "crm_sales"))
+    assert silver.delete("order_number = 'SO43697'")["num_deleted_rows"] == 1
+    done, found = run(built, instance)
+    assert not done.success
+    assert not found[ACCOUNTS].passed
+    assert found[ACCOUNTS].description == "2026-01-31: 60397 rows stand in the table, the ledger says 60398."
+    assert {name for name, check in found.items() if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR} == {
+        ACCOUNTS
+    }

@@ -1,0 +1,183 @@
+"""The Dagster instance that the lakehouse makes: what is set in it, and what becomes of runs whose process was killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from lakehouse_assets.hooks.event_storage import QuickSqliteEventLogStorage
+from lakehouse_assets.orchestration.instance import PROCESS_TAG, close_killed_runs, open_instance, prepare_home
+from lakehouse_assets.settings import Settings
+from lakehouse_assets.store.root import Root
+
+
+@pytest.fixture
+def root(tmp_path):
+    return Root.parse(str(tmp_path / "root"))
+
+
+@pytest.fixture
+def instance(tmp_path, root):
+    with open_instance(tmp_path / "home", root) as instance:
+        yield instance
+
+
+def test_crashed_runs_are_noticed_retried_once_and_their_slots_freed(instance):
+    assert instance.run_monitoring_enabled
+    assert instance.run_retries_enabled
+    assert instance.run_retries_max_retries == 1
+    assert instance.run_retries_retry_on_asset_or_op_failure is False
+    assert instance.get_settings("run_monitoring")["free_slots_after_run_end_seconds"] > 0
+
+
+def test_a_pool_has_one_slot(instance):
+    pools = instance.get_concurrency_config().pool_config
+    assert (pools.default_pool_limit, pools.pool_granularity.value) == (1, "op")
+
+
+@pytest.mark.worlds("sail-folder")
+def test_every_table_has_a_pool(lakehouse):
+    assets = lakehouse.definitions().resolve_asset_graph()
+    pools = {
+        key.to_user_string(): assets.get(key).pools for key in assets.get_all_asset_keys() if assets.get(key).is_materializable
+    }
+    assert all(pools.values())
+    for name, found in pools.items():
+        assert found == {"gold" if name.startswith("gold/") else name}
+
+
+def test_logs_of_steps_go_to_the_bucket_where_the_root_is_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a secret")
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    prepare_home(tmp_path, Root.parse("s3://bucket/some/prefix"))
+    text = (tmp_path / "dagster.yaml").read_text()
+    logs = yaml.safe_load(text)["compute_logs"]["config"]
+    assert (logs["bucket"], logs["prefix"]) == ("bucket", "some/prefix/dagster/compute-logs")
+    assert (logs["region"], logs["endpoint_url"]) == ("us-east-1", "http://127.0.0.1:9000")
+    assert "a secret" not in text
+
+
+def test_logs_go_where_the_data_lie(tmp_path, monkeypatch):
+    """The endpoint that counts for S3 counts for them, too."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9000")
+    prepare_home(tmp_path, Root.parse("s3://bucket/!prefix"))
+    logs = yaml.safe_load((tmp_path / "dagster.yaml").read_text())["compute_logs"]["config"]
+    assert (logs["endpoint_url"], logs["prefix"]) == ("http://127.0.0.1:9000", "!prefix/dagster/compute-logs")
+
+
+def test_only_the_user_can_read_what_is_set(tmp_path, root):
+    prepare_home(tmp_path, root)
+    assert (tmp_path / "dagster.yaml").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_command_line_uses_the_instance_that_the_environment_names(tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "theirs"))
+    assert Settings(lakehouse_root=str(tmp_path / "root")).dagster_home == tmp_path / "theirs"
+    monkeypatch.delenv("DAGSTER_HOME")
+    assert Settings(lakehouse_root=str(tmp_path / "root")).dagster_home == tmp_path / "root" / "dagster"
+
+
+def test_opening_an_instance_leaves_the_environment_alone(instance):
+    assert "DAGSTER_HOME" not in os.environ
+
+
+def test_what_the_user_has_set_stays(tmp_path, root):
+    (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    prepare_home(tmp_path, root)
+    assert (tmp_path / "dagster.yaml").read_text() == "telemetry:\n  enabled: false\n"
+
+
+def test_the_slot_of_a_killed_process_is_freed(instance):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    run = instance.create_run_for_job(
+        dg.job(name="nothing")(lambda: None), tags={PROCESS_TAG: f"{os.uname().nodename}:{ended.pid}"}
+    )
+    instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.PIPELINE_START.value, "nothing"), run.run_id)
+    storage = instance.event_log_storage
+    storage.initialize_concurrency_limit_to_default("raw/x")
+    assert storage.claim_concurrency_slot("raw/x", run.run_id, "step").is_claimed
+    close_killed_runs(instance)
+    assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.FAILURE
+    assert storage.claim_concurrency_slot("raw/x", "another run", "step").is_claimed
+
+
+def test_a_run_that_was_started_again_is_not_taken_for_the_killed_one(instance):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    tags = {
+        PROCESS_TAG: f"{os.uname().nodename}:{ended.pid}",
+        "dagster/parent_run_id": "the first",
+        "dagster/root_run_id": "the first",
+    }
+    job = dg.job(name="nothing")(lambda: None)
+    again = instance.create_run_for_job(
+        job, tags=tags, status=dg.DagsterRunStatus.STARTED, parent_run_id="the first", root_run_id="the first"
+    )
+    close_killed_runs(instance)
+    assert instance.get_run_by_id(again.run_id).status == dg.DagsterRunStatus.STARTED
+
+
+def test_events_are_what_dagster_itself_reads(instance, tmp_path):
+    assert isinstance(instance.event_log_storage, QuickSqliteEventLogStorage)
+
+    @dg.asset(key=["raw", "x"])
+    def x():
+        return dg.MaterializeResult(metadata={"rows": 3})
+
+    done = dg.materialize([x], instance=instance)
+    (tmp_path / "home" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    with dg.DagsterInstance.from_config(str(tmp_path / "home")) as plain:
+        assert not isinstance(plain.event_log_storage, QuickSqliteEventLogStorage)
+        assert plain.get_latest_materialization_event(dg.AssetKey(["raw", "x"])).run_id == done.run_id
+        ours = [e.get_dagster_event().event_type for e in instance.all_logs(done.run_id) if e.is_dagster_event]
+        assert ours == [e.get_dagster_event().event_type for e in plain.all_logs(done.run_id) if e.is_dagster_event]
+
+
+def test_the_plan_of_a_check_is_one_for_a_range_of_dates_and_is_fulfilled(instance):
+    @dg.asset(
+        key=["raw", "x"],
+        partitions_def=dg.DailyPartitionsDefinition("2026-01-01"),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[dg.AssetCheckSpec("sound", asset=["raw", "x"])],
+    )
+    def x():
+        return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True)])
+
+    tags = {"dagster/asset_partition_range_start": "2026-01-01", "dagster/asset_partition_range_end": "2026-01-31"}
+    assert dg.materialize([x], instance=instance, tags=tags).success
+    history = instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(dg.AssetKey(["raw", "x"]), "sound"), 99
+    )
+    assert [(record.status.value, record.partition) for record in history] == [("SUCCEEDED", None)]
+    assert len(instance.get_materialized_partitions(dg.AssetKey(["raw", "x"]))) == 31
+
+
+@pytest.mark.worlds("sail-folder")
+def test_a_pass_killed_in_a_step_does_not_hold_up_the_next(lakehouse, tmp_path):
+    for number in range(1, 28):
+        rows = "".join(f"AW-{number:02}{n:05},DE\n" for n in range(20_000))
+        lakehouse.land("erp/customer_locations", f"2026-01-{number:02}", "loc.csv", "CID,CNTRY\n" + rows)
+    settings = lakehouse.settings
+    environment = {**os.environ, "LAKEHOUSE_ROOT": settings.root.uri, "LAKEHOUSE_ENGINE": "sail"}
+    command = [str(Path(sys.executable).with_name("lakehouse")), "sync"]
+    killed = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    with open_instance(settings.dagster_home, settings.root) as instance:
+        deadline = time.monotonic() + 60
+        while not instance.event_log_storage.get_concurrency_info("raw/erp_customer_locations").active_run_ids:
+            assert time.monotonic() < deadline
+            assert killed.poll() is None
+            time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(lakehouse.rows("silver.erp_customer_locations")) == 27 * 20_000

@@ -1,0 +1,96 @@
+"""One pass over tables of which one waits for another: it ends with every row where it belongs, whatever failed on the way."""
+
+from dataclasses import replace
+
+import pytest
+
+from lakehouse_assets.contracts.contract import Rule
+from lakehouse_assets.contracts.system import Catalog
+from lakehouse_assets.definitions import build_definitions
+from lakehouse_assets.errors import AuditError
+from lakehouse_assets.orchestration.sync import sync
+from lakehouse_assets.reconcile.plan import make_plan, make_system_plan
+from lakehouse_assets.reconcile.scan import Look
+from lakehouse_assets.serving.query import query
+from lakehouse_assets.settings import Settings
+from tests.support.group import DATES, DOCS_FEED, ITEMS, ORDERS, ORDERS_FEED, START, Group
+
+pytestmark = pytest.mark.worlds("sail-folder")
+
+FATAL = Rule("value_not_fatal", "value IS NULL OR value <> 'fatal'", "fail", "A value is not fatal.")
+CATALOG = Catalog.of([ITEMS, replace(ORDERS, contract=replace(ORDERS.contract, rules=(*ORDERS.contract.rules, FATAL)))])
+
+
+@pytest.fixture
+def group(tmp_path, engine, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return Group(tmp_path / "root", engine.session)
+
+
+def one_pass(group, engine):
+    settings = Settings(lakehouse_root=str(group.folder), lakehouse_engine="sail", lakehouse_start_date=START)
+    settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    plan = make_plan(settings, CATALOG)
+    result = sync(settings, CATALOG, plan, build_definitions(settings, catalog=CATALOG, engine=engine), lambda text: None)
+    return result, make_plan(settings, CATALOG)
+
+
+def items(group):
+    return query(group.settings.root, "SELECT order_id, line FROM silver.shop_items ORDER BY ALL").fetchall()
+
+
+def test_a_pass_brings_in_what_waited_for_what_it_brings(group, engine):
+    group.land(DOCS_FEED, DATES[0], "a", [{"id": "k0", "at": 1, "items": [{"line": 1, "said": "x"}]}])
+    assert one_pass(group, engine)[0].succeeded
+    assert items(group) == []
+    group.land(ORDERS_FEED, DATES[1], "a", [{"id": "k0", "at": 1, "said": "x", "op": "u"}])
+    result, left = one_pass(group, engine)
+    assert result.succeeded
+    assert left.is_empty
+    assert items(group) == [("k0", 1)]
+    # The partner goes: only a second look can tell whose rows that concerns.
+    group.land(ORDERS_FEED, DATES[2], "a", [{"id": "k0", "at": 2, "said": "x", "op": "d"}])
+    result, left = one_pass(group, engine)
+    assert result.succeeded
+    assert left.is_empty
+    assert items(group) == []
+
+
+def test_a_partner_that_fails_keeps_no_other_rows_back(group, engine):
+    group.land(ORDERS_FEED, DATES[0], "a", [{"id": "k0", "at": 1, "said": "x", "op": "u"}])
+    group.land(ORDERS_FEED, DATES[1], "a", [{"id": "k1", "at": 1, "said": "fatal", "op": "u"}])
+    group.land(DOCS_FEED, DATES[1], "a", [{"id": key, "at": 1, "items": [{"line": 1, "said": "x"}]} for key in ("k0", "k1")])
+    result, left = one_pass(group, engine)
+    errors = {t.table: t.error for t in result.tables if t.layer == "silver" and t.error}
+    assert errors.keys() == {"shop_orders"}
+    assert items(group) == [("k0", 1)]
+    assert ("shop_orders", (DATES[1],)) in [(t.table, t.dates) for t in left.of_layers("silver")]
+
+
+def test_a_feed_that_rests_makes_no_work_of_a_table_that_it_shares_with_another(group):
+    """What was built of it still stands; what is new of it waits."""
+    for feed in ORDERS.feeds:
+        group.land(feed, DATES[0], "a", [{"id": f"k{feed.table[-1]}", "at": 1, "said": "x", "op": "u"}])
+    group.settle()
+    both = Catalog.of([ORDERS])
+    for resting in ([], [ORDERS_FEED.table], [feed.table for feed in ORDERS.feeds]):
+        assert make_system_plan(group.settings, both, "shop", Look(), resting).is_empty
+    group.land(ORDERS_FEED, DATES[1], "a", [{"id": "k0", "at": 1, "said": "x", "op": "u"}])
+    assert make_system_plan(group.settings, both, "shop", Look(), [ORDERS_FEED.table]).is_empty
+    assert not make_system_plan(group.settings, both, "shop", Look()).is_empty
+
+
+def test_a_partner_that_comes_is_no_reason_to_try_again_what_was_refused(group):
+    """The date stands as it was, with a row that waits; what has landed since is refused, whether or not the partner is there."""
+    items_strict = replace(ITEMS, contract=replace(ITEMS.contract, rules=(*ITEMS.contract.rules, FATAL)))
+    both = Catalog.of([items_strict, ORDERS])
+    group.land(DOCS_FEED, DATES[0], "a", [{"id": "k0", "at": 1, "items": [{"line": 1, "said": "x"}]}])
+    group.build(items_strict, [DATES[0]])
+    group.land(DOCS_FEED, DATES[0], "b", [{"id": "k1", "at": 1, "items": [{"line": 1, "said": "fatal"}]}])
+    with pytest.raises(AuditError):
+        group.build(items_strict, [DATES[0]])
+    assert make_system_plan(group.settings, both, "shop", Look()).is_empty
+    group.land(ORDERS_FEED, DATES[1], "a", [{"id": "k0", "at": 1, "said": "x", "op": "u"}])
+    group.build(ORDERS, [DATES[1]])
+    assert make_system_plan(group.settings, both, "shop", Look()).is_empty
+    assert not make_plan(group.settings, both).is_empty

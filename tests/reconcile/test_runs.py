@@ -1,0 +1,53 @@
+"""From a plan to runs: where ranges are cut, and what tells one difference from another."""
+
+from datetime import date, timedelta
+
+from lakehouse_assets.reconcile.plan import Plan, PlannedTable
+from lakehouse_assets.reconcile.runs import rows_runs
+
+FIRST = date(2026, 1, 1)
+
+
+def day(number):
+    return FIRST + timedelta(days=number - 1)
+
+
+def table(name, numbers, *, left_out=(), layer="silver", mark="as it is"):
+    due = {day(n): mark for n in numbers}
+    return PlannedTable(layer, name, tuple(due), due=due, left_out=tuple(day(n) for n in left_out))
+
+
+def ranges(*tables):
+    return [
+        ((run.start - FIRST).days + 1, (run.end - FIRST).days + 1, [name for _, name in run.keys])
+        for run in rows_runs(plan(*tables))
+    ]
+
+
+def plan(*tables):
+    return Plan((), tables, ())
+
+
+def test_no_run_covers_a_date_that_is_left_out_of_one_of_its_tables():
+    assert ranges(table("a", [1, 3, 5], left_out=[2])) == [(1, 1, ["a"]), (3, 5, ["a"])]
+    assert ranges(table("a", [1, 5], left_out=[2, 3])) == [(1, 1, ["a"]), (5, 5, ["a"])]
+
+
+def test_another_table_is_built_on_that_date():
+    cut = ranges(table("a", [1, 5], left_out=[3]), table("b", [2, 3, 4]))
+    assert cut == [(1, 2, ["a", "b"]), (3, 3, ["b"]), (4, 5, ["a", "b"])]
+
+
+def test_a_date_that_is_left_out_of_a_table_without_work_cuts_nothing():
+    assert ranges(table("a", [40], left_out=[3]), table("b", [1, 5])) == [(1, 5, ["b"]), (40, 40, ["a"])]
+    assert ranges(table("a", [4, 5], left_out=[2, 7])) == [(4, 5, ["a"])]
+
+
+def test_a_difference_is_that_of_its_own_dates():
+    """Else a run that was cancelled would be asked for again, because another date of its table has changed."""
+    [alone] = rows_runs(plan(table("a", [1])))
+    first, other = rows_runs(plan(table("a", [1, 60])))
+    assert first == alone
+    assert other.difference != alone.difference
+    [changed] = rows_runs(plan(table("a", [1], mark="another file")))
+    assert changed.difference != alone.difference
