@@ -19,6 +19,7 @@ from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAct
 
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.errors import NewerTableError, PartitionGuardError
+from lakehouse_assets.retry import retried
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,12 +46,7 @@ def until_committed(attempt: Callable[[], _Result], *, attempts: int = 8, first_
     Raises:
         CommitFailedError: others were quicker time and again.
     """
-    for number in range(attempts - 1):
-        try:
-            return attempt()
-        except CommitFailedError:
-            time.sleep(first_pause * 2**number)
-    return attempt()
+    return retried(attempt, attempts=attempts, first_pause=first_pause, on_error=CommitFailedError)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from typing import IO
 from lakehouse_assets.engine.jars import engine_jars, spark_home
 from lakehouse_assets.engine.java import find_java, server_command
 from lakehouse_assets.errors import EngineError
-from lakehouse_assets.locks import exclusively
 from lakehouse_assets.store.s3 import identity as store_identity
 from lakehouse_assets.store.s3 import s3_settings
 
@@ -124,7 +123,9 @@ def connect(config: ServerConfig, log: Callable[[str], None]) -> Server:
     """
     config.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _hold_clients_lock(config.folder)
-    with exclusively(config.folder / "start.lock"):
+    from filelock import FileLock
+
+    with FileLock(config.folder / "start.lock"):
         running = read_state(config.folder)
         if running is None or not answers(running):
             running = _start(config, log)
@@ -258,7 +259,9 @@ def _start(config: ServerConfig, log: Callable[[str], None]) -> Server:
 
 def answers(server: Server) -> bool:
     """Whether the server's process lives and listens."""
-    return Path(f"/proc/{server.java_pid}").exists() == Path("/proc/self").exists() and port_answers(server.port)
+    import psutil
+
+    return psutil.pid_exists(server.java_pid) and port_answers(server.port)
 
 
 _held: dict[Path, IO[str]] = {}

@@ -82,7 +82,7 @@ STEP_CONTEXT = Hook(
         "dagster._core.execution.context.system:StepExecutionContext.add_asset_metadata",
         "dagster._core.definitions.assets.job.asset_layer:AssetLayer.get",
     ),
-    without="a table has no description, and a range run shows the metadata of its last date alone.",
+    without="a table has no description, and a range run shows the metadata of its first date alone.",
 )
 
 RUN_LAUNCHER = Hook(

@@ -20,4 +20,5 @@ def add_partition_metadata(context: dg.OutputContext, partition: str, metadata: 
     if STEP_CONTEXT.is_usable:
         context.step_context.add_asset_metadata(metadata, context.asset_key, partition)
     else:
-        context.add_output_metadata(metadata)
+        known = context.get_logged_metadata()
+        context.add_output_metadata({name: value for name, value in metadata.items() if name not in known})

@@ -20,6 +20,7 @@ import obstore
 from obstore.exceptions import BaseError, GenericError
 
 from lakehouse_assets.errors import UnreadableError
+from lakehouse_assets.store.errors import AnsweredError, client_answer
 from lakehouse_assets.store.root import Root
 from lakehouse_assets.store.s3 import identity, s3_settings
 
@@ -353,9 +354,9 @@ def _explicable(key: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code in ("NoSuchKey", "404"):
+        answer = client_answer(error.response)
+        if answer.code in ("NoSuchKey", "404"):
             raise FileNotFoundError(key) from None
-        raise GenericError(f"<Code>{code}</Code>") from None
+        raise AnsweredError(answer) from None
     except BotoCoreError as error:
         raise GenericError(type(error).__name__) from None

@@ -1,6 +1,5 @@
 """The check that every row is accounted for, for any table that keeps the grain of what it is made of."""
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
@@ -12,6 +11,7 @@ from lakehouse_assets.books.quarantine import Quarantine
 from lakehouse_assets.books.set_aside import superseded_rows_by_date
 from lakehouse_assets.delta.tables import newest_table, table_facts
 from lakehouse_assets.markdown import markdown_table
+from lakehouse_assets.retry import retried
 from lakehouse_assets.store.errors import Unquoted
 from lakehouse_assets.store.root import Root
 
@@ -19,7 +19,7 @@ ROW_ACCOUNTS = "row_accounts"
 DATES_SHOWN = 31
 FAULTS_TOLD = 5
 
-_PAUSES_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+_LOOKS, _FIRST_PAUSE_SECONDS = 7, 0.1
 
 
 def row_accounts_spec(layer: str, table: str) -> dg.AssetCheckSpec:
@@ -37,11 +37,12 @@ def row_accounts_result(root: Root, layer: str, table: str, dates: Collection[da
 
     What doesn't is looked at again for a while: another writer may be just between its commit and its record.
     """
-    for pause in _PAUSES_SECONDS:
-        if (result := _result(root, layer, table, dates)).passed:
-            return result
-        time.sleep(pause)
-    return _result(root, layer, table, dates)
+    return retried(
+        lambda: _result(root, layer, table, dates),
+        attempts=_LOOKS,
+        first_pause=_FIRST_PAUSE_SECONDS,
+        on_result=lambda result: not result.passed,
+    )
 
 
 def _result(root: Root, layer: str, table: str, dates: Collection[date] | None) -> dg.AssetCheckResult:

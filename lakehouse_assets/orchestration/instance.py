@@ -5,9 +5,10 @@ import os
 from pathlib import Path
 
 import dagster as dg
+import psutil
+from filelock import FileLock
 
 from lakehouse_assets.hooks.names import EVENT_STORAGE
-from lakehouse_assets.locks import exclusively
 from lakehouse_assets.store.root import Root
 from lakehouse_assets.store.s3 import s3_settings
 
@@ -103,7 +104,7 @@ def open_instance(home: Path, root: Root) -> dg.DagsterInstance:
     """The instance with its home in the given folder, made where there is none."""
     prepare_home(home, root)
     # Two processes that make the databases of one instance at the same time would trip over each other.
-    with exclusively(home / "lock"):
+    with FileLock(home / "lock"):
         return dg.DagsterInstance.from_config(str(home))
 
 
@@ -112,7 +113,7 @@ def close_killed_runs(instance: dg.DagsterInstance) -> None:
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
         host, _, pid = run.tags.get(PROCESS_TAG, "").rpartition(":")
         # A run that the UI or the daemon started again inherits the tags of the first, and runs in another process.
-        if host == os.uname().nodename and run.parent_run_id is None and not _is_alive(int(pid)):
+        if host == os.uname().nodename and run.parent_run_id is None and not psutil.pid_exists(int(pid)):
             instance.report_run_failed(run, "The process that ran it was killed.")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
@@ -120,13 +121,3 @@ def close_killed_runs(instance: dg.DagsterInstance) -> None:
 def process_tag() -> str:
     """Tells this process from all others of this machine, for as long as it lives."""
     return f"{os.uname().nodename}:{os.getpid()}"
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # somebody else's process now has that number; that run is closed once it ends
-    return True

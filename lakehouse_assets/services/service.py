@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from lakehouse_assets.errors import ServiceError
 
 START_SECONDS = 60
@@ -245,19 +247,14 @@ def _within(seconds: float, holds: Callable[[], bool]) -> bool:
 
 
 def _began(pid: int) -> str:
-    """When a process began, in the system's own words; empty where there is none, or it has ended and nobody has asked how."""
-    if _BOOT.exists():
-        # Ticks since the machine's start. `ps` would tell a time of day, which moves when somebody sets the clock.
-        try:
-            facts = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            return ""
-        state, threads, began = facts[0], int(facts[17]), facts[19]
+    """When a process began; empty where there is none, or it has ended and nobody has asked how."""
+    try:
+        process = psutil.Process(pid)
         # The first thread may have ended before the others, which hold on to ports and files for a moment.
-        return "" if state in "ZX" and threads <= 1 else f"{_BOOT.read_text().strip()} {began}"
-    # What `ps` says of a time depends on the language and the time zone of whoever asks.
-    neutral = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
-    command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
-    done = subprocess.run(command, env=neutral, capture_output=True, text=True, check=False)
-    state, _, began = done.stdout.strip().partition(" ")
-    return "" if state.startswith("Z") else began.strip()
+        if process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1:
+            return ""
+        began = process.create_time()
+    except psutil.NoSuchProcess:
+        return ""
+    # On Linux both are times of day that move alike when somebody sets the clock; what lies between them does not.
+    return f"{_BOOT.read_text().strip()} {began - psutil.boot_time():.2f}" if _BOOT.exists() else f"{began:.2f}"

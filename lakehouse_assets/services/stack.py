@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from filelock import FileLock
+
 from lakehouse_assets.errors import ServiceError
-from lakehouse_assets.locks import exclusively
 from lakehouse_assets.services.kafka import Kafka
 from lakehouse_assets.services.postgres import Postgres
 from lakehouse_assets.services.service import PortTakenError, Service, Status, Tell, free_port, write_whole
@@ -47,7 +48,7 @@ class Stack:
             ServiceError: one can't be had or does not answer.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with exclusively(self.folder / "lock"):
+        with FileLock(self.folder / "lock"):
             decided = self._settings() or self._decide(store or "minio")
             if decided.store != (store or decided.store):
                 raise ServiceError(
@@ -68,7 +69,7 @@ class Stack:
         """Stop all that run. Their data stay."""
         decided = self._settings()
         if decided is not None:
-            with exclusively(self.folder / "lock"):
+            with FileLock(self.folder / "lock"):
                 for service in reversed(self._services(decided)):
                     service.down(tell)
 

@@ -3,8 +3,9 @@
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ContextDecorator, contextmanager
+from dataclasses import dataclass
 from functools import wraps
 from inspect import isgeneratorfunction
 from typing import Any
@@ -30,6 +31,22 @@ _RIGHTS = {"PUT": "write", "POST": "write", "DELETE": "delete"}
 _PORTS = {"http": 80, "https": 443}
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a store answered: its word for what is wrong and the HTTP status; each is empty where it said none."""
+
+    code: str = ""
+    status: str = ""
+
+
+class AnsweredError(BaseError):
+    """A request that the store refused, by a client that gives its answer in parts."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.code or answer.status)
+        self.answer = answer
+
+
 @contextmanager
 def explained(root: Root, right: str) -> Iterator[None]:
     """Tell in a sentence what the store refuses within the block. `right` says what is asked: `list`, `read`, `write`.
@@ -44,7 +61,7 @@ def explained(root: Root, right: str) -> Iterator[None]:
     except (BaseError, OSError) as error:
         if root.bucket is None:
             raise _told_of_folder(root, error, right) from None
-        raise _told(root, str(error), right) from None
+        raise _told(root, _answer(error), right) from None
 
 
 class Unquoted(ContextDecorator):
@@ -84,7 +101,7 @@ def store_error(root: Root, error: Exception) -> SettingsError | None:
     request = _REQUEST.search(said)
     right = _RIGHTS.get(request["method"], "read") if request else "read or write"
     key = unquote(request["address"]).partition(f"{root.uri.removeprefix('s3://')}/")[2] if request else ""
-    return _told(root, said, right, key)
+    return _told(root, _answer(error), right, key)
 
 
 def unquoted(root: Root, text: str) -> str:
@@ -99,6 +116,30 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+def _answer(error: BaseException) -> Answer:
+    """What the store answered: in parts where a client gives these, else as the texts of the errors have it."""
+    for cause in _chain(error):
+        if isinstance(cause, AnsweredError):
+            return cause.answer
+        if isinstance(response := getattr(cause, "response", None), dict) and "Error" in response:  # botocore's ClientError
+            return client_answer(response)
+    said = "\n".join(map(str, _chain(error)))
+    match, status = _CODE.search(said), _STATUS.search(said)
+    code = match.group(1) or match.group(2) if match else ""
+    if not code and "incorrectly configured region" in said:
+        code = "PermanentRedirect"
+    return Answer(code, status.group(1) if status else "")
+
+
+def client_answer(response: Mapping[str, Any]) -> Answer:
+    """The answer in what botocore's `ClientError` has as its `response`."""
+    status = str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
+    code = str(response["Error"].get("Code", ""))
+    return Answer(
+        "" if code.isdigit() and code != "404" else code, status
+    )  # a HEAD request has no text, so its code is the status
+
+
 def _told_of_folder(root: Root, error: Exception, right: str) -> SettingsError:
     place = f"LAKEHOUSE_ROOT={root.uri}"
     if isinstance(error, PermissionError):
@@ -106,12 +147,11 @@ def _told_of_folder(root: Root, error: Exception, right: str) -> SettingsError:
     return SettingsError(f"{place}: no folder that can be written to ({str(error).splitlines()[0]}). Name another one.")
 
 
-def _told(root: Root, said: str, right: str, key: str = "") -> SettingsError:
+def _told(root: Root, answer: Answer, right: str, key: str = "") -> SettingsError:
     """The store's answer as a sentence. Its own text is left out: some stores put keys and signatures into it."""
     place, endpoint = f"LAKEHOUSE_ROOT={root.uri}", s3_settings().endpoint or "AWS"
     there = key or "there"
-    found = _CODE.search(said)
-    code = found.group(1) or found.group(2) if found else ""
+    code, status = answer.code, answer.status
     if code == "NoSuchBucket":
         return SettingsError(f"{place}: there is no bucket {root.bucket} at {endpoint}. Create it, or name another.")
     if code in ("InvalidAccessKeyId", "XAdminUserNotFound", "InvalidClientTokenId"):
@@ -120,12 +160,10 @@ def _told(root: Root, said: str, right: str, key: str = "") -> SettingsError:
         return SettingsError(f"AWS_SECRET_ACCESS_KEY: {endpoint} says that it does not belong to AWS_ACCESS_KEY_ID.")
     if code in ("ExpiredToken", "InvalidToken", "InvalidTokenId"):
         return SettingsError(f"AWS_SESSION_TOKEN: {endpoint} says that it is missing, has expired, or is not valid.")
-    if code in ("AuthorizationHeaderMalformed", "PermanentRedirect") or "incorrectly configured region" in said:
+    if code in ("AuthorizationHeaderMalformed", "PermanentRedirect"):
         return SettingsError(f"AWS_REGION: {endpoint} has the bucket {root.bucket} in another region.")
     if code == "NotImplemented" and right.startswith("write"):
         return unconditional(root, "does not put objects on a condition")
-    answered = _STATUS.search(said)
-    status = answered.group(1) if answered else ""
     if code in ("AccessDenied", "AllAccessDisabled") or (status == "403" and not code):
         return SettingsError(f"{place}: these credentials have no right to {right} {there} ({endpoint} answers AccessDenied).")
     if code:

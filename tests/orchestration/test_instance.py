@@ -181,3 +181,14 @@ def test_a_pass_killed_in_a_step_does_not_hold_up_the_next(lakehouse, tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(lakehouse.rows("silver.erp_customer_locations")) == 27 * 20_000
+
+
+def test_a_file_of_the_first_version_names_the_event_storage_where_it_is_now(tmp_path, root):
+    prepare_home(tmp_path, root)
+    config = tmp_path / "dagster.yaml"
+    former = config.read_text().replace("lakehouse_assets.hooks.event_storage", "lakehouse_assets.automation.event_storage")
+    config.write_text(former + "# mine\n")
+    with open_instance(tmp_path, root) as instance:
+        assert isinstance(instance.event_log_storage, QuickSqliteEventLogStorage)
+    assert config.read_text() == former.replace("lakehouse_assets.automation.", "lakehouse_assets.hooks.") + "# mine\n"
+    assert config.stat().st_mode & 0o777 == 0o600

@@ -217,10 +217,8 @@ def test_another_process_with_the_number_does_not_keep_a_service_from_its_start(
     assert (web.status().state, sleeper.poll()) == ("running", None)
 
 
-@pytest.mark.parametrize("boot", [service_module._BOOT, Path("/nowhere")], ids=["by the kernel's word", "by ps"])
+@pytest.mark.parametrize("boot", [service_module._BOOT, Path("/nowhere")], ids=["on Linux", "elsewhere"])
 class TestHowAProcessIsFoundAgain:
-    """Linux tells by itself; elsewhere `ps` does."""
-
     @pytest.fixture(autouse=True)
     def _by(self, boot, monkeypatch):
         monkeypatch.setattr(service_module, "_BOOT", boot)
