@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from lakehouse_assets.bundled import bundled
 from lakehouse_assets.contracts.problems import nearest
 from lakehouse_assets.errors import LakehouseError, LandingError, QueryError
 from lakehouse_assets.hooks.process_end import end_process
-from lakehouse_assets.settings import Settings, load_settings
+from lakehouse_assets.settings import Settings, load_catalog, load_settings
 from lakehouse_assets.store.errors import explained, store_error, unquoted
 from lakehouse_assets.store.preflight import check_readable, check_there, check_writable
 
@@ -37,8 +38,6 @@ app = typer.Typer(
 
 services = typer.Typer(no_args_is_help=True, help="A real object store, Kafka and PostgreSQL on this machine, without Docker.")
 app.add_typer(services, name="services")
-
-SAMPLE_DATA = Path(__file__).parents[1] / "sample_data"
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 
@@ -89,14 +88,14 @@ def demo() -> None:
     settings = _reachable(load_settings(), writes=True, makes=True)
     began = time.perf_counter()
     landed = 0
-    for file in sorted(SAMPLE_DATA.glob("*/*/*/*")):
-        system, entity, day = file.relative_to(SAMPLE_DATA).parts[:3]
+    samples = bundled("sample_data")
+    for file in sorted(samples.glob("*/*/*/*")):
+        system, entity, day = file.relative_to(samples).parts[:3]
         _land_if_new(settings, f"{system}/{entity}", date.fromisoformat(day), file)
         landed += 1
     _say(f"{landed} sample files are in {settings.root.path('landing')}.")
-    from lakehouse_assets.systems import catalog
 
-    declared = catalog()
+    declared = load_catalog(settings)
     result = _sync(settings, declared, _plan(settings, declared))
     if result is not None:
         _show_result(result)
@@ -113,6 +112,18 @@ def demo() -> None:
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="The project's folder. Its name becomes that of a Python package.")],
+) -> None:
+    """Lay out a project of your own: a source system, a gold model, a test, a Makefile."""
+    from lakehouse_assets.new_project import lay_out
+
+    for file in lay_out(folder):
+        typer.echo(file)
+    _say(f"\nNext: cd {folder} && make demo")
+
+
+@app.command()
 def land(
     feed: Annotated[str, typer.Argument(metavar="SYSTEM/ENTITY", help="Such as crm/customers.")],
     files: Annotated[list[Path], typer.Argument(help="Files to put into landing.")],
@@ -120,10 +131,9 @@ def land(
 ) -> None:
     """Put files into landing. The next pass, or the sensor, loads them."""
     from lakehouse_assets.landing.objects import Landing
-    from lakehouse_assets.systems import catalog
 
     settings = load_settings()
-    known = sorted(feed.landing for feed in catalog().feeds)
+    known = sorted(feed.landing for feed in load_catalog(settings).feeds)
     if feed not in known:
         raise LandingError(f"{feed!r} is not a feed of the lakehouse. Known are: {', '.join(known)}.")
     landing_date = _date(day)
@@ -143,10 +153,9 @@ def accept(
 ) -> None:
     """Let a complete delivery delete the keys that it lacks, although it is much smaller than the one before."""
     from lakehouse_assets.silver.deliveries import accept_delivery
-    from lakehouse_assets.systems import catalog
 
     settings = _reachable(load_settings(), writes=True)
-    complete = {f.landing: f for f in catalog().feeds if f.complete}
+    complete = {f.landing: f for f in load_catalog(settings).feeds if f.complete}
     if feed not in complete:
         known = f"These do: {', '.join(sorted(complete))}." if complete else "No feed does."
         raise LandingError(f"{feed!r} is not a feed that delivers complete. {known}")
@@ -158,10 +167,9 @@ def accept(
 def plan(as_json: Json = False) -> None:
     """Show what `sync` would do: files, partitions, tables, schema changes, bytes. Changes nothing."""
     from lakehouse_assets.reconcile.plan import make_plan
-    from lakehouse_assets.systems import catalog
 
     settings = _reachable(load_settings())
-    found = make_plan(settings, catalog(), read_headers=True)
+    found = make_plan(settings, load_catalog(settings), read_headers=True)
     if as_json:
         typer.echo(json.dumps(found.to_json()))
     else:
@@ -172,26 +180,35 @@ def plan(as_json: Json = False) -> None:
 def check(as_json: Json = False) -> None:
     """Find what is wrong with settings, contracts and models, all at once. Builds nothing; exit code 1 where there is anything."""
     from lakehouse_assets.engine.session import Engine
-    from lakehouse_assets.gold.project import models
     from lakehouse_assets.silver.transform import contract_faults
     from lakehouse_assets.systems import load_systems
 
-    systems, problems = load_systems()
+    wrong_settings = []
+    try:
+        settings = load_settings()
+    except LakehouseError as error:
+        settings, wrong_settings = Settings.model_construct(), [str(error)]
+    systems, problems = load_systems(settings.system_packages)
     silver = [table for system in systems for table in system.tables]
     tables = {table.name for table in silver}
     is_known = not problems  # else a table may be missing only because its system can't be loaded
     try:
-        unknown = [(m, name) for m in models() for name in m.sources if is_known and name not in tables]
+        if is_known:
+            load_catalog(settings)
+        models = settings.gold_project.models()
+        unknown = [(m, name) for m in models for name in m.sources if is_known and name not in tables]
         problems += [f"{m.folder}/{m.name}.sql: {name!r} is not a silver table{nearest(name, tables)}." for m, name in unknown]
     except LakehouseError as error:
         problems.append(" ".join(str(error).split()))
+    problems += wrong_settings
     try:
-        engine = Engine(load_settings().engine_config, _say)
+        engine = Engine(settings.engine_config, _say) if not wrong_settings else None
         # What is known since the contracts were loaded, the engine need not say again.
         known = {_sentence(problem) for problem in problems}
-        faults = [fault for table in silver for fault in contract_faults(engine.session(), table)]
-        problems += [fault for fault in faults if _sentence(fault) not in known]
-        engine.stop_session()
+        if engine is not None:
+            faults = [fault for table in silver for fault in contract_faults(engine.session(), table)]
+            problems += [fault for fault in faults if _sentence(fault) not in known]
+            engine.stop_session()
     except LakehouseError as error:
         problems.append(str(error))
     if as_json:
@@ -212,10 +229,9 @@ def _sentence(problem: str) -> str:
 def sync(as_json: Json = False) -> None:
     """Bring all tables up to date with landing, in one pass. Exit code 1 where a partition failed; the rest goes on."""
     from lakehouse_assets.silver.deliveries import held_deliveries
-    from lakehouse_assets.systems import catalog
 
     settings = _reachable(load_settings(), writes=True)
-    declared = catalog()
+    declared = load_catalog(settings)
     found = _plan(settings, declared)
     result = _sync(settings, declared, found)
     held = held_deliveries(settings.root, declared.feeds)
@@ -278,18 +294,18 @@ def quarantine(
 ) -> None:
     """Show the rows that could not go on: reasons, counts, samples. Or write all of them to a file."""
     from lakehouse_assets.serving import quarantine as serving
-    from lakehouse_assets.systems import catalog
 
     begin, end = _range(day, first, last)
     choice = serving.Choice(layer=layer, table=table, first=begin, last=end, rule=rule, file=file)
-    root = _reachable(load_settings()).root
+    settings = _reachable(load_settings())
+    root, declared = settings.root, load_catalog(settings)
     if export is not None:
-        rows = serving.export(root, catalog(), choice, export, overwrite=force)
+        rows = serving.export(root, declared, choice, export, overwrite=force)
         _say(f"{rows} rows are in {export}.")
         if as_json:
             typer.echo(json.dumps({"file": str(export), "rows": rows}))
         return
-    found = serving.quarantined(root, catalog(), choice, samples)
+    found = serving.quarantined(root, declared, choice, samples)
     if as_json:
         typer.echo(json.dumps(found, default=str))
         return
@@ -417,7 +433,6 @@ def _sync(settings: Settings, declared: "Catalog", found: "Plan") -> "SyncResult
         _say(found.rebuilt)
     from lakehouse_assets.engine.session import Engine
     from lakehouse_assets.gold.dbt_ahead import loaded_ahead
-    from lakehouse_assets.gold.project import PROJECT_FOLDER
 
     engine = Engine(settings.engine_config, _say)
     with ExitStack() as resources:
@@ -426,7 +441,7 @@ def _sync(settings: Settings, declared: "Catalog", found: "Plan") -> "SyncResult
         if found.of_layers("silver"):
             engine.start_in_background()
         if found.of_layers("gold"):
-            resources.enter_context(loaded_ahead(PROJECT_FOLDER))
+            resources.enter_context(loaded_ahead(settings.gold_project.folder))
         from lakehouse_assets.definitions import build_definitions
         from lakehouse_assets.orchestration.sync import sync as run_sync
 

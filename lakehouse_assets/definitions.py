@@ -15,7 +15,6 @@ from lakehouse_assets.errors import LakehouseError
 from lakehouse_assets.gold.assets import gold_assets
 from lakehouse_assets.gold.dbt import dbt_resource
 from lakehouse_assets.gold.models import read_models
-from lakehouse_assets.gold.project import PROJECT_FOLDER, read_manifest
 from lakehouse_assets.hooks.load_error import load_error
 from lakehouse_assets.materialization.io_manager import DeltaIOManager
 from lakehouse_assets.materialization.partitions import daily_partitions
@@ -23,12 +22,11 @@ from lakehouse_assets.materialization.row_accounts import row_accounts_check
 from lakehouse_assets.orchestration.jobs import lakehouse_jobs
 from lakehouse_assets.orchestration.sensors import lakehouse_sensors
 from lakehouse_assets.raw.assets import raw_asset
-from lakehouse_assets.settings import Settings, load_settings
+from lakehouse_assets.settings import Settings, load_catalog, load_settings
 from lakehouse_assets.silver.assets import silver_asset
 from lakehouse_assets.silver.checks import silver_checks
 from lakehouse_assets.store.root import Root
 from lakehouse_assets.store.s3 import s3_settings
-from lakehouse_assets.systems import catalog as declared_catalog
 
 
 def build_definitions(settings: Settings, *, catalog: Catalog | None = None, engine: Engine | None = None) -> dg.Definitions:
@@ -36,10 +34,11 @@ def build_definitions(settings: Settings, *, catalog: Catalog | None = None, eng
     # A run over a range of dates needs a backfill policy, which Dagster still calls beta: said once in the docs, not at each start.
     warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")
     root, start, docs_url = settings.root, settings.lakehouse_start_date, settings.lakehouse_docs_url
-    catalog = catalog or declared_catalog()
+    catalog = catalog or load_catalog(settings)
     engine = engine or Engine(settings.engine_config)
     partitions = daily_partitions(start)
-    manifest = read_manifest()
+    project = settings.gold_project
+    manifest = project.manifest()
     facts = [model for model in read_models(manifest) if model.grain_of]
     return dg.Definitions(
         assets=[
@@ -51,7 +50,7 @@ def build_definitions(settings: Settings, *, catalog: Catalog | None = None, eng
                 silver_asset(table, engine.session, root=root, partitions=partitions, docs_url=docs_url)
                 for table in catalog.tables
             ),
-            gold_assets(root=root, project_folder=PROJECT_FOLDER, manifest=manifest, partitions=partitions, docs_url=docs_url),
+            gold_assets(root=root, project=project, manifest=manifest, partitions=partitions, docs_url=docs_url),
         ],
         asset_checks=[
             *(row_accounts_check(root, "raw", feed.table) for feed in catalog.feeds),
@@ -62,7 +61,7 @@ def build_definitions(settings: Settings, *, catalog: Catalog | None = None, eng
         sensors=lakehouse_sensors(settings, catalog),
         resources={
             "io_manager": DeltaIOManager(root, [SparkHandler(engine.session), *arrow_handlers()]),
-            "dbt": dbt_resource(),
+            "dbt": dbt_resource(project.folder),
             **_s3_client(root),
         },
         executor=dg.in_process_executor,
@@ -83,6 +82,7 @@ def _s3_client(root: Root) -> dict[str, Any]:
 def defs() -> dg.Definitions:
     """What Dagster loads: the definitions for the settings of the environment."""
     try:
-        return build_definitions(load_settings())
+        settings = load_settings()
+        return build_definitions(settings, catalog=load_catalog(settings))
     except LakehouseError as error:
         raise load_error(str(error)) from None

@@ -9,6 +9,7 @@
     ├── AuditError          a `fail` rule was broken: the partition is not published
     ├── EngineError         the Spark engine can't be had
     │   └── EngineLostError it went away while it was used
+    ├── ProjectError        a new project can't be laid out
     ├── UpkeepError         some tables could not be kept up
     ├── ServiceError        MinIO, Kafka or PostgreSQL can't be had on this machine
     ├── QueryError          a query that is refused or does not compile
@@ -70,6 +71,10 @@ class EngineError(LakehouseError):
 
 class EngineLostError(EngineError):
     """The Spark server went away while it was used. What it was asked for is to be computed again, in a new session."""
+
+
+class ProjectError(LakehouseError):
+    """A new project can't be laid out where it was asked for."""
 
 
 class UpkeepError(LakehouseError):

@@ -7,18 +7,23 @@ import re
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from dotenv import load_dotenv
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from lakehouse_assets.bundled import built_in_project
 from lakehouse_assets.engine.remote import ADDRESS
 from lakehouse_assets.engine.server import ServerConfig
 from lakehouse_assets.engine.session import EngineConfig
 from lakehouse_assets.errors import SettingsError
 from lakehouse_assets.store.root import Root
 from lakehouse_assets.store.s3 import complete_environment
+
+if TYPE_CHECKING:
+    from lakehouse_assets.contracts.system import Catalog
+    from lakehouse_assets.gold.project import GoldProject
 
 _PLAIN_URL = re.compile(r"https?://[^\s@?#/]+(?:/[^\s?#]*)?")
 _SECRET_OPTION = re.compile(r"(?i)token|secret|passw|pwd|key|auth|credential|signature|cookie|bearer")
@@ -36,6 +41,13 @@ class Settings(BaseSettings):
         "process; `sc://host:port`, a Spark Connect server that others run.",
     )
     lakehouse_start_date: date = Field(date(2026, 1, 1), description="The first partition of every table.")
+    lakehouse_systems: str = Field(
+        "lakehouse_assets.systems",
+        description="The packages that declare source systems, by their dotted names or as folders, separated by commas.",
+    )
+    lakehouse_dbt_project: Path | None = Field(
+        None, description="The dbt project whose models are gold; by default the one that comes with the lakehouse."
+    )
     lakehouse_docs_url: str | None = Field(None, description="Where the docs are published; the UI links to it.")
     lakehouse_engine_memory: str = Field("2g", description="Heap of the local Spark server, as Java writes it.")
     lakehouse_engine_idle_seconds: int = Field(300, ge=1, description="The local Spark server ends after this long unused.")
@@ -59,6 +71,10 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _can_work(self) -> Self:
         root = self.root
+        if self.lakehouse_dbt_project and not (self.lakehouse_dbt_project.expanduser() / "dbt_project.yml").is_file():
+            raise SettingsError(
+                f"LAKEHOUSE_DBT_PROJECT: {self.lakehouse_dbt_project} is not the folder of a dbt project: it has no dbt_project.yml."
+            )
         if self.lakehouse_engine not in ("spark", "sail"):
             found = ADDRESS.fullmatch(self.lakehouse_engine)
             if found is None:
@@ -85,6 +101,23 @@ class Settings(BaseSettings):
         return Root.parse(self.lakehouse_root)
 
     @property
+    def system_packages(self) -> tuple[str, ...]:
+        """The packages that declare source systems."""
+        return tuple(filter(None, (name.strip() for name in self.lakehouse_systems.split(","))))
+
+    @property
+    def gold_project(self) -> "GoldProject":
+        """The dbt project whose models are gold."""
+        from lakehouse_assets.gold.project import GoldProject
+
+        given, built_in = self.lakehouse_dbt_project, built_in_project(self._cache)
+        return GoldProject(given.expanduser().absolute() if given else built_in, package=built_in)
+
+    @property
+    def _cache(self) -> Path:
+        return self.lakehouse_cache.expanduser().absolute()
+
+    @property
     def local_state(self) -> Path:
         """Where this machine keeps what is not data: the Dagster instance. For a root on S3 a folder of its own below `.lakehouse`."""
         return self.root.local_folder or Path(".lakehouse", "s3", self.root.uri.removeprefix("s3://")).absolute()
@@ -98,7 +131,7 @@ class Settings(BaseSettings):
     def local_spark(self) -> ServerConfig:
         """The local Spark server that these settings mean."""
         return ServerConfig(
-            cache=self.lakehouse_cache.expanduser().absolute(),
+            cache=self._cache,
             memory=self.lakehouse_engine_memory,
             idle_seconds=self.lakehouse_engine_idle_seconds,
             port=self.lakehouse_engine_port,
@@ -131,3 +164,20 @@ def load_settings() -> Settings:
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         raise SettingsError(f"Settings can't be read: {faults}. See .env.example.") from None
+
+
+def load_catalog(settings: Settings) -> "Catalog":
+    """The feeds and silver tables of all systems. From now on the dbt project knows each of these tables as a source.
+
+    The project that comes with the lakehouse knows the tables of the systems that come with it, and no others.
+
+    Raises:
+        ContractError: something is wrong with a system; all that is, a line each.
+        SettingsError: there is no such package of systems.
+    """
+    from lakehouse_assets.systems import BUILT_IN, catalog
+
+    declared = catalog(settings.system_packages)
+    if settings.lakehouse_dbt_project or settings.system_packages == BUILT_IN:
+        settings.gold_project.add_sources(declared)
+    return declared

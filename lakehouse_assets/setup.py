@@ -8,16 +8,16 @@ import sys
 
 from lakehouse_assets.engine.prepare import prepare
 from lakehouse_assets.errors import LakehouseError
-from lakehouse_assets.gold.project import prepare_manifest
 from lakehouse_assets.orchestration.instance import prepare_home
-from lakehouse_assets.settings import load_settings
+from lakehouse_assets.settings import load_catalog, load_settings
 
 
 def main() -> int:
     """Set up; the exit code."""
     try:
         settings = load_settings()
-        prepare_manifest()
+        load_catalog(settings)
+        settings.gold_project.prepare_manifest()
         prepare(settings.local_spark)
         prepare_home(settings.dagster_home, settings.root)
     except LakehouseError as error:

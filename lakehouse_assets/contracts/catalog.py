@@ -1,6 +1,7 @@
 """Mistakes that show only when all systems are known: names that clash, relationships that lead nowhere, circles."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from lakehouse_assets.contracts.contract import Contract
@@ -10,9 +11,13 @@ from lakehouse_assets.contracts.system import SilverTable, System
 from lakehouse_assets.contracts.types import type_fault
 
 
-def catalog_problems(systems: Sequence[System]) -> list[str]:
-    """What is wrong between systems, a line each, the file first."""
-    return [*_clashes(systems), *_unknown_relations(systems), *_circles(systems), *_unknown_columns(systems)]
+def catalog_problems(systems: Sequence[System], files: Mapping[str, str]) -> list[str]:
+    """What is wrong between systems, a line each, the file first. `files` are those of the systems by their names."""
+    problems = [*_clashes(systems), *_unknown_relations(systems), *_circles(systems), *_unknown_columns(systems)]
+    return [_IN_SYSTEM.sub(lambda match: files.get(match[1], match[0]), problem) for problem in problems]
+
+
+_IN_SYSTEM = re.compile(r"systems/(\w+)\.py")
 
 
 def _clashes(systems: Sequence[System]) -> Iterator[str]:

@@ -13,8 +13,8 @@ from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.provenance import PROVENANCE
 from lakehouse_assets.contracts.system import SilverTable, System
 from lakehouse_assets.gold.models import read_models
-from lakehouse_assets.gold.project import read_manifest
-from lakehouse_assets.systems import all_systems
+from lakehouse_assets.settings import load_settings
+from lakehouse_assets.systems import all_systems, catalog
 
 PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
 
@@ -102,9 +102,10 @@ def _model(node: Mapping[str, Any]) -> Iterator[str]:
 
 def current_page() -> str:
     """The page for the systems and models as they are."""
-    return tables_page(all_systems(), read_manifest())
+    return tables_page(all_systems(), load_settings().gold_project.manifest())
 
 
 if __name__ == "__main__":
+    load_settings().gold_project.write_sources(catalog())
     PAGE.write_text(current_page())
     sys.exit(0)

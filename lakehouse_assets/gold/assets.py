@@ -22,10 +22,17 @@ from lakehouse_assets.delta.tables import TableFacts, table_facts
 from lakehouse_assets.errors import LakehouseError, PartitionGuardError
 from lakehouse_assets.gold.dbt import unquoted_output
 from lakehouse_assets.gold.failures import failing_rows
-from lakehouse_assets.gold.models import Model, fingerprint, read_models, shared_digest, table_states
-from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT
+from lakehouse_assets.gold.models import Model, fingerprint, read_models, table_states
+from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT, GoldProject
 from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model
-from lakehouse_assets.hooks.dagster_dbt import DagsterDbtTranslator, DbtCliInvocation, DbtProject, QuickStartDbt, dbt_assets
+from lakehouse_assets.hooks.dagster_dbt import (
+    DagsterDbtTranslator,
+    DagsterDbtTranslatorSettings,
+    DbtCliInvocation,
+    DbtProject,
+    QuickStartDbt,
+    dbt_assets,
+)
 from lakehouse_assets.materialization.presentation import docs_metadata
 from lakehouse_assets.store.errors import Unquoted, store_error, unquoted
 from lakehouse_assets.store.root import Root
@@ -35,7 +42,8 @@ class GoldTranslator(DagsterDbtTranslator):
     """Gives models the keys, groups and links that all tables of the lakehouse have."""
 
     def __init__(self, docs_url: str | None) -> None:
-        super().__init__()
+        # Another project lists silver tables that the lakehouse's own lists, too.
+        super().__init__(settings=DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
         self._docs_url = docs_url
 
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
@@ -69,18 +77,17 @@ class GoldTranslator(DagsterDbtTranslator):
 def gold_assets(
     *,
     root: Root,
-    project_folder: Path,
+    project: GoldProject,
     manifest: Mapping[str, Any],
     partitions: dg.PartitionsDefinition[str],
     docs_url: str | None,
 ) -> dg.AssetsDefinition:
     """All models. A run builds and tests the chosen ones in a database file of its own, then publishes what passed."""
-    project = DbtProject(project_dir=project_folder)
     models = read_models(manifest)
 
     @dbt_assets(
         manifest=manifest,
-        project=project,
+        project=DbtProject(project_dir=project.folder),
         name="gold",
         dagster_dbt_translator=GoldTranslator(docs_url),
         partitions_def=partitions,
@@ -90,7 +97,7 @@ def gold_assets(
     @Unquoted(root)
     def _gold(context: dg.AssetExecutionContext, dbt: QuickStartDbt) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
         selected = {key.path[-1] for key in context.selected_asset_keys}
-        read, shared = open_tables(root, models), shared_digest(project_folder)
+        read, shared = open_tables(root, models), project.shared_digest
         states = table_states(read.records)
         with tempfile.TemporaryDirectory(prefix="lakehouse-gold-") as folder:
             database = Path(folder, "run.duckdb")

@@ -4,20 +4,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import TextIOBase
+from pathlib import Path
 from typing import TextIO, cast
 
 from lakehouse_assets.gold.dbt_ahead import executable
-from lakehouse_assets.gold.project import PROJECT_FOLDER
 from lakehouse_assets.hooks.dagster_dbt import QuickStartDbt
 from lakehouse_assets.store.errors import unquoted
 from lakehouse_assets.store.root import Root
 
 
-def dbt_resource() -> QuickStartDbt:
-    """The resource for the project."""
+def dbt_resource(project_folder: Path) -> QuickStartDbt:
+    """The resource for a dbt project."""
     return QuickStartDbt(
-        project_dir=str(PROJECT_FOLDER),
-        profiles_dir=str(PROJECT_FOLDER),
+        project_dir=str(project_folder),
+        profiles_dir=str(project_folder),
         dbt_executable=executable("lakehouse-dbt"),
         global_config_flags=["--no-version-check", "--no-use-colors"],
     )

@@ -1,17 +1,20 @@
 """Where the dbt project lies, what its process is told, and its manifest, parsed anew whenever a file of the project has changed."""
 
 import json
+import os
+import re
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.errors import LakehouseError
 from lakehouse_assets.gold.dbt_ahead import executable
-from lakehouse_assets.gold.models import Model, project_digest, read_models
-
-PROJECT_FOLDER = Path(__file__).parents[2] / "dbt_project"
+from lakehouse_assets.gold.models import Model, project_digest, read_models, shared_digest
 
 RUN_DATABASE = "LAKEHOUSE_GOLD_DATABASE"
 """The environment variable by which dbt's process learns the path of the run's database file."""
@@ -20,31 +23,121 @@ RUN_ROOT = "LAKEHOUSE_GOLD_ROOT"
 """The environment variable by which dbt's process learns the URI of the root."""
 
 
-def prepare_manifest(folder: Path = PROJECT_FOLDER) -> Path:
-    """The manifest of the project as it is now; dbt parses only where a file has changed since the last time.
+PACKAGE = "LAKEHOUSE_DBT_PACKAGE"
+"""The environment variable by which the `packages.yml` of another project names the lakehouse's own."""
 
-    Raises:
-        LakehouseError: dbt can't parse the project; the text is dbt's.
-    """
-    manifest, mark = folder / "target" / "manifest.json", folder / "target" / "parsed-from"
-    digest = project_digest(folder)
-    if not manifest.exists() or not mark.exists() or mark.read_text() != digest:
-        command = [executable("dbt"), "--quiet", "--no-version-check", "parse", "--target-path", "target"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+@dataclass(frozen=True)
+class GoldProject:
+    """A dbt project: the lakehouse's own, or one of the user's, which may name the lakehouse's (`package`) as a package of its own."""
+
+    folder: Path
+    package: Path
+
+    @property
+    def target(self) -> Path:
+        """Where dbt keeps what it has parsed."""
+        return self.folder / "target"
+
+    def prepare_manifest(self) -> None:
+        """Bring the manifest up to date; dbt parses only where a file has changed since the last time.
+
+        Raises:
+            LakehouseError: dbt can't parse the project; the text is dbt's.
+        """
+        os.environ[PACKAGE] = str(self.package)  # dbt reads it in whatever process it runs
+        parsed_from, digest = self.target / "parsed-from", self.digest
+        if not self._manifest.exists() or not parsed_from.exists() or parsed_from.read_text() != digest:
+            if self._has_packages:
+                self._run_dbt("deps")
+            self._run_dbt("parse", "--target-path", "target")
+            parsed_from.write_text(digest)
+
+    def manifest(self) -> Mapping[str, Any]:
+        """Dbt's manifest of the project as it is now; raises as `prepare_manifest` does."""
+        self.prepare_manifest()
+        return _parsed(self._manifest, self.digest)
+
+    def models(self) -> list[Model]:
+        """The models of the project as it is now, each after those that it reads; raises as `prepare_manifest` does."""
+        return read_models(self.manifest())
+
+    @property
+    def digest(self) -> str:
+        """A hash of all files that decide what the manifest says."""
+        return " ".join(map(project_digest, self._folders))
+
+    @property
+    def shared_digest(self) -> str:
+        """A hash of what any model may depend on."""
+        return " ".join(map(shared_digest, self._folders))
+
+    def add_sources(self, catalog: Catalog) -> None:
+        """Let the project know the silver tables of the catalog that it does not know yet: `models/sources.yml` lists them.
+
+        A table that the catalog lacks stays listed, because other settings may know it; `write_sources` takes it out.
+        """
+        file, wanted = self.folder / _SOURCES, _sources(catalog)
+        text = file.read_text() if file.exists() else ""
+        if wanted.keys() <= set(re.findall(r"^ *- name: (\w+)$", text, re.MULTILINE)):
+            return
+        import yaml
+
+        listed = yaml.safe_load(text)["sources"][0]["tables"] if text else []
+        # Where the project can't be written to, dbt knows no new table: it says so itself, if a model reads one.
+        with suppress(PermissionError):
+            self._write_sources({table["name"]: table for table in listed} | wanted)
+
+    def write_sources(self, catalog: Catalog) -> None:
+        """Let `models/sources.yml` list the silver tables of the catalog, and no others."""
+        self._write_sources(_sources(catalog))
+
+    def _write_sources(self, tables: Mapping[str, Mapping[str, str]]) -> None:
+        file = self.folder / _SOURCES
+        unfinished = file.with_name(f".sources-{os.getpid()}")
+        unfinished.write_text(sources_page(tables))
+        unfinished.replace(file)
+
+    @property
+    def _manifest(self) -> Path:
+        return self.target / "manifest.json"
+
+    @property
+    def _has_packages(self) -> bool:
+        return (self.folder / "packages.yml").exists()
+
+    @property
+    def _folders(self) -> list[Path]:
+        return [self.folder, self.package] if self._has_packages and self.folder != self.package else [self.folder]
+
+    def _run_dbt(self, *arguments: str) -> None:
+        command = [executable("dbt"), "--quiet", "--no-version-check", *arguments]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise LakehouseError(f"dbt can't parse the project in {folder}: {(done.stdout + done.stderr).strip()}")
-        mark.write_text(digest)
-    return manifest
+            said = (done.stdout + done.stderr).strip()
+            raise LakehouseError(f"dbt {arguments[0]} fails for the project in {self.folder}: {said}")
 
 
-def read_manifest(folder: Path = PROJECT_FOLDER) -> Mapping[str, Any]:
-    """The manifest of the project as it is now."""
-    return _parsed(prepare_manifest(folder), project_digest(folder))
+_SOURCES = Path("models", "sources.yml")
 
 
-def models(folder: Path = PROJECT_FOLDER) -> list[Model]:
-    """The models of the project as it is now, each after those that it reads."""
-    return read_models(read_manifest(folder))
+def _sources(catalog: Catalog) -> dict[str, dict[str, str]]:
+    return {t.name: {"name": t.name, "description": t.contract.description} for t in sorted(catalog.tables, key=lambda t: t.name)}
+
+
+def sources_page(tables: Mapping[str, Mapping[str, str]]) -> str:
+    """`models/sources.yml` for silver tables, by name."""
+    source = {
+        "name": "silver",
+        "description": "Silver tables as they are when the run begins.",
+        "database": "run",
+        "schema": "silver",
+        "tables": [dict(tables[name]) for name in sorted(tables)],
+    }
+    import yaml
+
+    text = yaml.safe_dump({"version": 2, "sources": [source]}, sort_keys=False, allow_unicode=True, width=130)
+    return f"# Written from the contracts, by `make docs` or once a new silver table is declared.\n{text}"
 
 
 @cache

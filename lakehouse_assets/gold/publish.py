@@ -79,8 +79,8 @@ def publish_model(
         PartitionGuardError: a row has no date.
     """
     uri = root.table("gold", model.name)
-    columns = connection.execute(f"FROM gold.{model.name} LIMIT 0").to_arrow_table().schema
     _refuse_undated(connection, model)
+    columns = _columns(connection, model)
 
     def attempt() -> Commit:
         ensure_table(uri, columns, model.description)
@@ -147,7 +147,16 @@ def _is_reshaped(table: DeltaTable, columns: "pa.Schema") -> bool:
     return any(new.get(field.name) != str(field.type) for field in table.schema().fields)
 
 
+def _columns(connection: "duckdb.DuckDBPyConnection", model: Model) -> "pa.Schema":
+    return connection.execute(f"FROM gold.{model.name} LIMIT 0").to_arrow_table().schema
+
+
 def _refuse_undated(connection: "duckdb.DuckDBPyConnection", model: Model) -> None:
+    if DATE_COLUMN not in _columns(connection, model).names:
+        raise PartitionGuardError(
+            f"gold/{model.name} has no column {DATE_COLUMN} (date), by which every table is partitioned: nothing was written. Add the "
+            f"landing date of what last changed the row to models/{model.folder}/{model.name}.sql, such as `max(_date) as _date`."
+        )
     found = connection.execute(f"SELECT count(*) FROM gold.{model.name} WHERE {DATE_COLUMN} IS NULL").fetchone()
     if found and found[0]:
         raise PartitionGuardError(

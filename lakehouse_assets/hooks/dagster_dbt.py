@@ -12,17 +12,38 @@ _hidden = "dbt.version" not in sys.modules
 if _hidden:
     sys.modules["dbt.version"] = None  # type: ignore[assignment]
 try:
-    from dagster_dbt import DagsterDbtTranslator, DbtCliInvocation, DbtCliResource, DbtProject, dbt_assets
+    from dagster_dbt import (
+        DagsterDbtTranslator,
+        DagsterDbtTranslatorSettings,
+        DbtCliInvocation,
+        DbtCliResource,
+        DbtProject,
+        dbt_assets,
+    )
 except ImportError:
     # The plain way: a dagster-dbt that has no names of its own.
     del sys.modules["dbt.version"]
     _hidden = False
-    from dagster_dbt import DagsterDbtTranslator, DbtCliInvocation, DbtCliResource, DbtProject, dbt_assets
+    from dagster_dbt import (
+        DagsterDbtTranslator,
+        DagsterDbtTranslatorSettings,
+        DbtCliInvocation,
+        DbtCliResource,
+        DbtProject,
+        dbt_assets,
+    )
 finally:
     if _hidden:
         del sys.modules["dbt.version"]
 
-__all__ = ["DagsterDbtTranslator", "DbtCliInvocation", "DbtProject", "QuickStartDbt", "dbt_assets"]
+__all__ = [
+    "DagsterDbtTranslator",
+    "DagsterDbtTranslatorSettings",
+    "DbtCliInvocation",
+    "DbtProject",
+    "QuickStartDbt",
+    "dbt_assets",
+]
 
 
 class QuickStartDbt(DbtCliResource):

@@ -18,8 +18,8 @@ from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.delta.tables import forget_open_tables, open_table
 from lakehouse_assets.errors import UnreadableError
-from lakehouse_assets.gold.models import Model, fingerprint, shared_digest, stale_models, table_states
-from lakehouse_assets.gold.project import PROJECT_FOLDER, models
+from lakehouse_assets.gold.models import Model, fingerprint, stale_models, table_states
+from lakehouse_assets.gold.project import GoldProject
 from lakehouse_assets.landing.objects import Landing, LandingObject, shown
 from lakehouse_assets.raw.load import FileDifference, differences
 from lakehouse_assets.raw.readers.formats import read_header
@@ -159,7 +159,7 @@ def _plan(
     silver, refused = _silver(settings, catalog, records, {t.table: set(t.dates) for t in tables}, refusals)
     tables += silver
     if system is None:
-        tables += _gold(models(), {t.table: t.dates for t in silver}, records, start)
+        tables += _gold(settings.gold_project, {t.table: t.dates for t in silver}, records, start)
     ignored = [*sight.ignored, *landing.strangers([feed.landing for feed in whole.feeds], system)]
     if read_headers:
         files, unreadable = _with_headers(files, {feed.table: feed for feed in catalog.feeds}, settings.root, landing)
@@ -266,9 +266,10 @@ def make_gold_sensor_plan(settings: Settings, catalog: Catalog) -> Plan:
 
 def _gold_plan(settings: Settings, refusals: Refusals) -> Plan:
     forget_open_tables()
-    all_models = models()
+    project = settings.gold_project
+    all_models = project.models()
     records = read_books(settings.root, _gold_tables(all_models), brief=True)
-    planned = {t.table: t for t in _gold(all_models, {}, records, settings.lakehouse_start_date)}
+    planned = {t.table: t for t in _gold(project, {}, records, settings.lakehouse_start_date)}
     known = {(layer, name, mark) for layer, name, _, mark in refusals}
     refused = [name for name, t in planned.items() if ("gold", name, next(iter(t.due.values()))) in known]
     left_out = set(refused)
@@ -280,7 +281,7 @@ def _gold_plan(settings: Settings, refusals: Refusals) -> Plan:
 
 
 def _gold(
-    all_models: Sequence[Model],
+    project: GoldProject,
     changing: dict[str, tuple[date, ...]],
     records: Records,
     start: date,
@@ -289,7 +290,7 @@ def _gold(
 
     A model reads all that stands, also of dates from before the start was moved: those are no partitions, but they count.
     """
-    states, shared = table_states(records), shared_digest(PROJECT_FOLDER)
+    all_models, shared, states = project.models(), project.shared_digest, table_states(records)
     stale = stale_models(all_models, records, shared)
     silver = {table for layer, table, _ in records if layer == "silver"} | changing.keys()
     possible: set[str] = set()
@@ -321,7 +322,7 @@ def _see(settings: Settings, landing: Landing, catalog: Catalog, look: Look | No
     # Of all feeds of the tables: one that rests, or is another system's, belongs to what they were built from.
     feeds = [*catalog.feeds, *(feed for table in catalog.tables for feed in table.feeds)]
     own = [*(("raw", feed.table) for feed in feeds), *(("silver", table.name) for table in catalog.tables)]
-    tables = dict.fromkeys([*own, *(_gold_tables(models()) if with_gold else ())])
+    tables = dict.fromkeys([*own, *(_gold_tables(settings.gold_project.models()) if with_gold else ())])
     if look is None:
         records = read_books(settings.root, tables)
         return look_at_all(landing, catalog.feeds, start), records

@@ -1,58 +1,104 @@
-"""The source systems, one file each: feeds, contracts, silver functions. A new system is a new file here, and no other edit."""
+"""The source systems, one file each: feeds, contracts, silver functions. A new system is a new file here, and no other edit.
+
+Systems of your own live in a package or folder of yours, one file each, too: `LAKEHOUSE_SYSTEMS` names it, beside this one or instead.
+"""
 
 import importlib
 import pkgutil
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 from lakehouse_assets.contracts.catalog import catalog_problems
 from lakehouse_assets.contracts.problems import gathered, nearest
 from lakehouse_assets.contracts.system import Catalog, System
-from lakehouse_assets.errors import ContractError
+from lakehouse_assets.errors import ContractError, SettingsError
 
 _NO_SYSTEMS = ("cleaning",)
 """Modules here that declare no system."""
 
 
-def all_systems() -> list[System]:
-    """Every system under this package, by name: each module's `SYSTEM`.
+BUILT_IN = (__name__,)
+
+
+def all_systems(packages: Sequence[str] = BUILT_IN) -> list[System]:
+    """Every system of some packages: the `SYSTEM` of each of their modules. A package has a dotted name, or is a folder.
 
     Raises:
         ContractError: something is wrong with one of them; all that is, a line each.
+        SettingsError: there is no such package.
     """
-    systems, problems = load_systems()
+    systems, problems = load_systems(packages)
     if problems:
         raise ContractError("\n".join(problems))
     return systems
 
 
-def catalog() -> Catalog:
-    """The feeds and silver tables of all systems."""
-    systems = all_systems()
+def catalog(packages: Sequence[str] = BUILT_IN) -> Catalog:
+    """The feeds and silver tables of all systems; raises as `all_systems` does."""
+    systems = all_systems(packages)
     return Catalog.of((t for s in systems for t in s.tables), (f for s in systems for f in s.raw_only))
 
 
-def load_systems() -> tuple[list[System], list[str]]:
-    """The systems that could be loaded, and what is wrong, with them and with the others: a line each, the file first."""
-    systems, problems = [], []
-    for name in sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _NO_SYSTEMS):
-        with gathered() as found:
-            try:
-                system = getattr(_imported(name), "SYSTEM", None)
-            except ContractError as error:
-                system, found = None, [*found, *str(error).splitlines()]
-            else:
-                if not isinstance(system, System):
-                    found = [*found, "there is no SYSTEM: add `SYSTEM = System(...)` to it."]
-        if found:
-            # Else the next who imports it would get it as if nothing were wrong.
-            sys.modules.pop(f"{__name__}.{name}", None)
-        problems += [f"systems/{name}.py: {problem}" for problem in found]
-        if isinstance(system, System):
-            systems.append(system)
-    return systems, problems + catalog_problems(systems)
+def load_systems(packages: Sequence[str] = BUILT_IN) -> tuple[list[System], list[str]]:
+    """The systems that could be loaded, and what is wrong, with them and with the others: a line each, the file first.
+
+    Raises:
+        SettingsError: there is no such package.
+    """
+    systems, problems, files = [], [], {}
+    for package in map(_package, packages):
+        for module in sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not _is_private(module.name)):
+            name, file = f"{package.__name__}.{module}", f"{package.__name__.rpartition('.')[2]}/{module}.py"
+            with gathered() as found:
+                try:
+                    system = getattr(_imported(name), "SYSTEM", None)
+                except ContractError as error:
+                    system, found = None, [*found, *str(error).splitlines()]
+                else:
+                    if not isinstance(system, System):
+                        found = [*found, "there is no SYSTEM: add `SYSTEM = System(...)` to it."]
+            if found:
+                # Else the next who imports it would get it as if nothing were wrong.
+                sys.modules.pop(name, None)
+            problems += [f"{file}: {problem}" for problem in found]
+            if isinstance(system, System):
+                systems.append(system)
+                files[system.name] = file
+    return systems, problems + catalog_problems(systems, files)
+
+
+def _is_private(module: str) -> bool:
+    """Whether a module is there for the others to import."""
+    return module in _NO_SYSTEMS or module.startswith("_")
+
+
+def _package(name: str) -> ModuleType:
+    """A package of systems by its dotted name, or by its folder.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir() and name not in sys.modules:
+        folder = folder.resolve()
+        parts = [folder.name]
+        while (folder := folder.parent) != folder.parent and (folder / "__init__.py").exists():
+            parts.insert(0, folder.name)
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+        name = ".".join(parts)
+    try:
+        package = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and not name.startswith(error.name):
+            raise
+        raise SettingsError(f"LAKEHOUSE_SYSTEMS: there is neither a package nor a folder {name!r}.") from None
+    if not hasattr(package, "__path__"):
+        raise SettingsError(f"LAKEHOUSE_SYSTEMS: {name!r} is a module, not a package: name the package or folder that holds it.")
+    return package
 
 
 def _imported(name: str) -> ModuleType:
@@ -62,14 +108,14 @@ def _imported(name: str) -> ModuleType:
         ContractError: it can't be imported; the text says in which line, and why.
     """
     try:
-        return importlib.import_module(f"{__name__}.{name}")
+        return importlib.import_module(name)
     except ContractError:
         raise
     except SyntaxError as error:
         raise ContractError(f"{_line(error.filename, error.lineno, name)}{error.msg}.") from error
     except Exception as error:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
-        own = [f for f in frames if Path(f.filename).parent == Path(__file__).parent and f.filename != __file__]
+        own = [f for f in frames if Path(f.filename).stem == name.rpartition(".")[2] and f.filename != __file__]
         frame = (own or frames)[-1]
         raise ContractError(
             f"{_line(frame.filename, frame.lineno, name)}{type(error).__name__}: {error}{_meant(error)}."
@@ -78,7 +124,9 @@ def _imported(name: str) -> ModuleType:
 
 def _line(file: str | None, line: int | None, name: str) -> str:
     """Which line is meant, and of which file, where that isn't the system's own."""
-    elsewhere = "" if file is None or Path(file).stem == name else f"{Path(file).parent.name}/{Path(file).name}, "
+    elsewhere = (
+        "" if file is None or Path(file).stem == name.rpartition(".")[2] else f"{Path(file).parent.name}/{Path(file).name}, "
+    )
     return f"{elsewhere}line {line}: "
 
 

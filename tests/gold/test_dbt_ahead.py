@@ -8,7 +8,10 @@ import time
 import pytest
 
 from lakehouse_assets.gold.dbt_ahead import PLACE, executable, loaded_ahead
-from lakehouse_assets.gold.project import PROJECT_FOLDER
+from lakehouse_assets.settings import Settings
+
+PROJECT = Settings().gold_project.folder
+
 
 LIST = ("--quiet", "--no-version-check", "list", "--resource-type", "model", "--output", "name")
 
@@ -16,7 +19,7 @@ LIST = ("--quiet", "--no-version-check", "list", "--resource-type", "model", "--
 def dbt(*arguments, **environment):
     return subprocess.run(
         [executable("lakehouse-dbt"), *arguments],
-        cwd=PROJECT_FOLDER,
+        cwd=PROJECT,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -33,7 +36,7 @@ def wait_until(true, seconds=30):
 
 @pytest.fixture
 def loaded():
-    with loaded_ahead(PROJECT_FOLDER):
+    with loaded_ahead(PROJECT):
         wait_until(lambda: os.path.exists(os.environ[PLACE]))  # noqa: PTH110
         yield
 
@@ -61,7 +64,7 @@ def test_a_second_command_finds_dbt_itself(loaded, tmp_path):
 
 
 def test_the_process_ends_with_the_block_though_nobody_has_used_it():
-    with loaded_ahead(PROJECT_FOLDER):
+    with loaded_ahead(PROJECT):
         place = os.environ[PLACE]
         running = subprocess.run(["pgrep", "-f", place], capture_output=True, text=True, check=True).stdout.split()
     assert PLACE not in os.environ

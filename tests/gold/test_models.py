@@ -288,7 +288,7 @@ def test_settings_count_for_all_models_and_their_comments_do_not(project):
     assert shared_digest(project) != before
 
 
-def tested(**changes):
+def with_test(**changes):
     """The checksums of two models, of which one uses a macro and has a test, after a change to the manifest."""
     found = manifest(fact=[], people=[])
     fact = found["nodes"]["model.lakehouse.fact"]
@@ -335,7 +335,7 @@ def tested(**changes):
     ids=lambda change: next(iter(change)),
 )
 def test_a_macro_a_test_or_a_config_concerns_the_model_that_has_it_and_no_other(change):
-    was, now = tested(), tested(**change)
+    was, now = with_test(), with_test(**change)
     assert (now["fact"] != was["fact"], now["people"] == was["people"]) == (True, True)
 
 
@@ -350,7 +350,7 @@ def test_a_macro_a_test_or_a_config_concerns_the_model_that_has_it_and_no_other(
     ids=lambda change: next(iter(change)),
 )
 def test_what_describes_a_model_rebuilds_nothing(change):
-    assert tested(**change) == tested()
+    assert with_test(**change) == with_test()
 
 
 def test_a_renamed_file_changes_the_digest(project):

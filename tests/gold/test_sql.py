@@ -14,8 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakehouse_assets.gold.dbt_ahead import executable
-from lakehouse_assets.gold.project import PROJECT_FOLDER, RUN_DATABASE, read_manifest
+from lakehouse_assets.gold.project import RUN_DATABASE
+from lakehouse_assets.settings import Settings
 from lakehouse_assets.systems import crm, erp
+
+PROJECT = Settings().gold_project.folder
+
 
 LANDED = date(2026, 1, 31)
 SALE = {"order_number": "SO1", "product_number": "P1", "customer_id": 1, "quantity": 1, "price": 10, "sales": 10}
@@ -42,7 +46,7 @@ def compiled(tmp_path_factory):
     target = tmp_path_factory.mktemp("compiled")
     subprocess.run(
         [executable("dbt"), "--quiet", "--no-version-check", "compile", "--target-path", str(target)],
-        cwd=PROJECT_FOLDER,
+        cwd=PROJECT,
         env={k: v for k, v in os.environ.items() if k != RUN_DATABASE},
         check=True,
         timeout=120,
@@ -146,14 +150,14 @@ def test_a_row_without_a_partner_keeps_its_landing_date(warehouse, grouped):
 
 
 def test_silver_warns_of_the_days_that_the_calendar_leaves_out():
-    bounds = yaml.safe_load((PROJECT_FOLDER / "dbt_project.yml").read_text())["vars"]
+    bounds = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]
     told = {rule.name: rule.expression for rule in crm.SALES.contract.rules}
     for day in ("order", "ship", "due"):
         assert re.findall(r"'(.+?)'", told[f"{day}_date_valid"]) == [bounds["calendar_from"], bounds["calendar_to"]]
 
 
 def test_a_model_is_built_after_all_that_its_keys_point_at():
-    nodes = read_manifest()["nodes"]
+    nodes = Settings().gold_project.manifest()["nodes"]
     relationships = [node for node in nodes.values() if (node.get("test_metadata") or {}).get("name") == "relationships"]
     assert relationships
     for test in relationships:

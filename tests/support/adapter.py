@@ -21,8 +21,8 @@ from lakehouse_assets.contracts.system import Catalog, SilverTable
 from lakehouse_assets.delta.tables import forget_open_tables
 from lakehouse_assets.errors import AuditError
 from lakehouse_assets.gold.models import Model
+from lakehouse_assets.gold.project import GoldProject
 from lakehouse_assets.materialization.row_accounts import row_accounts_result
-from lakehouse_assets.reconcile import plan as planning
 from lakehouse_assets.reconcile.plan import make_plan
 from lakehouse_assets.serving.query import query
 from lakehouse_assets.settings import Settings
@@ -233,7 +233,7 @@ class Shop:
 
     @contextmanager
     def _gold_of_this_shop(self) -> Iterator[None]:
-        with patch.object(planning, "models", self.models), patch.object(planning, "shared_digest", lambda folder: ""):
+        with patch.object(GoldProject, "models", lambda project: self.models()), patch.object(GoldProject, "shared_digest", ""):
             yield
 
 

@@ -1,0 +1,77 @@
+"""A wheel in an empty environment: the demo from an empty folder, and a project of one's own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+UV = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
+
+
+def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that must succeed, as a user without this checkout would."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("LAKEHOUSE_", "AWS_", "DAGSTER_", "PYTHON"))
+    }
+    done = subprocess.run(command, cwd=cwd, env={**kept, **environment}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=REPOSITORY)
+    [built] = folder.glob("*.whl")
+    return built
+
+
+def interpreter(version: str) -> str:
+    """A Python of this version on this machine."""
+    if "{}.{}".format(*sys.version_info) == version:
+        return sys.executable
+    found = [*Path("~/.pyenv/versions").expanduser().glob(f"{version}.*/bin/python"), shutil.which(f"python{version}")]
+    for python in filter(None, found):
+        if subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return str(python)
+    pytest.skip(f"Python {version} is not on this machine")
+
+
+@pytest.fixture(scope="module", params=["3.11", "3.12"])
+def environment(request, wheel, tmp_path_factory) -> Iterator[Path]:
+    """The programs of an environment with the wheel and what it needs."""
+    folder = tmp_path_factory.mktemp("environment")
+    run(UV, "venv", "-q", "--python", interpreter(request.param), folder, cwd=folder)
+    python = folder / "bin" / "python"
+    run(UV, "pip", "sync", "-q", "--python", python, REPOSITORY / "requirements.lock", cwd=folder)
+    run(UV, "pip", "install", "-q", "--python", python, "--no-deps", wheel, cwd=folder)
+    yield folder / "bin"
+    shutil.rmtree(folder)
+
+
+def test_the_demo_runs_from_an_empty_folder(environment, tmp_path):
+    settings = {"LAKEHOUSE_ENGINE": "sail", "LAKEHOUSE_CACHE": str(tmp_path / "cache")}
+    (home := tmp_path / "home").mkdir()
+    run(environment / "lakehouse", "demo", cwd=home, **settings)
+    query = run(
+        environment / "lakehouse", "query", "SELECT count(*) n FROM gold.fact_sales", "--format", "json", cwd=home, **settings
+    )
+    assert json.loads(query.stdout) == [{"n": 60398}]
+    installed = next((environment.parent / "lib").glob("python*/site-packages/lakehouse_assets/dbt_project"))
+    assert not (installed / "target").exists(), "dbt writes into the installed package"
+
+
+def test_a_project_of_one_s_own_runs_and_its_test_passes(environment, tmp_path):
+    run(environment / "lakehouse", "init", "acme", cwd=tmp_path)
+    project = tmp_path / "acme"
+    settings = {"PATH": f"{environment}:{os.environ['PATH']}", "LAKEHOUSE_CACHE": str(tmp_path / "cache")}
+    assert "orders_by_day" in run("make", "demo", cwd=project, **settings).stdout
+    query = run(environment / "lakehouse", "query", "FROM gold.orders_by_day", "--format", "json", cwd=project, **settings)
+    assert sorted((row["orders"], row["usd_amount"]) for row in json.loads(query.stdout)) == [(1, 120.5), (2, 61.9)]
+    run("make", "check", "test", cwd=project, **settings)
