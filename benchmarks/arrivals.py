@@ -26,7 +26,7 @@ from lakehouse_assets.delta.tables import open_table, replace_rows
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.orchestration.instance import open_instance
 from lakehouse_assets.orchestration.sensors import arrival_sensor
-from lakehouse_assets.raw.load import fingerprint
+from lakehouse_assets.raw.load import raw_fingerprint
 from lakehouse_assets.reconcile.plan import make_plan
 from lakehouse_assets.settings import Settings, load_settings
 from lakehouse_assets.silver.fingerprints import silver_fingerprints
@@ -67,7 +67,9 @@ def write_ledger(settings: Settings, table: SilverTable) -> None:
         file = LandedFile(found.name, found.version, f"{hash(found.name):x}", found.size, 1, 1)
         by_date.setdefault(found.date, []).append(file)
     raw = [
-        PartitionRecord("raw", table.name, day, len(files), len(files), 0, 0, 1, "", fingerprint(feed_of(table), files), files)
+        PartitionRecord(
+            "raw", table.name, day, len(files), len(files), 0, 0, 1, "", raw_fingerprint(feed_of(table), files), files
+        )
         for day, files in by_date.items()
     ]
     fingerprints = silver_fingerprints(table, {table.name: {r.date: r for r in raw}})

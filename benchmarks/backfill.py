@@ -36,7 +36,7 @@ def run() -> None:
     from lakehouse_assets.orchestration.sync import sync
     from lakehouse_assets.reconcile.plan import make_plan
 
-    catalog = Catalog.of([LINES])
+    catalog = Catalog.from_tables([LINES])
     plan = make_plan(settings, catalog)
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
     result = sync(settings, catalog, plan, build_definitions(settings, catalog=catalog, engine=engine), lambda text: None)

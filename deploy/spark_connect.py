@@ -1,4 +1,4 @@
-"""The Spark Connect server as a service of its own: the local server's command line, for others than this machine, without its keeper.
+"""A Spark Connect server in the foreground, without its supervisor, for others than this machine: same jars, same settings.
 
 There is no token: PySpark sends one only to `localhost` or over TLS. So it belongs on a network that nobody else is on.
 """

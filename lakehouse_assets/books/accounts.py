@@ -19,7 +19,7 @@ def account_faults(
     """
     faults = []
     # Of a partition that a step is changing, or was killed while it changed, nothing can be said until the next pass has built it.
-    for r in (r for r in records if not r.is_unsettled):
+    for r in (r for r in records if not r.is_unverified):
         if not r.adds_up:
             faults.append(
                 f"{r.date}: {r.rows_in} rows came in, but {r.rows_out} stand, {r.rows_quarantined} are in quarantine and "

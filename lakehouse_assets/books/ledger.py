@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-UNSETTLED = ""
+UNVERIFIED = ""
 """The fingerprint of a partition whose record does not say how the table stands: it is to be built again."""
 
 Records = dict[tuple[str, str, date], "PartitionRecord"]
@@ -101,9 +101,9 @@ class PartitionRecord:
     batches: list[str] = field(default_factory=list)
 
     @property
-    def is_unsettled(self) -> bool:
+    def is_unverified(self) -> bool:
         """Whether the record does not say how the table stands, so that the partition is to be built again."""
-        return self.fingerprint == UNSETTLED
+        return self.fingerprint == UNVERIFIED
 
     @property
     def adds_up(self) -> bool:

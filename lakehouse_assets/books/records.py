@@ -12,9 +12,9 @@ from datetime import date
 
 from deltalake import DeltaTable
 
-from lakehouse_assets.books.ledger import UNSETTLED, Ledger, PartitionRecord, Records
+from lakehouse_assets.books.ledger import UNVERIFIED, Ledger, PartitionRecord, Records
 from lakehouse_assets.books.quarantine import Quarantine
-from lakehouse_assets.books.set_aside import listed_aside
+from lakehouse_assets.books.set_aside import listed_set_aside
 from lakehouse_assets.delta.tables import live_files, newest_table
 from lakehouse_assets.store.root import Root
 
@@ -31,7 +31,7 @@ def contents(root: Root, layer: str, name: str, table: DeltaTable | None) -> dic
     parts: dict[date, list[str]] = {}
     for file in live_files(table):
         parts.setdefault(file["date"], []).append(file["path"])
-    aside = listed_aside(root, layer, name, table)
+    aside = listed_set_aside(root, layer, name, table)
     for batch in aside.batches if aside is not None else ():
         for day, rows in batch.rows.items():
             parts.setdefault(day, []).append(f"{batch.name}: {rows} {batch.reason}")
@@ -53,11 +53,11 @@ def verified(
         held = own_id, now.get(record.date, ""), quarantined.get(record.date, 0)
         return (record.table_id, record.content, record.rows_quarantined) == held
 
-    unknown = {day: PartitionRecord(layer, name, day, 0, 0, 0, 0, -1, "", UNSETTLED) for day in now.keys() - records.keys()}
+    unknown = {day: PartitionRecord(layer, name, day, 0, 0, 0, 0, -1, "", UNVERIFIED) for day in now.keys() - records.keys()}
     return {
         day: record
         if day in records and fits(record)
-        else replace(record, fingerprint=UNSETTLED, table_id=own_id, content=now.get(day, ""))
+        else replace(record, fingerprint=UNVERIFIED, table_id=own_id, content=now.get(day, ""))
         for day, record in {**records, **unknown}.items()
     }
 

@@ -49,7 +49,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Aside:
+class SetAside:
     """All rows that are set aside with one version of a table. Each date's lie in one batch or a few.
 
     `deliveries` are the complete deliveries whose missing keys are deleted in that version.
@@ -72,42 +72,42 @@ class Aside:
                 rows[day] = rows.get(day, 0) + count
         return rows
 
-    def because(self, *reasons: str) -> "Aside":
+    def with_reason(self, *reasons: str) -> "SetAside":
         """Those that are set aside for one of the reasons."""
-        return Aside(tuple(batch for batch in self.batches if batch.reason in reasons), self.deliveries)
+        return SetAside(tuple(batch for batch in self.batches if batch.reason in reasons), self.deliveries)
 
-    def of(self, dates: Collection[date]) -> "Aside":
+    def of(self, dates: Collection[date]) -> "SetAside":
         """Those of some dates."""
         return self._where(lambda day: day in dates)
 
-    def without(self, dates: Collection[date]) -> "Aside":
+    def without(self, dates: Collection[date]) -> "SetAside":
         """Those of all other dates."""
         return self._where(lambda day: day not in dates)
 
-    def __add__(self, other: "Aside") -> "Aside":
+    def __add__(self, other: "SetAside") -> "SetAside":
         feeds = self.deliveries.keys() | other.deliveries.keys()
         nothing: frozenset[date] = frozenset()
         both = {feed: self.deliveries.get(feed, nothing) | other.deliveries.get(feed, nothing) for feed in feeds}
-        return Aside(self.batches + other.batches, both)
+        return SetAside(self.batches + other.batches, both)
 
     @property
     def places(self) -> list[tuple[str, date]]:
         """The batch and date of these rows: what tells them among all of the files, by `_batch` and `_landed`."""
         return [(batch.name, day) for batch in self.batches for day in sorted(batch.rows)]
 
-    def _where(self, wanted: Callable[[date], bool]) -> "Aside":
+    def _where(self, wanted: Callable[[date], bool]) -> "SetAside":
         kept = (
             Batch(b.name, b.files, {day: rows for day, rows in b.rows.items() if wanted(day)}, b.reason) for b in self.batches
         )
         deliveries = {feed: frozenset(filter(wanted, days)) for feed, days in self.deliveries.items()}
-        return Aside(tuple(batch for batch in kept if batch.rows), deliveries)
+        return SetAside(tuple(batch for batch in kept if batch.rows), deliveries)
 
 
-def read_aside(root: Root, layer: str, name: str, table: "DeltaTable") -> Aside | None:
+def read_set_aside(root: Root, layer: str, name: str, table: "DeltaTable") -> SetAside | None:
     """The rows set aside with the version that is open. None where nothing is known of them: the table is to be built again."""
     number = table.transaction_version(_APPLICATION)
     if number is None:
-        return Aside() if table.version() == 0 else None
+        return SetAside() if table.version() == 0 else None
     try:
         found = _read(root, _path(layer, name, number))
     except FileNotFoundError:
@@ -117,7 +117,7 @@ def read_aside(root: Root, layer: str, name: str, table: "DeltaTable") -> Aside 
     return found if all(f"{layer}/{name}/{file}" in there for file in found.files) else None
 
 
-def write_aside(root: Root, layer: str, name: str, aside: Aside) -> Transaction:
+def write_set_aside(root: Root, layer: str, name: str, aside: SetAside) -> Transaction:
     """Write the list of a version to come; what to give the commit so that it names the list."""
     number = secrets.randbits(63)
     entries = [
@@ -134,12 +134,12 @@ def write_aside(root: Root, layer: str, name: str, aside: Aside) -> Transaction:
     return Transaction(_APPLICATION, number)
 
 
-def delete_aside(root: Root, layer: str, name: str, transaction: Transaction) -> None:
+def delete_set_aside(root: Root, layer: str, name: str, transaction: Transaction) -> None:
     """Take a list back that no commit has come to name."""
     root.delete([_path(layer, name, transaction.version)])
 
 
-def listed_aside(root: Root, layer: str, name: str, table: "DeltaTable") -> Aside | None:
+def listed_set_aside(root: Root, layer: str, name: str, table: "DeltaTable") -> SetAside | None:
     """The superseded rows that the open version names, whether or not their files are there; None where it names none."""
     number = table.transaction_version(_APPLICATION)
     if number is None:
@@ -152,8 +152,8 @@ def listed_aside(root: Root, layer: str, name: str, table: "DeltaTable") -> Asid
 
 def superseded_rows_by_date(root: Root, layer: str, name: str, table: "DeltaTable") -> dict[date, int] | None:
     """How many rows of each date are superseded by the list that the open version names; None where it names none."""
-    listed = listed_aside(root, layer, name, table)
-    return None if listed is None else listed.because(SUPERSEDED).rows_by_date
+    listed = listed_set_aside(root, layer, name, table)
+    return None if listed is None else listed.with_reason(SUPERSEDED).rows_by_date
 
 
 def old_lists(root: Root, layer: str, name: str, table: "DeltaTable", before: datetime) -> tuple[list[str], set[str]]:
@@ -170,9 +170,9 @@ def old_lists(root: Root, layer: str, name: str, table: "DeltaTable", before: da
     return old, named
 
 
-def _read(root: Root, path: str) -> Aside:
+def _read(root: Root, path: str) -> SetAside:
     listed = json.loads(bytes(obstore.get(root.store, path).bytes()))
-    return Aside(
+    return SetAside(
         tuple(
             Batch(
                 entry["name"],

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+from lakehouse_assets.contracts.code_digest import texts_reached
 from lakehouse_assets.contracts.problems import nearest
 from lakehouse_assets.contracts.provenance import IDENTITY, IN_RAW, ITEM_TEXT
-from lakehouse_assets.contracts.reach import words_reached
 from lakehouse_assets.contracts.system import Input, SilverTable
 
 
@@ -22,7 +22,7 @@ def unknown_columns(tables: list[SilverTable]) -> list[tuple[SilverTable, str]]:
     if not written:
         return []
     problems: dict[tuple[str, str], tuple[SilverTable, str]] = {}
-    texts = cache(words_reached)
+    texts = cache(texts_reached)
     for (table, what, _), names in zip(written, _names([sql for _, _, sql in written]), strict=True):
         for given in table.inputs:
             known = {name.lower() for name in _known(table, given)}

@@ -15,7 +15,7 @@ from lakehouse_assets.errors import ContractError
 
 @dataclass(frozen=True)
 class Csv:
-    """How delimited files are written: delimiter and, where it isn't UTF-8 or UTF-16 with a mark, the encoding.
+    """How delimited files are written: delimiter and, where it isn't UTF-8 or UTF-16 with a byte order mark, the encoding.
 
     Raises:
         ContractError: the delimiter is not one ASCII character, or Python knows no such encoding of text.

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
+from lakehouse_assets.contracts.code_digest import code_digest, file_of
 from lakehouse_assets.contracts.contract import NAME, Contract, Rule
 from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.problems import nearest, refuse
 from lakehouse_assets.contracts.provenance import ITEM
-from lakehouse_assets.contracts.reach import code_digest, file_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -165,7 +165,7 @@ class Catalog:
     tables: tuple[SilverTable, ...]
 
     @classmethod
-    def of(cls, tables: Iterable[SilverTable], raw_only: Iterable[Feed] = ()) -> "Catalog":
+    def from_tables(cls, tables: Iterable[SilverTable], raw_only: Iterable[Feed] = ()) -> "Catalog":
         """The catalog of some tables and their feeds."""
         tables = tuple(tables)
         feeds = {feed.table: feed for feed in (*(f for t in tables for f in t.feeds), *raw_only)}

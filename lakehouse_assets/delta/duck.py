@@ -1,6 +1,6 @@
 """DuckDB connections of this process: for bookkeeping over Parquet files, at any scale that fits this machine.
 
-Views made here are the connection's own (TEMP), unless their name has a schema: then the connection is one of `separate`.
+Views made here are the connection's own (TEMP), unless their name has a schema: then the connection is one of `new_connection`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.contracts.types import in_duckdb
 from lakehouse_assets.delta.tables import live_files, sql_date, sql_text
 from lakehouse_assets.store.root import Root
-from lakehouse_assets.store.s3 import credentials_mark, let_duckdb_read
+from lakehouse_assets.store.s3 import credentials_fingerprint, load_s3_client
 
 if TYPE_CHECKING:
     import duckdb
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
 
 def connect(root: Root) -> "duckdb.DuckDBPyConnection":
     """A connection that can read what lies below the root, to an instance that this process shares: 10 ms sooner than a new one."""
-    return _shared(root, credentials_mark() if root.bucket else "").cursor()
+    return _shared(root, credentials_fingerprint() if root.bucket else "").cursor()
 
 
-def separate(root: Root) -> "duckdb.DuckDBPyConnection":
+def new_connection(root: Root) -> "duckdb.DuckDBPyConnection":
     """A connection to an in-memory instance of its own, that can read what lies below the root."""
     import duckdb
 
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
-    let_read(connection, root)
+    enable_s3(connection, root)
     return connection
 
 
 @lru_cache(maxsize=4)
 def _shared(root: Root, credentials: str) -> "duckdb.DuckDBPyConnection":
     del credentials  # an instance keeps those that it was made with
-    return separate(root)
+    return new_connection(root)
 
 
-def let_read(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
+def enable_s3(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
     """Let a connection read what lies below the root, where that takes more than a path."""
     if root.bucket:
-        let_duckdb_read(connection, root.bucket)
+        load_s3_client(connection, root.bucket)
 
 
 def parquet(paths: Sequence[str]) -> str:

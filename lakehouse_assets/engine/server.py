@@ -2,7 +2,7 @@
 
 Its state lies in one folder: `server.json` (port, token, process ids; only the user can read it), `server.log`, and two lock files.
 Whoever uses the server holds `clients.lock` shared for as long as it lives; the kernel lets go of it however the process ends. The
-server's keeper (`keeper.py`) stops it when nobody has held that lock for a while.
+server's supervisor (`supervisor.py`) stops it when nobody has held that lock for a while.
 """
 
 import fcntl
@@ -55,7 +55,7 @@ class ServerConfig:
 
     @property
     def log(self) -> Path:
-        """What the server and its keeper print."""
+        """What the server and its supervisor print."""
         return self.folder / "server.log"
 
     @property
@@ -72,7 +72,7 @@ class Server:
 
     port: int
     token: str
-    keeper_pid: int
+    supervisor_pid: int
     java_pid: int
 
     @property
@@ -191,7 +191,7 @@ def server_environment(token: str) -> dict[str, str]:
 
 
 def read_state(folder: Path) -> Server | None:
-    """What `server.json` says; None where no server was started or its keeper has ended it."""
+    """What `server.json` says; None where no server was started or its supervisor has ended it."""
     try:
         return Server(**json.loads((folder / "server.json").read_text()))
     except FileNotFoundError:
@@ -224,35 +224,35 @@ def port_answers(port: int) -> bool:
 def _start(config: ServerConfig, log: Callable[[str], None]) -> Server:
     (config.folder / "server.json").unlink(missing_ok=True)
     log(f"Starting the Spark server; its log is {config.log}")
-    # Jars are fetched here, not in the keeper, so that what goes wrong is told to whoever asked.
+    # Jars are fetched here, not in the supervisor, so that what goes wrong is told to whoever asked.
     port = config.port or free_port()
     command = command_for(config, port)
     request = {"command": command, "port": port, "token": secrets.token_urlsafe(24), "idle_seconds": config.idle_seconds}
     with config.log.open("w") as out:
-        keeper = subprocess.Popen(
-            [sys.executable, "-m", "lakehouse_assets.engine.keeper", str(config.folder)],
+        supervisor = subprocess.Popen(
+            [sys.executable, "-m", "lakehouse_assets.engine.supervisor", str(config.folder)],
             stdin=subprocess.PIPE,
             stdout=out,
             stderr=out,
             text=True,
             start_new_session=True,
         )
-    assert keeper.stdin is not None
-    keeper.stdin.write(json.dumps(request))
-    keeper.stdin.close()
+    assert supervisor.stdin is not None
+    supervisor.stdin.write(json.dumps(request))
+    supervisor.stdin.close()
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         state = read_state(config.folder)
         if state is not None and port_answers(state.port):
             return state
-        if keeper.poll() is not None:
+        if supervisor.poll() is not None:
             break
         time.sleep(_POLL_SECONDS)
-    keeper.terminate()
+    supervisor.terminate()
     told = config.log.read_text(errors="replace").strip().splitlines()
     raise EngineError(
         f"The Spark server did not start within {START_SECONDS} s"
-        if keeper.poll() is None
+        if supervisor.poll() is None
         else "The Spark server ended at once" + (f" ({told[-1].strip()})" if told else "") + f". Its log is {config.log}."
     )
 

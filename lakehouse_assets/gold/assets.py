@@ -17,12 +17,12 @@ from lakehouse_assets.books.ledger import PartitionRecord
 from lakehouse_assets.books.records import record_partitions
 from lakehouse_assets.books.refused import RefusedPartitions
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
-from lakehouse_assets.delta.duck import separate
+from lakehouse_assets.delta.duck import new_connection
 from lakehouse_assets.delta.tables import TableFacts, table_facts
 from lakehouse_assets.errors import LakehouseError, PartitionGuardError
 from lakehouse_assets.gold.dbt import unquoted_output
 from lakehouse_assets.gold.failures import failing_rows
-from lakehouse_assets.gold.models import Model, fingerprint, read_models, table_states
+from lakehouse_assets.gold.models import Model, model_fingerprint, read_models, table_states
 from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT, GoldProject
 from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model
 from lakehouse_assets.hooks.dagster_dbt import (
@@ -107,21 +107,21 @@ def gold_assets(
             unpublished = _Unpublished(root, refused | (selected - built.keys()))
             published: dict[str, DeltaTable] = {}
             records: list[PartitionRecord] = []
-            with separate(root) as connection:
+            with new_connection(root) as connection:
                 connection.execute(f"ATTACH '{database}' AS run (READ_ONLY); USE run")
                 for model in (m for m in models if m.name in selected):
                     # What it has read: what stood before the run, and of the models before it what this run has just published.
-                    mark = fingerprint(model, states, shared)
+                    fingerprint = model_fingerprint(model, states, shared)
                     if model.name in refused or model.name in faulty:
-                        unpublished.refuse(model, mark)
+                        unpublished.refuse(model, fingerprint)
                     if model.name not in built or model.name in refused or unpublished.waits(model):
                         continue
                     try:
-                        commit, table = publish_model(connection, root, model, fingerprint=mark, run_id=context.run_id)
+                        commit, table = publish_model(connection, root, model, fingerprint=fingerprint, run_id=context.run_id)
                     except Exception as error:  # noqa: BLE001 - the other models are published first; then it is raised
-                        unpublished.add(model, error, mark)
+                        unpublished.add(model, error, fingerprint)
                         continue
-                    mine = model_records(model, table, read.records, fingerprint=mark, run_id=context.run_id)
+                    mine = model_records(model, table, read.records, fingerprint=fingerprint, run_id=context.run_id)
                     published[model.name] = table
                     records += mine
                     states |= table_states({("gold", model.name, r.date): r for r in mine})
@@ -134,10 +134,10 @@ def gold_assets(
             if published:
                 record_partitions(root, "gold", published, lambda known: records, context.run_id)
         yield from checks
-        for name, mark in unpublished.refused.items():
+        for name, fingerprint in unpublished.refused.items():
             # A model is built as a whole: any date stands for it.
             first = date.fromisoformat(min(context.partition_keys))
-            RefusedPartitions(root).record("gold", name, {first: mark}, "by its tests or its SQL", context.run_id)
+            RefusedPartitions(root).record("gold", name, {first: fingerprint}, "by its tests or its SQL", context.run_id)
         for name, reason in unpublished.reasons.items():
             context.log_event(dg.AssetObservation(dg.AssetKey(["gold", name]), metadata={"not_published": reason}))
         if unpublished.bug is not None:
@@ -228,7 +228,7 @@ def _with_failing_rows(
     if all(c.passed for c in checks):
         return list(checks)
     results = {r["unique_id"]: r for r in invocation.get_artifact("run_results.json")["results"]}
-    with separate(root) as connection:
+    with new_connection(root) as connection:
         connection.execute(f"ATTACH '{database}' AS run (READ_ONLY); USE run")
 
         def told(check: dg.AssetCheckResult) -> dg.AssetCheckResult:

@@ -8,7 +8,7 @@ from typing import Any
 
 from dbt.adapters.duckdb.plugins import BasePlugin
 
-from lakehouse_assets.delta.duck import let_read
+from lakehouse_assets.delta.duck import enable_s3
 from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT
 from lakehouse_assets.store.root import Root
 
@@ -20,5 +20,5 @@ class Plugin(BasePlugin):
         """Attach the file as the database `run`; one in memory where dbt only parses or compiles."""
         path = os.environ.get(RUN_DATABASE, ":memory:").replace("'", "''")
         if RUN_ROOT in os.environ:
-            let_read(conn, Root(os.environ[RUN_ROOT]))
+            enable_s3(conn, Root(os.environ[RUN_ROOT]))
         conn.execute(f"ATTACH IF NOT EXISTS '{path}' AS run")

@@ -74,7 +74,7 @@ def shared_digest(folder: Path) -> str:
     return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
 
 
-def fingerprint(model: Model, states: Mapping[str, str], shared: str) -> str:
+def model_fingerprint(model: Model, states: Mapping[str, str], shared: str) -> str:
     """What a model is built from: its SQL, and the states (see `table_states`) of the tables that it reads."""
     read = [*(f"silver.{name}" for name in model.sources), *(f"gold.{name}" for name in model.refs)]
     facts = [shared, model.checksum, [(name, states.get(name)) for name in read]]
@@ -94,7 +94,7 @@ def table_states(records: Records) -> dict[str, str]:
 
 
 def _state(records: list[PartitionRecord]) -> str:
-    unsettled = any(record.is_unsettled for record in records)
+    unsettled = any(record.is_unverified for record in records)
     facts = sorted((r.date.isoformat(), r.table_id, r.content if unsettled else r.fingerprint) for r in records)
     return f"{'unsettled/' if unsettled else ''}{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"
 
@@ -118,10 +118,10 @@ def stale_models(models: Iterable[Model], records: Records, shared: str) -> dict
             continue
         possible.add(model.name)
         of_model = built.get(model.name, [])
-        due = fingerprint(model, states, shared)
+        due = model_fingerprint(model, states, shared)
         if any(ref in stale for ref in model.refs) or {r.fingerprint for r in of_model} != {due}:
             changed = _changed_dates(model, of_model, records).union(*(stale.get(ref, set()) for ref in model.refs))
-            changed |= {record.date for record in of_model if record.is_unsettled}
+            changed |= {record.date for record in of_model if record.is_unverified}
             # Where no row has changed, the SQL has: then all dates are built anew.
             stale[model.name] = changed or {day for (layer, _, day) in records if layer == "silver"}
     return stale

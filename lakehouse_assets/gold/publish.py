@@ -12,7 +12,7 @@ from deltalake import DeltaTable, Schema
 from lakehouse_assets.books.ledger import InputVersion, Ledger, PartitionRecord, Records
 from lakehouse_assets.books.records import table_id, verified
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
-from lakehouse_assets.delta.duck import let_read, table_view
+from lakehouse_assets.delta.duck import enable_s3, table_view
 from lakehouse_assets.delta.tables import (
     Commit,
     dates_predicate,
@@ -59,7 +59,7 @@ def fill_database(file: Path, root: Root, read: TablesRead, selected: Iterable[s
 
     built_here = {("gold", name) for name in selected}
     with duckdb.connect(str(file)) as connection:
-        let_read(connection, root)
+        enable_s3(connection, root)
         connection.execute("CREATE SCHEMA silver; CREATE SCHEMA gold")
         for (layer, name), table in read.opened.items():
             if (layer, name) not in built_here:

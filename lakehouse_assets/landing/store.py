@@ -226,7 +226,7 @@ class Bucket:
             yield from pages.paginate(Bucket=self._bucket, Prefix=self._above + prefix, **options)
 
     def _stored(self, item: dict[str, Any]) -> Stored | None:
-        """An entry of a listing; None for the mark of a folder, which consoles put where there is nothing else."""
+        """An entry of a listing; None for the marker of a folder, which consoles put where there is nothing else."""
         key = item["Key"].removeprefix(self._above)
         if key.endswith("/"):
             return _listed(key, item, "its key ends with a slash, as a folder's does") if item["Size"] else None

@@ -112,4 +112,4 @@ def _recorded_accounts(target: Target, dates: Collection[date]) -> dict[date, di
     if not dates:
         return {}
     records = Ledger(target.root).read(target.layer, target.name)
-    return {day: account_metadata(r) for (_, _, day), r in records.items() if day in dates and not r.is_unsettled}
+    return {day: account_metadata(r) for (_, _, day), r in records.items() if day in dates and not r.is_unverified}

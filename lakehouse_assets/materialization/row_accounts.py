@@ -68,7 +68,7 @@ def _result(root: Root, layer: str, table: str, dates: Collection[date] | None) 
         description=" ".join(told[:FAULTS_TOLD]) or None,
         metadata={
             "dates": len(records),
-            "unfinished": ", ".join(str(r.date) for r in records.values() if r.is_unsettled),
+            "unfinished": ", ".join(str(r.date) for r in records.values() if r.is_unverified),
             "rows_in": sum(r.rows_in or 0 for r in records.values()),
             "rows_out": sum(r.rows_out for r in records.values()),
             "rows_quarantined": sum(r.rows_quarantined for r in records.values()),

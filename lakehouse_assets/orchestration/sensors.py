@@ -17,7 +17,7 @@ from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RA
 from lakehouse_assets.orchestration.tries import FINISHED, why_waiting
 from lakehouse_assets.reconcile.plan import Plan, make_gold_sensor_plan, make_system_plan
 from lakehouse_assets.reconcile.runs import DIFFERENCE_TAG, PlannedRun, gold_runs, rows_runs
-from lakehouse_assets.reconcile.scan import Look
+from lakehouse_assets.reconcile.scan import ScanBudget
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.store.errors import Unquoted
 
@@ -49,7 +49,7 @@ def lakehouse_sensors(settings: Settings, catalog: Catalog) -> list[dg.SensorDef
 
 
 def arrival_sensor(settings: Settings, catalog: Catalog, system: str) -> dg.SensorDefinition:
-    """The sensor over the landing folders of one system, of old dates by turns: see `Look`.
+    """The sensor over the landing folders of one system, of old dates by turns: see `ScanBudget`.
 
     With N objects in dates older than the newest ones, a late file among them is found after N / 1,800 ticks, rounded up. Ticks that
     wait for a run to settle what a turn has found are not counted. The cursor says whose turn is next, and nothing else:
@@ -68,7 +68,7 @@ def arrival_sensor(settings: Settings, catalog: Catalog, system: str) -> dg.Sens
     @Unquoted(settings.root)
     def _arrivals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         resting = _resting(context.instance, own.feeds, settings)
-        plan = make_system_plan(settings, catalog, system, Look(context.cursor or ""), resting)
+        plan = make_system_plan(settings, catalog, system, ScanBudget(context.cursor or ""), resting)
         noted = _noted(context, plan, resting.values())
         if plan.is_empty:
             _go_on(context, plan, [])
@@ -201,7 +201,7 @@ def _requests(
 def _go_on(context: dg.SensorEvaluationContext, plan: Plan, due: Sequence[PlannedRun]) -> None:
     """Let the next older dates have their turn, unless runs are due for those whose turn it is."""
     if not any(run.start <= day <= run.end for run in due for day in plan.older):
-        context.update_cursor(plan.next_place)
+        context.update_cursor(plan.next_cursor)
 
 
 def run_request(run: PlannedRun) -> dg.RunRequest:

@@ -163,7 +163,7 @@ def load(
                 day.files[name] = replace(day.files[name], batch=f"{batch}-{len(refused)}")
                 refused.append(_rejects_of(difference.date, name, day.files[name].batch, pa.concat_tables(rejects)))
         landed.files[difference.date] = [day.files[name] for name in sorted(day.files)]
-        landed.fingerprints[difference.date] = fingerprint(feed, landed.files[difference.date])
+        landed.fingerprints[difference.date] = raw_fingerprint(feed, landed.files[difference.date])
         if difference.whole:
             landed.replaced[difference.date] = None
         elif replaced := day.read.keys() | day.outgoing():
@@ -175,7 +175,7 @@ def load(
     return landed
 
 
-def fingerprint(feed: Feed, files: Sequence[LandedFile]) -> str:
+def raw_fingerprint(feed: Feed, files: Sequence[LandedFile]) -> str:
     """What the rows of a raw partition were built from: names and bytes of the files that were loaded, and the way of reading them."""
     facts = [READER_VERSION, feed.digest(), sorted((f.name, f.etag) for f in files if not f.duplicate_of)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
@@ -274,7 +274,7 @@ def _difference(
 ) -> FileDifference | None:
     known = {f.name: f for f in record.files} if record else {}
     unseen = {name for name in known if _is_hidden(f"{day}/{name}", hidden)}
-    whole = record is not None and record.fingerprint != fingerprint(feed, record.files)
+    whole = record is not None and record.fingerprint != raw_fingerprint(feed, record.files)
     if whole and unseen:
         return None  # what stands of the files that can't be seen would be lost
     unchanged = unseen | {o.name for o in objects if not whole and o.name in known and known[o.name].version == o.version}

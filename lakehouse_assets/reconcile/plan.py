@@ -18,12 +18,12 @@ from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.delta.tables import forget_open_tables, open_table
 from lakehouse_assets.errors import UnreadableError
-from lakehouse_assets.gold.models import Model, fingerprint, stale_models, table_states
+from lakehouse_assets.gold.models import Model, model_fingerprint, stale_models, table_states
 from lakehouse_assets.gold.project import GoldProject
 from lakehouse_assets.landing.objects import Landing, LandingObject, shown
 from lakehouse_assets.raw.load import FileDifference, differences
 from lakehouse_assets.raw.readers.formats import read_header
-from lakehouse_assets.reconcile.scan import Look, Sight, look_at_all, look_at_some
+from lakehouse_assets.reconcile.scan import ScanBudget, ScanResult, scan_all, scan_within
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.silver.deliveries import Accepted, Delivery, held_deliveries
 from lakehouse_assets.silver.fingerprints import change, stale_dates
@@ -77,7 +77,7 @@ class Plan:
     files: tuple[PlannedFile, ...]
     tables: tuple[PlannedTable, ...]
     ignored: tuple[tuple[str, str], ...]
-    next_place: str = ""
+    next_cursor: str = ""
     """Where the turns of older dates go on: the `place` of the next look, where this plan comes of one."""
     held: tuple[Delivery, ...] = ()
     """Complete deliveries that delete nothing, and why: somebody has to look at them."""
@@ -112,29 +112,31 @@ class Plan:
         }
 
 
-def make_plan(settings: Settings, catalog: Catalog, *, look: Look | None = None, read_headers: bool = False) -> Plan:
+def make_plan(settings: Settings, catalog: Catalog, *, budget: ScanBudget | None = None, read_headers: bool = False) -> Plan:
     """Compare all stages: raw with all of landing, or with what a look is to see.
 
     With `read_headers` new and changed files are opened for the columns that they bring or lack.
     """
-    return _plan(settings, catalog, catalog, look, {}, None, read_headers=read_headers)
+    return _plan(settings, catalog, catalog, budget, {}, None, read_headers=read_headers)
 
 
-def make_system_plan(settings: Settings, catalog: Catalog, system: str, look: Look, resting: Collection[str] = ()) -> Plan:
+def make_system_plan(
+    settings: Settings, catalog: Catalog, system: str, budget: ScanBudget, resting: Collection[str] = ()
+) -> Plan:
     """Compare landing, raw and silver of one system; feeds that are `resting` (raw tables) count as if nothing new had landed.
 
     Partitions that were refused and would be built from the same are left out, and named.
     """
     own = catalog.of_system(system)
     awake = Catalog(tuple(feed for feed in own.feeds if feed.table not in resting), own.tables)
-    return _plan(settings, catalog, awake, look, RefusedPartitions(settings.root).read(), system)
+    return _plan(settings, catalog, awake, budget, RefusedPartitions(settings.root).read(), system)
 
 
 def _plan(
     settings: Settings,
     whole: Catalog,
     catalog: Catalog,
-    look: Look | None,
+    budget: ScanBudget | None,
     refusals: Refusals,
     system: str | None,
     *,
@@ -142,25 +144,25 @@ def _plan(
 ) -> Plan:
     forget_open_tables()
     landing = Landing(settings.root)
-    sight, records = _see(settings, landing, catalog, look, with_gold=system is None)
+    scan, records = _see(settings, landing, catalog, budget, with_gold=system is None)
     start = settings.lakehouse_start_date
     built = _by_table(_since(start, records))
     files: list[PlannedFile] = []
     tables: list[PlannedTable] = []
     older: set[date] = set()
     for feed in catalog.feeds:
-        dates = None if sight.dates is None else sight.dates[feed.table]
+        dates = None if scan.dates is None else scan.dates[feed.table]
         raw = built.get(("raw", feed.table), {})
-        differing = differences(feed, sight.objects[feed.table], raw, dates, sight.hidden.get(feed.table, ()))
+        differing = differences(feed, scan.objects[feed.table], raw, dates, scan.hidden.get(feed.table, ()))
         files += [file for d in differing for file in _files(feed, d)]
         raw_dates = {d.date for d in differing}
-        older |= raw_dates & sight.older.get(feed.table, set())
+        older |= raw_dates & scan.older.get(feed.table, set())
         tables += _table("raw", feed.table, dict.fromkeys(raw_dates, feed.digest()))
     silver, refused = _silver(settings, catalog, records, {t.table: set(t.dates) for t in tables}, refusals)
     tables += silver
     if system is None:
         tables += _gold(settings.gold_project, {t.table: t.dates for t in silver}, records, start)
-    ignored = [*sight.ignored, *landing.strangers([feed.landing for feed in whole.feeds], system)]
+    ignored = [*scan.ignored, *landing.strangers([feed.landing for feed in whole.feeds], system)]
     if read_headers:
         files, unreadable = _with_headers(files, {feed.table: feed for feed in catalog.feeds}, settings.root, landing)
         ignored += unreadable
@@ -168,7 +170,7 @@ def _plan(
         tuple(files),
         tuple(tables),
         tuple(dict.fromkeys(ignored)),
-        sight.next_place,
+        scan.next_cursor,
         tuple(held_deliveries(settings.root, catalog.feeds)),
         tuple(refused),
         frozenset(older),
@@ -200,7 +202,7 @@ def _silver(
     for table in catalog.by_partners():
         raw = {feed.table: built.get(("raw", feed.table), {}) for feed in table.feeds}
         silver = built.get(("silver", table.name), {})
-        stale = {day: mark for day, mark in stale_dates(table, raw, silver, accepted).items() if day >= start}
+        stale = {day: fingerprint for day, fingerprint in stale_dates(table, raw, silver, accepted).items() if day >= start}
         changed = set().union(*(raw_dates.get(feed.table, set()) for feed in table.feeds))
         due: dict[date, str] = {}
         if table.contract.waits_for:
@@ -213,13 +215,13 @@ def _silver(
             judged = {day for day in judged & silver.keys() if day >= start}
             due |= dict.fromkeys(judged, " ".join([table.digest(), *partners]))
         # What a stale date would be built from says enough: partners have no say in whether it is refused.
-        due |= {day: change(silver.get(day), mark) for day, mark in stale.items()}
+        due |= {day: change(silver.get(day), fingerprint) for day, fingerprint in stale.items()}
         known_bad = {day for day in stale.keys() - changed if ("silver", table.name, day, due[day]) in refusals}
         if known_bad:
             refused.append(f"silver/{table.name} of {_few(known_bad)}: refused. {UNTIL_CHANGED}")
         due |= {day: f"{due.get(day, table.digest())}, and what raw becomes" for day in changed}
-        due = {day: mark for day, mark in due.items() if day not in known_bad}
-        again = sum(day in silver and not silver[day].is_unsettled for day in due.keys() - changed)
+        due = {day: fingerprint for day, fingerprint in due.items() if day not in known_bad}
+        again = sum(day in silver and not silver[day].is_unverified for day in due.keys() - changed)
         left_out = tuple(sorted(known_bad))
         planned |= {t.table: replace(t, again=again, left_out=left_out) for t in _table("silver", table.name, due)}
     return [planned[table.name] for table in catalog.tables if table.name in planned], refused
@@ -270,7 +272,7 @@ def _gold_plan(settings: Settings, refusals: Refusals) -> Plan:
     all_models = project.models()
     records = read_books(settings.root, _gold_tables(all_models), brief=True)
     planned = {t.table: t for t in _gold(project, {}, records, settings.lakehouse_start_date)}
-    known = {(layer, name, mark) for layer, name, _, mark in refusals}
+    known = {(layer, name, fingerprint) for layer, name, _, fingerprint in refusals}
     refused = [name for name, t in planned.items() if ("gold", name, next(iter(t.due.values()))) in known]
     left_out = set(refused)
     for model in all_models:
@@ -300,7 +302,7 @@ def _gold(
             possible.add(model.name)
             from_silver = (changing.get(s, ()) for s in model.sources)
             planned[model.name] = stale.get(model.name, set()).union(*from_silver, *(planned[r] for r in model.refs))
-    due = {model.name: fingerprint(model, states, shared) for model in all_models}
+    due = {model.name: model_fingerprint(model, states, shared) for model in all_models}
     partitions = {day for layer, _, day in records if layer == "silver" and day >= start}
     since = {name: {d for d in dates if d >= start} or (partitions if dates else set()) for name, dates in planned.items()}
     return [table for name, dates in since.items() for table in _table("gold", name, dict.fromkeys(dates, due[name]))]
@@ -316,21 +318,23 @@ def _since(start: date, records: Records) -> Records:
     return {key: record for key, record in records.items() if key[2] >= start}
 
 
-def _see(settings: Settings, landing: Landing, catalog: Catalog, look: Look | None, *, with_gold: bool) -> tuple[Sight, Records]:
+def _see(
+    settings: Settings, landing: Landing, catalog: Catalog, budget: ScanBudget | None, *, with_gold: bool
+) -> tuple[ScanResult, Records]:
     """What is in landing, and the ledger's records, which say for the dates that were looked at what files they were built from."""
     start = settings.lakehouse_start_date
     # Of all feeds of the tables: one that rests, or is another system's, belongs to what they were built from.
     feeds = [*catalog.feeds, *(feed for table in catalog.tables for feed in table.feeds)]
     own = [*(("raw", feed.table) for feed in feeds), *(("silver", table.name) for table in catalog.tables)]
     tables = dict.fromkeys([*own, *(_gold_tables(settings.gold_project.models()) if with_gold else ())])
-    if look is None:
+    if budget is None:
         records = read_books(settings.root, tables)
-        return look_at_all(landing, catalog.feeds, start), records
+        return scan_all(landing, catalog.feeds, start), records
     records = read_books(settings.root, tables, brief=True)
     raw = {table: of_table for (layer, table), of_table in _by_table(_since(start, records)).items() if layer == "raw"}
-    sight = look_at_some(look, landing, catalog.feeds, start, raw)
-    whole = Ledger(settings.root).read_dates("raw", sight.dates or {})
-    return sight, records | {key: replace(r, fingerprint=records[key].fingerprint) for key, r in whole.items() if key in records}
+    scan = scan_within(budget, landing, catalog.feeds, start, raw)
+    whole = Ledger(settings.root).read_dates("raw", scan.dates or {})
+    return scan, records | {key: replace(r, fingerprint=records[key].fingerprint) for key, r in whole.items() if key in records}
 
 
 def _by_table(records: Records) -> dict[tuple[str, str], dict[date, PartitionRecord]]:
@@ -350,7 +354,7 @@ def _plain(table: PlannedTable) -> dict[str, Any]:
         "layer": table.layer,
         "table": table.table,
         "dates": [day.isoformat() for day in table.dates],
-        "due": {day.isoformat(): mark for day, mark in sorted(table.due.items())},
+        "due": {day.isoformat(): fingerprint for day, fingerprint in sorted(table.due.items())},
         "again": table.again,
     }
 

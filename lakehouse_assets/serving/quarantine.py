@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.contracts.system import Catalog
-from lakehouse_assets.delta.duck import separate
+from lakehouse_assets.delta.duck import new_connection
 from lakehouse_assets.errors import QueryError
 from lakehouse_assets.serving.query import open_views
 from lakehouse_assets.store.root import Root
@@ -94,7 +94,7 @@ def _write(connection: "duckdb.DuckDBPyConnection", choice: Choice, file: Path) 
 @contextmanager
 def _opened(root: Root, catalog: Catalog, choice: Choice) -> "Iterator[duckdb.DuckDBPyConnection]":
     """A connection that knows `quarantine.rows`, once it is sure that there are such a table and rule."""
-    with separate(root) as connection:
+    with new_connection(root) as connection:
         open_views(connection, root)
         standing = connection.execute("SELECT DISTINCT table_name, rule FROM quarantine.rows").fetchall()
         tables = {f.table for f in catalog.feeds} | {t.name for t in catalog.tables} | {table for table, _ in standing}

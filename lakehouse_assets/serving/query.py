@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from lakehouse_assets.books.ledger import Ledger, ledger_schema
 from lakehouse_assets.books.quarantine import Quarantine
-from lakehouse_assets.delta.duck import rows_of_schema, separate, table_view
+from lakehouse_assets.delta.duck import new_connection, rows_of_schema, table_view
 from lakehouse_assets.delta.tables import file_paths, open_table, sql_text
 from lakehouse_assets.errors import QueryError
 from lakehouse_assets.store.errors import unquoted
@@ -55,7 +55,7 @@ def query(root: Root, sql: str) -> "duckdb.DuckDBPyRelation":
     """
     import duckdb
 
-    connection = separate(root)
+    connection = new_connection(root)
     refuse_unless_harmless(connection, sql)
     open_views(connection, root)
     connection.execute(f"SET allowed_directories = [{sql_text(root.uri)}]")

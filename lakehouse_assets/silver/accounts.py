@@ -84,12 +84,12 @@ def published_records(
             rows_superseded=superseded.get(day, 0),
             delta_version=committed.version(),
             run_id=target.run_id,
-            fingerprint=with_waiting(mark, waiting.get(day)),
+            fingerprint=with_waiting(fingerprint, waiting.get(day)),
             rules=hits.get(day, []),
             inputs=inputs,
             batches=[batches[day]] if day in batches else [],
         )
-        for day, mark in sorted(published.items())
+        for day, fingerprint in sorted(published.items())
     ]
 
 

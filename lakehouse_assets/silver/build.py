@@ -35,11 +35,11 @@ from lakehouse_assets.books.set_aside import (
     DROPPED,
     SUPERSEDED,
     WAITING,
-    Aside,
     Deliveries,
-    delete_aside,
-    read_aside,
-    write_aside,
+    SetAside,
+    delete_set_aside,
+    read_set_aside,
+    write_set_aside,
 )
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.contracts.system import SilverTable
@@ -62,8 +62,8 @@ from lakehouse_assets.silver.accounts import published_records, rows_in, touched
 from lakehouse_assets.silver.deliveries import Accepted, deliveries
 from lakehouse_assets.silver.fingerprints import RawRecords, change, differing, silver_fingerprints, with_empty_dates
 from lakehouse_assets.silver.judge import Partners, decide, judge, table_columns
+from lakehouse_assets.silver.merge import Held, changed_rows, merged
 from lakehouse_assets.silver.quarantine import quarantine_rows
-from lakehouse_assets.silver.reconcile import Held, changed_rows, merged
 from lakehouse_assets.silver.schema import added_columns, contract_schema, is_reshaped
 from lakehouse_assets.silver.stage import Stage, read_aside_rows, read_staged
 from lakehouse_assets.silver.transform import transform
@@ -85,7 +85,7 @@ class Before:
 
     table: SilverTable
     silver: DeltaTable
-    aside: Aside | None
+    aside: SetAside | None
     records: Mapping[date, PartitionRecord]
     raw: Mapping[str, DeltaTable]
     raw_records: RawRecords
@@ -100,7 +100,7 @@ class Before:
     @cached_property
     def held(self) -> Held:
         """The rows that can stay."""
-        return Held([], Aside()) if self.aside is None or self.full_rebuild else Held(live_files(self.silver), self.aside)
+        return Held([], SetAside()) if self.aside is None or self.full_rebuild else Held(live_files(self.silver), self.aside)
 
 
 def build_partitions(table: SilverTable, session: Session, target: Target) -> Written:
@@ -149,7 +149,7 @@ def _build(before: Before, session: Session, target: Target, due: dict[date, str
                 if before.full_rebuild and refused & table_facts(before.silver).rows_by_date.keys():
                     # Its live rows can't stay in a table of other columns, so no date can change to them yet.
                     raise _audit_error(table, refused, hits, None, refused=set(due) | refused)
-                due = {day: mark for day, mark in due.items() if day not in refused}
+                due = {day: fingerprint for day, fingerprint in due.items() if day not in refused}
                 continue
             batches = quarantine_rows(Quarantine(target.root), stage, target, before.raw)
             after = _reconcile(session, stage, target, before, due)
@@ -187,7 +187,7 @@ def _look(table: SilverTable, target: Target) -> Before:
         raise missing_table(Source(root, "raw", min(names), None, None))
     records = verified(root, "silver", table.name, silver, known["silver", table.name])
     raw_records: RawRecords = {name: verified(root, "raw", name, raw.get(name), known["raw", name]) for name in names}
-    aside = read_aside(root, target.layer, target.name, silver)
+    aside = read_set_aside(root, target.layer, target.name, silver)
     return Before(table, silver, aside, records, raw, with_empty_dates(table, raw_records, records), partners, accepted)
 
 
@@ -249,7 +249,7 @@ class _After:
     """What the commit takes out of the table, and the rows that are set aside after it."""
 
     removed: list[dict[str, Any]]
-    aside: Aside
+    aside: SetAside
 
 
 def _reconcile(session: Session, stage: Stage, target: Target, before: Before, due: Mapping[date, str]) -> _After:
@@ -268,9 +268,9 @@ def _reconcile(session: Session, stage: Stage, target: Target, before: Before, d
                 _rewrite(session(), stage, target, before.silver, others.of(touched), changes, rewritten)
     removed = due.keys() | touched
     kept = held.aside.without(due)
-    kept = kept.because(SUPERSEDED).without(touched) + kept.because(WAITING, DROPPED)
+    kept = kept.with_reason(SUPERSEDED).without(touched) + kept.with_reason(WAITING, DROPPED)
     aside = stage.in_few_batches(kept + stage.aside)
-    return _After(held.of(removed).files, Aside(aside.batches, counted))
+    return _After(held.of(removed).files, SetAside(aside.batches, counted))
 
 
 def _rewrite(
@@ -288,17 +288,17 @@ def _rewrite(
     live = read_partitions(session, target.uri, silver, sorted({f["date"] for f in touched.files})).select(*columns)
     if staged := [f.path for f in stage.ok if f.date in dates]:
         live = live.unionByName(read_staged(session, target.uri, staged, contract).select(*columns))
-    left = touched.aside.because(SUPERSEDED) + stage.aside.because(SUPERSEDED).of(dates)
+    left = touched.aside.with_reason(SUPERSEDED) + stage.aside.with_reason(SUPERSEDED).of(dates)
     superseded = read_aside_rows(session, stage.folder, target.uri, left, contract) if left.batches else None
     stage.rewrite(merged(session, stage.folder, contract, live, superseded, changes), dates)
 
 
 def _commit(stage: Stage, target: Target, before: Before, due: Mapping[date, str], after: _After) -> Commit:
     """Make the stage part of the table, in one commit that follows the version that was looked at."""
-    facts = [stage.table.name, sorted((day.isoformat(), mark) for day, mark in due.items())]
+    facts = [stage.table.name, sorted((day.isoformat(), fingerprint) for day, fingerprint in due.items())]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     new_schema = contract_schema(stage.contract) if before.full_rebuild else None
-    transaction = write_aside(target.root, target.layer, target.name, after.aside)
+    transaction = write_set_aside(target.root, target.layer, target.name, after.aside)
     # From here on the files may be the table's, even if this process never hears of it: better an orphan than a hole.
     stage.folder.named = {*(f.path for f in stage.ok), *after.aside.files}
     try:
@@ -313,7 +313,7 @@ def _commit(stage: Stage, target: Target, before: Before, due: Mapping[date, str
         )
     except CommitFailedError:
         stage.folder.named = set()
-        delete_aside(target.root, target.layer, target.name, transaction)
+        delete_set_aside(target.root, target.layer, target.name, transaction)
         raise
 
 

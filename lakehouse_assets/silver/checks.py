@@ -155,7 +155,7 @@ def volume_result(
     key: dg.AssetKey, volume: Volume, records: Sequence[PartitionRecord], dates: Collection[date] | None
 ) -> dg.AssetCheckResult:
     """Whether the dates bring about as many rows as those before them; `records` are all of the table, by date."""
-    known = [(r.date, r.rows_in) for r in records if not r.is_unsettled and r.rows_in is not None]
+    known = [(r.date, r.rows_in) for r in records if not r.is_unverified and r.rows_in is not None]
     with_rows = [(day, rows) for day, rows in known if rows]
     cells: dict[date, tuple[object, ...]] = {}
     unusual = []

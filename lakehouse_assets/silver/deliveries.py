@@ -57,7 +57,7 @@ def deliveries(feed: Feed, raw: Mapping[date, PartitionRecord], accepted: Accept
         return []
     before, found = 0, []
     for day, record in sorted(raw.items()):
-        if record.is_unsettled or not record.rows_in:
+        if record.is_unverified or not record.rows_in:
             continue
         held, is_too_small = "", False
         if record.rows_quarantined:

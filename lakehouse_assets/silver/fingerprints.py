@@ -33,7 +33,7 @@ def silver_fingerprints(table: SilverTable, raw: RawRecords, accepted: Accepted 
     for feed in sorted({f.table for f in table.feeds}):
         for day, record in raw.get(feed, {}).items():
             built_from.setdefault(day, []).append([feed, record.fingerprint, (feed, day) in counted])
-            if record.is_unsettled:
+            if record.is_unverified:
                 unsettled.add(day)
     return {
         day: hashlib.sha256(json.dumps([code, parts]).encode()).hexdigest()[:16]
@@ -51,7 +51,7 @@ def stale_dates(
 
 def differing(due: Mapping[date, str], silver: Mapping[date, PartitionRecord]) -> dict[date, str]:
     """Those of the partitions that are due which were built from something else."""
-    return {day: mark for day, mark in due.items() if day not in silver or built_from(silver[day]) != mark}
+    return {day: fingerprint for day, fingerprint in due.items() if day not in silver or built_from(silver[day]) != fingerprint}
 
 
 def change(standing: PartitionRecord | None, due: str) -> str:
@@ -77,6 +77,6 @@ def with_empty_dates(table: SilverTable, raw: RawRecords, silver: Mapping[date, 
     """The records of raw, and one without rows for each date of which only silver holds something."""
     first = table.feeds[0].table
     known = {day for of_feed in raw.values() for day in of_feed}
-    only_silver = {day for day, record in silver.items() if record.is_unsettled} - known
+    only_silver = {day for day, record in silver.items() if record.is_unverified} - known
     nothing = {day: PartitionRecord("raw", first, day, 0, 0, 0, 0, -1, "", "nothing") for day in only_silver}
     return {**raw, first: {**raw.get(first, {}), **nothing}}

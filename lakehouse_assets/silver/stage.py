@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import obstore
 
 from lakehouse_assets.books.ledger import RuleHits
-from lakehouse_assets.books.set_aside import BATCH, DROPPED, LANDED, SUPERSEDED, WAITING, Aside, Batch
+from lakehouse_assets.books.set_aside import BATCH, DROPPED, LANDED, SUPERSEDED, WAITING, Batch, SetAside
 from lakehouse_assets.contracts.contract import Contract
 from lakehouse_assets.contracts.provenance import (
     BROKEN_RULES,
@@ -61,7 +61,7 @@ class Stage:
     table: SilverTable
     connection: "duckdb.DuckDBPyConnection"
     ok: list[DataFile] = field(default_factory=list)
-    aside: Aside = field(default_factory=Aside)
+    aside: SetAside = field(default_factory=SetAside)
     """The rows that are set aside and kept with the table."""
     rejected_dates: set[date] = field(default_factory=set)
     """Dates with a row that broke a `fail` rule: nothing of them is published."""
@@ -92,21 +92,21 @@ class Stage:
         """Let the engine write the live and superseded rows of `dates` by their new verdict, in place of what was staged."""
         files, aside = self._write(merged, "merged", dates)
         self.ok = [f for f in self.ok if f.date not in dates] + files[OK]
-        superseded, others = self.aside.because(SUPERSEDED), self.aside.because(WAITING, DROPPED)
+        superseded, others = self.aside.with_reason(SUPERSEDED), self.aside.with_reason(WAITING, DROPPED)
         self.aside = others + superseded.without(dates) + aside
 
-    def in_few_batches(self, aside: Aside) -> Aside:
+    def in_few_batches(self, aside: SetAside) -> SetAside:
         """The same rows; where they lie in many batches, the smallest of these become one, so that a commit never names too many."""
-        few = Aside((), aside.deliveries)
+        few = SetAside((), aside.deliveries)
         for reason in (SUPERSEDED, WAITING, DROPPED):
-            few += self._in_few_batches(aside.because(reason), reason)
+            few += self._in_few_batches(aside.with_reason(reason), reason)
         return few
 
-    def _in_few_batches(self, aside: Aside, reason: str) -> Aside:
+    def _in_few_batches(self, aside: SetAside, reason: str) -> SetAside:
         if len(aside.batches) <= _MOST_BATCHES:
-            return Aside(aside.batches)
+            return SetAside(aside.batches)
         ordered = sorted(aside.batches, key=lambda batch: sum(batch.rows.values()))
-        few = Aside(tuple(ordered[: -_MOST_BATCHES // 4]))
+        few = SetAside(tuple(ordered[: -_MOST_BATCHES // 4]))
         name = f"{self.folder.name}/few-{reason}"
         columns = staged_columns(self.contract)
         landed_view(self.connection, "scattered", self.uri, few.files, columns, few.places)
@@ -117,7 +117,7 @@ class Stage:
             self.connection.execute(f"COPY ({rows}) TO {sql_text(str(file))} (FORMAT parquet)")
             obstore.put(self.folder.root.store, f"{self.folder.layer}/{self.folder.table}/{name}.parquet", file)
         merged = Batch(name, (f"{name}.parquet",), few.rows_by_date, reason)
-        return Aside((*ordered[-_MOST_BATCHES // 4 :], merged))
+        return SetAside((*ordered[-_MOST_BATCHES // 4 :], merged))
 
     def rule_hits(self) -> dict[date, list[RuleHits]]:
         """By date: each broken rule with its rows, and the keys of a few of them."""
@@ -147,7 +147,7 @@ class Stage:
         hashes = f"SELECT {DATE_COLUMN}, md5(string_agg({identity}, ',' ORDER BY {identity})) FROM staged_{WAITING} GROUP BY ALL"
         return {day: str(value)[:8] for day, value in self.connection.execute(hashes).fetchall()}
 
-    def _write(self, rows: "DataFrame", part: str, dates: Collection[date]) -> tuple[dict[str, list[DataFile]], Aside]:
+    def _write(self, rows: "DataFrame", part: str, dates: Collection[date]) -> tuple[dict[str, list[DataFile]], SetAside]:
         from pyspark.sql import functions as F
 
         batch = f"{self.folder.name}/{part}"
@@ -163,7 +163,7 @@ class Stage:
             paths = tuple(f.path for f in files[reason])
             landed_view(self.connection, "written", self.uri, paths, {})
             batches.append(Batch(batch, paths, self._rows_by_date("written"), reason))
-        return files, Aside(tuple(batches))
+        return files, SetAside(tuple(batches))
 
     def _kept(self) -> list[str]:
         """Why rows are set aside that later steps will ask for."""
@@ -207,7 +207,7 @@ def read_staged(session: "SparkSession", uri: str, files: Collection[str], contr
     return rows.selectExpr(*(f"`{name}`" for name in columns), f"{LANDED} AS {DATE_COLUMN}")
 
 
-def read_aside_rows(session: "SparkSession", folder: DataFolder, uri: str, aside: Aside, contract: Contract) -> "DataFrame":
+def read_aside_rows(session: "SparkSession", folder: DataFolder, uri: str, aside: SetAside, contract: Contract) -> "DataFrame":
     """Rows that are set aside, for the engine: `staged_columns` and `_date`. There is at least one batch.
 
     Which of the files' rows count is joined from a file, because engines can't take a predicate that grows with the number of batches

@@ -5,9 +5,9 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lakehouse_assets.contracts.code_digest import file_of, files_reached
 from lakehouse_assets.contracts.problems import nearest
 from lakehouse_assets.contracts.provenance import FEED, IDENTITY, IN_RAW, ITEM, ITEM_TEXT, typed_columns
-from lakehouse_assets.contracts.reach import file_of, files_reached
 from lakehouse_assets.contracts.system import Input, SilverTable
 from lakehouse_assets.contracts.types import type_fault, type_of
 from lakehouse_assets.errors import ContractError

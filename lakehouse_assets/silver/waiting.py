@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 
 from lakehouse_assets.books.ledger import InputVersion, PartitionRecord
 from lakehouse_assets.books.records import table_id
-from lakehouse_assets.books.set_aside import SUPERSEDED, WAITING, Aside, listed_aside
+from lakehouse_assets.books.set_aside import SUPERSEDED, WAITING, SetAside, listed_set_aside
 from lakehouse_assets.contracts.contract import Contract, Relationship
 from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN
 from lakehouse_assets.delta.duck import connect, files_view
@@ -42,7 +42,7 @@ def dates_to_judge_again(root: Root, contract: Contract, records: Mapping[date, 
     if not contract.waits_for:
         return set()
     table = newest_table(root.table("silver", contract.table))
-    aside = None if table is None else listed_aside(root, "silver", contract.table, table)
+    aside = None if table is None else listed_set_aside(root, "silver", contract.table, table)
     if table is None or aside is None:
         return set()
     return changed_partners(root, contract, table, aside, open_partners(root, contract), records)
@@ -51,28 +51,28 @@ def dates_to_judge_again(root: Root, contract: Contract, records: Mapping[date, 
 def dates_with_waiting_rows(root: Root, contract: Contract) -> set[date]:
     """The partitions of a table of which some rows wait."""
     table = newest_table(root.table("silver", contract.table))
-    aside = None if table is None else listed_aside(root, "silver", contract.table, table)
-    return set() if aside is None else set(aside.because(WAITING).rows_by_date)
+    aside = None if table is None else listed_set_aside(root, "silver", contract.table, table)
+    return set() if aside is None else set(aside.with_reason(WAITING).rows_by_date)
 
 
 def changed_partners(
     root: Root,
     contract: Contract,
     table: DeltaTable,
-    aside: Aside,
+    aside: SetAside,
     partners: OpenedPartners,
     records: Mapping[date, PartitionRecord],
 ) -> set[date]:
     """As `dates_to_judge_again`, of a table that is open, and what is set aside with it."""
     versions = partner_versions(partners)
-    if not contract.waits_for or all(r.is_unsettled or r.inputs == versions for r in records.values()):
+    if not contract.waits_for or all(r.is_unverified or r.inputs == versions for r in records.values()):
         return set()
     uri = root.table("silver", contract.table)
     types = {c.name: c.type for c in contract.columns}
     columns = {r.column: types[r.column] for r in contract.waits_for} | {BROKEN_RULES: "string", DELETED: "boolean"}
     with connect(root) as connection:
         files_view(connection, "waited_live", uri, live_files(table), columns)
-        kept = aside.because(SUPERSEDED, WAITING)
+        kept = aside.with_reason(SUPERSEDED, WAITING)
         landed_view(connection, "waited_aside", uri, kept.files, columns, kept.places)
         for number, relation in enumerate(contract.waits_for):
             partner, name = partners[relation.to_table], relation.to_table

@@ -9,7 +9,7 @@ from obstore.exceptions import AlreadyExistsError
 from lakehouse_assets.errors import SettingsError
 from lakehouse_assets.store.errors import explained, unconditional
 from lakehouse_assets.store.root import Root
-from lakehouse_assets.store.s3 import credentials_mark, s3_settings
+from lakehouse_assets.store.s3 import credentials_fingerprint, s3_settings
 
 PROBE = "ops/.conditional-put"
 """An object that is only ever put on the condition that it is not there. It stays, so that the check is one request."""
@@ -78,7 +78,7 @@ def _check_credentials() -> None:
     from botocore.exceptions import BotoCoreError, ProfileNotFound
 
     try:
-        credentials_mark()
+        credentials_fingerprint()
     except ProfileNotFound:
         name = "AWS_PROFILE" if os.environ.get("AWS_PROFILE") else "AWS_DEFAULT_PROFILE"
         raise SettingsError(f"{name}: there is no such profile in AWS's files of this user.") from None

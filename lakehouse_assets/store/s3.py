@@ -120,7 +120,7 @@ def s3_store(bucket: str, prefix: str) -> S3Store:
     return S3Store(bucket, **options)
 
 
-def let_duckdb_read(connection: "duckdb.DuckDBPyConnection", bucket: str) -> None:
+def load_s3_client(connection: "duckdb.DuckDBPyConnection", bucket: str) -> None:
     """Load DuckDB's S3 client from the installed package, and give it what the environment says of the store."""
     connection.execute(f"LOAD {_quoted(str(_extension()))}")
     found = _credentials()
@@ -139,8 +139,8 @@ def let_duckdb_read(connection: "duckdb.DuckDBPyConnection", bucket: str) -> Non
     connection.execute(f"CREATE OR REPLACE SECRET lakehouse (TYPE s3, {told})")
 
 
-def credentials_mark() -> str:
-    """Tells stores and credentials apart without telling them: another mark once they have been renewed."""
+def credentials_fingerprint() -> str:
+    """Tells stores and credentials apart without telling them: another fingerprint once they have been renewed."""
     found = _credentials()
     return hashlib.sha256(f"{s3_settings().endpoint}/{found.key}/{found.secret}/{found.token}".encode()).hexdigest()[:16]
 

@@ -39,7 +39,7 @@ def all_systems(packages: Sequence[str] = BUILT_IN) -> list[System]:
 def catalog(packages: Sequence[str] = BUILT_IN) -> Catalog:
     """The feeds and silver tables of all systems; raises as `all_systems` does."""
     systems = all_systems(packages)
-    return Catalog.of((t for s in systems for t in s.tables), (f for s in systems for f in s.raw_only))
+    return Catalog.from_tables((t for s in systems for t in s.tables), (f for s in systems for f in s.raw_only))
 
 
 def load_systems(packages: Sequence[str] = BUILT_IN) -> tuple[list[System], list[str]]:

@@ -9,7 +9,7 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
-from lakehouse_assets.books.set_aside import read_aside
+from lakehouse_assets.books.set_aside import read_set_aside
 from lakehouse_assets.contracts.contract import Column, Rule
 from lakehouse_assets.delta.handlers import Target
 from lakehouse_assets.delta.tables import open_table
@@ -235,7 +235,7 @@ def test_superseded_rows_come_to_lie_in_few_batches(shop, make_lakehouse, monkey
     for number in range(1, 10):
         shop.land("shop/orders", f"2026-01-0{number}", "a.csv", csv(("A", number, 10), (number, 1, 10)))
         assert shop.build() == {}
-    superseded = read_aside(
+    superseded = read_set_aside(
         shop.settings.root, "silver", "shop_orders", open_table(shop.settings.root.table("silver", "shop_orders"))
     )
     assert len(superseded.batches) <= 3

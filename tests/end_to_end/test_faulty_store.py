@@ -32,7 +32,7 @@ from deltalake.exceptions import DeltaError
 
 from lakehouse_assets.contracts.system import Catalog, SilverTable
 from lakehouse_assets.definitions import build_definitions
-from lakehouse_assets.delta.duck import let_read
+from lakehouse_assets.delta.duck import enable_s3
 from lakehouse_assets.delta.tables import IDEMPOTENCY_KEY, ensure_table, forget_open_tables, open_table
 from lakehouse_assets.engine.server import port_answers
 from lakehouse_assets.engine.session import Engine
@@ -145,8 +145,14 @@ def _work(environment: dict[str, str], home: Path, said: Path, pipe: Connection)
 def _rows(settings: Settings, engine: Engine) -> list[str]:
     """Raw and silver, as `lakehouse sync` builds them; the errors."""
     settings.dagster_home.mkdir(exist_ok=True)
-    definitions = build_definitions(settings, catalog=Catalog.of(two_modes()), engine=engine)
-    result = sync(settings, Catalog.of(two_modes()), make_plan(settings, Catalog.of(two_modes())), definitions, lambda line: None)
+    definitions = build_definitions(settings, catalog=Catalog.from_tables(two_modes()), engine=engine)
+    result = sync(
+        settings,
+        Catalog.from_tables(two_modes()),
+        make_plan(settings, Catalog.from_tables(two_modes())),
+        definitions,
+        lambda line: None,
+    )
     return [*(table.error for table in result.tables if table.error), *result.failed_checks]
 
 
@@ -161,7 +167,7 @@ def _gold(root: Root) -> list[str]:
 
 def _things(root: Root, database: Path, selected: Collection[str]) -> set[str]:
     with duckdb.connect(str(database)) as connection:
-        let_read(connection, root)
+        enable_s3(connection, root)
         connection.execute('CREATE TABLE gold.things AS SELECT thing_id, "at", value, _date FROM silver.shop_things')
     return set(selected)
 

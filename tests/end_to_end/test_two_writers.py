@@ -23,7 +23,7 @@ KEYS = [dg.AssetKey(["raw", "shop_orders"]), dg.AssetKey(["silver", "shop_orders
 def work(settings, barrier, failed, turn):
     """A process of its own: in each round it materializes one partition, together with the other process."""
     engine = Engine(settings.engine_config)
-    job = build_definitions(settings, catalog=Catalog.of([ORDERS]), engine=engine).resolve_job_def(LAKEHOUSE_JOB)
+    job = build_definitions(settings, catalog=Catalog.from_tables([ORDERS]), engine=engine).resolve_job_def(LAKEHOUSE_JOB)
     engine.session()
     barrier.wait(SECONDS)
     for number in range(ROUNDS):

@@ -84,7 +84,7 @@ def test_a_server_killed_between_two_uses_and_in_the_middle_of_one_costs_no_tabl
         assert shop.plan().is_empty
     finally:
         shop.engine.stop_session()
-        os.kill(read_state(config.folder).keeper_pid, signal.SIGTERM)
+        os.kill(read_state(config.folder).supervisor_pid, signal.SIGTERM)
 
 
 class SailServer:

@@ -15,7 +15,7 @@ from lakehouse_assets.engine.server import (
     write_state,
 )
 
-SERVER = Server(port=15002, token="a token", keeper_pid=1, java_pid=2)
+SERVER = Server(port=15002, token="a token", supervisor_pid=1, java_pid=2)
 CONFIG = ServerConfig(cache=Path("/cache"), memory="2g", idle_seconds=300, port=0)
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse_assets.books.ledger import UNSETTLED, InputVersion, PartitionRecord
+from lakehouse_assets.books.ledger import UNVERIFIED, InputVersion, PartitionRecord
 from lakehouse_assets.gold.models import (
     Model,
-    fingerprint,
+    model_fingerprint,
     project_digest,
     read_models,
     shared_digest,
@@ -94,7 +94,7 @@ STATES = {"silver.sales": "s/3", "silver.customers": "c/5", "gold.fact": "f/1", 
 def changed(models=MODELS, states=STATES, shared=SHARED):
     """The models whose fingerprint is not what it is for MODELS, STATES and SHARED."""
     pairs = zip(MODELS, models, strict=True)
-    return [new.name for old, new in pairs if fingerprint(old, STATES, SHARED) != fingerprint(new, states, shared)]
+    return [new.name for old, new in pairs if model_fingerprint(old, STATES, SHARED) != model_fingerprint(new, states, shared)]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_change_reaches_the_models_that_are_built_from_it(change, models):
 
 def test_models_of_the_same_sql_over_different_tables_have_different_fingerprints():
     states = {"silver.sales": "t/3", "silver.customers": "t/3"}
-    assert fingerprint(FACT, states, SHARED) != fingerprint(PEOPLE, states, SHARED)
+    assert model_fingerprint(FACT, states, SHARED) != model_fingerprint(PEOPLE, states, SHARED)
 
 
 def record(layer, table, day, version, fingerprint=None, inputs=(), table_id="", content=""):
@@ -170,7 +170,7 @@ def built(silver=SILVER, models=MODELS, shared=SHARED):
     records = dict(silver)
     for m in models:
         read = [(f"silver.{s}", newest[s]) for s in m.sources]
-        records |= ledger(record("gold", m.name, D1, 1, fingerprint(m, table_states(records), shared), read))
+        records |= ledger(record("gold", m.name, D1, 1, model_fingerprint(m, table_states(records), shared), read))
     return records
 
 
@@ -193,13 +193,13 @@ def test_the_state_of_a_table_that_is_not_as_its_records_say_is_what_it_holds():
     settled = record("silver", "sales", D1, 3, table_id="a")
 
     def holding(content):
-        return state(settled, record("silver", "sales", D2, 3, fingerprint=UNSETTLED, table_id="a", content=content))
+        return state(settled, record("silver", "sales", D2, 3, fingerprint=UNVERIFIED, table_id="a", content=content))
 
     assert (holding("x") == holding("x"), holding("x") == holding("y"), holding("x") == state(settled)) == (True, False, False)
 
 
 def test_a_model_of_which_a_partition_is_not_as_its_record_says_is_stale_on_that_date():
-    unsettled = record("gold", "people", D1, 1, UNSETTLED, [("silver.customers", 5)])
+    unsettled = record("gold", "people", D1, 1, UNVERIFIED, [("silver.customers", 5)])
     assert stale_models(MODELS, built() | ledger(unsettled), SHARED) == {"people": {D1}}
 
 
@@ -207,7 +207,7 @@ def test_a_model_is_stale_where_one_that_it_reads_was_built_after_it():
     """A person has built the fact first, and then, by hand, again what it is made of: the mart is of the older fact."""
     records = built()
     newer = records | ledger(record("silver", "sales", D2, 4))
-    fact = replace(records["gold", "fact", D1], fingerprint=fingerprint(FACT, table_states(newer), SHARED))
+    fact = replace(records["gold", "fact", D1], fingerprint=model_fingerprint(FACT, table_states(newer), SHARED))
     assert list(stale_models(MODELS, newer | ledger(fact), SHARED)) == ["mart"]
 
 

@@ -28,7 +28,7 @@ from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.settings import Settings
 from tests.support.orders import ORDERS
 
-defs = build_definitions(Settings(lakehouse_root={root!r}, lakehouse_engine={engine!r}), catalog=Catalog.of([ORDERS]))
+defs = build_definitions(Settings(lakehouse_root={root!r}, lakehouse_engine={engine!r}), catalog=Catalog.from_tables([ORDERS]))
 """
 
 LAUNCH = """mutation ($params: LaunchBackfillParams!) {

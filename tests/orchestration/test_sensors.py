@@ -17,7 +17,7 @@ from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RA
 from lakehouse_assets.raw import assets
 from lakehouse_assets.reconcile import faults, plan
 from lakehouse_assets.reconcile.runs import DIFFERENCE_TAG
-from lakehouse_assets.reconcile.scan import Look
+from lakehouse_assets.reconcile.scan import ScanBudget
 from lakehouse_assets.silver import build
 from tests.support.declare import feed_of, with_feed, with_function
 from tests.support.recorded import FIRST, land, say_built, settings_from_first
@@ -217,7 +217,7 @@ class Ticks:
 def ticks(lakehouse, monkeypatch):
     """Over ten dates, five days apart, each a run of its own: 2025-01-01 to 2025-02-15."""
     monkeypatch.setattr(plan, "MAX_GAP_DAYS", 3)
-    monkeypatch.setattr(sensors, "Look", partial(Look, newest_dates=1, objects=1))
+    monkeypatch.setattr(sensors, "ScanBudget", partial(ScanBudget, newest_dates=1, objects=1))
     lakehouse.settings = settings_from_first(lakehouse)
     lakehouse.tables = [ENTITY]
     land(lakehouse, ENTITY, range(0, 50, 5))
@@ -321,7 +321,7 @@ def test_a_new_date_and_one_that_is_gone_are_found_at_once(lakehouse, ticks):
 
 @pytest.mark.worlds("sail-folder")
 def test_files_on_many_old_dates_are_one_run_once_their_turn_has_come(lakehouse, ticks, monkeypatch):
-    monkeypatch.setattr(sensors, "Look", partial(Look, newest_dates=1, objects=100))
+    monkeypatch.setattr(sensors, "ScanBudget", partial(ScanBudget, newest_dates=1, objects=100))
     land(lakehouse, ENTITY, range(1, 50))
     [(first, last)] = ticks.next()
     assert (first, last) == ("01-02", "02-19")

@@ -10,7 +10,7 @@ from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.errors import AuditError
 from lakehouse_assets.orchestration.sync import sync
 from lakehouse_assets.reconcile.plan import make_plan, make_system_plan
-from lakehouse_assets.reconcile.scan import Look
+from lakehouse_assets.reconcile.scan import ScanBudget
 from lakehouse_assets.serving.query import query
 from lakehouse_assets.settings import Settings
 from tests.support.group import DATES, DOCS_FEED, ITEMS, ORDERS, ORDERS_FEED, START, Group
@@ -18,7 +18,7 @@ from tests.support.group import DATES, DOCS_FEED, ITEMS, ORDERS, ORDERS_FEED, ST
 pytestmark = pytest.mark.worlds("sail-folder")
 
 FATAL = Rule("value_not_fatal", "value IS NULL OR value <> 'fatal'", "fail", "A value is not fatal.")
-CATALOG = Catalog.of([ITEMS, replace(ORDERS, contract=replace(ORDERS.contract, rules=(*ORDERS.contract.rules, FATAL)))])
+CATALOG = Catalog.from_tables([ITEMS, replace(ORDERS, contract=replace(ORDERS.contract, rules=(*ORDERS.contract.rules, FATAL)))])
 
 
 @pytest.fixture
@@ -72,25 +72,25 @@ def test_a_feed_that_rests_makes_no_work_of_a_table_that_it_shares_with_another(
     for feed in ORDERS.feeds:
         group.land(feed, DATES[0], "a", [{"id": f"k{feed.table[-1]}", "at": 1, "said": "x", "op": "u"}])
     group.settle()
-    both = Catalog.of([ORDERS])
+    both = Catalog.from_tables([ORDERS])
     for resting in ([], [ORDERS_FEED.table], [feed.table for feed in ORDERS.feeds]):
-        assert make_system_plan(group.settings, both, "shop", Look(), resting).is_empty
+        assert make_system_plan(group.settings, both, "shop", ScanBudget(), resting).is_empty
     group.land(ORDERS_FEED, DATES[1], "a", [{"id": "k0", "at": 1, "said": "x", "op": "u"}])
-    assert make_system_plan(group.settings, both, "shop", Look(), [ORDERS_FEED.table]).is_empty
-    assert not make_system_plan(group.settings, both, "shop", Look()).is_empty
+    assert make_system_plan(group.settings, both, "shop", ScanBudget(), [ORDERS_FEED.table]).is_empty
+    assert not make_system_plan(group.settings, both, "shop", ScanBudget()).is_empty
 
 
 def test_a_partner_that_comes_is_no_reason_to_try_again_what_was_refused(group):
     """The date stands as it was, with a row that waits; what has landed since is refused, whether or not the partner is there."""
     items_strict = replace(ITEMS, contract=replace(ITEMS.contract, rules=(*ITEMS.contract.rules, FATAL)))
-    both = Catalog.of([items_strict, ORDERS])
+    both = Catalog.from_tables([items_strict, ORDERS])
     group.land(DOCS_FEED, DATES[0], "a", [{"id": "k0", "at": 1, "items": [{"line": 1, "said": "x"}]}])
     group.build(items_strict, [DATES[0]])
     group.land(DOCS_FEED, DATES[0], "b", [{"id": "k1", "at": 1, "items": [{"line": 1, "said": "fatal"}]}])
     with pytest.raises(AuditError):
         group.build(items_strict, [DATES[0]])
-    assert make_system_plan(group.settings, both, "shop", Look()).is_empty
+    assert make_system_plan(group.settings, both, "shop", ScanBudget()).is_empty
     group.land(ORDERS_FEED, DATES[1], "a", [{"id": "k0", "at": 1, "said": "x", "op": "u"}])
     group.build(ORDERS, [DATES[1]])
-    assert make_system_plan(group.settings, both, "shop", Look()).is_empty
+    assert make_system_plan(group.settings, both, "shop", ScanBudget()).is_empty
     assert not make_plan(group.settings, both).is_empty

@@ -16,7 +16,7 @@ from lakehouse_assets.delta.tables import dates_predicate, replace_rows
 from lakehouse_assets.landing import store as landing_store
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.reconcile.plan import make_plan
-from lakehouse_assets.reconcile.scan import Look
+from lakehouse_assets.reconcile.scan import ScanBudget
 from tests.support.declare import feed_of
 from tests.support.recorded import CATEGORIES, FIRST, LOCATIONS, land, say_built, settings_from_first
 
@@ -67,9 +67,9 @@ def test_a_look_at_ten_times_as_many_old_objects_costs_the_same(make_lakehouse, 
         for entity in lakehouse.tables:
             land(lakehouse, entity, range(days), files=2)
         say_built(lakehouse, *lakehouse.tables)
-        place = f"{feed_of(CATEGORIES).landing}/{FIRST + timedelta(days=5)}"
+        cursor = f"{feed_of(CATEGORIES).landing}/{FIRST + timedelta(days=5)}"
         counted.update(dict.fromkeys(counted, 0))
-        plan = make_plan(lakehouse.settings, lakehouse.catalog, look=Look(place, newest_dates=3, objects=20))
+        plan = make_plan(lakehouse.settings, lakehouse.catalog, budget=ScanBudget(cursor, newest_dates=3, objects=20))
         assert plan.is_empty
         costs.append(dict(counted))
     assert costs[0] == costs[1]
@@ -116,8 +116,8 @@ def test_looks_by_turns_see_what_a_look_at_all_sees_in_as_many_looks_as_promised
     assert make_plan(lakehouse.settings, lakehouse.catalog).is_empty
     disturb(lakehouse, dice)
     all_of_it = differing(make_plan(lakehouse.settings, lakehouse.catalog))
-    look = Look(
-        place=dice.choice(["", "nonsense", "zzz", "\n", f"{feed_of(LOCATIONS).landing}/2025-01-20", "erp/gone/2025-01-01"]),
+    look = ScanBudget(
+        cursor=dice.choice(["", "nonsense", "zzz", "\n", f"{feed_of(LOCATIONS).landing}/2025-01-20", "erp/gone/2025-01-01"]),
         newest_dates=dice.randint(1, 5),
         objects=dice.randint(1, 20),
         new_objects=dice.randint(1, 20),
@@ -125,9 +125,9 @@ def test_looks_by_turns_see_what_a_look_at_all_sees_in_as_many_looks_as_promised
     objects = sum(len(Landing(lakehouse.settings.root).listing(feed_of(e).landing, FIRST).objects) for e in lakehouse.tables)
     seen = set()
     for _ in range(ceil(objects / look.objects)):
-        plan = make_plan(lakehouse.settings, lakehouse.catalog, look=look)
+        plan = make_plan(lakehouse.settings, lakehouse.catalog, budget=look)
         seen |= differing(plan)
-        look = replace(look, place=plan.next_place)
+        look = replace(look, cursor=plan.next_cursor)
     assert seen == all_of_it
 
 
@@ -144,8 +144,8 @@ def test_what_is_new_gone_or_unsettled_is_seen_by_every_look(make_lakehouse):
     for turn in ("2025-01-01", "2025-01-31"):
         plan = make_plan(
             lakehouse.settings,
-            Catalog.of([LOCATIONS]),
-            look=Look(f"{feed_of(LOCATIONS).landing}/{turn}", newest_dates=1, objects=1),
+            Catalog.from_tables([LOCATIONS]),
+            budget=ScanBudget(f"{feed_of(LOCATIONS).landing}/{turn}", newest_dates=1, objects=1),
         )
         [raw] = plan.of_layers("raw")
         assert raw.dates == tuple(FIRST + timedelta(days=days) for days in (5, 10, 20))

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import dagster as dg
 import pytest
 
-from lakehouse_assets.books.ledger import UNSETTLED, PartitionRecord, RuleHits
+from lakehouse_assets.books.ledger import UNVERIFIED, PartitionRecord, RuleHits
 from lakehouse_assets.contracts.contract import Column, Contract, Relationship, Rule, Volume
 from lakehouse_assets.contracts.feeds import SourceColumn
 from lakehouse_assets.errors import ContractError
@@ -118,7 +118,7 @@ class TestVolume:
         assert not self.judged(records).passed
 
     def test_a_date_that_is_being_built_is_not_judged(self):
-        assert self.judged([*self.WEEK, record(8, 1, fingerprint=UNSETTLED)]).passed
+        assert self.judged([*self.WEEK, record(8, 1, fingerprint=UNVERIFIED)]).passed
 
     def test_a_contract_says_what_is_usual(self):
         strict = Volume(dates=3, at_least=2, smallest=0.9, largest=1.1)

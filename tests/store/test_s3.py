@@ -14,7 +14,7 @@ from deltalake import DeltaTable, write_deltalake
 from lakehouse_assets.errors import SettingsError
 from lakehouse_assets.settings import load_settings
 from lakehouse_assets.store.root import Root
-from lakehouse_assets.store.s3 import credentials_mark, let_duckdb_read
+from lakehouse_assets.store.s3 import credentials_fingerprint, load_s3_client
 
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 ROWS = pa.table({"name": ["one", "two"]})
@@ -101,7 +101,7 @@ def test_duckdb_reads_an_object(root):
     pa.parquet.write_table(ROWS, out)
     obstore.put(root.store, "raw/rows.parquet", out.getvalue().to_pybytes())
     with duckdb.connect() as connection:
-        let_duckdb_read(connection, root.bucket)
+        load_s3_client(connection, root.bucket)
         rows = connection.execute(f"SELECT name FROM read_parquet('{root.path('raw', 'rows.parquet')}') ORDER BY name").fetchall()
     assert rows == [("one",), ("two",)]
 
@@ -124,7 +124,7 @@ def test_a_profile_is_enough_for_delta_rs(by_profile, settings, tmp_path, monkey
 def test_duckdb_tells_nobody_the_secret(by_keys, settings):
     root = settings(by_keys)
     with duckdb.connect() as connection:
-        let_duckdb_read(connection, root.bucket)
+        load_s3_client(connection, root.bucket)
         [shown] = connection.execute("SELECT secret_string FROM duckdb_secrets()").fetchone()
     assert by_keys["AWS_SECRET_ACCESS_KEY"] not in shown
 
@@ -132,7 +132,7 @@ def test_duckdb_tells_nobody_the_secret(by_keys, settings):
 def test_duckdb_uses_the_credentials_for_the_root_s_bucket_alone(by_keys, settings):
     root = settings(by_keys)
     with duckdb.connect() as connection:
-        let_duckdb_read(connection, root.bucket)
+        load_s3_client(connection, root.bucket)
         found = connection.execute("SELECT scope FROM duckdb_secrets()").fetchall()
     assert found == [([f"s3://{root.bucket}"],)]
 
@@ -140,7 +140,7 @@ def test_duckdb_uses_the_credentials_for_the_root_s_bucket_alone(by_keys, settin
 def test_credentials_with_quotes_are_passed_to_duckdb_whole(by_keys, settings):
     root = settings(by_keys | {"AWS_REGION": "it's, or 'is' it"})
     with duckdb.connect() as connection:
-        let_duckdb_read(connection, root.bucket)
+        load_s3_client(connection, root.bucket)
         [shown] = connection.execute("SELECT secret_string FROM duckdb_secrets()").fetchone()
     assert "region=it's, or 'is' it" in shown
 
@@ -148,39 +148,39 @@ def test_credentials_with_quotes_are_passed_to_duckdb_whole(by_keys, settings):
 def test_without_credentials_duckdb_is_told_what_to_set(by_keys, settings):
     root = settings({name: value for name, value in by_keys.items() if name not in KEYS})
     with duckdb.connect() as connection, pytest.raises(SettingsError, match="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
-        let_duckdb_read(connection, root.bucket)
+        load_s3_client(connection, root.bucket)
 
 
 def test_without_credentials_there_is_no_mark(by_keys, settings):
     settings({name: value for name, value in by_keys.items() if name not in KEYS})
     with pytest.raises(SettingsError, match="LAKEHOUSE_ROOT is on S3, but there are no credentials"):
-        credentials_mark()
+        credentials_fingerprint()
 
 
 def test_the_mark_stays_while_nothing_changes(by_keys, settings):
     settings(by_keys)
-    assert credentials_mark() == credentials_mark()
+    assert credentials_fingerprint() == credentials_fingerprint()
 
 
 @pytest.mark.parametrize("name", [*KEYS, "AWS_ENDPOINT_URL"])
 def test_the_mark_changes_with_whatever_tells_credentials_and_stores_apart(by_session, settings, name):
     settings(by_session)
-    before = credentials_mark()
+    before = credentials_fingerprint()
     settings(by_session | {name: "http://another"})
-    assert credentials_mark() != before
+    assert credentials_fingerprint() != before
 
 
 def test_the_mark_of_a_profile_changes_with_its_file(by_profile, settings, tmp_path):
     settings(by_profile)
-    before = credentials_mark()
+    before = credentials_fingerprint()
     file = tmp_path / "credentials"
     file.write_text(file.read_text().replace("test-secret-of-this-session", "renewed"))
-    assert credentials_mark() != before
+    assert credentials_fingerprint() != before
 
 
 def test_the_mark_does_not_tell_the_secret(by_session, settings):
     settings(by_session)
-    mark = credentials_mark()
+    mark = credentials_fingerprint()
     assert len(mark) == 16
     for name in KEYS:
         assert by_session[name] not in mark

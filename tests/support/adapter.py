@@ -153,7 +153,9 @@ class Shop:
     def plan(self, *layers: str) -> list[tuple[str, str, tuple[date, ...]]]:
         """What a pass would build in these layers."""
         with self._gold_of_this_shop():
-            return [(t.layer, t.table, t.dates) for t in make_plan(self.settings, Catalog.of(self.tables)).of_layers(*layers)]
+            return [
+                (t.layer, t.table, t.dates) for t in make_plan(self.settings, Catalog.from_tables(self.tables)).of_layers(*layers)
+            ]
 
     def build(self, planned: Iterable[tuple[str, str, tuple[date, ...]]]) -> None:
         """Build what is planned, as a pass does."""

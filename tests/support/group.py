@@ -102,7 +102,7 @@ PRICES = SilverTable(
     (Input(PRICES_FEED, _take),),
 )
 TABLES = (ORDERS, ITEMS, PRODUCTS, PRICES)
-CATALOG = Catalog.of(TABLES)
+CATALOG = Catalog.from_tables(TABLES)
 
 Values = dict[str, Any]
 """A row as it lands. A row with a value for `broken` can't be parsed."""
@@ -279,7 +279,7 @@ class Group:
         """Accept the delivery as raw has it, where raw has what landed."""
         records = read_books(self.settings.root, [("raw", feed.table)])
         record = records.get(("raw", feed.table, day))
-        if record is not None and not record.is_unsettled and not any(name == feed.table for _, name, _ in self.due()):
+        if record is not None and not record.is_unverified and not any(name == feed.table for _, name, _ in self.due()):
             AcceptedDeliveries(self.settings.root).add(feed.table, day, record.fingerprint)
             self.accepted[feed.table, day] = self._delivery(feed, day)
 

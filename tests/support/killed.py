@@ -34,7 +34,7 @@ def build(request: dict[str, Any]) -> None:
     """Bring a lakehouse up to date."""
     settings = Settings(lakehouse_root=request["root"], lakehouse_engine=request["engine"])
     engine = Engine(settings.engine_config)
-    declared = Catalog.of([entity(request["mode"])]) if request["mode"] else catalog()
+    declared = Catalog.from_tables([entity(request["mode"])]) if request["mode"] else catalog()
     plan = make_plan(settings, declared)
     if request["mode"]:
         dates: list[date] = sorted({day for table in plan.tables for day in table.dates})

@@ -56,14 +56,14 @@ class Lakehouse:
     @property
     def catalog(self) -> Catalog:
         """The tables and their feeds."""
-        return Catalog.of(self.tables)
+        return Catalog.from_tables(self.tables)
 
     def plan(self) -> Plan:
         return make_plan(self.settings, self.catalog)
 
     def plan_of(self, entity: SilverTable) -> Plan:
         """What is to be done for one entity."""
-        return make_plan(self.settings, Catalog.of([entity]))
+        return make_plan(self.settings, Catalog.from_tables([entity]))
 
     def definitions(self) -> dg.Definitions:
         return build_definitions(self.settings, catalog=self.catalog, engine=self.engine)

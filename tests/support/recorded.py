@@ -8,7 +8,7 @@ from lakehouse_assets.books.ledger import LandedFile, PartitionRecord
 from lakehouse_assets.books.records import record_partitions
 from lakehouse_assets.delta.tables import open_table, replace_rows
 from lakehouse_assets.landing.objects import Landing
-from lakehouse_assets.raw.load import fingerprint
+from lakehouse_assets.raw.load import raw_fingerprint
 from lakehouse_assets.silver.fingerprints import silver_fingerprints
 from lakehouse_assets.systems import catalog
 from tests.support.declare import feed_of
@@ -34,7 +34,7 @@ def say_built(lakehouse, *entities):
             files.setdefault(found.date, []).append(LandedFile(found.name, found.version, found.version, found.size, 1, 1))
         raw = [
             PartitionRecord(
-                "raw", entity.name, day, len(of_day), len(of_day), 0, 0, 1, "", fingerprint(feed_of(entity), of_day), of_day
+                "raw", entity.name, day, len(of_day), len(of_day), 0, 0, 1, "", raw_fingerprint(feed_of(entity), of_day), of_day
             )
             for day, of_day in files.items()
         ]

@@ -11,9 +11,9 @@ from deltalake.exceptions import CommitFailedError
 from lakehouse_assets.books.ledger import Ledger, PartitionRecord
 from lakehouse_assets.books.records import record_partitions, verified
 from lakehouse_assets.contracts.system import SilverTable
-from lakehouse_assets.delta.duck import separate
+from lakehouse_assets.delta.duck import new_connection
 from lakehouse_assets.delta.tables import open_table
-from lakehouse_assets.gold.models import Model, fingerprint, table_states
+from lakehouse_assets.gold.models import Model, model_fingerprint, table_states
 from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw.load import land, load
@@ -51,14 +51,14 @@ def build_gold(root: Root, models: Sequence[Model], selected: Collection[str], d
     built = run(database, selected)
     published: dict[str, DeltaTable] = {}
     records: list[PartitionRecord] = []
-    with separate(root) as connection:
+    with new_connection(root) as connection:
         connection.execute(f"ATTACH '{database}' AS run (READ_ONLY); USE run")
         failed = set(selected) - built
         for model in (m for m in models if m.name in built):
             if failed.intersection(model.refs):
                 failed.add(model.name)
                 continue
-            mark = fingerprint(model, states, "")
+            mark = model_fingerprint(model, states, "")
             try:
                 _, table = publish_model(connection, root, model, fingerprint=mark, run_id=run_id)
             except CommitFailedError:

@@ -143,7 +143,7 @@ class Shop:
             wrong = 'valid_from IS DISTINCT FROM "at" OR is_current IS DISTINCT FROM (valid_to IS NULL)'
             assert self.lakehouse.rows(f"(FROM silver.{table} WHERE {wrong})") == []
         for key, record in self.lakehouse.records("silver", table).items():
-            if key[2] in self.built and not record.is_unsettled:
+            if key[2] in self.built and not record.is_unverified:
                 day = key[2].isoformat()
                 assert record.adds_up, record
                 assert record.rows_in == len(self.built[key[2]])

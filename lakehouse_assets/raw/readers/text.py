@@ -44,7 +44,7 @@ class Text:
 
     @property
     def unmarked_utf16(self) -> str | None:
-        """The kind of UTF-16 that the file seems to be, without a mark that says so."""
+        """The kind of UTF-16 that the file seems to be, without a byte order mark that says so."""
         first, second = (self.start[place::2].count(0) / max(len(self.start) // 2, 1) for place in (0, 1))
         if max(first, second) < 0.5 or min(first, second) > 0.25:
             return None
@@ -79,7 +79,7 @@ class Text:
 
 
 def decoded(pieces: Iterable[bytes], encoding: str) -> Text:
-    """The same text in UTF-8 without a byte order mark, from the encoding that the mark says, or else from the given one."""
+    """The same text in UTF-8 without a byte order mark, from the encoding that it names, or else from the given one."""
     source = iter(pieces)
     first = b""
     while len(first) < _START and (piece := next(source, None)) is not None:

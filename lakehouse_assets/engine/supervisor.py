@@ -1,6 +1,6 @@
 """The process that owns a Spark server: it starts Java, waits until nobody has used it for a while, and stops it.
 
-Run as `python -m lakehouse_assets.engine.keeper FOLDER`, with the request as JSON on standard input. It imports no more than it
+Run as `python -m lakehouse_assets.engine.supervisor FOLDER`, with the request as JSON on standard input. It imports no more than it
 must, because it stays in memory as long as the server.
 """
 
@@ -63,12 +63,12 @@ def _stop(folder: Path, java: "subprocess.Popen[bytes]") -> int:
 def _take_down(folder: Path) -> None:
     """Tell nobody of this server any more. Where Java has died, somebody may have started another one already: that stays."""
     state = read_state(folder)
-    if state is not None and state.keeper_pid == os.getpid():
+    if state is not None and state.supervisor_pid == os.getpid():
         (folder / "server.json").unlink(missing_ok=True)
 
 
 def _die_with_parent() -> None:
-    """So that a killed keeper leaves no server behind that nobody would ever stop. Linux only; elsewhere nothing happens."""
+    """So that a killed supervisor leaves no server behind that nobody would ever stop. Linux only; elsewhere nothing happens."""
     set_parent_death_signal = 1
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from lakehouse_assets.books.set_aside import DROPPED, SUPERSEDED, WAITING, Aside, Deliveries
+from lakehouse_assets.books.set_aside import DROPPED, SUPERSEDED, WAITING, Deliveries, SetAside
 from lakehouse_assets.contracts.contract import Contract
 from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, ITEM, ROW
 from lakehouse_assets.delta.data_files import DataFolder
@@ -45,7 +45,7 @@ class Held:
     """What a version of a table holds, or some dates of it: the files of its live rows (see `live_files`), and rows set aside."""
 
     files: list[dict[str, Any]]
-    aside: Aside
+    aside: SetAside
 
     def of(self, dates: Collection[date]) -> "Held":
         """What it holds of some dates."""
@@ -68,7 +68,7 @@ def changed_rows(stage: Stage, replaced: Held, others: Held, deliveries: Deliver
     for name, held in (("replaced", replaced), ("other", others)):
         files_view(connection, f"{name}_{OK}", stage.uri, held.files, types)
         for reason in (SUPERSEDED, WAITING, DROPPED):
-            of_reason = held.aside.because(reason)
+            of_reason = held.aside.with_reason(reason)
             landed_view(connection, f"{name}_{reason}", stage.uri, of_reason.files, types, of_reason.places)
     key = ", ".join(f'"{name}"' for name in identity(contract))
     decides = ", ".join([*(f'"{name}"' for name in deciding_columns(contract)), *IDENTITY])

@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 
 from lakehouse_assets.contracts import debezium
-from lakehouse_assets.contracts.reach import code_digest, files_reached, words_reached
+from lakehouse_assets.contracts.code_digest import code_digest, files_reached, texts_reached
 from lakehouse_assets.systems import catalog, cleaning, crm
 
 FILES = {
@@ -155,7 +155,7 @@ def test_a_shared_expression_concerns_the_tables_that_use_it_and_no_others(monke
 
 
 def test_the_texts_and_files_of_what_is_reached_are_known():
-    texts = words_reached(crm.clean_products)
+    texts = texts_reached(crm.clean_products)
     assert any("AS product_number" in text for text in texts)
     assert not any("order_number" in text for text in texts)
     assert {file.name for file in files_reached(crm.clean_products)} == {

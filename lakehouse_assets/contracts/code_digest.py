@@ -34,7 +34,7 @@ def files_reached(function: Callable[..., object]) -> set[Path]:
     return _Reached(function).files
 
 
-def words_reached(function: Callable[..., object]) -> set[str]:
+def texts_reached(function: Callable[..., object]) -> set[str]:
     """All texts in the code that a function reaches, SQL among them."""
     return _Reached(function).texts
 

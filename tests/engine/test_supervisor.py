@@ -1,4 +1,4 @@
-"""The keeper of a server, with `sleep` in place of Java."""
+"""The supervisor of a server, with `sleep` in place of Java."""
 
 import fcntl
 import json
@@ -38,14 +38,14 @@ def runs(pid):
         return False
 
 
-class Keeper:
-    """A keeper that has started its server."""
+class Supervisor:
+    """A supervisor that has started its server."""
 
     def __init__(self, folder, command=("sleep", "1000"), idle_seconds=1):
         folder.mkdir()
         self.folder = folder
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "lakehouse_assets.engine.keeper", str(folder)], stdin=subprocess.PIPE, text=True
+            [sys.executable, "-m", "lakehouse_assets.engine.supervisor", str(folder)], stdin=subprocess.PIPE, text=True
         )
         self.process.stdin.write(
             json.dumps({"command": command, "port": 15002, "token": "a token", "idle_seconds": idle_seconds})
@@ -67,25 +67,25 @@ class Keeper:
 
 @pytest.fixture
 def keep(tmp_path):
-    """Starts keepers, each in a folder of its own."""
-    keepers = []
+    """Starts supervisors, each in a folder of its own."""
+    supervisors = []
 
     def start(**asked):
-        keepers.append(Keeper(tmp_path / str(len(keepers)), **asked))
-        return keepers[-1]
+        supervisors.append(Supervisor(tmp_path / str(len(supervisors)), **asked))
+        return supervisors[-1]
 
     yield start
-    for keeper in keepers:
-        keeper.clean_up()
+    for supervisor in supervisors:
+        supervisor.clean_up()
 
 
 @pytest.fixture
 def client():
-    """Starts processes that use a keeper's server."""
+    """Starts processes that use a supervisor's server."""
     clients = []
 
-    def start(keeper):
-        lock = keeper.folder / "clients.lock"
+    def start(supervisor):
+        lock = supervisor.folder / "clients.lock"
         clients.append(
             subprocess.Popen([sys.executable, "-c", HOLD_LOCK, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         )
@@ -99,19 +99,23 @@ def client():
 
 
 def test_the_state_names_the_keeper_and_its_server(keep):
-    keeper = keep(idle_seconds=60).started()
-    assert (keeper.state.keeper_pid, keeper.state.port, runs(keeper.state.java_pid)) == (keeper.process.pid, 15002, True)
+    supervisor = keep(idle_seconds=60).started()
+    assert (supervisor.state.supervisor_pid, supervisor.state.port, runs(supervisor.state.java_pid)) == (
+        supervisor.process.pid,
+        15002,
+        True,
+    )
 
 
 def test_an_idle_server_is_ended(keep):
-    keeper = keep().started()
-    assert (keeper.ended(), runs(keeper.state.java_pid)) == (0, False)
+    supervisor = keep().started()
+    assert (supervisor.ended(), runs(supervisor.state.java_pid)) == (0, False)
 
 
 def test_an_idle_server_leaves_no_state_behind(keep):
-    keeper = keep().started()
-    keeper.ended()
-    assert read_state(keeper.folder) is None
+    supervisor = keep().started()
+    supervisor.ended()
+    assert read_state(supervisor.folder) is None
 
 
 def test_a_server_stays_while_another_process_uses_it(keep, client):
@@ -124,38 +128,38 @@ def test_a_server_stays_while_another_process_uses_it(keep, client):
 
 
 def test_a_server_is_ended_when_the_last_of_its_users_was_killed(keep, client):
-    keeper = keep()
-    user = client(keeper)
-    keeper.started()
+    supervisor = keep()
+    user = client(supervisor)
+    supervisor.started()
     user.kill()
-    assert keeper.ended() == 0
+    assert supervisor.ended() == 0
 
 
 def test_a_keeper_that_is_told_to_end_ends_its_server(keep):
-    keeper = keep(idle_seconds=60).started()
-    keeper.process.terminate()
-    keeper.ended()
-    assert not runs(keeper.state.java_pid)
+    supervisor = keep(idle_seconds=60).started()
+    supervisor.process.terminate()
+    supervisor.ended()
+    assert not runs(supervisor.state.java_pid)
 
 
 def test_a_keeper_that_is_told_to_end_leaves_no_state_behind(keep):
-    keeper = keep(idle_seconds=60).started()
-    keeper.process.terminate()
-    keeper.ended()
-    assert read_state(keeper.folder) is None
+    supervisor = keep(idle_seconds=60).started()
+    supervisor.process.terminate()
+    supervisor.ended()
+    assert read_state(supervisor.folder) is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
 def test_the_server_of_a_killed_keeper_ends(keep):
-    keeper = keep(idle_seconds=60).started()
-    keeper.process.kill()
-    wait_until(lambda: not runs(keeper.state.java_pid))
+    supervisor = keep(idle_seconds=60).started()
+    supervisor.process.kill()
+    wait_until(lambda: not runs(supervisor.state.java_pid))
 
 
 def test_a_server_that_ends_by_itself_leaves_no_state_behind(keep):
-    keeper = keep(command=("sh", "-c", "exit 3"), idle_seconds=60)
-    keeper.ended()
-    assert read_state(keeper.folder) is None
+    supervisor = keep(command=("sh", "-c", "exit 3"), idle_seconds=60)
+    supervisor.ended()
+    assert read_state(supervisor.folder) is None
 
 
 def test_a_keeper_ends_with_the_code_of_a_server_that_ended_by_itself(keep):
@@ -163,11 +167,11 @@ def test_a_keeper_ends_with_the_code_of_a_server_that_ended_by_itself(keep):
 
 
 def test_whoever_comes_while_an_idle_server_is_ended_finds_no_state_afterwards(keep):
-    keeper = keep().started()
-    keeper.ended()
-    with (keeper.folder / "clients.lock").open("w") as lock:
+    supervisor = keep().started()
+    supervisor.ended()
+    with (supervisor.folder / "clients.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        assert read_state(keeper.folder) is None
+        assert read_state(supervisor.folder) is None
 
 
 def test_the_server_gets_its_token_by_the_environment(keep, tmp_path):
