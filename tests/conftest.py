@@ -1,6 +1,7 @@
-"""What tests share: a lakehouse over an empty root, in each of the worlds in which it must give the same tables.
+"""What tests share: a lakehouse over an empty root, in the worlds in which it must give the same tables.
 
-A world is an engine and a kind of root. `--world` picks some of them, such as `--world spark-folder --world sail-minio`.
+A world has two axes: an engine (sail, spark, a cluster) and a store (a folder, MinIO, versitygw). A test runs in the worlds that it is
+about; `--world` picks others, such as `--world spark-folder --world sail-minio`.
 """
 
 import subprocess
@@ -22,25 +23,42 @@ from lakehouse_assets.settings import Settings
 from lakehouse_assets.store.root import Root
 from lakehouse_assets.systems import catalog
 from tests.support.cluster import Cluster
-from tests.support.lakehouse import Lakehouse, World
+from tests.support.lakehouse import EVERY_WORLD, Lakehouse, World
 
-WORLDS = ("spark-folder", "sail-folder", "sail-minio", "sail-versitygw")
-SLOW_WORLDS = ("spark-minio", "cluster-minio")
-"""For tests marked `in_every_world`, and for all where `--world` names them. The cluster is a standalone Spark cluster."""
+ENGINES = ("sail-folder", "spark-folder")
+"""For tests that use an engine and no lakehouse: what silver computes is the same wherever its rows lie."""
+
+ENGINES_AND_STORES = ("spark-folder", "sail-minio")
+"""For tests that use a lakehouse: each engine once, each kind of store once."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--world", action="append", choices=[*WORLDS, *SLOW_WORLDS], help="run only in these worlds")
+    parser.addoption("--world", action="append", choices=EVERY_WORLD, help="run only in these worlds")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "world" in metafunc.fixturenames:
-        own = metafunc.definition.get_closest_marker("worlds")
-        more = SLOW_WORLDS if metafunc.definition.get_closest_marker("in_every_world") else ()
-        usual = own.args if own else (*WORLDS, *more)
-        wanted = metafunc.config.getoption("world")
-        worlds = [w for w in wanted if not own or w in own.args] if wanted else usual
-        metafunc.parametrize("world", worlds, indirect=True, scope="session")
+    """Run a test in the worlds that it is about: those that its mark names, or else the axes that its fixtures use."""
+    if "world" not in metafunc.fixturenames:
+        return
+    if own := metafunc.definition.get_closest_marker("worlds"):
+        usual = own.args
+    elif metafunc.definition.get_closest_marker("in_every_world"):
+        usual = EVERY_WORLD
+    elif {"lakehouse", "make_lakehouse"} & set(metafunc.fixturenames):
+        usual = ENGINES_AND_STORES
+    else:
+        usual = ENGINES
+    wanted = metafunc.config.getoption("world")
+    worlds = [w for w in wanted if own is None or w in own.args] if wanted else usual
+    metafunc.parametrize("world", worlds, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `-n`, let one process run all tests of a module in a world: it starts the world's services and fixtures once."""
+    for item in items:
+        world = item.callspec.params.get("world", "") if hasattr(item, "callspec") else ""
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(f"{item.nodeid.split('::')[0]}@{world}"))
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,9 @@ AUTHENTICATION = "SPARK_CONNECT_AUTHENTICATE_TOKEN"
 
 _POLL_SECONDS = 0.05
 
+_STATE_LAYOUT = 2
+"""The layout of `server.json`. Another layout means another folder, so programs of different ages never share a server."""
+
 
 @dataclass(frozen=True)
 class ServerConfig:
@@ -49,7 +52,14 @@ class ServerConfig:
     def folder(self) -> Path:
         """Where the state lies."""
         facts = json.dumps(
-            [str(spark_home()), self.memory, self.idle_seconds, self.port, store_identity() if self.reads_s3 else []]
+            [
+                _STATE_LAYOUT,
+                str(spark_home()),
+                self.memory,
+                self.idle_seconds,
+                self.port,
+                store_identity() if self.reads_s3 else [],
+            ]
         )
         return self.cache / "engine" / hashlib.sha256(facts.encode()).hexdigest()[:12]
 

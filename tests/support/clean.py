@@ -1,14 +1,99 @@
-"""Rows of a source system through its silver function and its rules."""
+"""Rows of a source system through its silver function and its rules: all cases of a module in one frame a table.
 
+A frame costs an engine half a second, however few rows it has. So before the first test of a module runs, all of them are called with a
+recorder in place of `clean`, which notes the rows that a test asks about and ends it. What a test asks for later than that is computed
+by itself.
+"""
+
+import inspect
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Any
 
-from tests.support.declare import audited, feed_of
+import pytest
+
+from lakehouse_assets.contracts.contract import Column
+from lakehouse_assets.contracts.system import SilverTable
+from lakehouse_assets.silver.judge import decide, judge
+from lakehouse_assets.silver.transform import transform
+from tests.support.declare import feed_of
+
+Row = Mapping[str, str | None]
 
 
-def clean(spark, entity, *rows, day=date(2026, 1, 31)):
-    """The audited rows of an entity, in the order of the input; each input row is a dict of source columns."""
-    names = [c.name.lower() for c in feed_of(entity).columns]
-    schema = ", ".join(f"{n} string" for n in names) + ", _source_file string, _row_number bigint, _date date"
-    data = [(*(row.get(n) for n in names), "f.csv", number, day) for number, row in enumerate(rows, 2)]
-    found = audited(spark.createDataFrame(data, schema), entity).orderBy("_row_number").collect()
-    return [row.asDict() for row in found]
+class _RecordedError(Exception):
+    """Ends a test once its rows are known."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Rows of a table that are audited together, and apart from all others."""
+
+    table: str
+    day: date
+    rows: str
+
+    @classmethod
+    def of(cls, table: SilverTable, rows: tuple[Row, ...], day: date) -> "Case":
+        return cls(table.name, day, repr([sorted(row.items()) for row in rows]))
+
+
+@dataclass
+class Cases:
+    """The cases of a module, and what became of them."""
+
+    spark: Any
+    asked: dict[Case, tuple[SilverTable, tuple[Row, ...]]] = field(default_factory=dict)
+    answers: dict[Case, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def record(self, table: SilverTable, *rows: Row, day: date = date(2026, 1, 31)) -> None:
+        """Note what a test asks, and end it."""
+        self.asked[Case.of(table, rows, day)] = table, rows
+        raise _RecordedError
+
+    def clean(self, table: SilverTable, *rows: Row, day: date = date(2026, 1, 31)) -> list[dict[str, Any]]:
+        """The audited rows of a table, in the order of the input; each input row is a dict of source columns."""
+        case = Case.of(table, rows, day)
+        if case not in self.answers:
+            self.compute({case: (table, rows)})
+        return self.answers[case]
+
+    def compute(self, asked: Mapping[Case, tuple[SilverTable, tuple[Row, ...]]]) -> None:
+        """Audit cases, in one frame a table. The number of its case is part of a row's key, so that cases don't meet."""
+        for name in {case.table for case in asked}:
+            cases = [case for case in asked if case.table == name]
+            table = asked[cases[0]][0]
+            contract = replace(
+                table.contract,
+                key=(*table.contract.key, "case_number"),
+                columns=(*table.contract.columns, Column("case_number", "string", "")),
+            )
+            columns = [c.name.lower() for c in feed_of(table).columns]
+            schema = ", ".join(f"{c} string" for c in columns)
+            data = [
+                (*(row.get(c) for c in columns), str(number), line, case.day)
+                for number, case in enumerate(cases)
+                for line, row in enumerate(asked[case][1], 2)
+            ]
+            raw = self.spark.createDataFrame(data, f"{schema}, _source_file string, _row_number bigint, _date date")
+            [given] = table.inputs
+            numbered = transform(raw, table, given).selectExpr("*", "_source_file AS case_number")
+            judged = judge(numbered, replace(table, contract=contract), given, {})
+            self.answers |= {case: [] for case in cases}
+            for row in decide([judged], contract).orderBy("_row_number").collect():
+                self.answers[cases[int(row["case_number"])]].append(row.asDict())
+
+
+def recorded(cases: Cases, items: list[pytest.Item], module: Any) -> Cases:
+    """Cases with the answers to what the tests of a module ask first."""
+    for item in items:
+        if not isinstance(item, pytest.Function) or item.module is not module or "clean" not in item.fixturenames:
+            continue
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        wanted = inspect.signature(item.obj).parameters.keys() - {"clean"}
+        with suppress(_RecordedError):
+            item.obj(clean=cases.record, **{name: parameters[name] for name in wanted})
+    cases.compute(cases.asked)
+    return cases

@@ -31,6 +31,10 @@ from tests.support.cluster import Cluster
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
+EVERY_WORLD = ("sail-folder", "spark-folder", "sail-minio", "sail-versitygw", "spark-minio", "cluster-minio")
+"""For tests marked `in_every_world`. The cluster is a standalone Spark cluster."""
+
+
 @dataclass
 class Lakehouse:
     """A root in a folder of its own, with the entities that the test is about."""
