@@ -13,7 +13,7 @@ demo: setup  ## land the sample data and carry it from landing to gold
 	@$(BIN)/lakehouse demo
 
 test: setup lint  ## lint, type check, layer check, and all tests
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadgroup
 
 dev: setup  ## the Dagster UI at http://localhost:3000
 	@DAGSTER_HOME="$$($(BIN)/python -m lakehouse_assets.setup)" $(BIN)/dg dev
