@@ -7,13 +7,16 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test dev setup lint docs lock clean
+.PHONY: demo test quick dev setup lint docs lock clean
 
 demo: setup  ## land the sample data and carry it from landing to gold
 	@$(BIN)/lakehouse demo
 
 test: setup lint  ## lint, type check, layer check, and all tests
 	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadgroup
+
+quick: setup  ## the tests of the inner loop: one engine, one store, no services
+	@$(BIN)/pytest -m quick -n logical --maxprocesses 4 --dist loadgroup
 
 dev: setup  ## the Dagster UI at http://localhost:3000
 	@DAGSTER_HOME="$$($(BIN)/python -m lakehouse_assets.setup)" $(BIN)/dg dev

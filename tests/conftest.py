@@ -32,6 +32,29 @@ ENGINES_AND_STORES = ("spark-folder", "sail-minio")
 """For tests that use a lakehouse: each engine once, each kind of store once."""
 
 
+QUICK = tuple(
+    f"tests/{path}"
+    for path in (
+        "contracts",
+        "delta",
+        "documentation",
+        "gold/test_models.py",
+        "gold/test_publish.py",
+        "hooks",
+        "materialization",
+        "raw/readers",
+        "raw/test_load.py",
+        "reconcile",
+        "silver/test_audit.py",
+        "silver/test_history.py",
+        "silver/test_upsert.py",
+        "systems",
+        "test_definitions.py",
+    )
+)
+"""What the inner loop runs: each rule of each stage once, on Sail and a folder."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--world", action="append", choices=EVERY_WORLD, help="run only in these worlds")
 
@@ -48,7 +71,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         usual = ENGINES_AND_STORES
     else:
         usual = ENGINES
-    wanted = metafunc.config.getoption("world")
+    wanted = metafunc.config.getoption("world") or (["sail-folder"] if metafunc.config.option.markexpr == "quick" else None)
     worlds = [w for w in wanted if own is None or w in own.args] if wanted else usual
     metafunc.parametrize("world", worlds, indirect=True, scope="session")
 
@@ -57,6 +80,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With `-n`, let one process run all tests of a module in a world: it starts the world's services and fixtures once."""
     for item in items:
         world = item.callspec.params.get("world", "") if hasattr(item, "callspec") else ""
+        if item.nodeid.startswith(QUICK) and world in ("", "sail-folder"):
+            item.add_marker("quick")
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(f"{item.nodeid.split('::')[0]}@{world}"))
 
