@@ -163,10 +163,13 @@ def test_a_keeper_ends_with_the_code_of_a_server_that_ended_by_itself(keep):
 
 
 def test_whoever_comes_while_an_idle_server_is_ended_finds_no_state_afterwards(keep):
-    keeper = keep().started()
-    keeper.ended()
+    slow_to_end = "trap 'touch told; sleep 1; exit' TERM; while :; do sleep 0.1; done"
+    keeper = keep(command=("sh", "-c", slow_to_end)).started()
+    wait_until((keeper.folder / "told").exists)
     with (keeper.folder / "clients.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_SH)
         assert read_state(keeper.folder) is None
 
 
