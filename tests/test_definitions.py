@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import dagster as dg
 import pytest
 
 from lakehouse_assets.definitions import defs
@@ -34,7 +35,8 @@ def test_every_asset_says_what_it_is_and_whose(graph):
 
 
 def test_all_assets_share_one_daily_partitions_definition(graph):
-    assert len({graph.get(key).partitions_def for key in graph.materializable_asset_keys}) == 1
+    [one] = {graph.get(key).partitions_def for key in graph.materializable_asset_keys}
+    assert isinstance(one, dg.DailyPartitionsDefinition)
 
 
 def test_every_raw_and_silver_table_and_the_fact_have_row_accounts(graph):
@@ -59,6 +61,7 @@ def test_importing_the_code_location_starts_nothing():
         "socket.socket.connect = refuse\n"
         "pathlib.Path.mkdir = pathlib.Path.write_text = refuse\n"
         "import lakehouse_assets.definitions\n"
+        "lakehouse_assets.definitions.defs()\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -88,8 +88,10 @@ def test_many_records_come_to_lie_in_few_files(ledger):
 
 def test_the_records_of_other_tables_stay_where_they_lie_when_those_of_one_are_written_anew(ledger):
     put(ledger, replace(BUILT, table_name="crm_sales"))
+    [file] = live_files(open_table(ledger.uri))
     for number in range(40):
         put(ledger, replace(BUILT, date=D1 + timedelta(days=number)))
+    assert file in live_files(open_table(ledger.uri))
     assert len(ledger.read("silver", "crm_sales")) == 1
 
 

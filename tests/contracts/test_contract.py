@@ -64,10 +64,6 @@ def test_rules_follow_from_types_then_from_the_key_then_come_the_declared_ones()
     assert [r.name for r in CUSTOMERS.all_rules] == ["id_is_int", "since_is_date", "id_present", "name_present"]
 
 
-def test_a_text_column_has_no_rule_for_its_type():
-    assert "name_is_string" not in [r.name for r in CUSTOMERS.all_rules]
-
-
 def test_each_column_of_the_key_has_a_rule_that_it_is_there():
     rules = replace(CUSTOMERS, key=("id", "name"), rules=()).all_rules
     assert [r.expression for r in rules if r.name.endswith("_present")] == ["`id` IS NOT NULL", "`name` IS NOT NULL"]

@@ -142,16 +142,7 @@ def test_a_table_that_was_never_written_is_missed_by_name(table):
         table.read(D1)
 
 
-@pytest.mark.parametrize("kind", [k for k in TYPES if k is not pandas.DataFrame], ids=lambda kind: kind.__name__)
-def test_a_write_of_no_rows_empties_the_partition(root, kind):
-    table = Notes(root, kind)
-    table.write(notes((D1, "a"), (D2, "b")), D1, D2)
-    table.write(notes(), D1)
-    assert table.held() == [(D2, "b")]
-
-
-def test_a_pandas_frame_of_no_rows_empties_the_partition(root):
-    table = Notes(root, pandas.DataFrame)
+def test_a_write_of_no_rows_empties_the_partition(table):
     table.write(notes((D1, "a"), (D2, "b")), D1, D2)
     table.write(notes(), D1)
     assert table.held() == [(D2, "b")]

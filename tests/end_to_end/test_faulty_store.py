@@ -301,7 +301,9 @@ SOAK = {
 def test_two_machines_over_a_faulty_store_lose_nothing_and_double_nothing(seed, store, two_tables):
     before, began, rounds = store.proxy.counts.copy(), time.monotonic(), (SOAK | SHARE)[seed]
     failed = storm(store, two_tables(seed), random.Random(seed), seed, rounds)
-    spoiled = ", ".join(f"{count} {fault.name}" for fault, count in sorted((store.proxy.counts - before).items()))
+    counts = store.proxy.counts - before
+    assert counts
+    spoiled = ", ".join(f"{count} {fault.name}" for fault, count in sorted(counts.items()))
     report = f"seed {seed}: {rounds} rounds, {time.monotonic() - began:.0f} s, {failed} failed passes, spoiled: {spoiled}"
     print(report, flush=True)  # noqa: T201 - for whoever watches an hour of it
 
@@ -409,9 +411,11 @@ def customers(command_line: CommandLine) -> list[str]:
 
 @pytest.mark.parametrize("seed", [1])
 def test_the_command_line_tells_of_a_faulty_store_without_a_trace(seed, store, command_line):
+    before = store.proxy.counts.copy()
     store.proxy.storm(seed, 0.1)
     command_line.sync()
     store.proxy.calm()
+    assert store.proxy.counts - before
     healed = command_line.sync()
     assert healed.returncode == 0, healed.stderr
     assert customers(command_line) == ["Ann", "Bob"]
@@ -420,6 +424,7 @@ def test_the_command_line_tells_of_a_faulty_store_without_a_trace(seed, store, c
 def test_a_burst_of_throttling_is_waited_out(store, command_line):
     store.proxy.rules = [Rule(Fault.SLOW_DOWN, ".*", ".*", times=3, skip=skip) for skip in range(0, 60, 10)]
     done = command_line.sync()
+    assert store.proxy.rules[0].times == 0
     assert done.returncode == 0, done.stderr
     assert customers(command_line) == ["Ann", "Bob"]
 

@@ -55,7 +55,7 @@ def build(world, tmp_path) -> Iterator[Build]:
 def test_raw_and_silver_heal(mode, world, build, make_lakehouse, record_property):
     chance = random.Random(f"{mode} {world.name}")
     shop = Shop(make_lakehouse(), entity(mode), chance, fatal=0)
-    wanted = KILLS // 2 if world.name == "sail-folder" else KILLS // 8
+    wanted = max(1, KILLS // 2 if world.name == "sail-folder" else KILLS // 8)
     kills = 0
     while kills < wanted:
         for _ in range(chance.randint(1, 4)):

@@ -33,6 +33,7 @@ from lakehouse_assets.services.service import free_port
 from lakehouse_assets.settings import Settings, load_settings
 from lakehouse_assets.store.errors import Unquoted, store_error
 from lakehouse_assets.store.root import Root
+from lakehouse_assets.store.s3 import s3_settings
 from lakehouse_assets.systems import catalog
 
 PLANTED = "hunter2-planted"
@@ -103,7 +104,8 @@ def test_a_plain_address_is_taken(name, value, monkeypatch, tmp_path):
     for own in ("AWS_FORCE_CREDENTIAL_LOAD", "AWS_ALLOW_HTTP"):
         monkeypatch.setenv(own, "true")
     monkeypatch.setenv(name, value)
-    load_settings()
+    found = load_settings()
+    assert (s3_settings().endpoint if name.startswith("AWS_") else getattr(found, name.lower())) == value
 
 
 S3 = Root.parse("s3://lake/retail")

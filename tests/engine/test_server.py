@@ -1,5 +1,7 @@
 import os
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,8 +58,10 @@ def test_the_token_is_no_part_of_the_address():
 
 
 def test_a_free_port_can_be_bound():
+    port = free_port()
     with socket.socket() as server:
-        server.bind(("127.0.0.1", free_port()))
+        server.bind(("127.0.0.1", port))
+        assert server.getsockname()[1] == port
 
 
 def test_a_port_that_is_listened_on_answers():
@@ -70,7 +74,11 @@ def test_a_free_port_does_not_answer():
 
 
 def test_the_same_settings_mean_the_same_server():
-    assert replace(CONFIG).folder == CONFIG.folder
+    code = f"from pathlib import *; from lakehouse_assets.engine.server import ServerConfig; print({CONFIG!r}.folder)"
+    for seed in ("7", "8"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+        assert done.stdout.strip() == str(CONFIG.folder)
 
 
 @pytest.mark.parametrize("change", [{"memory": "4g"}, {"idle_seconds": 1}, {"port": 15002}, {"cache": Path("/other")}], ids=str)

@@ -60,10 +60,10 @@ class TestThePlainWays:
         prepare_home(tmp_path, root)
         assert "event_log_storage" not in yaml.safe_load((tmp_path / "dagster.yaml").read_text())
         with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
-            now = dg.materialize([dg.asset(name="x")(lambda: None)], instance=instance).dagster_run.run_id
-            assert instance.has_run(now)
-            assert purge_runs(instance, _later()).runs == 0
-            assert instance.has_run(now)
+            asset = dg.asset(name="x")(lambda: None)
+            old, now = (dg.materialize([asset], instance=instance).dagster_run.run_id for _ in range(2))
+            assert purge_runs(instance, _later()).runs == 1
+            assert (instance.has_run(old), instance.has_run(now)) == (False, True)
 
     def test_empty_dates_show_as_missing(self):
         with dg.DagsterInstance.ephemeral() as instance:

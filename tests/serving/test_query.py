@@ -441,7 +441,6 @@ def test_past_the_check_a_folder_whose_name_begins_like_the_root_is_outside(unch
 @pytest.mark.parametrize(
     "sql",
     [
-        "COPY (SELECT 1) TO '{}.copy'",
         "ATTACH '{}.db' AS other",
         "SET enable_external_access = true",
         "SET allowed_directories = ['/']",
@@ -451,7 +450,7 @@ def test_past_the_check_a_folder_whose_name_begins_like_the_root_is_outside(unch
     ],
 )
 def test_past_the_check_no_statement_reaches_out(unchecked, outside, sql):
-    with pytest.raises((QueryError, duckdb.Error)):
+    with pytest.raises((QueryError, duckdb.Error), match=r"disabled by configuration|has been locked|Cannot access"):
         unchecked(sql.format(outside))
 
 
@@ -486,7 +485,8 @@ def test_json_holds_plain_values(root, sql, value):
     "sql", ["'nan'::DOUBLE", "'infinity'::DOUBLE", "MAP {DATE '2026-01-31': 1}", "'x'::BLOB", "uuid()", "INTERVAL 1 DAY"]
 )
 def test_json_can_be_made_of_any_value(root, sql):
-    json.dumps(as_json(query(root, f"SELECT {sql} AS found")), allow_nan=False)
+    [row] = json.loads(json.dumps(as_json(query(root, f"SELECT {sql} AS found")), allow_nan=False))
+    assert row.keys() == {"found"}
 
 
 def test_json_keeps_both_of_two_columns_with_one_name(root):

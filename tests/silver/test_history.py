@@ -158,7 +158,9 @@ def test_superseded_rows_that_somebody_else_has_deleted_are_made_again(make_lake
     shop.land("shop/customers", DAY2, "b.csv", rows(("A", 5, "Kiel")))
     expect(shop)
     root = shop.settings.root
-    root.delete([path for path, _ in root.files("silver/shop_customers") if "superseded/" in path and path.endswith(".parquet")])
+    files = [path for path, _ in root.files("silver/shop_customers") if "superseded/" in path and path.endswith(".parquet")]
+    assert files
+    root.delete(files)
     shop.remove("shop/customers", DAY2, "b.csv")
     assert expect(shop) == [("A", "Bonn", 1)]
 

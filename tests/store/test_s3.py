@@ -1,6 +1,8 @@
 """Credentials of every kind, as the object client, DuckDB and delta-rs find them, on a real store."""
 
 import os
+import subprocess
+import sys
 from unittest.mock import patch
 
 import boto3
@@ -119,6 +121,7 @@ def test_a_profile_is_enough_for_delta_rs(by_profile, settings, tmp_path, monkey
     with patch.dict(os.environ):  # what it adds to the environment goes with the test
         load_settings()
         write_deltalake(root.table("raw", "rows"), ROWS)
+        assert DeltaTable(root.table("raw", "rows")).to_pyarrow_table().to_pydict() == ROWS.to_pydict()
 
 
 def test_duckdb_tells_nobody_the_secret(by_keys, settings):
@@ -159,7 +162,9 @@ def test_without_credentials_there_is_no_mark(by_keys, settings):
 
 def test_the_mark_stays_while_nothing_changes(by_keys, settings):
     settings(by_keys)
-    assert credentials_fingerprint() == credentials_fingerprint()
+    code = "from lakehouse_assets.store.s3 import credentials_fingerprint; print(credentials_fingerprint())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert credentials_fingerprint() == done.stdout.strip()
 
 
 @pytest.mark.parametrize("name", [*KEYS, "AWS_ENDPOINT_URL"])
@@ -183,5 +188,5 @@ def test_the_mark_does_not_tell_the_secret(by_session, settings):
     mark = credentials_fingerprint()
     assert len(mark) == 16
     for name in KEYS:
-        assert by_session[name] not in mark
-        assert mark not in by_session[name]
+        secret = by_session[name]
+        assert not any(secret[first : first + 6] in mark for first in range(len(secret) - 5))

@@ -58,6 +58,8 @@ class Machine:
         self.shop = Shop(folder / "root")
         self.landed: dict[tuple[str, date, str], Rows] = {}
         self.writers: dict[int, Writer] = {}
+        self.met: list[Fault] = []
+        """The faults that befell writers that have ended."""
         self.disturbed = False
         """Whether somebody laid hands on a table while a writer was at work: it may fail then, but not leave anything wrong."""
 
@@ -95,6 +97,7 @@ class Machine:
                         f"tables name files that are gone, while a writer is {writer.at}: {holes}"
                     )
             if writer.done:
+                self.met += writer.met
                 del self.writers[slot]
                 excused = writer.met or self.disturbed
                 self.disturbed = self.disturbed and bool(self.writers)
@@ -495,12 +498,13 @@ def playing(kind: type[Machine], session: Any) -> Iterator[Machine]:
                 writer.kill()
 
 
-def play(kind: type[Machine], history: Sequence[Action], session: Any = None) -> None:
+def play(kind: type[Machine], history: Sequence[Action], session: Any = None) -> Machine:
     """Let a history happen, and look after each action. `session` is the engine's, where silver is built."""
     with playing(kind, session) as machine:
         for name, *given in history:
             getattr(machine, name)(*given)
             machine.check()
+    return machine
 
 
 def random_history(kind: type[Machine], seed: int, length: int) -> list[Action]:

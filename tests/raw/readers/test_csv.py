@@ -314,10 +314,6 @@ def test_half_a_character_of_utf_16_costs_its_row_and_no_other():
     assert (found.rows, [r[:2] for r in found.rejects]) == ([(3, "4", "5", "6")], [(2, "row_is_utf_16_le")])
 
 
-def test_no_row_of_a_file_that_lacks_a_required_column_is_read():
-    assert read(b"a,c\n1,3\n4,6\n").rows == []
-
-
 RENAMED = (
     "; if one of these is a missing one renamed, add the new name to that column in the feed: "
     "SourceColumn(..., also=('new name',))"
