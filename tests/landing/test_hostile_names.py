@@ -130,7 +130,7 @@ def test_a_folder_that_is_no_date_of_a_partition_is_named(landing, put):
     listing = landing.listing("shop/orders", START)
     assert [o.date for o in listing.objects] == [DAY]
     ignored = dict(listing.ignored)
-    assert ignored.pop(f"{ENTITY}loose.csv") == "it lies beside the date folders, not in one"
+    assert ignored.pop(f"{ENTITY}loose.csv") == "it is beside the date folders, not in one"
     assert len(ignored) == len(reasons)
     for folder, reason in reasons.items():
         assert reason in ignored[f"{ENTITY}{folder}/x.csv".replace("\n", "\\n")], folder
@@ -200,7 +200,7 @@ def test_what_is_no_file_is_named(local):
     os.mkfifo(Path(local.root.uri, FOLDER, "pipe.csv"))
     listing = local.listing("shop/orders", START)
     assert [o.name for o in listing.objects] == ["a.csv"]
-    assert listing.ignored == [(FOLDER + "pipe.csv", "it is no file")]
+    assert listing.ignored == [(FOLDER + "pipe.csv", "it is not a file")]
 
 
 def test_a_name_that_is_not_utf8_is_named_so_that_it_can_be_printed(local):
@@ -223,7 +223,7 @@ def test_folders_nested_deeper_than_a_path_can_say_hide_nothing(local):
     listing = local.listing("shop/orders", START)
     subprocess.run(["rm", "-r", Path(local.root.uri, FOLDER, "d")], check=True)  # pytest's own clean-up can't
     assert [o.name for o in listing.objects] == ["a.csv", "z.csv"]
-    assert [reason for _, reason in listing.ignored] == ["its path is longer than the system takes"]
+    assert [reason for _, reason in listing.ignored] == ["its path is longer than the system allows"]
 
 
 def test_what_obstore_is_still_writing_is_not_taken_for_a_file(local):
