@@ -40,8 +40,8 @@ class LandingObject:
 class Listing:
     """The content of a landing folder: the objects to load, and the paths that can't be loaded, each with the reason.
 
-    `until` is the last date listed, if the listing stopped before the last date requested. The paths in `hidden` (`date`, `date/name`,
-    or "" for everything) could not be read: don't treat files below them as deleted.
+    `until` is the last date listed, if the listing stopped before the last date requested. The paths in `hidden` (`date`,
+    `date/name`, or "" for everything) could not be read: don't treat files below them as deleted.
     """
 
     objects: list[LandingObject]
@@ -70,9 +70,9 @@ class Landing:
     def listing(self, landing: str, start: date, dates: Sequence[date] | None = None, *, at_least: int | None = None) -> Listing:
         """List the objects of one feed from the first to the last of the given dates (all dates if None), by date and name.
 
-        `at_least` stops the listing after the date on which that many objects are reached. Hidden and unfinished names (`.x`, `_x`,
-        `x.tmp`, `x.part`) are skipped silently: they are still being written. Everything else that can't be loaded is reported with
-        the reason.
+        `at_least` stops the listing after the date on which that many objects are reached. Hidden and unfinished names (`.x`,
+        `_x`, `x.tmp`, `x.part`) are skipped silently: they are still being written. Everything else that can't be loaded is
+        reported with the reason.
         """
         if dates is not None and not dates:
             return Listing([], [])

@@ -1,7 +1,7 @@
 """Lists and reads landing in S3 or a local folder, under the exact names that the store has.
 
-obstore's paths can't hold control characters, empty folder names or a trailing slash: one such key aborts a whole listing, or is listed
-under another key's name. So botocore lists buckets, and the operating system lists folders.
+obstore's paths can't hold control characters, empty folder names or a trailing slash: one such key aborts a whole listing, or is
+listed under another key's name. So botocore lists buckets, and the operating system lists folders.
 """
 
 import os
@@ -150,7 +150,7 @@ class Folder:
 
 
 class Bucket:
-    """A prefix of a bucket. obstore reads, because it resumes a broken connection; botocore reads keys that obstore can't address."""
+    """A prefix of a bucket. obstore reads, because it resumes broken connections; botocore reads what obstore can't address."""
 
     def __init__(self, root: Root) -> None:
         self._store, self._bucket = root.store, root.bucket

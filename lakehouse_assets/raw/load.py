@@ -1,8 +1,8 @@
 """Loads landing objects as raw rows: decides which files of a partition to read, and records what it was built from.
 
-Partition d of a raw table is a function of the landing objects dated d. Only files that are new or changed since the partition was
-built are read; exactly the rows of changed and deleted files are replaced. If files have equal bytes, the first by name is loaded. The
-others are its duplicates, and one of them replaces it if it changes or is deleted.
+Partition d of a raw table is a function of the landing objects dated d. Only files that are new or changed since the partition
+was built are read; exactly the rows of changed and deleted files are replaced. If files have equal bytes, the first by name is
+loaded. The others are its duplicates, and one of them replaces it if it changes or is deleted.
 """
 
 import hashlib

@@ -113,14 +113,14 @@ def test_hidden_and_unfinished_names_are_passed_over(landing, put):
 def test_a_folder_that_is_no_date_of_a_partition_is_named(landing, put):
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
     reasons = {
-        "2026-13-45": "no date",
-        "20260131": "no date",
-        "2026-1-1": "no date",
-        "2026-W05-6": "no date",
-        "2026-01-31x": "no date",
-        "2026-01-31-old": "no date",
-        "\uff12026-01-01": "no date",
-        "a\nb": "no date",
+        "2026-13-45": "not a date",
+        "20260131": "not a date",
+        "2026-1-1": "not a date",
+        "2026-W05-6": "not a date",
+        "2026-01-31x": "not a date",
+        "2026-01-31-old": "not a date",
+        "\uff12026-01-01": "not a date",
+        "a\nb": "not a date",
         "2025-12-31": "before LAKEHOUSE_START_DATE (2026-01-01)",
         str(tomorrow): "in the future",
     }
@@ -363,6 +363,6 @@ def test_dotted_folders_are_named_and_lead_nowhere(any_key):
     listing = landing.listing("shop/orders", START)
     assert [o.name for o in listing.objects] == ["plain.csv"]
     ignored = dict(listing.ignored)
-    assert "no date" in ignored.pop(f"{ENTITY}/{DAY}/d.csv")
+    assert "not a date" in ignored.pop(f"{ENTITY}/{DAY}/d.csv")
     assert ignored.keys() == {*(FOLDER + name for name in dotted), f"{ENTITY}../orders/{DAY}/c.csv"}
     assert all("`..`" in reason for reason in ignored.values())

@@ -18,8 +18,8 @@ SAMPLE_ROWS = 5
 class Reject:
     """A row that could not be parsed: its row number, the rule it breaks, the reason, and its original text.
 
-    `row_number` is None if the whole file is refused. Then `rows` is its number of rows (1 if they can't be counted), and `payload` is
-    its beginning.
+    `row_number` is None if the whole file is refused. Then `rows` is its number of rows (1 if they can't be counted), and
+    `payload` is its beginning.
     """
 
     row_number: int | None

@@ -1,7 +1,7 @@
 """Reads CSV tolerantly: a broken row never costs a good one.
 
-This module splits files into records, because the parsers of DuckDB and Arrow let an unclosed quote swallow everything after it. Arrow
-then parses the records. A record's number is the line on which it starts, as in an editor: the header's is 1.
+This module splits files into records, because the parsers of DuckDB and Arrow let an unclosed quote swallow everything after it.
+Arrow then parses the records. A record's number is the line on which it starts, as in an editor: the header's is 1.
 """
 
 import csv
@@ -162,8 +162,8 @@ class _RecordReader:
     def _joined(self, number: int, first: bytes) -> Record | Reject:
         """Read a record whose first line has an open quote.
 
-        Joins lines until they make a record with as many fields as the header. If none does, and good rows are between this line and
-        the one that seems to close the quote, the quote was a typing error and costs only its own line.
+        Joins lines until they make a record with as many fields as the header. If none does, and good rows are between this line
+        and the one that seems to close the quote, the quote was a typing error and costs only its own line.
         """
         lines = [first]
         quotes = first.count(b'"')

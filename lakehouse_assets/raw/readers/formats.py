@@ -1,4 +1,4 @@
-"""The readers, one per format. A new format needs a class beside `Csv` in `contracts/feeds.py`, a module here, and a line in `READERS`."""
+"""The readers, one per format. A new format needs a class in `contracts/feeds.py`, a module here, and a line in `READERS`."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Reads JSON Lines: one object a line, its keys as columns. A broken line never costs a good one.
 
-Scalars become text: numbers exactly as written, `true` and `false`. Null, and a key that a line lacks, is NULL. Objects and lists become
-compact JSON. A row's number is its line, from 1.
+Scalars become text: numbers exactly as written, `true` and `false`. Null, and a key that a line lacks, is NULL. Objects and lists
+become compact JSON. A row's number is its line, from 1.
 """
 
 import json
@@ -57,8 +57,8 @@ class _NamedRow:
 def read_jsonl(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
     """Yield the rows of a JSON Lines file, in batches, in the order of the file.
 
-    A file is refused as a whole if no line is a row, no row has a required column, or its rows have too many keys. Blank lines and a
-    lone `null` (which Kafka sends after a delete) are not rows.
+    A file is refused as a whole if no line is a row, no row has a required column, or its rows have too many keys. Blank lines
+    and a lone `null` (which Kafka sends after a delete) are not rows.
     """
     text = decoded(pieces, "utf-8")
     buffer = _Buffer()

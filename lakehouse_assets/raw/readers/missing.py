@@ -28,7 +28,7 @@ def lacks_columns(feed: Feed, names: Collection[str]) -> str:
 
 
 def rename_advice(feed: Feed, fields: Sequence[str], names: Iterable[str]) -> str:
-    """List the file's columns that the feed doesn't know: a missing one may have been renamed. `fields` are the file's own names."""
+    """List the file's columns that the feed doesn't know: they may be renamed ones. `fields` are the file's own names."""
     unknown = [field for field, name in zip(fields, names, strict=True) if field.strip() and name not in feed.column_names]
     if not unknown:
         return ""
