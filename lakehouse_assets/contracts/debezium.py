@@ -158,6 +158,7 @@ def decimal_of_bytes(column: str, scale: int) -> str:
 
 
 def _committed_at() -> "Expression":
+    """Return when the source committed the change; else, when Debezium handled the event."""
     from pyspark.sql import functions as F
 
     # Snapshots by older versions of Debezium have 0 here.
@@ -187,12 +188,14 @@ def _log_position() -> "Expression":
 
 
 def _source(field: str) -> "Expression":
+    """Return a field of the event's `source`, as text."""
     from pyspark.sql import functions as F
 
     return F.get_json_object("source", f"$.{field}")
 
 
 def _padded(number: "Expression") -> "Expression":
+    """Pad a number with zeros to the width of an int64."""
     from pyspark.sql import functions as F
 
     return F.lpad(number, _DIGITS_OF_AN_INT64, "0")

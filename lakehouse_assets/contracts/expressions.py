@@ -43,6 +43,7 @@ def _expressions(table: SilverTable) -> Iterator[tuple[str, str]]:
 
 
 def _known(table: SilverTable, given: Input) -> list[str]:
+    """Return the columns that rules may use for rows of an input."""
     items = [ITEM_TEXT] if given.each else []
     return [*table.contract.column_names, *given.feed.column_names, *IDENTITY, *IN_RAW, *items]
 

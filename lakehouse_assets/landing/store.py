@@ -180,6 +180,7 @@ class Bucket:
             yield _unreadable(error)
 
     def _found(self, prefix: str, first: str, last: str) -> Iterator[Stored]:
+        """List the objects of the folders from `first` to `last`; errors pass through."""
         after = {"StartAfter": f"{self._above}{prefix}{first}/"} if first else {}
         # Keys are sorted by their bytes, where "0" directly follows "/".
         end = f"{self._above}{prefix}{last}0"
@@ -221,6 +222,7 @@ class Bucket:
         return False
 
     def _pages(self, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
+        """Yield the pages of botocore's listing of a prefix."""
         with _as_obstore_errors(prefix):
             pages = _client().get_paginator("list_objects_v2")
             yield from pages.paginate(Bucket=self._bucket, Prefix=self._above + prefix, **options)
@@ -238,6 +240,7 @@ class Bucket:
 
 
 def _listed(key: str, item: dict[str, Any], fault: str | None = None) -> Stored:
+    """Describe an object from its entry in a listing."""
     return Stored(key, _version(item.get("ETag"), item["LastModified"], item["Size"]), item["Size"], fault)
 
 

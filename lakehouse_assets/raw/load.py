@@ -281,16 +281,16 @@ def _difference(
     """Compare one date with its record; None if nothing differs, or if hidden files postpone a full replacement."""
     known = {f.name: f for f in record.files} if record else {}
     unseen = {name for name in known if _is_hidden(f"{day}/{name}", hidden)}
-    whole = record is not None and record.fingerprint != raw_fingerprint(feed, record.files)
-    if whole and unseen:
+    replaces_all = record is not None and record.fingerprint != raw_fingerprint(feed, record.files)
+    if replaces_all and unseen:
         return None  # the live rows of the hidden files would be lost
-    unchanged = unseen | {o.name for o in objects if not whole and o.name in known and known[o.name].version == o.version}
+    unchanged = unseen | {o.name for o in objects if not replaces_all and o.name in known and known[o.name].version == o.version}
     read = [o for o in objects if o.name not in unchanged]
     vanished = sorted(known.keys() - {o.name for o in objects} - unseen)
-    if not read and not vanished and not whole:
+    if not read and not vanished and not replaces_all:
         return None
     return FileDifference(
-        day, read, vanished, [known[name] for name in sorted(unchanged)], {} if whole else known, whole, objects
+        day, read, vanished, [known[name] for name in sorted(unchanged)], {} if replaces_all else known, replaces_all, objects
     )
 
 

@@ -53,6 +53,7 @@ def publish_landed(rows: LandedRows, target: Target) -> Written:
 
 
 def _write_once(rows: LandedRows, target: Target) -> Written:
+    """Write rejects to quarantine, commit the rows, and record the partitions."""
     ensure_table(target.uri, rows.rows.schema, target.description)
     if not rows.files:
         target.log.info("Nothing differs between landing and these partitions.")
@@ -159,6 +160,7 @@ def _rows_of_files(
 
 
 def _metadata(rows: LandedRows) -> dict[str, Any]:
+    """Return the run's metadata: files loaded, rejects, and what the user should look at."""
     metadata: dict[str, Any] = {
         "files_loaded": sum(len(rows.files[day]) if names is None else len(names) for day, names in rows.replaced.items()),
         "rows_quarantined": rows_of(rows.rejects),

@@ -114,6 +114,7 @@ def build_partitions(table: SilverTable, session: Session, target: Target) -> Wr
 
 
 def _build_once(table: SilverTable, session: Session, target: Target) -> Written:
+    """Find the stale partitions, and build them at the current table versions."""
     before = _open_tables(table, target)
     to_build = _to_build(before, target)
     if not to_build:
@@ -216,6 +217,7 @@ def _with_new_columns(before: Before, target: Target) -> Before:
 
 
 def _read(session: "SparkSession", target: Target, before: Before, feed: str, to_build: Collection[date]) -> "DataFrame":
+    """Read the raw rows of a feed for the partitions to build."""
     return read_partitions(session, target.root.table("raw", feed), before.raw[feed], sorted(to_build))
 
 

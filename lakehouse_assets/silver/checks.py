@@ -272,11 +272,11 @@ def _child_view(
 def _orphans_query(relationships: Sequence[Relationship]) -> str:
     """SQL: per date and in total, for each relationship, the count of rows without a partner, of their values, and examples."""
     joins = " ".join(
-        f'LEFT JOIN (SELECT DISTINCT "{r.to_column}" AS found FROM "parent_{r.to_table}") AS p{n} ON child."{r.column}" = p{n}.found'
+        f'LEFT JOIN (SELECT DISTINCT "{r.to_column}" AS value FROM "parent_{r.to_table}") AS p{n} ON child."{r.column}" = p{n}.value'
         for n, r in enumerate(relationships)
     )
     orphans = ", ".join(
-        f'CASE WHEN p{n}.found IS NULL THEN CAST(child."{r.column}" AS VARCHAR) END AS o{n}' for n, r in enumerate(relationships)
+        f'CASE WHEN p{n}.value IS NULL THEN CAST(child."{r.column}" AS VARCHAR) END AS o{n}' for n, r in enumerate(relationships)
     )
     figures = ", ".join(f"count(o{n}), count(DISTINCT o{n}), min(DISTINCT o{n}, {_EXAMPLES})" for n in range(len(relationships)))
     return f"""SELECT {DATE_COLUMN}, {figures} FROM (SELECT child.{DATE_COLUMN}, {orphans} FROM child {joins})

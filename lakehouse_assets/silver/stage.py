@@ -148,6 +148,7 @@ class Stage:
         return {day: str(value)[:8] for day, value in self.connection.execute(hashes).fetchall()}
 
     def _write(self, rows: "DataFrame", part: str, dates: Collection[date]) -> tuple[dict[str, list[DataFile]], SetAside]:
+        """Let the engine write rows below the folder `part`; return the files by verdict, and the rows to set aside."""
         from pyspark.sql import functions as F
 
         batch = f"{self.folder.name}/{part}"
@@ -171,6 +172,7 @@ class Stage:
         return [SUPERSEDED, *([WAITING] if self.contract.waits_for else []), *dropped]
 
     def _rows_by_date(self, view: str) -> dict[date, int]:
+        """Count the rows of a view by date."""
         counted = self.connection.execute(f"SELECT {DATE_COLUMN}, count(*) FROM {view} GROUP BY ALL")
         return dict(counted.fetchall())
 

@@ -59,11 +59,11 @@ def each_item(raw: "DataFrame", column: str) -> "DataFrame":
 
 
 def _transformed(raw: "DataFrame", table: SilverTable, given: Input) -> tuple["DataFrame", list[str]]:
-    """What the function makes of raw rows, and what is wrong with function and contract, a line each: then the rows are no use."""
+    """Return the transformed rows, and the mistakes in function and contract, a line each. Use the rows only without mistakes."""
     from pyspark.sql import functions as F
 
     contract, feed = table.contract, given.feed
-    # A column that the source has added since, under the name of one of the contract's, must not stand in its way.
+    # A column that the source added later, with the name of a contract's column, must not conflict with it.
     rows = raw.drop(*(name for name in contract.column_names if name not in feed.column_names))
     rows = rows.withColumn(FEED, F.lit(feed.table))
     rows = each_item(rows, given.each) if given.each else rows.withColumn(ITEM, F.expr("0L"))

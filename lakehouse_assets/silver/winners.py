@@ -15,6 +15,8 @@ DELETED = "_deleted"
 """Whether a row is a tombstone."""
 
 STANDS = "_stands"
+"""Whether a row is live."""
+
 VALID_FROM, VALID_TO = "_valid_from", "_valid_to"
 
 GONE_ON, GONE_BEFORE = "_gone_on", "_gone_before"

@@ -101,7 +101,7 @@ class _Grammar:
         d = re.escape(self.delimiter)
         # Possessive, so that no hostile line makes the match slow. A quote within an unquoted field is literal.
         value = rb'(?:"(?:[^"]|"")*+"|(?!")[^%b\r\n]*+)' % d
-        self.whole = re.compile(rb"%b(?:%b%b)*+\Z" % (value, d, value))
+        self.complete = re.compile(rb"%b(?:%b%b)*+\Z" % (value, d, value))
         self.open = re.compile(rb'(?:%b%b)*+"(?:[^"]|"")*+\Z' % (value, d))
         self._value = re.compile(rb"%b(?:%b|\Z)" % (value, d))
 
@@ -151,9 +151,10 @@ class _RecordReader:
         return self._waiting.popleft() if self._waiting else next(self._lines, None)
 
     def _record(self, number: int, line: bytes, text: bytes) -> Record | Reject:
+        """Return the record that starts on a line, joined with the next lines if a quote is open."""
         if b'"' not in text:
             return self._valid(number, text)
-        if self._grammar.whole.match(text):
+        if self._grammar.complete.match(text):
             return self._valid(number, text)
         if not self._grammar.open.match(text):
             return Reject(number, "row_is_csv", "text follows a closing quote within a field", self._text.shown(text))
@@ -181,7 +182,7 @@ class _RecordReader:
             if quotes % 2 or b'"' not in line:
                 continue
             text = b"".join(lines).rstrip(b"\r\n")
-            if not self._grammar.whole.match(text):
+            if not self._grammar.complete.match(text):
                 continue
             if self._fields is None or self._grammar.fields(text) == self._fields:
                 return self._consume(number, text, index)

@@ -214,6 +214,7 @@ def _object(line: bytes, form: Json) -> dict[str, Any] | None:
 
 
 def _with_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make the dict of a JSON object; refuse repeated keys."""
     fields = dict(pairs)
     if len(fields) < len(pairs):
         repeated = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)

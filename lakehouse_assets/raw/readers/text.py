@@ -92,6 +92,7 @@ def decoded(pieces: Iterable[bytes], encoding: str) -> Text:
 
 
 def _utf8(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """Convert chunks to UTF-8; undefined bytes become lone surrogates."""
     decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)(errors="lakehouse.marked")
     for piece in pieces:
         yield piece if decoder is None else decoder.decode(piece).encode(errors="surrogatepass")
