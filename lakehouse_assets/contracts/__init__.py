@@ -1,1 +1,1 @@
-"""What a contract is, and what follows from it. Nothing here knows Dagster assets, storage or a source system."""
+"""Contracts, and what is derived from them. Nothing here depends on Dagster assets, storage or a source system."""

@@ -1,4 +1,4 @@
-"""Mistakes that show only when all systems are known: names that clash, relationships that lead nowhere, circles."""
+"""Finds mistakes across systems: name clashes, relationships to unknown tables or columns, circles."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from lakehouse_assets.contracts.types import type_fault
 
 
 def catalog_problems(systems: Sequence[System], files: Mapping[str, str]) -> list[str]:
-    """What is wrong between systems, a line each, the file first. `files` are those of the systems by their names."""
+    """Return the mistakes across systems, a line each, starting with the file. `files` maps systems to their files."""
     problems = [*_clashes(systems), *_unknown_relations(systems), *_circles(systems), *_unknown_columns(systems)]
     return [_IN_SYSTEM.sub(lambda match: files.get(match[1], match[0]), problem) for problem in problems]
 
@@ -21,13 +21,13 @@ _IN_SYSTEM = re.compile(r"systems/(\w+)\.py")
 
 
 def _clashes(systems: Sequence[System]) -> Iterator[str]:
-    """Two feeds of one folder, two tables of one name."""
-    for what, named in (
+    """Report two feeds with the same folder, and two tables with the same name."""
+    for what, names in (
         ("feeds", [(s.name, f.landing) for s in systems for f in s.feeds]),
         ("tables", [(s.name, t.name) for s in systems for t in s.tables]),
     ):
         first: dict[str, str] = {}
-        for system, name in named:
+        for system, name in names:
             if name in first:
                 claim = "land in the folder" if what == "feeds" else "have the name"
                 yield (
@@ -38,7 +38,7 @@ def _clashes(systems: Sequence[System]) -> Iterator[str]:
 
 
 def _unknown_relations(systems: Sequence[System]) -> Iterator[str]:
-    """Relationships that lead to a table or a column that does not exist, or to one of another type."""
+    """Report relationships to a table or column that does not exist, or to a column of another type."""
     contracts = {table.name: table.contract for system in systems for table in system.tables}
     for system, table in _tables(systems):
         for relation in table.contract.relationships:
@@ -56,7 +56,7 @@ def _unknown_relations(systems: Sequence[System]) -> Iterator[str]:
 
 
 def _circles(systems: Sequence[System]) -> Iterator[str]:
-    """Tables whose rows wait for each other in a circle: then none of them would ever come in."""
+    """Report tables whose rows wait for each other in a circle: none of these rows would ever be loaded."""
     files = {table.name: system for system, table in _tables(systems)}
     waits = {table.name: {r.to_table for r in table.contract.waits_for} & files.keys() for _, table in _tables(systems)}
     try:
@@ -70,7 +70,7 @@ def _circles(systems: Sequence[System]) -> Iterator[str]:
 
 
 def _unknown_columns(systems: Sequence[System]) -> Iterator[str]:
-    """Columns that rules name and nothing has."""
+    """Report columns that rules name, but no input has."""
     files = {table.name: system for system, table in _tables(systems)}
     for table, problem in unknown_columns([table for _, table in _tables(systems)]):
         yield f"systems/{files[table.name]}.py: Contract of {table.name}: {problem}."
@@ -83,5 +83,5 @@ def _tables(systems: Sequence[System]) -> Iterator[tuple[str, SilverTable]]:
 
 
 def _type(contract: Contract, column: str) -> str | None:
-    """The type of a column; None where there is no such column, or no such type: that is told elsewhere."""
+    """Return the type of a column; None if the column or the type does not exist, which is reported elsewhere."""
     return next((c.type for c in contract.columns if c.name == column and type_fault(c.type) is None), None)

@@ -1,8 +1,8 @@
-"""What code a function reaches: the functions, classes and constants of the project that it names, and what these name in their turn.
+"""Computes a digest of the code that a function reaches: the project's functions, classes and constants, recursively.
 
-Comments, docstrings, annotations and layout don't count, nor does what else stands in the same file. Where a name can't be followed,
-too much counts rather than too little: a module that is handed on as a value counts as a whole. The project is all code that is neither
-Python's own nor installed. What is not code, such as a file that a function reads, does not count.
+Comments, docstrings, annotations and layout don't count, nor does unrelated code in the same file. If a name can't be followed,
+the digest covers too much rather than too little: a module used as a value counts as a whole. The project is all code that is
+neither in the standard library nor installed. Other files, such as those that a function reads, don't count.
 """
 
 import ast
@@ -20,39 +20,39 @@ from typing import Any
 
 _LAKEHOUSE = __name__.split(".")[0]
 _SHARED = (f"{_LAKEHOUSE}.contracts", f"{_LAKEHOUSE}.systems")
-"""The packages of the lakehouse whose code counts for functions that stand outside of it."""
+"""The lakehouse packages whose code counts for functions outside the lakehouse."""
 
 
 def code_digest(function: Callable[..., object]) -> str:
-    """A hash of the code that a function reaches, and of the values that are bound to it (`partial`, a closure)."""
+    """Return a hash of the code that a function reaches, and of the values bound to it (`partial`, a closure)."""
     reached = _Reached(function)
     return hashlib.sha256(json.dumps([reached.bound, sorted(reached.parts.items())]).encode()).hexdigest()
 
 
 def files_reached(function: Callable[..., object]) -> set[Path]:
-    """The files in which the code stands that a function reaches."""
+    """Return the files with code that a function reaches."""
     return _Reached(function).files
 
 
 def texts_reached(function: Callable[..., object]) -> set[str]:
-    """All texts in the code that a function reaches, SQL among them."""
+    """Return all string constants, such as SQL, in the code that a function reaches."""
     return _Reached(function).texts
 
 
 def file_of(function: Callable[..., object]) -> Path | None:
-    """The file in which a function stands."""
+    """Return the file that defines a function."""
     return _file(home(function))
 
 
 def home(function: Callable[..., object]) -> str:
-    """The name of the module in which a function stands, whatever it is wrapped in."""
+    """Return the name of the module that defines a function, unwrapping `partial`."""
     while isinstance(function, partial):
         function = function.func
     return function.__module__ if hasattr(function, "__name__") else type(function).__module__
 
 
 class _Reached:
-    """Follows a function through the project. `parts` are what it reaches, by name, each as text that tells one state from another."""
+    """Follows a function through the project. `parts` maps each name that it reaches to a text of its code or value."""
 
     def __init__(self, function: Callable[..., object]) -> None:
         self.parts: dict[str, str] = {}
@@ -60,16 +60,17 @@ class _Reached:
         self.texts: set[str] = set()
         self._package = home(function).split(".")[0]
         self._seen: dict[int, object] = {}
-        self.bound = list(self._words(function))
+        self.bound = list(self._value_texts(function))
 
     def _is_own(self, name: str) -> bool:
+        """Whether a module belongs to the project, so that its code counts."""
         top = name.split(".")[0]
         if top == _LAKEHOUSE != self._package:
             return any(name == shared or name.startswith(f"{shared}.") for shared in _SHARED)
         return top == self._package or _is_loose(top)
 
-    def _words(self, value: object) -> Iterator[str]:
-        """What a value says in words that are the same in each process; the code in it goes into `parts`."""
+    def _value_texts(self, value: object) -> Iterator[str]:
+        """Yield texts that identify a value in the same way in each process; add the code in it to `parts`."""
         if isinstance(value, str):
             self.texts.add(value)
         if value is None or isinstance(value, str | bytes | int | float):
@@ -77,7 +78,7 @@ class _Reached:
             return
         if id(value) in self._seen:
             return
-        self._seen[id(value)] = value  # kept, so that no other object gets its number
+        self._seen[id(value)] = value  # keep it alive, so that no other object gets its id
         inner: list[object] = []
         if isinstance(value, partial):
             inner = [value.func, value.args, value.keywords]
@@ -89,7 +90,7 @@ class _Reached:
             inner += [getattr(value, "__defaults__", None), getattr(value, "__kwdefaults__", None)]
         elif isinstance(value, ModuleType):
             yield value.__name__
-            self._take_module(value.__name__)
+            self._add_module(value.__name__)
         elif isinstance(value, BuiltinFunctionType):
             yield str(value.__module__)
             yield value.__qualname__
@@ -107,12 +108,12 @@ class _Reached:
             inner = [type(value), vars(value) if hasattr(value, "__dict__") else None]
         else:
             text = repr(value)
-            inner = [type(value), "" if " at 0x" in text else text]  # an address is another one in each process
+            inner = [type(value), "" if " at 0x" in text else text]  # an address differs between processes
         for part in inner:
-            yield from self._words(part)
+            yield from self._value_texts(part)
 
     def _follow(self, value: FunctionType | type) -> None:
-        """Take in a function or a class of the project, and what it names."""
+        """Add a function or class of the project, and what it names."""
         if not self._is_own(value.__module__):
             return
         name = f"{value.__module__}.{value.__qualname__}"
@@ -121,34 +122,34 @@ class _Reached:
             self.files.add(file)
         if not nodes:
             code = getattr(value, "__code__", None)
-            self.parts[name] = repr(_said_by(code)) if code is not None else name
+            self.parts[name] = repr(_bytecode(code)) if code is not None else name
         names = getattr(value, "__globals__", None) or vars(sys.modules.get(value.__module__, ModuleType("")))
         for node in nodes:
             self.parts[name] = self.parts.get(name, "") + _text(node)
             self.texts |= _texts(node)
             self._follow_names(node, names, value.__module__)
         for base in value.__bases__ if isinstance(value, type) else ():
-            list(self._words(base))
+            list(self._value_texts(base))
 
     def _follow_names(self, node: ast.AST, names: Mapping[str, Any], module: str) -> None:
-        """Take in what is named in a piece of code that stands in a module."""
+        """Add what a piece of a module's code names."""
         for chain in _chains(node):
             if chain[0] not in names:
                 continue
-            value, said = names[chain[0]], chain[0]
+            value, path = names[chain[0]], chain[0]
             for attribute in chain[1:]:
                 if not isinstance(value, ModuleType) or not hasattr(value, attribute):
                     break
-                value, said = getattr(value, attribute), f"{said}.{attribute}"
-            self._take(f"{module}: {said}", value)
+                value, path = getattr(value, attribute), f"{path}.{attribute}"
+            self._add(f"{module}: {path}", value)
         for imported in _imports(node):
             self._follow_import(imported, module)
 
     def _follow_import(self, node: ast.Import | ast.ImportFrom, module: str) -> None:
-        """Take in what a function imports for itself."""
+        """Add what an import statement imports."""
         if isinstance(node, ast.Import):
             for alias in node.names:
-                self._take_module(alias.name)
+                self._add_module(alias.name)
             return
         package = module if _is_package(module) else module.rpartition(".")[0]
         base = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
@@ -157,22 +158,22 @@ class _Reached:
         imported = _imported(base)
         for alias in node.names:
             if imported is not None and hasattr(imported, alias.name):
-                self._take(f"{base}: {alias.name}", getattr(imported, alias.name))
+                self._add(f"{base}: {alias.name}", getattr(imported, alias.name))
             else:
-                self._take_module(f"{base}.{alias.name}" if _file(f"{base}.{alias.name}") else base)
+                self._add_module(f"{base}.{alias.name}" if _file(f"{base}.{alias.name}") else base)
 
-    def _take(self, name: str, value: object) -> None:
-        """Take in a value by the name that it goes by; of somebody else's code only the name counts."""
+    def _add(self, name: str, value: object) -> None:
+        """Add a value under the name by which it is used. Of code outside the project, only the name counts."""
         if isinstance(value, FunctionType | type) and not self._is_own(value.__module__):
             return
         if isinstance(value, ModuleType) and not self._is_own(value.__name__):
             return
-        # By its own name, too: a name may come to mean something else that is reached already.
+        # Add its own name, too: the name may later be bound to something else that is already reached.
         own = f"{value.__module__}.{value.__qualname__}" if isinstance(value, FunctionType | type) else type(value).__qualname__
-        self.parts.setdefault(name, json.dumps([own, *self._words(value)]))
+        self.parts.setdefault(name, json.dumps([own, *self._value_texts(value)]))
 
-    def _take_module(self, name: str) -> None:
-        """Take in a module as a whole, and what it imports."""
+    def _add_module(self, name: str) -> None:
+        """Add a whole module, and what it imports."""
         if not self._is_own(name) or (file := _file(name)) is None or f"module {name}" in self.parts:
             return
         self.files.add(file)
@@ -183,57 +184,57 @@ class _Reached:
 
 
 def _definitions(value: FunctionType | type) -> list[ast.AST]:
-    """Where the source defines a function or class; several where the line doesn't tell, none where there is no source."""
+    """Find the definitions of a function or class; several if its line is ambiguous, none without source."""
     file = _file(value.__module__)
     if file is None:
         return []
     code: CodeType | None = getattr(value, "__code__", None)
-    found = _by_name(*_state(file)).get(value.__name__, [])
+    nodes = _definitions_by_name(*_state(file)).get(value.__name__, [])
     if code is not None:
-        found = [node for node in found if _first_line(node) == code.co_firstlineno]
-    elif len(found) > 1:
-        found = [node for node in found if isinstance(node, ast.ClassDef)]
-    return found
+        nodes = [node for node in nodes if _first_line(node) == code.co_firstlineno]
+    elif len(nodes) > 1:
+        nodes = [node for node in nodes if isinstance(node, ast.ClassDef)]
+    return nodes
 
 
 @cache
-def _by_name(file: Path, modified: int, size: int) -> dict[str, list[ast.AST]]:
-    """All functions and classes that a file defines, at any depth, by name."""
-    found: dict[str, list[ast.AST]] = {}
+def _definitions_by_name(file: Path, modified: int, size: int) -> dict[str, list[ast.AST]]:
+    """Return all functions and classes that a file defines, at any depth, by name."""
+    definitions: dict[str, list[ast.AST]] = {}
     for node in ast.walk(_tree(file, modified, size)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.setdefault(node.name, []).append(node)
+            definitions.setdefault(node.name, []).append(node)
         elif isinstance(node, ast.Lambda):
-            found.setdefault("<lambda>", []).append(node)
-    return found
+            definitions.setdefault("<lambda>", []).append(node)
+    return definitions
 
 
 def _first_line(node: ast.AST) -> int:
-    """The line on which a definition begins, its decorators included."""
+    """Return the first line of a definition, including its decorators."""
     lines: list[int] = [part.lineno for part in (node, *getattr(node, "decorator_list", ()))]
     return min(lines)
 
 
 @cache
 def _text(node: ast.AST) -> str:
-    """What a piece of code says, as text."""
+    """Return a piece of code as canonical text (see `_shape`)."""
     return json.dumps(_shape(node))
 
 
 @cache
 def _texts(node: ast.AST) -> frozenset[str]:
-    """The texts in a piece of code."""
+    """Return the string constants in a piece of code."""
     return frozenset(n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str))
 
 
 @cache
 def _imports(node: ast.AST) -> tuple[ast.Import | ast.ImportFrom, ...]:
-    """The imports in a piece of code."""
+    """Return the imports in a piece of code."""
     return tuple(n for n in ast.walk(node) if isinstance(n, ast.Import | ast.ImportFrom))
 
 
 def _shape(node: object) -> Any:
-    """What a piece of code says, as plain values: without positions, docstrings and annotations, alike in all versions of Python."""
+    """Convert code to plain values, the same in all Python versions: without positions, docstrings and annotations."""
     if isinstance(node, list):
         return [_shape(item) for item in node]
     if not isinstance(node, ast.AST):
@@ -244,9 +245,9 @@ def _shape(node: object) -> Any:
     if isinstance(node, ast.AnnAssign):
         # A field's type counts: dataclasses and the like read it.
         return ["field", _shape(node.target), _shape(node.annotation), _shape(node.value)]
-    unsaid = ("annotation", "returns", "type_comment", "type_params", "type_ignores", "kind", "ctx", "simple")
-    said = {name: _shape(value) for name, value in fields.items() if name not in unsaid and value not in (None, [])}
-    return [type(node).__name__, said]
+    ignored = ("annotation", "returns", "type_comment", "type_params", "type_ignores", "kind", "ctx", "simple")
+    kept = {name: _shape(value) for name, value in fields.items() if name not in ignored and value not in (None, [])}
+    return [type(node).__name__, kept]
 
 
 def _has_docstring(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module) -> bool:
@@ -254,18 +255,18 @@ def _has_docstring(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef |
     return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
 
 
-def _said_by(code: CodeType) -> list[object]:
-    """What code without a source says: its instructions and constants."""
-    consts = [_said_by(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+def _bytecode(code: CodeType) -> list[object]:
+    """Return the instructions and constants of code that has no source."""
+    consts = [_bytecode(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
     return [code.co_code.hex(), consts, code.co_names]
 
 
 @cache
 def _chains(node: ast.AST) -> tuple[tuple[str, ...], ...]:
-    """The names that a piece of code uses, with the attributes that follow: `types.typed` is `("types", "typed")`."""
+    """Return the names in a piece of code, with their attributes: `types.typed` is `("types", "typed")`."""
     chains: dict[tuple[str, ...], None] = {}
     inside: set[ast.AST] = set()
-    for outer in ast.walk(node):  # an attribute comes before what it is one of
+    for outer in ast.walk(node):  # an attribute comes before the object that has it
         attributes: list[str] = []
         inner = outer
         while isinstance(inner, ast.Attribute):
@@ -290,7 +291,7 @@ def _is_package(name: str) -> bool:
 
 
 def _file(name: str) -> Path | None:
-    """The source file of a module; None where it is none, or has none."""
+    """Return the source file of a module; None if there is no such module or it has no source."""
     module = sys.modules.get(name)
     if module is None:
         try:
@@ -304,24 +305,24 @@ def _file(name: str) -> Path | None:
 
 @cache
 def _is_loose(package: str) -> bool:
-    """Whether a package is neither Python's own nor an installed one: code of the project at work, that changes without a release."""
+    """Whether a package is neither in the standard library nor installed: project code that changes without a release."""
     if package in sys.stdlib_module_names:
         return False
     try:
         spec = find_spec(package)
     except (ImportError, ValueError):
         return False
-    places = [*(spec.submodule_search_locations or ()), spec.origin or ""] if spec is not None else []
-    return any(places) and not any({"site-packages", "dist-packages"} & set(Path(place).parts) for place in places)
+    paths = [*(spec.submodule_search_locations or ()), spec.origin or ""] if spec is not None else []
+    return any(paths) and not any({"site-packages", "dist-packages"} & set(Path(path).parts) for path in paths)
 
 
 def _state(file: Path) -> tuple[Path, int, int]:
-    """A file and what tells its states apart."""
+    """Return a file with its modification time and size: cached results depend on all three."""
     stat = file.stat()
     return file, stat.st_mtime_ns, stat.st_size
 
 
 @cache
 def _tree(file: Path, modified: int, size: int) -> ast.Module:
-    del modified, size  # the state of the file that is meant
+    del modified, size  # part of the cache key only
     return ast.parse(file.read_bytes())

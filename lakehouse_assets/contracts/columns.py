@@ -1,11 +1,11 @@
-"""The names of raw columns: snake_case from whatever the source says. None begins with `_`: those are the lakehouse's own."""
+"""Names raw columns: the source's names in snake_case. None starts with `_`: those are the lakehouse's own columns."""
 
 import re
 from collections.abc import Sequence
 
 
 def snake_case(name: str) -> str:
-    """`CustomerID` and `Customer ID` both become `customer_id`; a name without a letter or digit becomes `column`.
+    """Convert a name to snake_case: `CustomerID` and `Customer ID` become `customer_id`; no letter or digit makes `column`.
 
     >>> snake_case("CustomerID"), snake_case(" Unit-Price (EUR) "), snake_case("CID")
     ('customer_id', 'unit_price_eur', 'cid')
@@ -16,13 +16,13 @@ def snake_case(name: str) -> str:
 
 
 def column_names(header: Sequence[str]) -> list[str]:
-    """A distinct snake_case name for each field of a header; a repeated one gets its place among its likes: `name_2`."""
+    """Return a distinct snake_case name for each field of a header; repeated names are numbered: `name`, `name_2`."""
     names: list[str] = []
     for field in header:
         base = snake_case(field)
-        name, place = base, 1
+        name, number = base, 1
         while name in names:
-            place += 1
-            name = f"{base}_{place}"
+            number += 1
+            name = f"{base}_{number}"
         names.append(name)
     return names

@@ -1,7 +1,6 @@
 """The contract of a table: schema, keys, sequence, rules, relationships, freshness, owner.
 
-Put here what one table promises to its readers. How rows are held against it stands in `silver/judge.py`, how a violation is shown
-in `silver/checks.py`.
+This module has what one table promises to its readers. `silver/judge.py` applies it to rows, `silver/checks.py` shows violations.
 """
 
 import hashlib
@@ -17,25 +16,25 @@ from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.contracts.types import type_fault, type_of
 
 Outcome = Literal["warn", "drop", "fail"]
-"""What happens to a row that breaks a rule: it stays and is counted | it goes to quarantine | its partition is not published."""
+"""What happens to a row that breaks a rule: it stays and is counted | it goes to quarantine | its partition is not built."""
 
 WriteMode = Literal["snapshot", "upsert", "history"]
-"""How silver takes rows in: the run's partitions are replaced | one row per key, the highest sequence wins | each version of a key
-with the time from and to which it held (SCD type 2)."""
+"""How silver writes rows: the run's partitions are replaced | one row per key, the highest sequence wins | all row versions of a
+key, each with the period in which it is valid (SCD type 2)."""
 
 OTHER_CHECKS = ("row_accounts", "freshness", "volume", "deliveries")
-"""The names of the asset checks that stand beside those of rules and relationships."""
+"""The names of the asset checks that are not rules or relationships."""
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
-"""How tables, columns, rules, systems and their entities are named."""
+"""The names that tables, columns, rules, systems and their entities may have."""
 
 _OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+[.][A-Za-z]{2,}")
-"""What Dagster takes for an owner."""
+"""The owners that Dagster accepts."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its name, its type in Spark SQL's words (`int`, `date`, `decimal(12,2)`), what it means."""
+    """A column: its name, its Spark SQL type (`int`, `date`, `decimal(12,2)`), and its meaning."""
 
     name: str
     type: str
@@ -44,9 +43,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Rule:
-    """What must hold for each row, as a SQL expression over the columns that the silver function returns.
+    """A condition on each row, as a SQL expression over the columns that the silver function returns.
 
-    A row for which the expression is not true, NULL included, breaks the rule.
+    A row breaks the rule if the expression is not true; NULL is not true.
     """
 
     name: str
@@ -59,8 +58,8 @@ class Rule:
 class Relationship:
     """Each value of `column` (NULL aside) is expected in `to_column` of the silver table `to_table`.
 
-    With the outcome `warn`, a row without a partner stays and is counted. With `drop` it waits in quarantine: it comes in by itself
-    once the partner does, and goes back when the partner goes. A waiting row supersedes no other.
+    With the outcome `warn`, a row without a partner stays and is counted. With `drop` it waits in quarantine: it is loaded
+    automatically once its partner is, and returns to quarantine if the partner is removed. A waiting row supersedes no other.
     """
 
     column: str
@@ -75,15 +74,15 @@ class Relationship:
 
     @property
     def description(self) -> str:
-        """What is expected, as a sentence."""
-        return f"Each {self.column} stands in {self.to_table}.{self.to_column}."
+        """The expectation, as a sentence."""
+        return f"Each {self.column} is in {self.to_table}.{self.to_column}."
 
 
 @dataclass(frozen=True)
 class Volume:
-    """What size of a partition is usual: from `smallest` to `largest` times the median of those before it.
+    """The usual size of a partition: `smallest` to `largest` times the median of the partitions before it.
 
-    Up to `dates` partitions with rows are looked back at. Where there are fewer than `at_least`, no size is unusual.
+    The median is over up to `dates` earlier partitions with rows. With fewer than `at_least`, no size is unusual.
     """
 
     dates: int = 28
@@ -93,12 +92,12 @@ class Volume:
 
     @property
     def problems(self) -> list[str]:
-        """What can't be so."""
+        """The contradictions in these figures."""
         return [
             *(["volume needs at least one date"] if self.at_least < 1 else []),
             *([f"volume needs {self.at_least} dates and looks at {self.dates}"] if self.dates < self.at_least else []),
             *(
-                [f"volume from {self.smallest} to {self.largest} times does not hold the usual size itself"]
+                [f"volume from {self.smallest} to {self.largest} times does not include the usual size itself"]
                 if not 0 <= self.smallest <= 1 <= self.largest
                 else []
             ),
@@ -107,21 +106,21 @@ class Volume:
 
 @dataclass(frozen=True)
 class Contract:
-    """All that one silver table promises.
+    """Everything that one silver table promises.
 
     `key` names the columns that identify a row; they are never NULL. `sequence` names the column, or several with the most
-    significant first, whose highest value wins among rows of one key, NULL below any other; where it is equal, the later
-    landing date wins, then the file name, then the row. In a history the first of them says from when a version holds, the
-    landing date where there is none; of versions from one moment the one that wins stands.
-    `deleted` is SQL over the columns that the silver function returns: true for a row that says its key is gone. Such a row, a
-    tombstone, never stands in the table itself; of the rules only those on key and types apply to it.
-    `tracked` names the columns of a history whose change makes a new version: all but key and sequence where it is None.
-    `freshness` is how old the newest partition may be before the table counts as stale. `volume` says which size of a partition
-    is usual; None where any is.
+    significant first, whose highest value wins among rows of one key; NULL is the lowest. If it is equal, the later landing
+    date wins, then the file name, then the row. In a history, its first column says from when a row version is valid; without
+    a sequence, the landing date does. Of row versions from the same moment, only the winner is live.
+    `deleted` is SQL over the columns that the silver function returns: true for a row that deletes its key. Such a row, a
+    tombstone, is never live itself; only the rules on key and types apply to it.
+    `tracked` names the columns of a history whose change makes a new row version: if None, all but key and sequence.
+    `freshness` is how old the newest partition may be before the table counts as stale. `volume` is the usual size of a
+    partition; None allows any.
 
     Raises:
-        ContractError: two columns or rules share a name, a key, sequence, tracked or relationship column is none of the table,
-            or the mode does not go with what is declared.
+        ContractError: two columns or rules share a name, a key, sequence, tracked or relationship column is not in the table,
+            or the mode does not allow what is declared.
     """
 
     table: str
@@ -142,18 +141,18 @@ class Contract:
         refuse(f"Contract of {self.table}", self._problems())
 
     def _problems(self) -> list[str]:
-        """What can't be so, one sentence each."""
+        """Return the contradictions in the contract, half a sentence each."""
         names, outcomes = self.column_names, get_args(Outcome)
-        problems = [f"column {n!r} stands twice" for n in repeated(names)]
+        problems = [f"column {n!r} is declared twice" for n in repeated(names)]
         types = [f"column {c.name!r}: {fault}" for c in self.columns if (fault := type_fault(c.type))]
         problems += types
-        # What follows from the types can be told only where there are such types.
+        # Rules follow from the types only if all types exist.
         rules = [r.name for r in (self.rules if types else self.all_rules)]
         checks = [*rules, *(r.name for r in self.relationships)]
-        problems += [f"rule {n!r} stands twice" for n in repeated(rules)]
-        problems += [f"check {n!r} stands twice, as a relationship's" for n in repeated(checks) if n not in repeated(rules)]
+        problems += [f"rule {n!r} is declared twice" for n in repeated(rules)]
+        problems += [f"check {n!r} is declared twice, as a relationship's" for n in repeated(checks) if n not in repeated(rules)]
         problems += [
-            f"{n!r} is no name (lower case letters, digits and _)"
+            f"{n!r} is not a name (lower case letters, digits and _)"
             for n in [self.table, *names, *(r.name for r in self.rules)]
             if not NAME.fullmatch(n)
         ]
@@ -167,7 +166,7 @@ class Contract:
             for r in self.relationships
             if r.outcome not in ("warn", "drop")
         ]
-        problems += [f"rule {n!r} has the name of a check that any table has" for n in checks if n in OTHER_CHECKS]
+        problems += [f"rule {n!r} has the name of a check that every table has" for n in checks if n in OTHER_CHECKS]
         if not _OWNER.fullmatch(self.owner):
             problems.append(
                 f"owner {self.owner!r} is neither an e-mail address nor a team, such as 'team:{self.owner or 'sales'}'"
@@ -178,15 +177,15 @@ class Contract:
         problems += self.volume.problems if self.volume else []
         problems += self._column_problems(names)
         if self.mode == "history":
-            problems += [f"column {c.name!r} is made by the history itself" for c in self.validity if c.name in names]
+            problems += [f"column {c.name!r} is added by the history itself" for c in self.validity if c.name in names]
         elif self.tracked is not None:
             problems.append("only a history tracks columns")
         if self.mode == "snapshot" and self.deleted is not None:
-            problems.append("a snapshot has no deletes: a key is gone when its date no longer brings it")
+            problems.append("a snapshot has no deletes: a key is deleted when its date no longer has it")
         return problems
 
     def _column_problems(self, names: list[str]) -> list[str]:
-        """What is said of columns that there are not."""
+        """Report columns that are used but not declared."""
         problems = [] if self.key else ["there is no key"]
         used: list[tuple[str, Sequence[str]]] = [("sequence", self.sequence_columns)]
         for what, columns in (("key", self.key), ("tracked", self.tracked or ())):
@@ -196,7 +195,7 @@ class Contract:
                 used.append((what, columns))
         used.append(("relationship column", [r.column for r in self.relationships]))
         return problems + [
-            f"{what} {n!r} is no column{nearest(n, names)}" for what, columns in used for n in columns if n not in names
+            f"{what} {n!r} is not a column{nearest(n, names)}" for what, columns in used for n in columns if n not in names
         ]
 
     @property
@@ -206,19 +205,19 @@ class Contract:
 
     @property
     def sequence_columns(self) -> tuple[str, ...]:
-        """The columns of `sequence`, most significant first; none where there is none."""
+        """The columns of `sequence`, most significant first; empty without a sequence."""
         return (self.sequence,) if isinstance(self.sequence, str) else tuple(self.sequence or ())
 
     @property
     def tracked_columns(self) -> list[str]:
-        """The columns of a history whose change makes a new version."""
+        """The columns of a history whose change makes a new row version."""
         if self.tracked is not None:
             return list(self.tracked)
         return [name for name in self.column_names if name not in {*self.key, *self.sequence_columns}]
 
     @property
     def valid_from(self) -> str:
-        """The column that says from when a version of a history holds."""
+        """The column that says from when a row version is valid."""
         return self.sequence_columns[0] if self.sequence_columns else DATE_COLUMN
 
     @property
@@ -235,12 +234,12 @@ class Contract:
 
     @property
     def table_columns(self) -> list[Column]:
-        """The columns of the silver table, without those that say where a row came from."""
+        """The columns of the silver table, without the provenance columns."""
         return [*self.columns, *self.validity]
 
     @property
     def all_rules(self) -> list[Rule]:
-        """The rules that follow from key and types, then the declared ones."""
+        """The rules that follow from types and key, then the declared ones."""
         present = [
             Rule(f"{k}_present", f"`{k}` IS NOT NULL", "drop", f"{k} is part of the key and must be there.") for k in self.key
         ]
@@ -262,7 +261,7 @@ class Contract:
         return [r for r in self.relationships if r.outcome == "drop"]
 
     def digest(self) -> str:
-        """A hash of all that decides which rows the table holds: a changed contract makes built partitions stale."""
+        """Return a hash of everything that determines the table's rows: if it changes, built partitions are stale."""
         facts = {
             "columns": [(c.name, c.type) for c in self.columns],
             "key": list(self.key),
@@ -277,5 +276,5 @@ class Contract:
 
 
 def repeated(names: Sequence[str]) -> list[str]:
-    """The names that stand more than once."""
+    """Return the names that occur more than once."""
     return sorted({n for n in names if list(names).count(n) > 1})

@@ -1,4 +1,4 @@
-"""Change events of Debezium as a feed: what its files hold, and the rows of the source's table out of them.
+"""Debezium change events as a feed: the columns of its files, and the source table's rows from them.
 
     SilverTable(
         contract=Contract(
@@ -14,9 +14,10 @@
         ),
     )
 
-An event says what became of one row: `op` is c (created), u (updated), d (deleted) or r (read by a snapshot), `before` and `after` are
-the row as it was and as it is, `source` says where in the database's log it stands. The files are JSON Lines, one event a line, plain
-or wrapped with its schema (`{"schema": ..., "payload": ...}`). docs/what-arrives.md says which types and connectors are supported.
+An event describes a change of one row: `op` is c (created), u (updated), d (deleted) or r (read by a snapshot), `before` and
+`after` are the row before and after the change, `source` has the position in the database's log. The files are JSON Lines, one
+event a line, plain or wrapped with its schema (`{"schema": ..., "payload": ...}`). docs/what-arrives.md lists the supported types
+and connectors.
 """
 
 from collections.abc import Mapping
@@ -37,16 +38,16 @@ LOG_POSITION = Column(
     "log_position", "string", "Where the change stands in the source's log, as text of fixed width: a later change is greater"
 )
 UNAVAILABLE = "__debezium_unavailable_value"
-"""What Debezium writes for a long value that PostgreSQL did not send because it didn't change."""
+"""Debezium writes this for a long value that PostgreSQL did not send because it did not change."""
 
 _DIGITS_OF_AN_INT64 = 20
 _SECOND = 1_000_000
 _FIRST_SECOND, _SECOND_AFTER_LAST = -62_135_596_800, 253_402_300_800
-"""Of the year 1 and of the year 9999, since 1970."""
+"""The first second of year 1, and the second after year 9999, counted from 1970."""
 
 
 def change_columns() -> tuple[SourceColumn, ...]:
-    """The columns of an event. Only those that every event has are required: a truncate, say, has no row."""
+    """Return the columns of an event. Only those that every event has are required: a truncate, for example, has no row."""
     return (
         SourceColumn("op", "c created, u updated, d deleted, r read by a snapshot, t truncated, m message"),
         SourceColumn("before", "The row as it was, JSON", required=False),
@@ -57,12 +58,12 @@ def change_columns() -> tuple[SourceColumn, ...]:
 
 
 def change_feed(landing: str) -> Feed:
-    """A feed of change events, whether or not each event is wrapped with its schema."""
+    """Return a feed of change events, which may be wrapped with their schema."""
     return Feed(landing, columns=change_columns(), format=Json(unwrap="payload"))
 
 
 def change_rules() -> tuple[Rule, ...]:
-    """What must hold for each event: an event without a row goes to quarantine."""
+    """Return the rules for change events: an event without a row goes to quarantine."""
     return (
         Rule(
             "op_changes_a_row",
@@ -86,12 +87,12 @@ def change_rules() -> tuple[Rule, ...]:
 
 
 def rows_of_changes(raw: "DataFrame", fields: Mapping[str, str]) -> "DataFrame":
-    """Adds the row's fields as text, and `changed_at` (timestamp), `log_position` (text) and `is_delete` (boolean).
+    """Add the row's fields as text, and `changed_at` (timestamp), `log_position` (text) and `is_delete` (boolean).
 
-    `fields` names the columns to add and the source's field of each. They are taken from `after`, for a delete from `before`.
+    `fields` maps the columns to add to the source's fields. Values come from `after`; for a delete, from `before`.
 
     Raises:
-        ContractError: a column's name is one of the event's own, or a field's name has a quote in it.
+        ContractError: a column has the name of an event's own column, or a field's name contains a quote.
     """
     from pyspark.sql import functions as F
 
@@ -114,34 +115,34 @@ def rows_of_changes(raw: "DataFrame", fields: Mapping[str, str]) -> "DataFrame":
 
 
 def date_of_days(column: str) -> str:
-    """SQL: the date that `io.debezium.time.Date` gives as days since 1970. What is no such number stays, to break the type's rule."""
+    """SQL: the date that `io.debezium.time.Date` writes as days since 1970. Any other text stays, and breaks the type's rule."""
     return _since_1970("DATE_FROM_UNIX_DATE", column, "int", 86_400 * _SECOND)
 
 
 def timestamp_of_millis(column: str) -> str:
-    """SQL: the moment that `io.debezium.time.Timestamp` gives as milliseconds since 1970. What is no such number stays."""
+    """SQL: the moment that `io.debezium.time.Timestamp` writes as milliseconds since 1970. Any other text stays."""
     return _since_1970("TIMESTAMP_MILLIS", column, "bigint", _SECOND // 1000)
 
 
 def timestamp_of_micros(column: str) -> str:
-    """SQL: the moment that `io.debezium.time.MicroTimestamp` gives as microseconds since 1970. What is no such number stays."""
+    """SQL: the moment that `io.debezium.time.MicroTimestamp` writes as microseconds since 1970. Any other text stays."""
     return _since_1970("TIMESTAMP_MICROS", column, "bigint", 1)
 
 
 def _since_1970(function: str, column: str, number_type: str, micros: int) -> str:
-    """SQL: what a function makes of a number, where that lies in the years 1 to 9999: beyond them engines fail, each in its way."""
+    """SQL: apply a function to a number, if the result is in the years 1 to 9999: engines fail differently beyond them."""
     number = typed(column, number_type)
     within = f"{number} BETWEEN {_FIRST_SECOND * _SECOND // micros} AND {_SECOND_AFTER_LAST * _SECOND // micros - 1}"
     return f"CASE WHEN {within} THEN CAST({function}({number}) AS STRING) ELSE {column} END"
 
 
 def decimal_of_bytes(column: str, scale: int) -> str:
-    """SQL: the number that `decimal.handling.mode=precise` gives as the Base64 of an unscaled integer, up to 18 digits.
+    """SQL: the number that `decimal.handling.mode=precise` writes as the Base64 of an unscaled integer, up to 18 digits.
 
-    Anything else is marked, so that it breaks the type's rule: Base64 may happen to look like a number.
+    Anything else gets a prefix that breaks the type's rule: Base64 may look like a number.
     """
     digits = f"HEX(UNBASE64({column}))"
-    # In two halves, because not every engine reads all 64 bits as a number without a sign.
+    # In two halves, because not every engine can parse 64 bits as an unsigned number.
     high = f"CAST(CONV(CAST(CONCAT('0', LEFT({digits}, GREATEST(LENGTH({digits}) - 8, 0))) AS STRING), 16, 10) AS DECIMAL(10, 0))"
     low = f"CAST(CONV(CAST(RIGHT({digits}, 8) AS STRING), 16, 10) AS DECIMAL(10, 0))"
     powers = " ".join(f"WHEN {2 * size} THEN {2 ** (8 * size)}" for size in range(1, 9))
@@ -157,9 +158,10 @@ def decimal_of_bytes(column: str, scale: int) -> str:
 
 
 def _committed_at() -> "Expression":
+    """Return when the source committed the change; else, when Debezium handled the event."""
     from pyspark.sql import functions as F
 
-    # A snapshot by an older Debezium says 0.
+    # Snapshots by older versions of Debezium have 0 here.
     millis = "COALESCE(NULLIF({}, 0), {})".format(
         *(typed(text, "bigint") for text in ("GET_JSON_OBJECT(source, '$.ts_ms')", "ts_ms"))
     )
@@ -168,7 +170,7 @@ def _committed_at() -> "Expression":
 
 
 def _log_position() -> "Expression":
-    """Numbers with leading zeros: so that one column, compared as text, serves the logs of all databases."""
+    """Build the log position from zero-padded numbers: one text column then sorts correctly for all databases."""
     from pyspark.sql import functions as F
 
     connector = _source("connector")
@@ -186,12 +188,14 @@ def _log_position() -> "Expression":
 
 
 def _source(field: str) -> "Expression":
+    """Return a field of the event's `source`, as text."""
     from pyspark.sql import functions as F
 
     return F.get_json_object("source", f"$.{field}")
 
 
 def _padded(number: "Expression") -> "Expression":
+    """Pad a number with zeros to the width of an int64."""
     from pyspark.sql import functions as F
 
     return F.lpad(number, _DIGITS_OF_AN_INT64, "0")

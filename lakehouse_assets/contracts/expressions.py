@@ -1,4 +1,4 @@
-"""The columns that the SQL of a contract names, found without an engine, so that a mistake shows when definitions load."""
+"""Finds the columns that a contract's SQL names, without an engine, to report mistakes when definitions load."""
 
 import json
 import re
@@ -13,17 +13,17 @@ from lakehouse_assets.contracts.system import Input, SilverTable
 
 
 def unknown_columns(tables: list[SilverTable]) -> list[tuple[SilverTable, str]]:
-    """Columns in rules, and in `deleted`, that no function returns and no feed brings: the table, and half a sentence each.
+    """Find columns in rules and `deleted` that no function returns and no feed has: the table, and half a sentence each.
 
-    A function may add columns for the rules: a word that stands in a text of its code is taken for one. SQL that DuckDB's parser does
-    not take is left to `lakehouse check`, which asks the engine.
+    A function may add columns for the rules: any word in a string of its code may be one. SQL that DuckDB can't parse is left to
+    `lakehouse check`, which asks the engine.
     """
-    written = [(t, what, sql) for t in tables for what, sql in _expressions(t)]
-    if not written:
+    expressions = [(t, what, sql) for t in tables for what, sql in _expressions(t)]
+    if not expressions:
         return []
     problems: dict[tuple[str, str], tuple[SilverTable, str]] = {}
     texts = cache(texts_reached)
-    for (table, what, _), names in zip(written, _names([sql for _, _, sql in written]), strict=True):
+    for (table, what, _), names in zip(expressions, _names([sql for _, _, sql in expressions]), strict=True):
         for given in table.inputs:
             known = {name.lower() for name in _known(table, given)}
             for name in names:
@@ -35,6 +35,7 @@ def unknown_columns(tables: list[SilverTable]) -> list[tuple[SilverTable, str]]:
 
 
 def _expressions(table: SilverTable) -> Iterator[tuple[str, str]]:
+    """Yield the SQL expressions of a contract, each after what it is."""
     contract = table.contract
     yield from ((f"rule {rule.name!r}", rule.expression) for rule in contract.rules)
     if contract.deleted:
@@ -42,20 +43,21 @@ def _expressions(table: SilverTable) -> Iterator[tuple[str, str]]:
 
 
 def _known(table: SilverTable, given: Input) -> list[str]:
+    """Return the columns that rules may use for rows of an input."""
     items = [ITEM_TEXT] if given.each else []
     return [*table.contract.column_names, *given.feed.column_names, *IDENTITY, *IN_RAW, *items]
 
 
 def _is_own(name: str, texts: set[str]) -> bool:
-    """Whether a name may be that of a column which a function adds for the rules: the word stands in a text of its code."""
+    """Whether a function may add this column for the rules: a string in its code contains the word."""
     return any(name in text and re.search(rf"\b{re.escape(name)}\b", text) for text in texts)
 
 
 def _names(expressions: list[str]) -> list[set[str]]:
-    """The columns that each expression names; none where DuckDB can't parse it."""
+    """Return the columns that each expression names; none if DuckDB can't parse it."""
     import duckdb
 
-    # As text, because a bound list makes DuckDB import pandas, which takes longer than all the rest.
+    # As literals, because binding a list makes DuckDB import pandas, which takes longer than everything else here.
     quoted = [sql.replace("`", '"').replace("'", "''") for sql in expressions]
     listed = ", ".join(f"({number}, 'SELECT {sql}')" for number, sql in enumerate(quoted))
     with duckdb.connect() as connection:
@@ -64,6 +66,7 @@ def _names(expressions: list[str]) -> list[set[str]]:
 
 
 def _columns(node: Any) -> Iterator[str]:
+    """Yield the column names in DuckDB's syntax tree, except within lambdas, whose parameters look the same."""
     if isinstance(node, dict):
         if node.get("class") == "COLUMN_REF":
             yield node["column_names"][-1]

@@ -1,4 +1,4 @@
-"""A feed: what a source system delivers under one landing folder, and how it is written. It makes one raw table."""
+"""Feeds: what a source system delivers in one landing folder, and its format. Each feed becomes one raw table."""
 
 import codecs
 import hashlib
@@ -15,10 +15,10 @@ from lakehouse_assets.errors import ContractError
 
 @dataclass(frozen=True)
 class Csv:
-    """How delimited files are written: delimiter and, where it isn't UTF-8 or UTF-16 with a byte order mark, the encoding.
+    """The format of delimited files: the delimiter, and the encoding if it is not UTF-8 or UTF-16 with a byte order mark.
 
     Raises:
-        ContractError: the delimiter is not one ASCII character, or Python knows no such encoding of text.
+        ContractError: the delimiter is not one ASCII character, or Python has no such text encoding.
     """
 
     delimiter: str = ","
@@ -26,11 +26,11 @@ class Csv:
 
     def __post_init__(self) -> None:
         if len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '"\r\n':
-            raise ContractError(f"Csv: delimiter {self.delimiter!r} is not one ASCII character that may stand between fields.")
+            raise ContractError(f"Csv: delimiter {self.delimiter!r} is not one ASCII character that can separate fields.")
         try:
             codecs.getincrementaldecoder(self.encoding)
-            " ".encode(self.encoding)  # refuses what is no text, such as hex
-            # By its one name, so that `UTF-8` and `utf8` are read as `utf-8` is.
+            " ".encode(self.encoding)  # refuses codecs that are not for text, such as hex
+            # Use the codec's one name, so that `UTF-8` and `utf8` are the same as `utf-8`.
             object.__setattr__(self, "encoding", codecs.lookup(self.encoding).name)
         except (LookupError, UnicodeError):
             raise ContractError(
@@ -42,22 +42,23 @@ class Csv:
 class Json:
     """JSON Lines: one object a line, in UTF-8.
 
-    `unwrap` names a key whose value is the row, in lines that have it: `payload` for what Kafka Connect wraps with its schema.
+    `unwrap` names a key whose value is the row, in lines that have it: `payload` for lines that Kafka Connect wraps with their
+    schema.
     """
 
     unwrap: str | None = None
 
 
 Format = Csv | Json
-"""How files are written. Each has its reader in `raw/formats.py`."""
+"""The format of a feed's files. Each has a reader in `raw/readers/formats.py`."""
 
 
 @dataclass(frozen=True)
 class SourceColumn:
-    """A column that a source file has, under its name there. Spaces, case and underscores make no difference to a name.
+    """A column of a source file, under its name in the file. Spaces, case and underscores in a name don't matter.
 
-    `also` are other names under which the column is known, such as the one it had before somebody renamed it.
-    A file without a column that is `required` is quarantined as a whole; any other is NULL where the file lacks it.
+    `also` lists the column's other names, such as the one before a rename. A file that lacks a `required` column is quarantined
+    as a whole; any other column is NULL if the file lacks it.
     """
 
     name: str
@@ -68,17 +69,17 @@ class SourceColumn:
 
 @dataclass(frozen=True)
 class Complete:
-    """Each delivery, which is all files of one landing date, names every key that exists: a key that it lacks is deleted.
+    """Each delivery, that is all files of one landing date, has every key that exists: a key that it lacks is deleted.
 
-    A delivery with fewer rows than `least` times those of the delivery before it deletes nothing until somebody accepts it
-    (`lakehouse accept`). Its rows come in all the same.
+    A delivery with fewer rows than `least` times those of the previous one deletes nothing until it is accepted (`lakehouse
+    accept`). Its rows are loaded anyway.
     """
 
     least: float = 0.5
 
     @property
     def problems(self) -> list[str]:
-        """What contradicts itself."""
+        """The contradictions in this declaration."""
         return [] if 0 <= self.least <= 1 else [f"a delivery has at least {self.least} times the rows before: use 0 to 1"]
 
 
@@ -86,11 +87,11 @@ class Complete:
 class Feed:
     """What a system delivers at `landing/<system>/<entity>/<date>/`, with its columns, all read as text.
 
-    `landing` is written `system/entity`, such as `crm/customers`. `complete` says that each delivery is a full export. `every` is
-    the least interval between two runs that the sensor asks for because of this feed; None leaves it to the sensor.
+    `landing` has the form `system/entity`, such as `crm/customers`. `complete` says that each delivery is a full export. `every`
+    is the least interval between two runs that the sensor requests for this feed; None leaves it to the sensor.
 
     Raises:
-        ContractError: `landing` is not written so, or two columns share a name, counting the names under which they are also known.
+        ContractError: `landing` does not have this form, or two columns share a name, including the names in `also`.
     """
 
     landing: str
@@ -102,21 +103,21 @@ class Feed:
     def __post_init__(self) -> None:
         parts = self.landing.split("/")
         problems = [] if len(parts) == 2 and all(NAME.fullmatch(part) for part in parts) else [_NOT_A_FOLDER]
-        twice = repeated([n for c in self.columns for n in dict.fromkeys(snake_case(name) for name in (c.name, *c.also))])
+        repeats = repeated([n for c in self.columns for n in dict.fromkeys(snake_case(name) for name in (c.name, *c.also))])
         columns = ", ".join(c.name for c in self.columns)
-        problems += [f"of the columns {columns}, more than one is called {', '.join(twice)}"] if twice else []
+        problems += [f"of the columns {columns}, more than one is called {', '.join(repeats)}"] if repeats else []
         problems += self.complete.problems if self.complete else []
         problems += ["the least interval is below zero"] if self.every is not None and self.every < timedelta(0) else []
         refuse(f"Feed {self.landing}", problems)
 
     @property
     def system(self) -> str:
-        """The name of the system that delivers it."""
+        """The name of the system that delivers the feed."""
         return self.landing.split("/")[0]
 
     @property
     def table(self) -> str:
-        """The name of its raw table, such as `crm_customers`."""
+        """The name of the feed's raw table, such as `crm_customers`."""
         return self.landing.replace("/", "_")
 
     @property
@@ -125,23 +126,23 @@ class Feed:
         return [snake_case(c.name) for c in self.columns]
 
     def names_of(self, fields: Sequence[str]) -> list[str]:
-        """What the fields of a file are called in the raw table: as declared where they are, else in snake_case."""
+        """Return the raw table's names for the fields of a file: as declared, else in snake_case."""
         names = column_names(fields)
-        free = {
-            _letters(name): place for place, name in reversed(list(enumerate(fields))) if names[place] not in self.column_names
+        undeclared = {
+            _letters(name): index for index, name in reversed(list(enumerate(fields))) if names[index] not in self.column_names
         }
         for column, name in zip(self.columns, self.column_names, strict=True):
             known = [_letters(n) for n in (column.name, *column.also)]
-            if name not in names and (match := next((n for n in known if n in free), None)):
-                names[free.pop(match)] = name
+            if name not in names and (match := next((n for n in known if n in undeclared), None)):
+                names[undeclared.pop(match)] = name
         return names
 
     def missing(self, names: Collection[str]) -> list[SourceColumn]:
-        """The required columns that are not among the names (as `names_of` gives them)."""
+        """Return the required columns that are not among the names (as `names_of` returns them)."""
         return [c for c, name in zip(self.columns, self.column_names, strict=True) if c.required and name not in names]
 
     def digest(self) -> str:
-        """A hash of all that decides which rows the raw table holds."""
+        """Return a hash of everything that determines the raw table's rows."""
         columns = [[c.name, list(c.also), c.required] for c in self.columns]
         facts = [columns, type(self.format).__name__, asdict(self.format)]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
@@ -151,5 +152,5 @@ _NOT_A_FOLDER = "its folder is not system/entity in lower case letters, digits a
 
 
 def _letters(name: str) -> str:
-    """What makes two names the same: their letters and digits. `CustomerID`, `customer id` and `CUSTOMER_ID` are one name."""
+    """Return the letters and digits of a name. Names with the same are equal: `CustomerID`, `customer id` and `CUSTOMER_ID`."""
     return snake_case(name).replace("_", "")

@@ -1,4 +1,4 @@
-"""How mistakes in contracts are told: each in one line, with the nearest right name, and all of them at once where somebody gathers."""
+"""Reports mistakes in contracts: each in one line, with the nearest valid name, and all at once within `gathered`."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ _gathered: ContextVar[list[str] | None] = ContextVar("gathered", default=None)
 
 @contextmanager
 def gathered() -> Iterator[list[str]]:
-    """Within the block problems are collected in the list that it gives, and what has them is made all the same."""
+    """Collect problems in the yielded list instead of raising them: within the block, faulty objects are created anyway."""
     problems: list[str] = []
     token = _gathered.set(problems)
     try:
@@ -22,10 +22,10 @@ def gathered() -> Iterator[list[str]]:
 
 
 def refuse(what: str, problems: Sequence[str]) -> None:
-    """Tell the problems of something, half a sentence each.
+    """Report the problems of something, half a sentence each.
 
     Raises:
-        ContractError: there are any, and nobody gathers them.
+        ContractError: there are problems, and they are not being gathered.
     """
     if (gathering := _gathered.get()) is not None:
         gathering.extend(f"{what}: {problem}." for problem in problems)
@@ -34,7 +34,7 @@ def refuse(what: str, problems: Sequence[str]) -> None:
 
 
 def nearest(name: str, names: Collection[str]) -> str:
-    """A question after the name that was probably meant, to stand behind the wrong one; nothing where none is near.
+    """Return a suggestion of the nearest name, to append to a wrong one; empty if no name is near.
 
     >>> nearest("quantty", ["quantity", "price"])
     " (did you mean 'quantity'?)"

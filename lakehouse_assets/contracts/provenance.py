@@ -1,6 +1,6 @@
-"""The columns that say where a row came from. No other module names them.
+"""The columns that say where a row came from. Their names are written nowhere else.
 
-A row of silver is identified by its feed, landing date, file, row number and item number: what tells it from every other row.
+Feed, landing date, file, row number and item number together identify a row of silver.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ DATE_COLUMN = "_date"
 FEED, FILE, ETAG, ROW, ITEM = "_source_feed", "_source_file", "_source_etag", "_row_number", "_item_number"
 
 ITEM_TEXT = "_item"
-"""The text of an item, for functions over the items of a row. It is part of no table."""
+"""The text of an item, for functions over the items of a row. No table has this column."""
 
 BROKEN_RULES = "_broken_rules"
-"""The names of the rules that a row breaks, with commas; NULL where it breaks none."""
+"""The names of the rules that a row breaks, separated by commas; NULL if it breaks none."""
 
 IN_RAW = (FILE, ETAG, ROW, DATE_COLUMN)
 """The provenance columns of a raw table, in their order."""
@@ -23,12 +23,12 @@ IDENTITY = (FEED, FILE, ROW, ITEM, DATE_COLUMN)
 """The columns that identify a row of silver, in their order."""
 
 IN_SILVER = (*IDENTITY, BROKEN_RULES)
-"""The columns that a silver table has beside those of its contract, in their order."""
+"""The columns that a silver table has in addition to those of its contract, in their order."""
 
 
 @dataclass(frozen=True)
 class ProvenanceColumn:
-    """A provenance column: its type, in Spark SQL's words, and what it means."""
+    """A provenance column: its name, its Spark SQL type, and its meaning."""
 
     name: str
     type: str
@@ -53,5 +53,5 @@ PROVENANCE = {
 
 
 def typed_columns(names: tuple[str, ...]) -> dict[str, str]:
-    """The types of some provenance columns, by name, in Spark SQL's words."""
+    """Return the Spark SQL types of some provenance columns, by name."""
     return {name: PROVENANCE[name].type for name in names}

@@ -1,7 +1,7 @@
-"""A source system: the feeds that it delivers and the silver tables that are made of them. One file under `systems/` declares it.
+"""Source systems: the feeds that a system delivers, and the silver tables built from them. Each has one file under `systems/`.
 
-Feeds and tables are many to many: orders from CSV exports and from change events are two feeds and one table; a feed of orders that
-hold their items makes two tables.
+Feeds and tables are many to many: orders from CSV exports and from change events are two feeds and one table; a feed of orders
+with their items makes two tables.
 """
 
 import hashlib
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 SilverFunction = Callable[["DataFrame"], "DataFrame"]
 """Takes rows of one feed (all text, with the provenance columns) and returns them with the contract's columns added. It keeps all
-rows and all columns: which rows leave is the rules' business, and rules may look at what the source said."""
+rows and all columns: the rules decide which rows to drop, and they may use the source's columns."""
 
 
 @dataclass(frozen=True)
 class Input:
-    """A feed of a silver table, and the function that makes the table's columns of it.
+    """A feed of a silver table, and the function that computes the table's columns from it.
 
-    `each` names a column of the feed that holds a JSON list. Then the function is given a row for each item of the list, with its
-    text as `_item` and its place in the list as `_item_number`, beside all columns of the row that holds the list. A list without
-    items, or none at all, makes no row. A value that is not a list goes to quarantine, by the rule `<each>_is_a_list`.
+    `each` names a column of the feed with a JSON list. The function then gets a row for each item of the list, with the item's
+    text as `_item`, its position in the list as `_item_number`, and all columns of the row with the list. An empty list, or no
+    value, makes no row. A value that is not a list goes to quarantine, by the rule `<each>_is_a_list`.
     """
 
     feed: Feed
@@ -40,14 +40,14 @@ class Input:
 
     @property
     def problems(self) -> list[str]:
-        """What contradicts itself."""
+        """The contradictions in this declaration."""
         if self.each is None or self.each in self.feed.column_names:
             return []
         return [f"{self.each!r} is not a column of the feed {self.feed.landing}{nearest(self.each, self.feed.column_names)}"]
 
     @property
     def rules(self) -> list[Rule]:
-        """The rules that follow from how the feed is taken in."""
+        """The rules that follow from `each`."""
         if self.each is None:
             return []
         return [Rule(f"{self.each}_is_a_list", f"{ITEM} > 0", "drop", f"{self.each} is a JSON list.")]
@@ -60,11 +60,11 @@ class Input:
 
 @dataclass(frozen=True)
 class SilverTable:
-    """A silver table: its contract, and the feeds that it is made of.
+    """A silver table: its contract, and its inputs.
 
     Raises:
-        ContractError: there is no input or one feed is two, an input names a column that its feed has not, or a feed of complete
-            deliveries does not go with the contract's mode.
+        ContractError: there is no input, a feed is two inputs, an input names a column that its feed does not have, or the
+            contract's mode does not allow a feed of complete deliveries.
     """
 
     contract: Contract
@@ -81,7 +81,7 @@ class SilverTable:
         refuse(f"Table {self.name}", problems)
 
     def _delivery_problems(self) -> list[str]:
-        """Why complete deliveries do not go with the contract."""
+        """Return why the contract does not allow complete deliveries."""
         if self.contract.mode == "snapshot":
             return ["a snapshot has no deletes, so complete deliveries change nothing in it: use upsert or history"]
         if self.contract.mode != "history":
@@ -102,38 +102,38 @@ class SilverTable:
 
     @property
     def feeds(self) -> list[Feed]:
-        """The feeds that it is made of."""
+        """The feeds that the table is built from."""
         return [given.feed for given in self.inputs]
 
     @property
     def all_rules(self) -> list[Rule]:
-        """The rules that follow from how the feeds are taken in, from types and key, then the declared ones."""
+        """The rules that follow from the inputs, from types and key, then the declared ones."""
         from_inputs = {rule.name: rule for given in self.inputs for rule in given.rules}
         return [*from_inputs.values(), *self.contract.all_rules]
 
     @property
     def system(self) -> str:
-        """The name of the system that it belongs to: its first feed's."""
+        """The name of the system that the table belongs to: its first feed's."""
         return self.feeds[0].system
 
     @property
     def place(self) -> str:
-        """Where to fix it: the file of its first function, and the table."""
+        """Where to fix a mistake: the file of the table's first function, and the table."""
         file = file_of(self.inputs[0].function)
         return f"{file.parent.name}/{file.name}: {self.name}" if file else self.name
 
     def digest(self) -> str:
-        """The code version of the table: its contract, and the code of the project that its functions reach."""
+        """Return the digest of the table: of its contract, and of the project code that its functions reach."""
         inputs = [[i.feed.table, i.each, i.feed.complete is not None, code_digest(i.function)] for i in self.inputs]
         return hashlib.sha256(json.dumps([self.contract.digest(), sorted(inputs, key=str)]).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class System:
-    """A source system: its name, what it is, and its silver tables. `raw_only` are feeds of which no silver table is made.
+    """A source system: its name, its description and its silver tables. `raw_only` are feeds without a silver table.
 
     Raises:
-        ContractError: a feed lands outside of the system's folder, where nobody would look for its files.
+        ContractError: a feed lands outside the system's folder, where its files would not be found.
     """
 
     name: str
@@ -153,7 +153,7 @@ class System:
 
     @property
     def feeds(self) -> list[Feed]:
-        """All feeds of the system, each once, in the order in which they are declared."""
+        """All feeds of the system, each once, in declaration order."""
         return list({id(f): f for f in (*(f for t in self.tables for f in t.feeds), *self.raw_only)}.values())
 
 
@@ -166,26 +166,26 @@ class Catalog:
 
     @classmethod
     def from_tables(cls, tables: Iterable[SilverTable], raw_only: Iterable[Feed] = ()) -> "Catalog":
-        """The catalog of some tables and their feeds."""
+        """Make the catalog of some tables and their feeds."""
         tables = tuple(tables)
         feeds = {feed.table: feed for feed in (*(f for t in tables for f in t.feeds), *raw_only)}
         return cls(tuple(feeds.values()), tables)
 
     def readers(self, feed: Feed) -> list[SilverTable]:
-        """The silver tables that are made of a feed."""
+        """Return the silver tables that are built from a feed."""
         return [table for table in self.tables if feed.table in {f.table for f in table.feeds}]
 
     def by_partners(self) -> list[SilverTable]:
-        """The silver tables, each after those that its rows wait for."""
+        """Return the silver tables, each after those that its rows wait for."""
         tables = {table.name: table for table in self.tables}
         waits = {t.name: [r.to_table for r in t.contract.waits_for if r.to_table in tables] for t in self.tables}
         return [tables[name] for name in TopologicalSorter(waits).static_order()]
 
     @property
     def systems(self) -> list[str]:
-        """The names of the systems, in the order in which they are declared."""
+        """The names of the systems, in declaration order."""
         return list(dict.fromkeys(feed.system for feed in self.feeds))
 
     def of_system(self, name: str) -> "Catalog":
-        """What belongs to one system."""
+        """Return the feeds and tables of one system."""
         return Catalog(tuple(f for f in self.feeds if f.system == name), tuple(t for t in self.tables if t.system == name))

@@ -1,8 +1,8 @@
-"""The types that a column may have: how a value is written, and what each type is in Spark SQL, Arrow, DuckDB and Delta.
+"""Column types: how values are written, and the name of each type in Spark SQL, Arrow, DuckDB and Delta.
 
-Each type has one grammar, a regular expression that the whole text must match, and a range. Both are checked beside the engine's cast,
-because what a cast takes beyond them (`10:00` for today, `1e3` for an int, `１２` for 12) differs between engines and their releases.
-docs/what-arrives.md shows the table.
+Each type has a grammar, a regular expression that the whole text must match, and a range. Both are checked in addition to the
+engine's cast, because casts accept more (`10:00` for today, `1e3` for an int, `１２` for 12), depending on the engine and its
+release. docs/what-arrives.md shows the table.
 """
 
 import re
@@ -49,26 +49,26 @@ class Type:
 
     @property
     def grammar(self) -> str | None:
-        """A regular expression for the whole text, in the syntax that Java, Rust, RE2 and Python share; None where any will do."""
+        """A regular expression for the whole text, in the syntax that Java, Rust, RE2 and Python share; None allows any text."""
         if not self.precision:
             return _GRAMMARS.get(self.name)
-        # More digits than the type holds are refused, never rounded; zeros at either end are no digits.
+        # Refuse more digits than the type holds, never round; zeros at either end don't count as digits.
         whole = f"0*[0-9]{{1,{self.precision - self.scale}}}" if self.precision > self.scale else "0+"
         return f"[+-]?{whole}([.]" + (f"[0-9]{{1,{self.scale}}}0*)?" if self.scale else "0+)?")
 
     def of_text(self, sql: str) -> str:
-        """SQL: a text as a value of this type; NULL where it isn't written as one."""
+        """SQL: a text as a value of this type; NULL if it does not match the grammar."""
         if self.grammar is None:
             return sql
         text = _timestamp_with_zone(sql) if self.name == "timestamp" else sql
         value = self._in_range(f"TRY_CAST({text} AS {self.name})")
-        # Not `$`, which in Java stands before a line feed, too.
+        # Not `$`: in Java it also matches before a final line feed.
         return f"CASE WHEN {sql} RLIKE '^({self.grammar})\\\\z' THEN {value} END"
 
     def of_value(self, sql: str, kind: str) -> str:
-        """SQL: a value of the Spark type `kind` as one of this type; NULL where it can't be one.
+        """SQL: a value of the Spark type `kind` as one of this type; NULL if it can't be one.
 
-        Who computed a number knows how exact it is: as a decimal it is rounded half up. But int and bigint take whole numbers only.
+        Computed numbers are rounded half up to a decimal's scale. But int and bigint accept whole numbers only.
         """
         cast = f"TRY_CAST({sql} AS {self.name})"
         if kind == "string":
@@ -76,21 +76,21 @@ class Type:
         if kind == self.name:
             return self._in_range(sql)
         if self.precision and kind in ("float", "double"):
-            # By way of the shortest text: engines round the binary fraction differently.
+            # Via the shortest text: engines round the binary fraction differently.
             return f"TRY_CAST(CAST({sql} AS STRING) AS {self.name})"
         if self.name in _WHOLE and kind not in _WHOLE:
             return f"CASE WHEN {cast} = {sql} THEN {cast} END"
         return self._in_range(cast)
 
     def takes(self, kind: str) -> bool:
-        """Whether a value of the Spark type `kind` may become one of this type."""
+        """Return whether a value of the Spark type `kind` can become one of this type."""
         if kind in ("string", "void") or self.name == "string":
             return True
         return any(_plain(self.name) in family and _plain(kind) in family for family in _FAMILIES)
 
     @property
     def in_arrow(self) -> "pa.DataType":
-        """What the type is in Arrow, and so in the table's schema."""
+        """The Arrow type, as in the table's schema."""
         import pyarrow as pa
 
         if self.precision:
@@ -105,7 +105,7 @@ class Type:
 
 
 def type_of(name: str) -> Type:
-    """The type of this name, such as `date` or `decimal(12,2)`.
+    """Return the type with this name, such as `date` or `decimal(12,2)`.
 
     Raises:
         ContractError: there is no such type.
@@ -117,7 +117,7 @@ def type_of(name: str) -> Type:
 
 
 def type_fault(name: str) -> str | None:
-    """Why there is no type of this name, half a sentence; None where there is one."""
+    """Return why there is no type with this name, as half a sentence; None if there is one."""
     if decimal := _DECIMAL.fullmatch(name):
         is_one = 1 <= int(decimal[1]) <= 38 and int(decimal[2]) <= int(decimal[1])
         return None if is_one else f"{name} is not a type: a decimal has 1 to 38 digits, and no more of them behind the point"
@@ -142,27 +142,27 @@ _FROM_DELTA = {"integer": "int", "long": "bigint", "short": "smallint", "byte": 
 
 
 def in_duckdb(name: str) -> str:
-    """DuckDB's word for a type that Spark or Arrow names; most words are the same."""
+    """Return DuckDB's name for a Spark or Arrow type; most names are the same."""
     return _IN_DUCKDB.get(name, name.replace("decimal128", "decimal"))
 
 
 def from_delta(name: str) -> str:
-    """Spark SQL's word for a primitive type that Delta's schema names."""
+    """Return Spark SQL's name for a primitive type of a Delta schema."""
     return _FROM_DELTA.get(name, name)
 
 
 def typed(sql: str, type_name: str) -> str:
-    """SQL: a text as a value of a type, NULL where it isn't written as one. For silver functions that compare or compute."""
+    """SQL: a text as a value of a type, NULL if it does not match the grammar. For silver functions that compare or compute."""
     return type_of(type_name).of_text(sql)
 
 
 def _timestamp_with_zone(sql: str) -> str:
-    """SQL: a text that matches the grammar in the one form that all engines cast alike, whatever time zone their session has."""
+    """SQL: rewrite a matching text to the form that all engines cast alike, independent of their session's time zone."""
     seconds = f"CASE WHEN SUBSTRING({sql}, 17, 1) = ':' THEN '' ELSE ':00' END"
     zone = f"CASE WHEN SUBSTRING({sql}, 17) RLIKE '[Z+-]' THEN '' ELSE 'Z' END"
     return f"CONCAT(SUBSTRING({sql}, 1, 10), ' ', SUBSTRING({sql}, 12, 5), {seconds}, SUBSTRING({sql}, 17), {zone})"
 
 
 def _plain(name: str) -> str:
-    """A type's name without its parameters."""
+    """Return a type's name without its parameters."""
     return name.split("(")[0]

@@ -1,1 +1,1 @@
-"""Landing: objects as they arrived, never changed, at `landing/<system>/<entity>/<YYYY-MM-DD>/<name>`."""
+"""Landing: objects exactly as they arrived, never changed, at `landing/<system>/<entity>/<YYYY-MM-DD>/<name>`."""

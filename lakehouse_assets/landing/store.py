@@ -1,7 +1,7 @@
-"""What lies below a folder of landing, under the very names that the store has for it.
+"""Lists and reads landing in S3 or a local folder, under the exact names that the store has.
 
-obstore's paths know no control characters, no empty folder names and no slash at their end: one such key ends a whole listing, or is
-listed under a name that is another key's. So a bucket is listed by botocore, and a folder by the operating system.
+obstore's paths can't hold control characters, empty folder names or a trailing slash: one such key aborts a whole listing, or is
+listed under another key's name. So botocore lists buckets, and the operating system lists folders.
 """
 
 import os
@@ -24,83 +24,83 @@ from lakehouse_assets.store.errors import AnsweredError, client_answer
 from lakehouse_assets.store.root import Root
 from lakehouse_assets.store.s3 import identity, s3_settings
 
-_PIECE = 4 * 1024 * 1024
+_CHUNK_BYTES = 4 * 1024 * 1024
 
 _STAGED = re.compile(r"#\d+\Z")
 
-_OF_ONE_FILE = {
+_FILE_ERRORS = {
     EACCES: "this user has no right to read it",
     EPERM: "this user has no right to read it",
     EIO: "the disk has an error there (EIO)",
-    ESTALE: "the file server knows it no more (ESTALE)",
+    ESTALE: "the file server no longer knows it (ESTALE)",
 }
-"""Errors of a system that say nothing of the next file."""
+"""Errors of the operating system that concern one file: others may still be readable."""
 
-_OF_ONE_OBJECT = {
+_OBJECT_ERRORS = {
     "AccessDenied": "these credentials have no right to read it",
-    "InvalidObjectState": "it lies in an archive",
-    "KMS.DisabledException": "the key that it is encrypted with is disabled",
-    "KMS.NotFoundException": "the key that it is encrypted with is not there",
+    "InvalidObjectState": "it is archived",
+    "KMS.DisabledException": "its encryption key is disabled",
+    "KMS.NotFoundException": "its encryption key does not exist",
 }
-"""Answers of S3 that say nothing of the next object."""
+"""Error codes of S3 that concern one object: others may still be readable."""
 
 _CODE = re.compile(r"<Code>([\w.]+)</Code>")
 
 
 @dataclass(frozen=True)
 class Stored:
-    """An object or a file: its key below the root, the store's own word for its state, its bytes, and why it can't be loaded."""
+    """An object or file: its key relative to the root, its version (etag), its size in bytes, and why it can't be loaded."""
 
     key: str
     version: str
     size: int
     fault: str | None = None
     is_unreadable: bool = False
-    """Whether it is there, but what it holds can't be known: a folder that can't be listed, or a file of which nothing is told."""
+    """Whether it exists but can't be inspected: a folder that can't be listed, or a file without readable metadata."""
 
 
 class Store(Protocol):
-    """Where landing lies. Prefixes end with a slash; keys and prefixes begin below the root."""
+    """Where landing is stored. Prefixes end with a slash; keys and prefixes are relative to the root."""
 
     def folders(self, prefix: str) -> list[str]:
-        """The names of the folders directly below a prefix, one request a thousand of them.
+        """Return the names of the folders directly below a prefix, with one request per thousand.
 
         Raises:
-            UnreadableError: it can't be listed.
+            UnreadableError: the prefix can't be listed.
         """
 
     def level(self, prefix: str) -> tuple[list[str], list[str]]:
-        """The names of the folders and of the files directly below a prefix; see `folders`."""
+        """Return the names of the folders and of the files directly below a prefix; see `folders`."""
 
     def found(self, prefix: str, first: str = "", last: str = "") -> Iterator[Stored]:
-        """All that lies below a prefix, or in its folders from `first` to `last`, folder by folder, listed as it is asked for."""
+        """Yield everything below a prefix, or in its folders from `first` to `last`, folder by folder, listing lazily."""
 
     def state(self, key: str) -> Stored | None:
-        """An object as it is now; None where there is none.
+        """Return the current state of an object, or None if it does not exist.
 
         Raises:
-            UnreadableError: nothing is told of it.
+            UnreadableError: it can't be inspected.
         """
 
     def read(self, key: str) -> Iterator[bytes]:
-        """The bytes of an object, in pieces of a few MiB.
+        """Yield the bytes of an object, in chunks of a few MiB.
 
         Raises:
-            FileNotFoundError: there is none.
-            UnreadableError: it can't be read, which says nothing of the others.
+            FileNotFoundError: it does not exist.
+            UnreadableError: it can't be read; other objects may be readable.
         """
 
     def is_staged(self, name: str) -> bool:
-        """Whether the name is one that obstore gives to what it is still writing there."""
+        """Return whether obstore gives such a name to a file that it is still writing."""
 
 
 def landing_store(root: Root) -> Store:
-    """The store below a root."""
+    """Return the store of a root."""
     return Folder(root.local_folder) if root.local_folder else Bucket(root)
 
 
 class Folder:
-    """A local folder. Symbolic links below the prefix are not followed: they could lead out of landing, or in a circle."""
+    """A local folder. Does not follow symbolic links below the prefix: they could lead out of landing, or in a circle."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -141,7 +141,7 @@ class Folder:
     def read(self, key: str) -> Iterator[bytes]:
         """See `Store.read`."""
         with _readable(key), (self._path / key).open("rb") as file:
-            while piece := file.read(_PIECE):
+            while piece := file.read(_CHUNK_BYTES):
                 yield piece
 
     def is_staged(self, name: str) -> bool:
@@ -150,7 +150,7 @@ class Folder:
 
 
 class Bucket:
-    """A prefix of a bucket. obstore reads what it has a path for, because it goes on where a connection breaks; botocore the rest."""
+    """A prefix of a bucket. obstore reads, because it resumes broken connections; botocore reads what obstore can't address."""
 
     def __init__(self, root: Root) -> None:
         self._store, self._bucket = root.store, root.bucket
@@ -180,8 +180,9 @@ class Bucket:
             yield _unreadable(error)
 
     def _found(self, prefix: str, first: str, last: str) -> Iterator[Stored]:
+        """List the objects of the folders from `first` to `last`; errors pass through."""
         after = {"StartAfter": f"{self._above}{prefix}{first}/"} if first else {}
-        # Keys come in the order of their bytes, where 0 is what follows the slash.
+        # Keys are sorted by their bytes, where "0" directly follows "/".
         end = f"{self._above}{prefix}{last}0"
         for page in self._pages(prefix, **after):
             for item in page.get("Contents", []):
@@ -198,7 +199,7 @@ class Bucket:
             return Stored(key, _version(meta["e_tag"], meta["last_modified"], meta["size"]), meta["size"])
         except FileNotFoundError:
             return None
-        except ValueError:  # a key that is no path of obstore's
+        except ValueError:  # obstore can't address this key
             with _readable(key):
                 listed = next(self._pages(key)).get("Contents", [])
             return next((_listed(key, item) for item in listed if item["Key"] == self._above + key), None)
@@ -207,42 +208,44 @@ class Bucket:
         """See `Store.read`."""
         with _readable(key):
             try:
-                found = obstore.get(self._store, key)
-            except ValueError:  # a key that is no path of obstore's
-                with _explicable(key):
-                    yield from _client().get_object(Bucket=self._bucket, Key=self._above + key)["Body"].iter_chunks(_PIECE)
+                result = obstore.get(self._store, key)
+            except ValueError:  # obstore can't address this key
+                with _as_obstore_errors(key):
+                    yield from _client().get_object(Bucket=self._bucket, Key=self._above + key)["Body"].iter_chunks(_CHUNK_BYTES)
                 return
-            for piece in found.stream(min_chunk_size=_PIECE):
+            for piece in result.stream(min_chunk_size=_CHUNK_BYTES):
                 yield bytes(piece)
 
     def is_staged(self, name: str) -> bool:
-        """See `Store.is_staged`: an object is there as a whole, or not at all."""
+        """See `Store.is_staged`: an object appears complete, or not at all."""
         del name
         return False
 
     def _pages(self, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
-        with _explicable(prefix):
+        """Yield the pages of botocore's listing of a prefix."""
+        with _as_obstore_errors(prefix):
             pages = _client().get_paginator("list_objects_v2")
             yield from pages.paginate(Bucket=self._bucket, Prefix=self._above + prefix, **options)
 
     def _stored(self, item: dict[str, Any]) -> Stored | None:
-        """An entry of a listing; None for the marker of a folder, which consoles put where there is nothing else."""
+        """Convert an entry of a listing; None for a folder marker, which consoles create for an empty folder."""
         key = item["Key"].removeprefix(self._above)
         if key.endswith("/"):
             return _listed(key, item, "its key ends with a slash, as a folder's does") if item["Size"] else None
         if "\ufffd" in key and self.state(key) is None:
             return _listed(
-                key, item, "the store lists it under a name that it doesn't know: it has characters that XML can't say"
+                key, item, "the store lists it under a name that it doesn't know: it has characters that XML can't express"
             )
         return _listed(key, item)
 
 
 def _listed(key: str, item: dict[str, Any], fault: str | None = None) -> Stored:
+    """Describe an object from its entry in a listing."""
     return Stored(key, _version(item.get("ETag"), item["LastModified"], item["Size"]), item["Size"], fault)
 
 
 def _walk(first: "os.DirEntry[str]", prefix: str) -> Iterator[Stored]:
-    """A file, or all files below a folder: by a list, because folders may be nested deeper than Python's calls."""
+    """Yield a file, or all files below a folder. Iterative, because folders may be nested deeper than Python's stack allows."""
     waiting = [(first, prefix + first.name)]
     while waiting:
         entry, key = waiting.pop()
@@ -254,16 +257,17 @@ def _walk(first: "os.DirEntry[str]", prefix: str) -> Iterator[Stored]:
                 stored = _stored(key, entry.stat(follow_symlinks=False))
             yield stored
         except (FileNotFoundError, NotADirectoryError):
-            continue  # gone since its folder was listed
+            continue  # deleted after its folder was listed
         except UnreadableError as error:
             yield _unreadable(error)
         except OSError as error:
             if error.errno != ENAMETOOLONG:
                 raise
-            yield Stored(key, "", 0, "its path is longer than the system takes")
+            yield Stored(key, "", 0, "its path is longer than the system allows")
 
 
 def _entries(folder: Path | str) -> "list[os.DirEntry[str]]":
+    """List a folder; empty if it does not exist."""
     try:
         with os.scandir(folder) as entries:
             return list(entries)
@@ -273,22 +277,22 @@ def _entries(folder: Path | str) -> "list[os.DirEntry[str]]":
 
 @contextmanager
 def _readable(key: str) -> Iterator[None]:
-    """Tell apart what is wrong with one object or folder from what is wrong with all: a store that is down, credentials that are none.
+    """Convert errors that concern one object or folder; others (store down, no credentials) pass through.
 
     Raises:
-        UnreadableError: it can't be read, which says nothing of the others.
+        UnreadableError: it can't be read; other objects may be readable.
     """
     try:
         yield
     except OSError as error:
-        if error.errno not in _OF_ONE_FILE:
+        if error.errno not in _FILE_ERRORS:
             raise
-        raise UnreadableError(key.rstrip("/"), _OF_ONE_FILE[error.errno]) from None
+        raise UnreadableError(key.rstrip("/"), _FILE_ERRORS[error.errno]) from None
     except BaseError as error:
-        found = _CODE.search(str(error))
-        if found is None or found.group(1) not in _OF_ONE_OBJECT:
+        match = _CODE.search(str(error))
+        if match is None or match.group(1) not in _OBJECT_ERRORS:
             raise
-        raise UnreadableError(key.rstrip("/"), f"{_OF_ONE_OBJECT[found.group(1)]} ({found.group(1)})") from None
+        raise UnreadableError(key.rstrip("/"), f"{_OBJECT_ERRORS[match.group(1)]} ({match.group(1)})") from None
 
 
 def _unreadable(error: UnreadableError) -> Stored:
@@ -296,22 +300,23 @@ def _unreadable(error: UnreadableError) -> Stored:
 
 
 def _stored(key: str, status: os.stat_result) -> Stored:
+    """Describe a file of a local folder, with the reason if it can't be loaded."""
     fault = None
     if stat.S_ISLNK(status.st_mode):
         fault = "it is a symbolic link, which is not followed: put the file itself there"
     elif not stat.S_ISREG(status.st_mode):
-        fault = "it is no file"
+        fault = "it is not a file"
     elif _STAGED.search(key):
-        fault = "it has the name of a file that is still being written (# and a number at its end)"
+        fault = "its name is that of a file still being written (it ends in # and a number)"
     elif not key.isascii() and any("\ud800" <= c <= "\udfff" for c in key):
         fault = "its name is not UTF-8"
-    # The time of change is the system's own. That of modification is what a copy may set, to whole seconds.
+    # The system sets ctime. A copy may set mtime, to whole seconds.
     version = f"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}-{status.st_size:x}"
     return Stored(key, version, status.st_size, fault)
 
 
 def _version(etag: str | None, modified: datetime | str, size: int) -> str:
-    """The ETag. A gateway over files has none for what was put there behind its back."""
+    """Return the ETag, or time and size: a gateway over files has no ETag for files that were written without it."""
     if etag:
         return etag
     modified = modified if isinstance(modified, datetime) else datetime.fromisoformat(modified)
@@ -320,18 +325,18 @@ def _version(etag: str | None, modified: datetime | str, size: int) -> str:
 
 def _client() -> Any:
     store = s3_settings()
-    return _client_of(store.endpoint or None, store.region, identity())
+    return _cached_client(store.endpoint or None, store.region, identity())
 
 
 @lru_cache(maxsize=4)
-def _client_of(endpoint: str | None, region: str, identity: tuple[str | None, ...]) -> Any:
-    """The client of botocore, which finds credentials and renews them by itself. `identity` tells environments apart."""
+def _cached_client(endpoint: str | None, region: str, identity: tuple[str | None, ...]) -> Any:
+    """Return botocore's client, which finds and renews credentials automatically. `identity` keeps environments apart."""
     del identity
     from botocore.config import Config
     from botocore.session import Session
 
     session = Session()
-    # Reading the time of each object would take as long as all the rest of a listing.
+    # Parsing the time of each object would take as long as the rest of a listing.
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
     config = Config(
         connect_timeout=10,
@@ -343,11 +348,11 @@ def _client_of(endpoint: str | None, region: str, identity: tuple[str | None, ..
 
 
 @contextmanager
-def _explicable(key: str) -> Iterator[None]:
-    """Give botocore's errors the form of obstore's, which `store.errors.explained` tells in a sentence.
+def _as_obstore_errors(key: str) -> Iterator[None]:
+    """Convert botocore's errors to obstore's, which `store.errors.explained` turns into a message.
 
     Raises:
-        FileNotFoundError: there is no such object.
+        FileNotFoundError: the object does not exist.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 

@@ -1,1 +1,1 @@
-"""Raw: landing objects as tables, all columns text, each row with the file and the row number that it came from."""
+"""Raw: landing objects as tables. All columns are text, and each row has its source file and row number."""

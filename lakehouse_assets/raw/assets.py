@@ -1,4 +1,4 @@
-"""Raw assets: one for each feed, made from its declaration."""
+"""Raw assets: one per feed, made from its declaration."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -28,9 +28,9 @@ def raw_asset(
     partitions: dg.PartitionsDefinition[str],
     docs_url: str | None,
 ) -> dg.AssetsDefinition:
-    """The asset `raw/<feed>`: partition d holds the rows of the landing files dated d, all text.
+    """Make the asset `raw/<feed>`: partition d holds the rows of the landing files dated d, all text.
 
-    `readers` are the silver tables that are made of the feed.
+    `readers` are the silver tables built from the feed.
     """
     description = " ".join(
         [
@@ -76,11 +76,11 @@ def _show_empty_dates(
     root: Root,
     start: date,
 ) -> None:
-    """Let the UI show those partitions of the feed and its readers as built of which landing has no folder."""
+    """Show partitions without a landing folder as built in the UI, for the feed and its readers."""
     landing = Landing(root)
     days = {start + timedelta(days=n) for n in range((datetime.now(UTC).date() - start).days + 1)}
     empty = {f.table: days.difference(landing.dates(f.landing, start)) for f in (feed, *(f for t in readers for f in t.feeds))}
     show_as_built(instance, dg.AssetKey(["raw", feed.table]), partitions, sorted(empty[feed.table]))
     for table in readers:
-        of_all = days.intersection(*(empty[f.table] for f in table.feeds))
-        show_as_built(instance, dg.AssetKey(["silver", table.name]), partitions, sorted(of_all))
+        empty_dates = days.intersection(*(empty[f.table] for f in table.feeds))
+        show_as_built(instance, dg.AssetKey(["silver", table.name]), partitions, sorted(empty_dates))

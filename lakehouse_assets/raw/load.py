@@ -1,8 +1,8 @@
-"""From landing objects to raw rows: which files of a partition to read, and what a partition was built from.
+"""Loads landing objects as raw rows: decides which files of a partition to read, and records what it was built from.
 
-Partition d of a raw table is a function of the landing objects dated d. Only files that are new or changed since the partition was
-built are read; rows of changed and vanished files are replaced exactly. Of files with equal bytes the first by name is loaded; the
-others are its duplicates, and one takes its place where it changes or vanishes.
+Partition d of a raw table is a function of the landing objects dated d. Only files that are new or changed since the partition
+was built are read; exactly the rows of changed and deleted files are replaced. If files have equal bytes, the first by name is
+loaded. The others are its duplicates, and one of them replaces it if it changes or is deleted.
 """
 
 import hashlib
@@ -32,34 +32,34 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 READER_VERSION = "3"
-"""Changes when the readers would make other rows of the same bytes; every raw partition is then built again."""
+"""Increase it when the readers return other rows for the same bytes: then every raw partition is built again."""
 
-_READS_OF_A_CHANGING_FILE = 3
+_MAX_READS = 3
 
 _PROGRESS_SECONDS, _LARGE_BYTES = 2.0, 20_000_000
-"""How often a run tells how far it is, and from what size on it names a file: each line costs as much as reading a small one."""
+"""How often a run logs its progress, and the size from which it logs a file: a log line costs as much as reading a small file."""
 
 
 @dataclass(frozen=True)
 class FileDifference:
-    """How landing differs from what one raw partition was built from, by file name."""
+    """The difference between landing and the files that one raw partition was built from."""
 
     date: date
     read: list[LandingObject]
-    """New or changed since, or all where the reading itself changed."""
+    """Files to read: new or changed ones, or all of them if the reader or the feed has changed."""
     vanished: list[str]
     kept: list[LandedFile]
     known: dict[str, LandedFile]
-    """The files whose rows, read the same way as now, stand in the table."""
+    """Files by name whose rows are live in the table, as the current reader reads them."""
     whole: bool
-    """All rows of the date are replaced: they are read another way now, or the table is not as its record says."""
+    """Whether to replace all rows of the date: the reader or the feed has changed, or the table differs from its record."""
     objects: list[LandingObject]
-    """All files of the date, the kept ones too."""
+    """All files of the date, including the kept ones."""
 
 
 @dataclass
 class LandedRows:
-    """What a raw asset returns: the rows of the files that were read, the rows refused, and what each partition is now built from.
+    """The result of loading: the rows of the files read, the rejected rows, and what each partition is now built from.
 
     `rows`: the source's columns as text, `_source_file`, `_source_etag`, `_row_number` (int64), `_date` (date32).
     `rejects`: the fields of `Reject`, `date`, `source_file` and `batch` (see `Quarantine`).
@@ -70,11 +70,11 @@ class LandedRows:
     files: dict[date, list[LandedFile]]
     fingerprints: dict[date, str]
     replaced: dict[date, set[str] | None]
-    """The files whose rows leave the table or come into it, by date; None where all rows of the date do."""
+    """The files whose rows are removed or added, by date; None if all rows of the date are replaced."""
     base: Mapping[date, str] = field(default_factory=dict)
-    """What each of these dates held in the table (see `contents`) when this was worked out: else it is to be worked out anew."""
+    """The table's content on each date (see `contents`) at the time of loading. If it has changed, load again."""
     load_again: "Callable[[], LandedRows] | None" = None
-    """Works all of this out anew, from landing and table as they are then."""
+    """Loads again, from landing and the table as they are then."""
     new_columns: list[str] = field(default_factory=list)
     unstable: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
@@ -87,20 +87,20 @@ def differences(
     dates: Iterable[date] | None = None,
     hidden: Collection[str] = (),
 ) -> list[FileDifference]:
-    """Where landing and the built partitions of a raw table differ, in the order of the dates; of all dates where None.
+    """Compare landing with the built partitions of a raw table, for the given dates (all if None), by date.
 
-    Files at `hidden` places (see `Listing`) stay as they are: that they can't be seen does not mean that they are gone.
+    Files at `hidden` paths (see `Listing`) stay as they are: they can't be listed, but they may still exist.
     """
     by_date: dict[date, list[LandingObject]] = {}
-    for found in objects:
-        by_date.setdefault(found.date, []).append(found)
+    for obj in objects:
+        by_date.setdefault(obj.date, []).append(obj)
     chosen = sorted(by_date.keys() | built.keys()) if dates is None else sorted(dates)
-    found_differences = (_difference(feed, day, by_date.get(day, []), built.get(day), hidden) for day in chosen)
-    return [d for d in found_differences if d is not None]
+    compared = (_difference(feed, day, by_date.get(day, []), built.get(day), hidden) for day in chosen)
+    return [d for d in compared if d is not None]
 
 
 def land(feed: Feed, root: Root, start: date, dates: Sequence[date], log: Logger) -> LandedRows:
-    """Compare landing with the given partitions of the raw table, and read what differs.
+    """Compare landing with the given partitions of the raw table, and read the files that differ.
 
     Raises:
         UnreadableError: the feed's folder can't be listed.
@@ -108,7 +108,7 @@ def land(feed: Feed, root: Root, start: date, dates: Sequence[date], log: Logger
     records = {key[2]: record for key, record in Ledger(root).read("raw", feed.table).items()}
     table = open_table(root.table("raw", feed.table))
     built = verified(root, "raw", feed.table, table, records)
-    # Listed after the table was opened: whoever commits newer files meanwhile makes this one's commit fail.
+    # List after opening the table: if another step commits newer files in between, this step's commit fails.
     landing = Landing(root)
     listing = landing.listing(feed.landing, start, dates)
     for path, reason in listing.ignored:
@@ -116,8 +116,8 @@ def land(feed: Feed, root: Root, start: date, dates: Sequence[date], log: Logger
     if "" in listing.hidden:
         raise UnreadableError(*listing.ignored[0])
     rows = load(feed, landing, listing.objects, built, dates, log, listing.hidden)
-    now = contents(root, "raw", feed.table, table)
-    rows.base = {day: now.get(day, "") for day in rows.files}
+    current = contents(root, "raw", feed.table, table)
+    rows.base = {day: current.get(day, "") for day in rows.files}
     rows.load_again = partial(land, feed, root, start, dates, log)
     return rows
 
@@ -131,27 +131,27 @@ def load(
     log: Logger,
     hidden: Collection[str] = (),
 ) -> LandedRows:
-    """Read what is new or changed in the given partitions, and duplicates whose first file is gone.
+    """Read new and changed files of the given partitions, and duplicates whose first file was deleted.
 
-    A file that can't be read keeps none of the others back. What stands of it stays; a date that is to be replaced as a whole waits.
+    A file that can't be read does not block the others. Its live rows stay; a date that must be replaced as a whole is postponed.
     """
     import pyarrow as pa
 
     tables: list[pa.Table] = []
     refused: list[pa.Table] = []
-    landed = LandedRows(_empty_rows(feed), _rejects_of(None, None, None, rejects_table([])), {}, {}, {})
+    landed = LandedRows(_empty_rows(feed), _stamped_rejects(None, None, None, rejects_table([])), {}, {}, {})
     batch = new_batch()
-    found_differences = differences(feed, objects, built, dates, hidden)
-    total = sum(len(d.read) for d in found_differences)
+    to_load = differences(feed, objects, built, dates, hidden)
+    total = sum(len(d.read) for d in to_load)
     log.info(f"Files to read: {total:,}")
-    done, told = 0, time.monotonic()
-    for difference in found_differences:
+    done, last_logged = 0, time.monotonic()
+    for difference in to_load:
         done += len(difference.read)
-        if time.monotonic() - told > _PROGRESS_SECONDS:
-            told = time.monotonic()
+        if time.monotonic() - last_logged > _PROGRESS_SECONDS:
+            last_logged = time.monotonic()
             log.info(f"Reading {difference.date}, file {done:,} of {total:,}")
         day = _Day(feed, landing, difference, log)
-        day.settle()
+        day.resolve()
         landed.unstable += day.unstable
         landed.unreadable += day.unreadable
         if day.unreadable and difference.whole and built[difference.date].content:
@@ -161,7 +161,7 @@ def load(
             tables += parts
             if any(table.num_rows for table in rejects):
                 day.files[name] = replace(day.files[name], batch=f"{batch}-{len(refused)}")
-                refused.append(_rejects_of(difference.date, name, day.files[name].batch, pa.concat_tables(rejects)))
+                refused.append(_stamped_rejects(difference.date, name, day.files[name].batch, pa.concat_tables(rejects)))
         landed.files[difference.date] = [day.files[name] for name in sorted(day.files)]
         landed.fingerprints[difference.date] = raw_fingerprint(feed, landed.files[difference.date])
         if difference.whole:
@@ -176,41 +176,41 @@ def load(
 
 
 def raw_fingerprint(feed: Feed, files: Sequence[LandedFile]) -> str:
-    """What the rows of a raw partition were built from: names and bytes of the files that were loaded, and the way of reading them."""
+    """Return the fingerprint of a raw partition: a hash of its loaded files' names and bytes, the reader version and the feed."""
     facts = [READER_VERSION, feed.digest(), sorted((f.name, f.etag) for f in files if not f.duplicate_of)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 class _Day:
-    """The files of one date, until it is settled which of them are loaded and which are duplicates."""
+    """Resolves which files of one date are loaded, and which are duplicates."""
 
     def __init__(self, feed: Feed, landing: Landing, difference: FileDifference, log: Logger) -> None:
         self.files = {f.name: f for f in difference.kept}
-        """What the partition is now built from."""
+        """The files that the partition is now built from, by name."""
         self.read: dict[str, tuple[list[pa.Table], list[pa.Table]]] = {}
-        """The rows and rejects of files that were read and are loaded, where they don't stand in the table already."""
+        """Rows and rejects of loaded files that are not in the table yet."""
         self.unstable: list[str] = []
         self.unreadable: list[str] = []
         self._feed, self._landing, self._difference, self._log = feed, landing, difference, log
         self._objects = {o.name: o for o in difference.objects}
-        self._standing = {n: f.etag for n, f in difference.known.items() if not f.duplicate_of}
-        """The bytes of the files whose rows stand in the table before this."""
+        self._live_etags = {n: f.etag for n, f in difference.known.items() if not f.duplicate_of}
+        """The MD5 of the files whose rows were live in the table before, by name."""
 
-    def settle(self) -> None:
-        """Read what has to be read; after that `files` says what is loaded, and all rows of it stand or are in `read`."""
-        held: set[str] = set()
-        for found in self._difference.read:
-            self._take(found)
-            # No more than one copy of equal rows is kept.
-            if found.name in self.read and self.files[found.name].etag in held:
-                del self.read[found.name]
-            elif found.name in self.read:
-                held.add(self.files[found.name].etag)
+    def resolve(self) -> None:
+        """Read files until `files` lists all that are loaded, and the rows of each are in the table or in `read`."""
+        etags: set[str] = set()
+        for obj in self._difference.read:
+            self._read(obj)
+            # Keep only one copy of equal rows.
+            if obj.name in self.read and self.files[obj.name].etag in etags:
+                del self.read[obj.name]
+            elif obj.name in self.read:
+                etags.add(self.files[obj.name].etag)
         self._mark_duplicates()
-        # A duplicate takes the place of a file that has changed or vanished. It may have changed itself meanwhile, and so on.
-        while due := [name for name, file in sorted(self.files.items()) if not self._is_there(file)]:
-            for name in due:
-                self._take(self._objects[name])
+        # A duplicate replaces a file that has changed or was deleted. The duplicate may have changed too, and so on.
+        while unread := [name for name, file in sorted(self.files.items()) if not self._has_rows(file)]:
+            for name in unread:
+                self._read(self._objects[name])
             self._mark_duplicates()
         for name, file in sorted(self.files.items()):
             before = self._difference.known.get(name)
@@ -219,93 +219,99 @@ class _Day:
                 self._log.warning(f"{path} is not loaded: it has the same bytes as {first} of the same date.")
 
     def outgoing(self) -> set[str]:
-        """The files whose rows stand in the table and leave it."""
+        """Return the files whose live rows are to be removed from the table."""
         loaded = {name: f.etag for name, f in self.files.items() if not f.duplicate_of}
-        return {name for name, etag in self._standing.items() if loaded.get(name) != etag}
+        return {name for name, etag in self._live_etags.items() if loaded.get(name) != etag}
 
-    def _is_there(self, file: LandedFile) -> bool:
-        return bool(file.duplicate_of) or file.name in self.read or self._standing.get(file.name) == file.etag
+    def _has_rows(self, file: LandedFile) -> bool:
+        """Whether the file's rows are read or live, or not needed because it is a duplicate."""
+        return bool(file.duplicate_of) or file.name in self.read or self._live_etags.get(file.name) == file.etag
 
-    def _take(self, found: LandingObject) -> None:
-        if found.size > _LARGE_BYTES:
-            self._log.info(f"Reading {found.path} ({found.size:,} bytes)")
+    def _read(self, obj: LandingObject) -> None:
+        """Read a file into `files` and `read`; if it can't be read or keeps changing, keep its live rows."""
+        if obj.size > _LARGE_BYTES:
+            self._log.info(f"Reading {obj.path} ({obj.size:,} bytes)")
         try:
-            result = _read_stable(self._feed, self._landing, found)
+            result = _read_stable(self._feed, self._landing, obj)
         except UnreadableError as error:
-            self._log.warning(f"{shown(found.path)} is not loaded: {error.reason}.")
-            self.unreadable.append(found.path)
-            self._leave(found)
+            self._log.warning(f"{shown(obj.path)} is not loaded: {error.reason}.")
+            self.unreadable.append(obj.path)
+            self._keep(obj)
             return
         if result is not None:
             file, parts, rejects = result
-            if self._standing.get(file.name) == file.etag:
-                # Uploaded again with the same bytes: its rows stand already.
+            if self._live_etags.get(file.name) == file.etag:
+                # Uploaded again with the same bytes: its rows are live already.
                 self.files[file.name] = replace(file, batch=self._difference.known[file.name].batch)
             else:
                 self.files[file.name] = file
                 self.read[file.name] = parts, rejects
             return
-        self.unstable.append(found.path)
-        self._leave(found)
+        self.unstable.append(obj.path)
+        self._keep(obj)
 
-    def _leave(self, found: LandingObject) -> None:
-        before = self._difference.known.get(found.name)
-        if before is None or found.name not in self._standing:
-            self.files.pop(found.name, None)
+    def _keep(self, obj: LandingObject) -> None:
+        """Keep a file that can't be read as it is in the table; forget it if it has no live rows."""
+        before = self._difference.known.get(obj.name)
+        if before is None or obj.name not in self._live_etags:
+            self.files.pop(obj.name, None)
         else:
-            # Its old rows stand until it can be read; without a version the next pass tries again.
-            self.files[found.name] = replace(before, version="")
+            # Its old rows stay live until it can be read; an empty version makes the next pass try again.
+            self.files[obj.name] = replace(before, version="")
 
     def _mark_duplicates(self) -> None:
+        """Mark each file as loaded, or as the duplicate of the first file with the same bytes."""
         first: dict[str, str] = {}
         for name in sorted(self.files):
             file = self.files[name]
-            of = first.setdefault(file.etag, name) if file.size else name
-            batch = self._difference.known[name].batch if self._standing.get(name) == file.etag else ""
+            original = first.setdefault(file.etag, name) if file.size else name
+            batch = self._difference.known[name].batch if self._live_etags.get(name) == file.etag else ""
             self.files[name] = (
-                replace(file, duplicate_of="", batch=batch) if of == name else replace(file, duplicate_of=of, batch="")
+                replace(file, duplicate_of="", batch=batch)
+                if original == name
+                else replace(file, duplicate_of=original, batch="")
             )
-            if of != name:
+            if original != name:
                 self.read.pop(name, None)
 
 
 def _difference(
     feed: Feed, day: date, objects: list[LandingObject], record: PartitionRecord | None, hidden: Collection[str]
 ) -> FileDifference | None:
+    """Compare one date with its record; None if nothing differs, or if hidden files postpone a full replacement."""
     known = {f.name: f for f in record.files} if record else {}
     unseen = {name for name in known if _is_hidden(f"{day}/{name}", hidden)}
-    whole = record is not None and record.fingerprint != raw_fingerprint(feed, record.files)
-    if whole and unseen:
-        return None  # what stands of the files that can't be seen would be lost
-    unchanged = unseen | {o.name for o in objects if not whole and o.name in known and known[o.name].version == o.version}
+    replaces_all = record is not None and record.fingerprint != raw_fingerprint(feed, record.files)
+    if replaces_all and unseen:
+        return None  # the live rows of the hidden files would be lost
+    unchanged = unseen | {o.name for o in objects if not replaces_all and o.name in known and known[o.name].version == o.version}
     read = [o for o in objects if o.name not in unchanged]
     vanished = sorted(known.keys() - {o.name for o in objects} - unseen)
-    if not read and not vanished and not whole:
+    if not read and not vanished and not replaces_all:
         return None
     return FileDifference(
-        day, read, vanished, [known[name] for name in sorted(unchanged)], {} if whole else known, whole, objects
+        day, read, vanished, [known[name] for name in sorted(unchanged)], {} if replaces_all else known, replaces_all, objects
     )
 
 
-def _is_hidden(place: str, hidden: Collection[str]) -> bool:
-    return any(h in ("", place) or place.startswith(f"{h}/") for h in hidden)
+def _is_hidden(path: str, hidden: Collection[str]) -> bool:
+    """Whether a path is at or below one of the hidden paths."""
+    return any(h in ("", path) or path.startswith(f"{h}/") for h in hidden)
 
 
-def _read_stable(
-    feed: Feed, landing: Landing, found: LandingObject
-) -> "tuple[LandedFile, list[pa.Table], list[pa.Table]] | None":
-    """The rows of an object that did not change while it was read; None where it is gone or won't stand still.
+def _read_stable(feed: Feed, landing: Landing, obj: LandingObject) -> "tuple[LandedFile, list[pa.Table], list[pa.Table]] | None":
+    """Read an object again until it does not change during the read; None if it was deleted or keeps changing.
 
     Raises:
         UnreadableError: it can't be read.
     """
-    version: str | None = found.version
-    for _ in range(_READS_OF_A_CHANGING_FILE):
+    version: str | None = obj.version
+    for _ in range(_MAX_READS):
         etag, size = content_etag(), 0
 
         def counted(etag: "hashlib._Hash" = etag) -> Iterator[bytes]:
             nonlocal size
-            for piece in landing.read(found):
+            for piece in landing.read(obj):
                 etag.update(piece)
                 size += len(piece)
                 yield piece
@@ -313,37 +319,37 @@ def _read_stable(
         try:
             pieces = counted()
             batches = list(read_rows(pieces, feed))
-            for _ in pieces:  # a reader need not see all of a file to refuse it, but its hash is that of all
+            for _ in pieces:  # a reader may refuse a file early, but the hash covers all of it
                 pass
         except FileNotFoundError:
             return None
-        after = landing.version(found)
+        after = landing.version(obj)
         if after == version:
             rows_in = sum(b.rows_in for b in batches)
             rows_out = sum(b.rows.num_rows for b in batches)
-            file = LandedFile(found.name, found.version, etag.hexdigest(), size, rows_in, rows_out)
-            return file, [_stamped(b, found, file) for b in batches], [b.rejects for b in batches]
+            file = LandedFile(obj.name, obj.version, etag.hexdigest(), size, rows_in, rows_out)
+            return file, [_stamped(b, obj, file) for b in batches], [b.rejects for b in batches]
         version = after
     return None
 
 
-def _stamped(batch: Batch, found: LandingObject, file: LandedFile) -> "pa.Table":
-    """The rows with the columns that say where they come from."""
+def _stamped(batch: Batch, obj: LandingObject, file: LandedFile) -> "pa.Table":
+    """Return the rows of a batch with the provenance columns added."""
     import pyarrow as pa
 
     rows, count = batch.rows, batch.rows.num_rows
     numbers = rows.column(ROW)
     return (
         rows.drop_columns([ROW])
-        .append_column(FILE, pa.repeat(pa.scalar(found.name), count))
+        .append_column(FILE, pa.repeat(pa.scalar(obj.name), count))
         .append_column(ETAG, pa.repeat(pa.scalar(file.etag), count))
         .append_column(ROW, numbers)
-        .append_column(DATE_COLUMN, pa.repeat(pa.scalar(found.date, pa.date32()), count))
+        .append_column(DATE_COLUMN, pa.repeat(pa.scalar(obj.date, pa.date32()), count))
     )
 
 
-def _rejects_of(day: date | None, name: str | None, batch: str | None, rejects: "pa.Table") -> "pa.Table":
-    """The rejects of a file with the columns that say where they come from, and in which batch they go."""
+def _stamped_rejects(day: date | None, name: str | None, batch: str | None, rejects: "pa.Table") -> "pa.Table":
+    """Return the rejects of a file with their date, source file and batch added."""
     import pyarrow as pa
 
     own = {
@@ -357,7 +363,7 @@ def _rejects_of(day: date | None, name: str | None, batch: str | None, rejects: 
 
 
 def _empty_rows(feed: Feed) -> "pa.Table":
-    """No rows of the columns that every raw table of the feed has, so that a table exists even before its first row."""
+    """Return an empty table with the columns of the feed's raw table: it is created even before the first row."""
     import pyarrow as pa
 
     text = [(name, pa.string()) for name in feed.column_names]

@@ -1,4 +1,4 @@
-"""Writes landed rows: into quarantine, the table, and the ledger. Where a step is killed in between, the next pass heals it."""
+"""Writes landed rows to quarantine, the table and the ledger. If a step is killed in between, the next pass repairs it."""
 
 import hashlib
 from collections import Counter
@@ -37,22 +37,23 @@ if TYPE_CHECKING:
 
 
 def publish_landed(rows: LandedRows, target: Target) -> Written:
-    """Replace the rows of the files that were read or have vanished, in one commit; nothing where no file differs.
+    """Replace the rows of files that were read or deleted, in one commit; write nothing if no file differs.
 
-    Where another step has changed these partitions since the rows were worked out, they are worked out anew.
+    Loads again if another step has changed these partitions since the rows were loaded.
     """
-    again, is_first = rows.load_again, True
+    load_again, is_first = rows.load_again, True
 
     def attempt() -> Written:
         nonlocal is_first
-        loaded = rows if is_first or again is None else again()
+        loaded = rows if is_first or load_again is None else load_again()
         is_first = False
-        return _publish_once(loaded, target)
+        return _write_once(loaded, target)
 
     return until_committed(attempt)
 
 
-def _publish_once(rows: LandedRows, target: Target) -> Written:
+def _write_once(rows: LandedRows, target: Target) -> Written:
+    """Write rejects to quarantine, commit the rows, and record the partitions."""
     ensure_table(target.uri, rows.rows.schema, target.description)
     if not rows.files:
         target.log.info("Nothing differs between landing and these partitions.")
@@ -62,13 +63,14 @@ def _publish_once(rows: LandedRows, target: Target) -> Written:
         quarantine.add(_rejects(rows, target), target.run_id)
     commit = _commit(rows, target)
     committed = open_table(target.uri, version=commit.version)
-    assert committed is not None, "it was made above"
+    assert committed is not None, "ensure_table created it"
     records = _records(rows, target, quarantine, committed)
     record_partitions(target.root, target.layer, {target.name: committed}, lambda known: records, target.run_id)
     return Written(commit, _metadata(rows), {r.date: _metadata_of_day(r) for r in records})
 
 
 def _rejects(rows: LandedRows, target: Target) -> "pa.Table":
+    """Return the rejects with all columns of the quarantine table."""
     import pyarrow as pa
 
     rejects = rows.rejects
@@ -85,18 +87,18 @@ def _rejects(rows: LandedRows, target: Target) -> "pa.Table":
 
 
 def _commit(rows: LandedRows, target: Target) -> Commit:
-    """Replace the rows in the table, if it holds of these partitions what it held when the rows were worked out.
+    """Replace the rows in the table, if these partitions have not changed since the rows were loaded.
 
     Raises:
-        CommitFailedError: it holds something else, or somebody commits right now. Nothing was written.
+        CommitFailedError: they have changed, or another writer is committing. Nothing was written.
     """
     table = open_table(target.uri)
-    assert table is not None, "it was made before"
-    now = contents(target.root, target.layer, target.name, table)
-    if any(now.get(day, "") != content for day, content in rows.base.items()):
+    assert table is not None, "ensure_table created it"
+    current = contents(target.root, target.layer, target.name, table)
+    if any(current.get(day, "") != content for day, content in rows.base.items()):
         raise CommitFailedError(f"{target.layer}/{target.name}: another step has changed these partitions.")
     key = hashlib.sha256(repr(sorted(rows.fingerprints.items())).encode()).hexdigest()[:16]
-    # The newest commit may be that of a step that was killed before it could record it: then the rows stand.
+    # A step may have been killed between this same commit and its record: then the rows are live already.
     if not rows.replaced or table.history(1)[0].get(IDEMPOTENCY_KEY) == key:
         return Commit(table.version(), changed=False)
     return replace_rows_at(
@@ -110,11 +112,12 @@ def _commit(rows: LandedRows, target: Target) -> Commit:
 
 
 def _records(rows: LandedRows, target: Target, quarantine: Quarantine, committed: DeltaTable) -> list[PartitionRecord]:
-    standing = table_facts(committed).rows_by_date
+    """Return the ledger records of the loaded partitions, at the committed version."""
+    live_rows = table_facts(committed).rows_by_date
     batches = {day: sorted({f.batch for f in files if f.batch}) for day, files in rows.files.items()}
-    quarantined = quarantine.counted(target.layer, target.name, {b for of_day in batches.values() for b in of_day})
+    quarantined = quarantine.counted(target.layer, target.name, {b for day_batches in batches.values() for b in day_batches})
     with_duplicates = [day for day, files in rows.files.items() if any(f.duplicate_of for f in files)]
-    of_file = _rows_of_files(
+    rows_by_file = _rows_of_files(
         target.root, target.layer, target.name, committed, with_duplicates, {b for day in with_duplicates for b in batches[day]}
     )
     return [
@@ -123,10 +126,10 @@ def _records(rows: LandedRows, target: Target, quarantine: Quarantine, committed
             table_name=target.name,
             date=day,
             rows_in=sum(f.rows_in for f in files),
-            rows_out=standing.get(day, 0),
+            rows_out=live_rows.get(day, 0),
             rows_quarantined=quarantined.get(day, 0),
-            # Each row of a duplicate has its like in the file that stands for it.
-            rows_superseded=sum(of_file[day, f.duplicate_of] for f in files if f.duplicate_of),
+            # Each row of a duplicate is superseded by the same row of the file that was loaded.
+            rows_superseded=sum(rows_by_file[day, f.duplicate_of] for f in files if f.duplicate_of),
             delta_version=committed.version(),
             run_id=target.run_id,
             fingerprint=rows.fingerprints[day],
@@ -140,10 +143,10 @@ def _records(rows: LandedRows, target: Target, quarantine: Quarantine, committed
 def _rows_of_files(
     root: Root, layer: str, name: str, table: DeltaTable, dates: Collection[date], batches: Collection[str]
 ) -> Counter[tuple[date, str]]:
-    """How many rows of each file stand in the table or in quarantine, by date and name, counted there."""
-    found: Counter[tuple[date, str]] = Counter()
+    """Count the rows of each file in the table and in quarantine, by date and file name."""
+    counts: Counter[tuple[date, str]] = Counter()
     if not dates:
-        return found
+        return counts
     with connect(root) as connection:
         files = [f for f in live_files(table) if f["date"] in dates]
         files_view(connection, "landed", root.table(layer, name), files, {FILE: "string"})
@@ -152,25 +155,26 @@ def _rows_of_files(
             entries = Quarantine(root).entries(connection, layer, name, batches)
             queries.append(f"SELECT date, source_file, sum(rows) FROM ({entries}) GROUP BY ALL")
         for query in queries:
-            found.update({(day, name): int(rows) for day, name, rows in connection.execute(query).fetchall()})
-    return found
+            counts.update({(day, name): int(rows) for day, name, rows in connection.execute(query).fetchall()})
+    return counts
 
 
 def _metadata(rows: LandedRows) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    """Return the run's metadata: files loaded, rejects, and what the user should look at."""
+    metadata: dict[str, Any] = {
         "files_loaded": sum(len(rows.files[day]) if names is None else len(names) for day, names in rows.replaced.items()),
         "rows_quarantined": rows_of(rows.rejects),
     }
     duplicates = [f"{day}/{f.name} (as {f.duplicate_of})" for day, files in rows.files.items() for f in files if f.duplicate_of]
     if duplicates:
-        told["duplicate_files"] = ", ".join(duplicates)
+        metadata["duplicate_files"] = ", ".join(duplicates)
     if rows.new_columns:
-        told["new_columns"] = ", ".join(rows.new_columns)
+        metadata["new_columns"] = ", ".join(rows.new_columns)
     if rows.unstable:
-        told["files_still_changing"] = ", ".join(rows.unstable)
+        metadata["files_still_changing"] = ", ".join(rows.unstable)
     if rows.unreadable:
-        told["files_that_cannot_be_read"] = ", ".join(rows.unreadable)
-    return told
+        metadata["files_that_cannot_be_read"] = ", ".join(rows.unreadable)
+    return metadata
 
 
 def _metadata_of_day(record: PartitionRecord) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Silver: typed tables, one per contract, each made of one or several feeds. `build.py` has the way of a row, step by step."""
+"""Silver: typed tables, one per contract, each built from one or more feeds. `build.py` has the steps of a build."""

@@ -1,7 +1,7 @@
-"""Row accounts of silver: how the rows of each partition stand after a commit.
+"""Row accounts of silver: the figures of each partition after a commit.
 
-Each figure is counted on its own, none by subtraction: live rows by the table's log, superseded ones by the files that hold them,
-quarantined ones in the quarantine, rows that came in by the records of raw, items by the lists in raw.
+Each figure is counted independently, never by subtraction: live rows from the table's log, superseded rows from their files,
+quarantined rows in the quarantine table, incoming rows from the records of raw, items from the lists in raw.
 """
 
 from collections.abc import Collection, Mapping
@@ -34,23 +34,23 @@ def rows_in(
     raw: Mapping[str, DeltaTable],
     dates: Collection[date],
 ) -> dict[date, int]:
-    """How many rows come in on each of the dates: those of raw, for an input over items as many as its lists hold."""
+    """Count the incoming rows of each date: the rows of raw or, for an input with `each`, the items of its lists."""
     counts = dict.fromkeys(dates, 0)
     for given in table.inputs:
         opened = raw.get(given.feed.table)
         if given.each is None or opened is None:
-            of_feed = {day: r.rows_out for day, r in records.get(given.feed.table, {}).items()}
+            feed_counts = {day: r.rows_out for day, r in records.get(given.feed.table, {}).items()}
         else:
             files = [f for f in live_files(opened) if f["date"] in counts]
             files_view(connection, "lists", target.root.table("raw", given.feed.table), files, {given.each: "string"})
-            of_feed = _items(connection, given)
-        for day in counts.keys() & of_feed.keys():
-            counts[day] += of_feed[day]
+            feed_counts = _items(connection, given)
+        for day in counts.keys() & feed_counts.keys():
+            counts[day] += feed_counts[day]
     return counts
 
 
 def _items(connection: "duckdb.DuckDBPyConnection", given: Input) -> dict[date, int]:
-    """How many items the lists of the view `lists` hold by date; what is not a list counts as one."""
+    """Count the items of the lists in the view `lists`, by date; a value that is not a list counts as one."""
     text = f'trim("{given.each}")'
     is_list = f"json_valid({text}) AND {text} LIKE '[%'"
     items = f"CASE WHEN coalesce({text}, '') = '' THEN 0 WHEN {is_list} THEN json_array_length({text}) ELSE 1 END"
@@ -68,10 +68,10 @@ def published_records(
     committed: DeltaTable,
     published: Mapping[date, str],
 ) -> list[PartitionRecord]:
-    """The records of the published partitions, whose fingerprints are given, at the version that published them."""
+    """Return the records of the built partitions, at the committed version. `published` has their fingerprints."""
     live = table_facts(committed).rows_by_date
     superseded = superseded_rows_by_date(target.root, target.layer, target.name, committed)
-    assert superseded is not None, "the commit names them"
+    assert superseded is not None, "the commit lists them"
     quarantined = Quarantine(target.root).counted(target.layer, target.name, set(batches.values()))
     return [
         PartitionRecord(
@@ -100,12 +100,12 @@ def touched_records(
     published: Collection[date],
     known: Mapping[date, PartitionRecord],
 ) -> list[PartitionRecord]:
-    """The records of other partitions whose rows the commit has changed, out of those that are `known`.
+    """Return updated records of the `known` partitions that the commit changed without building them.
 
-    A record that did not fit the version before the commit does not fit the one after it, and is left to be built again.
+    A record that did not match the version before the commit is left as it is: its partition is built again later.
     """
-    was = contents(target.root, target.layer, target.name, before)
-    now = contents(target.root, target.layer, target.name, committed)
+    content_before = contents(target.root, target.layer, target.name, before)
+    content_after = contents(target.root, target.layer, target.name, committed)
     live = table_facts(committed).rows_by_date
     superseded = superseded_rows_by_date(target.root, target.layer, target.name, committed) or {}
     return [
@@ -117,5 +117,7 @@ def touched_records(
             run_id=target.run_id,
         )
         for day, record in sorted(known.items())
-        if day not in published and was.get(day, "") != now.get(day, "") and record.content == was.get(day, "")
+        if day not in published
+        and content_before.get(day, "") != content_after.get(day, "")
+        and record.content == content_before.get(day, "")
     ]

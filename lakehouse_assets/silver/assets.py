@@ -1,4 +1,4 @@
-"""Silver assets: one for each silver table, made from its contract and its inputs."""
+"""Silver assets: one per silver table, made from its contract and its inputs."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ def silver_asset(
     partitions: dg.PartitionsDefinition[str],
     docs_url: str | None,
 ) -> dg.AssetsDefinition:
-    """The asset `silver/<table>`: what landed on date d in the table's feeds, applied by the contract's write mode."""
+    """Make the asset `silver/<table>`: partition d applies the rows of its feeds dated d, by the contract's write mode."""
     contract = table.contract
     freshness, description = contract.freshness, silver_description(table)
 

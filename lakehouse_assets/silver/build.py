@@ -1,16 +1,16 @@
-"""Builds partitions of a silver table: the way of its rows from raw to the commit, in the order in which it happens.
+"""Builds partitions of a silver table, from raw rows to the commit, in these steps:
 
-    read        the raw partitions that are due, of each input
-    transform   the input's function, then the contract's types
-    judge       all rules, and whether a partner is there
-    decide      which rows of a key stand
-    stage       one job of the engine writes all rows by verdict
-    quarantine  what can't come in, with its reason and its original text
-    reconcile   what the new rows change in other partitions
-    commit      all of it at once, or nothing
-    account     how each partition stands now, for the ledger
+    read        the raw partitions to build, for each input
+    transform   apply the input's function, then the contract's types
+    judge       apply all rules, and look for partners
+    decide      which rows of a key are live
+    stage       write all rows by verdict, in one job of the engine
+    quarantine  the rows that can't be loaded, with the reason and the original text
+    reconcile   find what the new rows change in other partitions
+    commit      everything at once, or nothing
+    account     record the figures of each partition in the ledger
 
-Where a step is killed in between, the next pass heals it.
+If a step is killed in between, the next pass repairs it.
 """
 
 import hashlib
@@ -78,9 +78,9 @@ Session = Callable[[], "SparkSession"]
 
 @dataclass(frozen=True)
 class Before:
-    """What a step finds: the tables that it reads and writes, at the versions that it goes by, and their records.
+    """The state at the start of a build: the tables that it reads and writes, at fixed versions, and their records.
 
-    `aside` is None where nobody knows which rows are set aside: then the whole table is built again.
+    `aside` is None if it is unknown which rows are set aside: then the whole table is built again.
     """
 
     table: SilverTable
@@ -94,7 +94,7 @@ class Before:
 
     @cached_property
     def full_rebuild(self) -> bool:
-        """Whether none of the live rows can stay: their columns have other types now, or nobody knows what they superseded."""
+        """Whether no live row can stay: columns have other types now, or it is unknown which rows were superseded."""
         return self.aside is None or is_reshaped(self.silver, contract_schema(self.table.contract))
 
     @cached_property
@@ -104,70 +104,71 @@ class Before:
 
 
 def build_partitions(table: SilverTable, session: Session, target: Target) -> Written:
-    """Bring the stale partitions among the target's up to date, in one commit; nothing where none is stale.
+    """Build the stale partitions among the target's, in one commit; do nothing if none is stale.
 
     Raises:
-        AuditError: partitions with a row that broke a `fail` rule; the others were published.
+        AuditError: some partitions have a row that broke a `fail` rule; the others were built.
     """
-    # Where somebody else commits to the table in between, what was reconciled may be wrong.
+    # If another writer commits in between, the reconciliation may be wrong: build again.
     return until_committed(lambda: _build_once(table, session, target), attempts=5, first_pause=0.2)
 
 
 def _build_once(table: SilverTable, session: Session, target: Target) -> Written:
-    before = _look(table, target)
-    due = _due(before, target)
-    if not due:
+    """Find the stale partitions, and build them at the current table versions."""
+    before = _open_tables(table, target)
+    to_build = _to_build(before, target)
+    if not to_build:
         target.log.info("These partitions are up to date.")
         return Written(Commit(before.silver.version(), changed=False))
     before = _with_new_columns(before, target)
     if before.full_rebuild and live_files(before.silver):
-        target.log.info(f"{target.layer}/{target.name} is built again as a whole: its columns or its layout have changed.")
-    with _recording_refusals(before, target, due):
-        return _build(before, session, target, due)
+        target.log.info(f"{target.layer}/{target.name} is rebuilt from scratch: its columns or its layout have changed.")
+    with _recording_refusals(before, target, to_build):
+        return _build(before, session, target, to_build)
 
 
-def _build(before: Before, session: Session, target: Target, due: dict[date, str]) -> Written:
-    """The way of the rows; of dates that are refused nothing is published."""
+def _build(before: Before, session: Session, target: Target, to_build: dict[date, str]) -> Written:
+    """Run the steps of a build. Dates with a row that broke a `fail` rule are left out, and reported at the end."""
     table = before.table
     hits: dict[date, list[RuleHits]] = {}
     refused: set[date] = set()
     written: Written | None = None
     partners = _partners(session(), target, before)
-    while due:
+    while to_build:
         with data_folder(target.root, target.layer, target.name, target.run_id) as folder, connect(target.root) as connection:
             judged = [
-                judge(transform(_read(session(), target, before, feed, due), table, given), table, given, partners)
+                judge(transform(_read(session(), target, before, feed, to_build), table, given), table, given, partners)
                 for given in table.inputs
                 if (feed := given.feed.table) in before.raw
             ]
             stage = Stage(folder, table, connection)
-            stage.write(decide(judged, table.contract), due)
+            stage.write(decide(judged, table.contract), to_build)
             hits |= stage.rule_hits()
             if stage.rejected_dates:
-                # Rows of a date that is not published must not supersede those of one that is: judged again without it.
+                # Rows of a refused date must not supersede rows of others: judge again without it.
                 refused |= stage.rejected_dates
                 if before.full_rebuild and refused & table_facts(before.silver).rows_by_date.keys():
-                    # Its live rows can't stay in a table of other columns, so no date can change to them yet.
-                    raise _audit_error(table, refused, hits, None, refused=set(due) | refused)
-                due = {day: fingerprint for day, fingerprint in due.items() if day not in refused}
+                    # Its live rows can't stay in a table with other column types, so no date can be rebuilt yet.
+                    raise _audit_error(table, refused, hits, None, refused=set(to_build) | refused)
+                to_build = {day: fingerprint for day, fingerprint in to_build.items() if day not in refused}
                 continue
             batches = quarantine_rows(Quarantine(target.root), stage, target, before.raw)
-            after = _reconcile(session, stage, target, before, due)
-            commit = _commit(stage, target, before, due, after)
-            came_in = rows_in(connection, table, target, before.raw_records, before.raw, due)
-            records = _account(stage, target, before, due, commit, hits, batches, came_in)
+            after = _reconcile(session, stage, target, before, to_build)
+            commit = _commit(stage, target, before, to_build, after)
+            came_in = rows_in(connection, table, target, before.raw_records, before.raw, to_build)
+            records = _account(stage, target, before, to_build, commit, hits, batches, came_in)
             by_date = {r.date: account_metadata(r) for r in records}
-            written = Written(commit, {"partitions_built": len(due)}, by_date)
+            written = Written(commit, {"partitions_built": len(to_build)}, by_date)
             break
     if refused:
-        nothing = Written(Commit(before.silver.version(), changed=False))
-        raise _audit_error(table, refused, hits, written or nothing, refused=refused)
-    assert written is not None, "there was something due"
+        unchanged = Written(Commit(before.silver.version(), changed=False))
+        raise _audit_error(table, refused, hits, written or unchanged, refused=refused)
+    assert written is not None, "there was a partition to build"
     return written
 
 
-def _look(table: SilverTable, target: Target) -> Before:
-    """Open all that the step reads and writes, each after the records that speak of it.
+def _open_tables(table: SilverTable, target: Target) -> Before:
+    """Read the records, then open the tables that the step reads and writes.
 
     Raises:
         FileNotFoundError: no feed of the table has a raw table yet.
@@ -179,7 +180,7 @@ def _look(table: SilverTable, target: Target) -> Before:
     keys = [*(("raw", name) for name in sorted(names)), ("silver", table.name)]
     known = {(layer, name): {key[2]: r for key, r in ledger.read(layer, name).items()} for layer, name in keys}
     accepted = AcceptedDeliveries(root).read() if any(feed.complete for feed in table.feeds) else set()
-    # As they stand now: raw is read at these versions, and whoever commits to silver after this makes the commit fail.
+    # Fix the versions: raw is read at these, and if another writer commits to silver after this, the commit fails.
     raw = {name: opened for name in sorted(names) if (opened := open_table(root.table("raw", name))) is not None}
     partners = open_partners(root, table.contract)
     silver = DeltaTable(target.uri)
@@ -191,22 +192,22 @@ def _look(table: SilverTable, target: Target) -> Before:
     return Before(table, silver, aside, records, raw, with_empty_dates(table, raw_records, records), partners, accepted)
 
 
-def _due(before: Before, target: Target) -> dict[date, str]:
-    """The partitions to build, with their fingerprints: the stale ones of the target's, or all where none can stay."""
+def _to_build(before: Before, target: Target) -> dict[date, str]:
+    """Return the partitions to build, with their fingerprints: the target's stale ones, or all in a full rebuild."""
     contract = before.table.contract
     current = silver_fingerprints(before.table, before.raw_records, before.accepted)
     stale = differing(current, before.records)
     if before.aside is not None:
         again = changed_partners(target.root, contract, before.silver, before.aside, before.partners, before.records)
         stale |= {day: current[day] for day in again & current.keys()}
-    due = {day: stale[day] for day in target.dates if day in stale}
-    return current if due and before.full_rebuild else due
+    to_build = {day: stale[day] for day in target.dates if day in stale}
+    return current if to_build and before.full_rebuild else to_build
 
 
 def _with_new_columns(before: Before, target: Target) -> Before:
-    """The same with the columns in the table that the contract has gained: live rows have no values in them.
+    """Add the contract's new columns to the table, as NULL in live rows, and return the new state.
 
-    Dates that can't be built under the new contract keep their rows.
+    Dates that can't be built with the new contract keep their rows.
     """
     new = added_columns(before.silver, contract_schema(before.table.contract)) if before.aside is not None else []
     if not new:
@@ -215,59 +216,60 @@ def _with_new_columns(before: Before, target: Target) -> Before:
     return replace(before, silver=DeltaTable(target.uri))
 
 
-def _read(session: "SparkSession", target: Target, before: Before, feed: str, due: Collection[date]) -> "DataFrame":
-    return read_partitions(session, target.root.table("raw", feed), before.raw[feed], sorted(due))
+def _read(session: "SparkSession", target: Target, before: Before, feed: str, to_build: Collection[date]) -> "DataFrame":
+    """Read the raw rows of a feed for the partitions to build."""
+    return read_partitions(session, target.root.table("raw", feed), before.raw[feed], sorted(to_build))
 
 
 def _partners(session: "SparkSession", target: Target, before: Before) -> Partners:
-    """The values of the partners' columns."""
-    found = {}
+    """Return the values of each partner's column, by relationship; none if the partner's table does not exist yet."""
+    values = {}
     for relationship in before.table.contract.waits_for:
         opened = before.partners[relationship.to_table]
         if opened is None:
             kind = next(c.type for c in before.table.contract.columns if c.name == relationship.column)
-            found[relationship] = session.sql(f"SELECT CAST(NULL AS {kind}) AS `{relationship.to_column}` WHERE FALSE")
+            values[relationship] = session.sql(f"SELECT CAST(NULL AS {kind}) AS `{relationship.to_column}` WHERE FALSE")
         else:
             rows = read_partitions(session, target.root.table("silver", relationship.to_table), opened, None)
-            found[relationship] = rows.select(relationship.to_column)
-    return found
+            values[relationship] = rows.select(relationship.to_column)
+    return values
 
 
-def _deliveries(before: Before, due: Collection[date]) -> Deliveries:
-    """The complete deliveries that count once the partitions that are due are committed: theirs, and what the table holds of others."""
-    held = before.held.aside.without(due).deliveries
-    nothing: frozenset[date] = frozenset()
+def _deliveries(before: Before, to_build: Collection[date]) -> Deliveries:
+    """Return the complete deliveries that count after the commit: those of `to_build`, and those counted for other dates."""
+    held = before.held.aside.without(to_build).deliveries
+    no_dates: frozenset[date] = frozenset()
     counted = {}
     for feed in (feed for feed in before.table.feeds if feed.complete):
-        of_due = {d.date for d in deliveries(feed, before.raw_records[feed.table], before.accepted) if not d.held_because}
-        counted[feed.table] = held.get(feed.table, nothing) | (of_due & set(due))
+        new = {d.date for d in deliveries(feed, before.raw_records[feed.table], before.accepted) if not d.held_because}
+        counted[feed.table] = held.get(feed.table, no_dates) | (new & set(to_build))
     return counted
 
 
 @dataclass(frozen=True)
 class _After:
-    """What the commit takes out of the table, and the rows that are set aside after it."""
+    """The files that the commit removes from the table, and the rows that are set aside after it."""
 
     removed: list[dict[str, Any]]
     aside: SetAside
 
 
-def _reconcile(session: Session, stage: Stage, target: Target, before: Before, due: Mapping[date, str]) -> _After:
-    """Find what the staged rows change in other partitions, and let the engine write those anew."""
+def _reconcile(session: Session, stage: Stage, target: Target, before: Before, to_build: Mapping[date, str]) -> _After:
+    """Find what the staged rows change in other partitions, and let the engine rewrite those."""
     held = before.held
-    others = held.without(due)
-    counted = _deliveries(before, due)
+    others = held.without(to_build)
+    counted = _deliveries(before, to_build)
     touched: set[date] = set()
     has_others = others.files or others.aside.batches or any(counted.values())
     if stage.contract.mode != "snapshot" and has_others:
-        changes = changed_rows(stage, held.of(due), others, counted)
+        changes = changed_rows(stage, held.of(to_build), others, counted)
         rewritten = set(changes.column(DATE_COLUMN).to_pylist())
-        touched = rewritten - due.keys()
+        touched = rewritten - to_build.keys()
         if rewritten:
             with _as_conflict(target.uri, before.silver.version()):
                 _rewrite(session(), stage, target, before.silver, others.of(touched), changes, rewritten)
-    removed = due.keys() | touched
-    kept = held.aside.without(due)
+    removed = to_build.keys() | touched
+    kept = held.aside.without(to_build)
     kept = kept.with_reason(SUPERSEDED).without(touched) + kept.with_reason(WAITING, DROPPED)
     aside = stage.in_few_batches(kept + stage.aside)
     return _After(held.of(removed).files, SetAside(aside.batches, counted))
@@ -282,24 +284,25 @@ def _rewrite(
     changes: "pa.Table",
     dates: set[date],
 ) -> None:
-    """Let the engine write the partitions anew in which a row changes its state."""
+    """Let the engine rewrite the partitions in which a row changes its state."""
     contract = stage.contract
     columns = table_columns(contract)
     live = read_partitions(session, target.uri, silver, sorted({f["date"] for f in touched.files})).select(*columns)
     if staged := [f.path for f in stage.ok if f.date in dates]:
         live = live.unionByName(read_staged(session, target.uri, staged, contract).select(*columns))
-    left = touched.aside.with_reason(SUPERSEDED) + stage.aside.with_reason(SUPERSEDED).of(dates)
-    superseded = read_aside_rows(session, stage.folder, target.uri, left, contract) if left.batches else None
+    aside = touched.aside.with_reason(SUPERSEDED) + stage.aside.with_reason(SUPERSEDED).of(dates)
+    superseded = read_aside_rows(session, stage.folder, target.uri, aside, contract) if aside.batches else None
     stage.rewrite(merged(session, stage.folder, contract, live, superseded, changes), dates)
 
 
-def _commit(stage: Stage, target: Target, before: Before, due: Mapping[date, str], after: _After) -> Commit:
-    """Make the stage part of the table, in one commit that follows the version that was looked at."""
-    facts = [stage.table.name, sorted((day.isoformat(), fingerprint) for day, fingerprint in due.items())]
+def _commit(stage: Stage, target: Target, before: Before, to_build: Mapping[date, str], after: _After) -> Commit:
+    """Commit the staged files to the table, directly after the version that the build started from."""
+    facts = [stage.table.name, sorted((day.isoformat(), fingerprint) for day, fingerprint in to_build.items())]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     new_schema = contract_schema(stage.contract) if before.full_rebuild else None
     transaction = write_set_aside(target.root, target.layer, target.name, after.aside)
-    # From here on the files may be the table's, even if this process never hears of it: better an orphan than a hole.
+    # From here on the table may refer to the files, even if this process never learns of it. Keep them: an orphan is
+    # better than a missing file.
     stage.folder.named = {*(f.path for f in stage.ok), *after.aside.files}
     try:
         return commit_files(
@@ -321,24 +324,24 @@ def _account(
     stage: Stage,
     target: Target,
     before: Before,
-    due: Mapping[date, str],
+    to_build: Mapping[date, str],
     commit: Commit,
     hits: Mapping[date, list[RuleHits]],
     batches: Mapping[date, str],
     came_in: Mapping[date, int],
 ) -> list[PartitionRecord]:
-    """Record how the published partitions stand, and those whose rows the commit has changed; the records of the published ones."""
+    """Record the built partitions, and others whose rows the commit changed; return the records of the built ones."""
     committed = open_table(target.uri, version=commit.version)
     assert committed is not None, "the commit made this version"
     inputs = partner_versions(before.partners)
-    records = published_records(target, came_in, hits, batches, stage.waiting(), inputs, committed, due)
+    records = published_records(target, came_in, hits, batches, stage.waiting(), inputs, committed, to_build)
     record_partitions(
         target.root,
         target.layer,
         {target.name: committed},
         lambda known: [
             *records,
-            *touched_records(target, before.silver, committed, due.keys(), {key[2]: r for key, r in known.items()}),
+            *touched_records(target, before.silver, committed, to_build.keys(), {key[2]: r for key, r in known.items()}),
         ],
         target.run_id,
     )
@@ -346,23 +349,23 @@ def _account(
 
 
 @contextmanager
-def _recording_refusals(before: Before, target: Target, due: Mapping[date, str]) -> Iterator[None]:
-    """Let the books know what was refused by its data or its contract: it is not asked for again until it would be built otherwise."""
+def _recording_refusals(before: Before, target: Target, to_build: Mapping[date, str]) -> Iterator[None]:
+    """Record partitions refused because of their data or contract: they are not requested again until either changes."""
     try:
         yield
     except (AuditError, ContractError) as error:
-        refused = error.refused if isinstance(error, AuditError) else due.keys()
-        changes = {day: change(before.records.get(day), due[day]) for day in refused if day in due}
+        refused = error.refused if isinstance(error, AuditError) else to_build.keys()
+        changes = {day: change(before.records.get(day), to_build[day]) for day in refused if day in to_build}
         RefusedPartitions(target.root).record(target.layer, before.table.name, changes, str(error), target.run_id)
         raise
 
 
 @contextmanager
 def _as_conflict(uri: str, version: int) -> Iterator[None]:
-    """An engine that fails while somebody else commits has read what is about to go: then it is to be computed again.
+    """Treat an engine failure as a conflict if another writer has committed: the engine may have read deleted files.
 
     Raises:
-        CommitFailedError: the table has moved on since `version`, and the engine failed.
+        CommitFailedError: the engine failed, and the table has a newer version than `version`.
     """
     from pyspark.errors import PySparkException
 
@@ -382,6 +385,7 @@ def _audit_error(
     *,
     refused: Collection[date],
 ) -> AuditError:
+    """Make the error for dates with a row that broke a `fail` rule, with the broken rules and the keys of some rows."""
     fail_rules = {r.name: r for r in table.all_rules if r.outcome == "fail"}
     broken = [
         f"{day}: {hit.rows} row{'s' if hit.rows > 1 else ''} broke {hit.rule} ({fail_rules[hit.rule].description} "
@@ -390,13 +394,13 @@ def _audit_error(
         for hit in hits.get(day, [])
         if hit.rule in fail_rules
     ]
-    nothing = f"nothing was published of {', '.join(str(d) for d in sorted(dates))}"
+    outcome = f"nothing was built of {', '.join(str(d) for d in sorted(dates))}"
     if written is None:
-        nothing = (
-            "nothing was published, because the columns of the table change their types, and some dates can't be built with them"
+        outcome = (
+            "nothing was built, because the columns of the table change their types, and some dates can't be built with them"
         )
     return AuditError(
-        f"silver/{table.name}: {nothing}. {' '.join(broken)} Fix the source file or the rule, then run these partitions again.",
+        f"silver/{table.name}: {outcome}. {' '.join(broken)} Fix the source file or the rule, then run these partitions again.",
         refused=refused,
         written=written,
     )

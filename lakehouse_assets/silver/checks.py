@@ -1,6 +1,6 @@
-"""Asset checks that follow from a contract: rules, as the audit counted them, relationships, freshness and volume.
+"""Asset checks that follow from a contract: rules, as counted when the rows were judged, relationships, freshness and volume.
 
-In a run over dates each check speaks of those dates, in one without of all. Which date failed stands in its metadata.
+In a run with dates, each check covers those dates; otherwise, all dates. Its metadata lists the dates that failed.
 """
 
 from bisect import bisect_left
@@ -42,14 +42,14 @@ DELIVERIES = "deliveries"
 _OUTCOMES = {
     "warn": "A row that breaks it stays and is counted.",
     "drop": "A row that breaks it goes to quarantine.",
-    "fail": "A row that breaks it keeps its whole partition from being published.",
+    "fail": "A row that breaks it prevents its whole partition from being built.",
 }
 _EXAMPLES = 5
 _SHOWN = 20
 
 
 def silver_checks(table: SilverTable, root: Root) -> list[dg.AssetChecksDefinition]:
-    """The checks of one silver table: those that the ledger answers, and apart from them one for each relationship."""
+    """Make the checks of one silver table: those answered from the ledger, and one per relationship with outcome `warn`."""
     contract = table.contract
     key = dg.AssetKey(["silver", table.name])
 
@@ -77,12 +77,12 @@ def silver_checks(table: SilverTable, root: Root) -> list[dg.AssetChecksDefiniti
 
 
 def _counted_relationships(contract: Contract) -> list[Relationship]:
-    """The relationships whose rows stand without a partner: these are counted in the tables."""
+    """Return the relationships whose rows are live even without a partner: a query on the tables counts them."""
     return [r for r in contract.relationships if r.outcome == "warn"]
 
 
 def _waiting_rules(contract: Contract) -> list[Rule]:
-    """The relationships whose rows wait for a partner, as rules: the ledger has counted the rows."""
+    """Return the relationships whose rows wait for a partner, as rules: the ledger has their counts."""
     return [Rule(r.name, f"{r.column} in {r.to_table}.{r.to_column}", "drop", r.description) for r in contract.waits_for]
 
 
@@ -117,7 +117,7 @@ def _ledger_specs(table: SilverTable, key: dg.AssetKey) -> list[dg.AssetCheckSpe
 
 
 def rule_result(key: dg.AssetKey, rule: Rule, records: Sequence[PartitionRecord]) -> dg.AssetCheckResult:
-    """Whether any row of the given partitions broke the rule when it was audited."""
+    """Check whether any row of the given partitions broke the rule when it was judged."""
     broken = {r.date: hit for r in records for hit in r.rules if hit.rule == rule.name and hit.rows}
     rows = sum(hit.rows for hit in broken.values())
     return dg.AssetCheckResult(
@@ -125,7 +125,7 @@ def rule_result(key: dg.AssetKey, rule: Rule, records: Sequence[PartitionRecord]
         check_name=rule.name,
         asset_key=key,
         severity=dg.AssetCheckSeverity.ERROR if rule.outcome == "fail" else dg.AssetCheckSeverity.WARN,
-        description=f"{rows} rows broke it, on {_told(broken)}." if broken else None,
+        description=f"{rows} rows broke it, on {_some_dates(broken)}." if broken else None,
         metadata={
             "rows": rows,
             "outcome": rule.outcome,
@@ -139,7 +139,7 @@ def rule_result(key: dg.AssetKey, rule: Rule, records: Sequence[PartitionRecord]
 
 
 def deliveries_result(key: dg.AssetKey, held: Sequence[Delivery], dates: Collection[date] | None) -> dg.AssetCheckResult:
-    """Whether a complete delivery of the dates is held back, so that it deletes nothing."""
+    """Check whether a complete delivery of the dates is held back, so that it deletes nothing."""
     held = [delivery for delivery in held if in_dates(delivery.date, dates)]
     return dg.AssetCheckResult(
         passed=not held,
@@ -154,14 +154,14 @@ def deliveries_result(key: dg.AssetKey, held: Sequence[Delivery], dates: Collect
 def volume_result(
     key: dg.AssetKey, volume: Volume, records: Sequence[PartitionRecord], dates: Collection[date] | None
 ) -> dg.AssetCheckResult:
-    """Whether the dates bring about as many rows as those before them; `records` are all of the table, by date."""
+    """Check whether the dates have about as many rows as the dates before them; `records` are all of the table, by date."""
     known = [(r.date, r.rows_in) for r in records if not r.is_unverified and r.rows_in is not None]
     with_rows = [(day, rows) for day, rows in known if rows]
     cells: dict[date, tuple[object, ...]] = {}
     unusual = []
     for day, rows in ((day, rows) for day, rows in known if in_dates(day, dates)):
-        place = bisect_left(with_rows, (day, 0))
-        before = [rows for _, rows in with_rows[max(0, place - volume.dates) : place]]
+        index = bisect_left(with_rows, (day, 0))
+        before = [rows for _, rows in with_rows[max(0, index - volume.dates) : index]]
         usual = median(before) if len(before) >= volume.at_least else None
         if usual is not None and not volume.smallest * usual <= rows <= volume.largest * usual:
             unusual.append(day)
@@ -171,7 +171,7 @@ def volume_result(
         check_name=VOLUME,
         asset_key=key,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"Unusually few or many rows came in on {_told(unusual)}." if unusual else None,
+        description=f"Unusually few or many rows came in on {_some_dates(unusual)}." if unusual else None,
         metadata={"dates": len(cells), "by_date": dates_table(("in", "usual", "dates before"), cells, failing=unusual)},
     )
 
@@ -179,25 +179,25 @@ def volume_result(
 def freshness_result(
     key: dg.AssetKey, allowed: timedelta, records: Sequence[PartitionRecord], newest_landing: date | None
 ) -> dg.AssetCheckResult:
-    """Whether the table keeps up with what lands; `records` are all of the table. No clock is asked."""
+    """Check whether the table keeps up with landing; `records` are all of the table. Does not depend on the clock."""
     newest = max((r.date for r in records if r.rows_out), default=None)
     late = newest_landing is not None and (newest is None or newest_landing - newest > allowed)
     if newest is None:
-        told = "The table has no rows." if late else "Nothing has landed yet."
+        message = "The table has no rows." if late else "Nothing has landed yet."
     else:
-        told = f"Its newest rows are of {newest}; the newest files of any table are of {newest_landing}."
+        message = f"Its newest rows are of {newest}; the newest files of any table are of {newest_landing}."
     return dg.AssetCheckResult(
         passed=not late,
         check_name=FRESHNESS,
         asset_key=key,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{told} Allowed are {_days(allowed)}." if late else told,
+        description=f"{message} Allowed are {_days(allowed)}." if late else message,
         metadata={"newest_rows": str(newest or ""), "newest_landing": str(newest_landing or ""), "allowed": _days(allowed)},
     )
 
 
 def _newest_landing(root: Root) -> date | None:
-    """The newest date on which anything landed that some raw table was built from."""
+    """Return the newest date with a file that any raw table was built from."""
     return max((r.date for r in Ledger(root).read("raw").values() if r.files), default=None)
 
 
@@ -227,19 +227,19 @@ def _relationship_checks(table: SilverTable, root: Root) -> dg.AssetChecksDefini
 def relationship_results(
     table: SilverTable, relationships: Sequence[Relationship], root: Root, dates: Collection[date] | None
 ) -> Iterator[dg.AssetCheckResult]:
-    """Whether the rows of the dates (of all where None) lead to rows that stand in the other tables: one query for all."""
+    """Check whether the rows of the dates (all if None) have their partners in the other tables, in one query."""
     key = dg.AssetKey(["silver", table.name])
     opened = {name: newest_table(root.table("silver", name)) for name in (table.name, *(r.to_table for r in relationships))}
     child = opened[table.name]
     ready = [] if child is None else [r for r in relationships if opened[r.to_table] is not None]
     for relationship in (r for r in relationships if r not in ready):
-        lacking = relationship.to_table if child is not None else table.name
+        missing = relationship.to_table if child is not None else table.name
         yield dg.AssetCheckResult(
             passed=False,
             check_name=relationship.name,
             asset_key=key,
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"silver/{lacking} does not exist yet: materialize it first.",
+            description=f"silver/{missing} does not exist yet: materialize it first.",
         )
     if child is None or not ready:
         return
@@ -247,11 +247,11 @@ def relationship_results(
         _child_view(connection, table, root, child, ready, dates)
         for name in {r.to_table for r in ready}:
             parent = opened[name]
-            assert parent is not None, "those that are ready have one"
+            assert parent is not None, "`ready` has only relationships whose table exists"
             table_view(connection, f'"parent_{name}"', root.table("silver", name), parent)
-        found = connection.execute(_orphans_query(ready)).fetchall()
-    for place, relationship in enumerate(ready):
-        counted: dict[date | None, Sequence[Any]] = {row[0]: row[1 + 3 * place : 4 + 3 * place] for row in found}
+        rows = connection.execute(_orphans_query(ready)).fetchall()
+    for number, relationship in enumerate(ready):
+        counted: dict[date | None, Sequence[Any]] = {row[0]: row[1 + 3 * number : 4 + 3 * number] for row in rows}
         yield _relationship_result(key, relationship, counted)
 
 
@@ -263,20 +263,20 @@ def _child_view(
     relationships: Sequence[Relationship],
     dates: Collection[date] | None,
 ) -> None:
-    """The view `child`: the columns that lead elsewhere, of the dates alone."""
+    """Create the view `child`: the columns of the relationships, for the given dates."""
     types = {column.name: column.type for column in table.contract.columns}
     files = [f for f in live_files(opened) if in_dates(f["date"], dates)]
     files_view(connection, "child", root.table("silver", table.name), files, {r.column: types[r.column] for r in relationships})
 
 
 def _orphans_query(relationships: Sequence[Relationship]) -> str:
-    """SQL for a row by date, and one without for all: for each relationship the rows that lead nowhere, their values, a few."""
+    """SQL: per date and in total, for each relationship, the count of rows without a partner, of their values, and examples."""
     joins = " ".join(
-        f'LEFT JOIN (SELECT DISTINCT "{r.to_column}" AS found FROM "parent_{r.to_table}") AS p{n} ON child."{r.column}" = p{n}.found'
+        f'LEFT JOIN (SELECT DISTINCT "{r.to_column}" AS value FROM "parent_{r.to_table}") AS p{n} ON child."{r.column}" = p{n}.value'
         for n, r in enumerate(relationships)
     )
     orphans = ", ".join(
-        f'CASE WHEN p{n}.found IS NULL THEN CAST(child."{r.column}" AS VARCHAR) END AS o{n}' for n, r in enumerate(relationships)
+        f'CASE WHEN p{n}.value IS NULL THEN CAST(child."{r.column}" AS VARCHAR) END AS o{n}' for n, r in enumerate(relationships)
     )
     figures = ", ".join(f"count(o{n}), count(DISTINCT o{n}), min(DISTINCT o{n}, {_EXAMPLES})" for n in range(len(relationships)))
     return f"""SELECT {DATE_COLUMN}, {figures} FROM (SELECT child.{DATE_COLUMN}, {orphans} FROM child {joins})
@@ -294,7 +294,7 @@ def _relationship_result(
         check_name=relationship.name,
         asset_key=key,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{rows} rows lead to no row of {relationship.to_table}, on {_told(failing)}." if rows else None,
+        description=f"{rows} rows have no partner in {relationship.to_table}, on {_some_dates(failing)}." if rows else None,
         metadata={
             "rows": rows,
             "values": values,
@@ -310,13 +310,13 @@ def _relationship_result(
 
 
 def _listed(name: str, column: str, examples: Mapping[date, Sequence[str]], total: int) -> dict[str, dg.MarkdownMetadataValue]:
-    """A few of what a check has found, a line each, the newest dates first; no entry where that is nothing."""
+    """Return a metadata entry with some of a check's examples, a line each, newest dates first; empty without examples."""
     shown = [(day, example) for day in sorted(examples, reverse=True) for example in examples[day]][:_SHOWN]
     return {name: dg.MetadataValue.md(markdown_table(("date", column), shown, total))} if shown else {}
 
 
-def _told(dates: Collection[date]) -> str:
-    """A few dates by name, the newest first, and how many more."""
+def _some_dates(dates: Collection[date]) -> str:
+    """List some dates, newest first, and how many more there are."""
     named = ", ".join(str(day) for day in sorted(dates, reverse=True)[:FAULTS_TOLD])
     return named + (f" and {len(dates) - FAULTS_TOLD} more dates" if len(dates) > FAULTS_TOLD else "")
 

@@ -1,7 +1,7 @@
-"""Complete deliveries: which of them delete the keys that they lack, and which are held back. Pure functions over the books of raw.
+"""Complete deliveries: decides which of them delete the keys that they lack, and which are held back, from the books of raw.
 
-A delivery is all files of a feed that landed under one date. Whether it counts depends on the deliveries before it by date, never on
-the order in which they came.
+A delivery is all files of a feed that landed under one date. Whether it counts depends on the deliveries of earlier dates, never
+on the order of arrival.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -19,7 +19,7 @@ from lakehouse_assets.store.root import Root
 
 @dataclass(frozen=True)
 class Delivery:
-    """A complete delivery: its rows, those of the last one before it that counts, and why it deletes nothing, if so."""
+    """A complete delivery: its rows, those of the previous delivery that counts, and why it is held back, if it is."""
 
     feed: Feed
     date: date
@@ -28,15 +28,15 @@ class Delivery:
     fingerprint: str
     held_because: str = ""
     is_too_small: bool = False
-    """Whether it is held back because it has so few rows: then it may be accepted."""
+    """Whether it is held back because it has too few rows: then it can be accepted."""
 
     @property
     def sentence(self) -> str:
-        """Why it deletes nothing, and what to do."""
+        """The message of a held delivery: why it deletes nothing, and what to do."""
         return f"{self.feed.landing}, delivery of {self.date}: it deletes nothing, because {self.held_because}."
 
     def to_json(self) -> dict[str, Any]:
-        """The delivery as plain values."""
+        """Return the delivery as JSON values."""
         return {
             "feed": self.feed.landing,
             "date": self.date.isoformat(),
@@ -47,34 +47,34 @@ class Delivery:
 
 
 Accepted = Collection[tuple[str, date, str]]
-"""Deliveries that somebody has accepted: the raw table, the date, and the fingerprint of the raw partition."""
+"""Deliveries that were accepted: the raw table, the date, and the fingerprint of the raw partition."""
 
 
 def deliveries(feed: Feed, raw: Mapping[date, PartitionRecord], accepted: Accepted) -> list[Delivery]:
-    """The complete deliveries of a feed, in the order of their dates. A date without a row is none."""
+    """Return the complete deliveries of a feed, by date. A date without rows is not a delivery."""
     complete = feed.complete
     if complete is None:
         return []
-    before, found = 0, []
+    before, result = 0, []
     for day, record in sorted(raw.items()):
         if record.is_unverified or not record.rows_in:
             continue
         held, is_too_small = "", False
         if record.rows_quarantined:
-            held = f"{record.rows_quarantined} of its rows can't be read, and nobody knows their keys: have them sent again"
+            held = f"{record.rows_quarantined} of its rows can't be read, so their keys are unknown: have them sent again"
         elif record.rows_out < complete.least * before and (feed.table, day, record.fingerprint) not in accepted:
             is_too_small = True
             held = (
                 f"it has {record.rows_out} rows, fewer than {complete.least:g} times the {before} before: if that is right, run "
                 f"`lakehouse accept {feed.landing} --date {day}`"
             )
-        found.append(Delivery(feed, day, record.rows_out, before, record.fingerprint, held, is_too_small))
+        result.append(Delivery(feed, day, record.rows_out, before, record.fingerprint, held, is_too_small))
         before = before if held else record.rows_out
-    return found
+    return result
 
 
 def held_deliveries(root: Root, feeds: Iterable[Feed]) -> list[Delivery]:
-    """The complete deliveries of some feeds that are held back now, as raw stands."""
+    """Return the complete deliveries of some feeds that are currently held back."""
     feeds = [feed for feed in feeds if feed.complete]
     if not feeds:
         return []
@@ -88,12 +88,12 @@ def held_deliveries(root: Root, feeds: Iterable[Feed]) -> list[Delivery]:
 
 
 def accept_delivery(root: Root, feed: Feed, day: date) -> Delivery:
-    """Let a complete delivery delete what it lacks, although it has so few rows; what was accepted.
+    """Accept a delivery that has too few rows, so that it deletes the keys that it lacks, and return it.
 
-    It holds for the delivery as it landed: one that is sent again with other bytes is looked at again.
+    This covers the delivery with its current bytes: if it is sent again with other bytes, it is checked again.
 
     Raises:
-        LandingError: the delivery is not held back, or for another reason.
+        LandingError: the delivery is not held back, or is held back for another reason.
     """
     held = {delivery.date: delivery for delivery in held_deliveries(root, [feed])}
     if day not in held:

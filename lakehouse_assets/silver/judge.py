@@ -1,4 +1,4 @@
-"""Gives each row its verdict: all rules in one pass, as columns beside the row. Pure functions over lazy frames."""
+"""Gives each row its verdict: evaluates all rules in one pass, as added columns. Pure functions over lazy frames."""
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
@@ -21,35 +21,35 @@ VERDICTS = (OK, SUPERSEDED, WAITING, DROPPED, FAILED)
 _PASSED = "_passed"
 
 Partners = Mapping[Relationship, "DataFrame"]
-"""For relationships whose rows wait: the values of the partner's column, each once, under that column's name."""
+"""For relationships whose rows wait: the values of the partner's column, under that column's name."""
 
 
 def judge(rows: "DataFrame", table: SilverTable, given: Input, partners: Partners) -> "DataFrame":
-    """The contract's columns, `IDENTITY`, `_broken_rules`, `_deleted` and `_passed` for each row that `transform` gives.
+    """Return the contract's columns, `IDENTITY`, `_broken_rules`, `_deleted` and `_passed` for each row from `transform`.
 
-    `_passed` is `failed` for a row that broke a `fail` rule, `dropped` for a `drop` rule, `waiting` where only its partner is missing,
-    else `ok`.
+    `_passed` is `failed` for a row that broke a `fail` rule, `dropped` for a `drop` rule, `waiting` if only its partner is
+    missing, else `ok`.
     """
     from pyspark.sql import functions as F
 
     contract = table.contract
-    followed = contract.all_rules[: -len(contract.rules) or None]
-    type_rules, key_rules = followed[: -len(contract.key)], followed[-len(contract.key) :]
-    # Types are judged on what the function returned, the other rules on columns that have their type: all of it one pass.
+    derived = contract.all_rules[: -len(contract.rules) or None]
+    type_rules, key_rules = derived[: -len(contract.key)], derived[-len(contract.key) :]
+    # Type rules use the values that the function returned, all other rules the typed columns, in one pass.
     not_text = (c for c in contract.columns if c.type != "string")
     judged = {f"_broken_{rule.name}": f"`_untyped_{c.name}`" for rule, c in zip(type_rules, not_text, strict=True)}
     judged |= {DELETED: f"COALESCE(({contract.deleted or 'FALSE'}), FALSE)"}
     judged |= {f"_broken_{r.name}": broken(r.expression) for r in [*key_rules, *given.rules]}
-    # A tombstone says no more than its key, so what the rules ask of a row it can't have.
+    # A tombstone has only its key, so the declared rules don't apply to it.
     declared_rules = {f"_broken_{r.name}": f"{broken(r.expression)} AND NOT {DELETED}" for r in contract.rules}
     rules = [*given.rules, *contract.all_rules]
-    summed: dict[str, str] = {f"_{outcome}": _names_broken(rules, outcome) for outcome in get_args(Outcome)}
-    for columns in filter(None, (judged, declared_rules, summed)):
+    by_outcome: dict[str, str] = {f"_{outcome}": _names_broken(rules, outcome) for outcome in get_args(Outcome)}
+    for columns in filter(None, (judged, declared_rules, by_outcome)):
         rows = rows.withColumns({name: F.expr(expression) for name, expression in columns.items()})
-    waits = [f"CASE WHEN {lacks} THEN '{r.name}' END" for r, lacks in _lacking(contract)]
+    waits = [f"CASE WHEN {is_missing} THEN '{r.name}' END" for r, is_missing in _missing_partners(contract)]
     for number, relationship in enumerate(contract.waits_for):
-        rows = _beside_partner(rows, relationship, partners[relationship], f"_partner_{number}")
-    # What a row waits for is no matter where it can't come in anyhow: so its entry in quarantine never depends on who came first.
+        rows = _with_partner(rows, relationship, partners[relationship], f"_partner_{number}")
+    # A row that is dropped anyway does not wait: so its entry in quarantine does not depend on the order of arrival.
     may_wait = f"_fail IS NULL AND _drop IS NULL AND NOT {DELETED}"
     rows = rows.selectExpr("*", f"CASE WHEN {may_wait} THEN {_joined(waits)} END AS _waits")
     return rows.selectExpr(
@@ -63,20 +63,20 @@ def judge(rows: "DataFrame", table: SilverTable, given: Input, partners: Partner
 
 
 def decide(judged: Sequence["DataFrame"], contract: Contract) -> "DataFrame":
-    """The rows of all inputs: the columns of the table, `_deleted` and `_verdict`.
+    """Return the rows of all inputs, with the columns of the table, `_deleted` and `_verdict`.
 
-    Of the rows that passed, `ok` ones stand by the contract's write mode, `superseded` ones do not: another row given here has their
-    place, or they are tombstones.
+    Among the rows that passed, the contract's write mode makes some live (`ok`); the others are `superseded`: another of the
+    given rows replaces them, or they are tombstones.
     """
     from pyspark.sql import functions as F
 
     rows = reduce(lambda one, other: one.unionByName(other), judged)
     for columns in settle(contract, within=[_PASSED]):
         rows = rows.withColumns({name: F.expr(expression) for name, expression in columns.items()})
-    stands = f"{_PASSED} = '{OK}' AND {STANDS}"
+    is_live = f"{_PASSED} = '{OK}' AND {STANDS}"
     return rows.selectExpr(
         *(f"`{name}`" for name in contract.column_names),
-        *validity(contract, stands, f"`{contract.valid_from}`", VALID_TO),
+        *validity(contract, is_live, f"`{contract.valid_from}`", VALID_TO),
         *IN_SILVER,
         DELETED,
         f"CASE WHEN {_PASSED} <> '{OK}' THEN {_PASSED} WHEN {STANDS} THEN '{OK}' ELSE '{SUPERSEDED}' END AS {VERDICT}",
@@ -84,7 +84,7 @@ def decide(judged: Sequence["DataFrame"], contract: Contract) -> "DataFrame":
 
 
 def validity(contract: Contract, stands: str, valid_from: str, valid_to: str) -> list[str]:
-    """SQL for the columns that a history adds, NULL where a row does not stand; nothing for other modes."""
+    """SQL for the columns that a history adds, NULL for a row that is not live; empty for other modes."""
     if not contract.validity:
         return []
     moment = contract.validity[0].type
@@ -96,26 +96,26 @@ def validity(contract: Contract, stands: str, valid_from: str, valid_to: str) ->
 
 
 def table_columns(contract: Contract) -> list[str]:
-    """The columns of a silver table, in their order."""
+    """Return the columns of a silver table, in their order."""
     return [*(c.name for c in contract.table_columns), *IN_SILVER]
 
 
-def _beside_partner(rows: "DataFrame", relationship: Relationship, partner: "DataFrame", name: str) -> "DataFrame":
-    """The rows with the value of their partner, NULL where there is none."""
+def _with_partner(rows: "DataFrame", relationship: Relationship, partner: "DataFrame", name: str) -> "DataFrame":
+    """Return the rows with the value of their partner as column `name`, NULL if there is no partner."""
     values = partner.selectExpr(f"`{relationship.to_column}` AS `{name}`").where(f"`{name}` IS NOT NULL").distinct()
     return rows.join(values, on=rows[relationship.column] == values[name], how="left")
 
 
-def _lacking(contract: Contract) -> list[tuple[Relationship, str]]:
+def _missing_partners(contract: Contract) -> list[tuple[Relationship, str]]:
     """For each relationship whose rows wait, SQL: whether the partner is missing."""
     return [(r, f"`{r.column}` IS NOT NULL AND `_partner_{number}` IS NULL") for number, r in enumerate(contract.waits_for)]
 
 
 def _names_broken(rules: Sequence[Rule], outcome: Outcome) -> str:
-    """SQL for the names of the broken rules of one outcome, NULL where there are none."""
+    """SQL for the names of the broken rules with one outcome, NULL if there are none."""
     return _joined([f"CASE WHEN `_broken_{r.name}` THEN '{r.name}' END" for r in rules if r.outcome == outcome])
 
 
 def _joined(names: Sequence[str]) -> str:
-    """SQL for names with commas between them, NULL where there are none."""
+    """SQL for names separated by commas, NULL if there are none."""
     return f"NULLIF(CONCAT_WS(',', {', '.join(names)}), '')" if names else "CAST(NULL AS STRING)"

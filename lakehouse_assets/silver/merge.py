@@ -1,7 +1,7 @@
-"""Reconciles staged rows with what other partitions hold of their keys.
+"""Reconciles staged rows with the rows that other partitions have of the same keys.
 
-DuckDB looks at the deciding columns of these keys alone and finds the rows that have to change their state: one that stood is
-superseded, one comes back, a row version ends earlier. The engine then writes the partitions anew that hold such a row; all others stay
+DuckDB reads only the deciding columns of these keys and finds the rows whose state changes: a live row is superseded, a
+superseded row is live again, a row version ends earlier. The engine then rewrites the partitions with such a row; all others stay
 as they are.
 """
 
@@ -37,30 +37,30 @@ if TYPE_CHECKING:
 
 _NEW_VERDICT = "_new_verdict"
 _END = "end of a key"
-"""The verdict of what stands for the delivery that ends a key. It is a row of no table."""
+"""The verdict of a helper row for the delivery that ends a key. No table has this row."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """What a version of a table holds, or some dates of it: the files of its live rows (see `live_files`), and rows set aside."""
+    """The rows of a table version, or of some of its dates: the files of live rows (see `live_files`), and rows set aside."""
 
     files: list[dict[str, Any]]
     aside: SetAside
 
     def of(self, dates: Collection[date]) -> "Held":
-        """What it holds of some dates."""
+        """Return the part with the given dates."""
         return Held([f for f in self.files if f["date"] in dates], self.aside.of(dates))
 
     def without(self, dates: Collection[date]) -> "Held":
-        """What it holds of all other dates."""
+        """Return the part with all other dates."""
         return Held([f for f in self.files if f["date"] not in dates], self.aside.without(dates))
 
 
 def changed_rows(stage: Stage, replaced: Held, others: Held, deliveries: Deliveries) -> "pa.Table":
-    """The rows whose state is another one than staged or now: `IDENTITY`, `_new_verdict`, and for a history `_valid_from`, `_valid_to`.
+    """Find rows whose state must change: `IDENTITY`, `_new_verdict`, and for a history `_valid_from` and `_valid_to`.
 
-    `replaced` are the rows that the commit takes out; `others` those of all other partitions. `deliveries` are the complete ones that
-    count once the commit is made, where the table has feeds of complete deliveries.
+    `replaced` are the rows that the commit removes; `others` those of all other partitions. `deliveries` are the complete
+    deliveries that count after the commit, for feeds that have them.
     """
     contract, connection = stage.contract, stage.connection
     is_complete = any(feed.complete for feed in stage.table.feeds)
@@ -68,56 +68,56 @@ def changed_rows(stage: Stage, replaced: Held, others: Held, deliveries: Deliver
     for name, held in (("replaced", replaced), ("other", others)):
         files_view(connection, f"{name}_{OK}", stage.uri, held.files, types)
         for reason in (SUPERSEDED, WAITING, DROPPED):
-            of_reason = held.aside.with_reason(reason)
-            landed_view(connection, f"{name}_{reason}", stage.uri, of_reason.files, types, of_reason.places)
+            aside = held.aside.with_reason(reason)
+            landed_view(connection, f"{name}_{reason}", stage.uri, aside.files, types, aside.places)
     key = ", ".join(f'"{name}"' for name in identity(contract))
     decides = ", ".join([*(f'"{name}"' for name in deciding_columns(contract)), *IDENTITY])
-    # A delivery may end any key; else only keys of rows that come or go can change.
-    of_keys = "" if is_complete else f" SEMI JOIN keys USING ({key})"
+    # A complete delivery may end any key; otherwise only keys of staged or removed rows can change.
+    key_filter = "" if is_complete else f" SEMI JOIN keys USING ({key})"
     candidates = " UNION ALL ".join(
         f"SELECT {decides}, {_deleted(verdict)} AS {DELETED}, '{verdict}' AS {VERDICT}{_held_validity(contract)} FROM {view}"
         for view, verdict in (
             (f"staged_{OK}", OK),
             (f"staged_{SUPERSEDED}", SUPERSEDED),
-            (f"(FROM other_{OK}{of_keys})", OK),
-            (f"(FROM other_{SUPERSEDED}{of_keys})", SUPERSEDED),
+            (f"(FROM other_{OK}{key_filter})", OK),
+            (f"(FROM other_{SUPERSEDED}{key_filter})", SUPERSEDED),
         )
     )
     if is_complete:
         candidates = _with_ends(stage, candidates, deliveries)
     else:
-        # A row that is replaced takes part no more, but what it stood before may come back.
+        # A removed row is no longer a candidate, but rows that it superseded may become live again.
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE keys AS "
             + " UNION ".join(
                 f"SELECT {key} FROM {rows}_{verdict}" for rows in ("staged", "replaced") for verdict in (OK, SUPERSEDED)
             )
         )
-    settled = f"({candidates})"
+    resolved = f"({candidates})"
     for columns in settle(contract, with_deliveries=is_complete):
         added = ", ".join(f"{in_duckdb(sql)} AS {name}" for name, sql in columns.items())
-        settled = f"(SELECT *, {added} FROM {settled})"
+        resolved = f"(SELECT *, {added} FROM {resolved})"
     verdict = f"CASE WHEN {STANDS} THEN '{OK}' ELSE '{SUPERSEDED}' END"
     differs = f"{verdict} <> {VERDICT}"
-    told = [*IDENTITY, f"{verdict} AS {_NEW_VERDICT}"]
+    columns_out = [*IDENTITY, f"{verdict} AS {_NEW_VERDICT}"]
     if contract.validity:
         valid_from = VALID_FROM if is_complete else f'"{contract.valid_from}"'
-        told += [f"{valid_from} AS {VALID_FROM}", VALID_TO]
+        columns_out += [f"{valid_from} AS {VALID_FROM}", VALID_TO]
         differs += f" OR ({STANDS} AND ({VALID_TO} IS DISTINCT FROM valid_to OR {valid_from} IS DISTINCT FROM valid_from))"
-    found: pa.Table = connection.execute(
-        f"SELECT {', '.join(told)} FROM {settled} WHERE {VERDICT} <> '{_END}' AND ({differs})"
+    changes: pa.Table = connection.execute(
+        f"SELECT {', '.join(columns_out)} FROM {resolved} WHERE {VERDICT} <> '{_END}' AND ({differs})"
     ).to_arrow_table()
-    return found
+    return changes
 
 
 def _with_ends(stage: Stage, candidates: str, deliveries: Deliveries) -> str:
-    """SQL: the candidates with when their key was gone, and for a history what ends a key, as a tombstone.
+    """SQL: the candidates with the dates when deliveries deleted their key, and for a history a tombstone per deletion.
 
-    A key of a feed is present on the dates of its rows, bad ones included. The first delivery after such a date ends it, unless the key
-    is present on the delivery's date or before.
+    A key of a feed is present on the dates of its rows, including bad rows. The first delivery after such a date ends the key,
+    unless the key is present again by the delivery's date.
     """
     contract, connection = stage.contract, stage.connection
-    days = [f"({sql_text(feed)}, {sql_date(day)})" for feed, of_feed in sorted(deliveries.items()) for day in sorted(of_feed)]
+    days = [f"({sql_text(feed)}, {sql_date(day)})" for feed, dates in sorted(deliveries.items()) for day in sorted(dates)]
     listed = f"VALUES {', '.join(days)}" if days else "SELECT NULL, NULL WHERE FALSE"
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE delivered AS SELECT CAST(feed AS VARCHAR) AS feed, CAST(day AS DATE) AS day "
@@ -136,13 +136,13 @@ def _with_ends(stage: Stage, candidates: str, deliveries: Deliveries) -> str:
             FROM (SELECT p.*, CASE WHEN day < coalesce(lead({DATE_COLUMN}) OVER ({by_key}), DATE '9999-12-31') THEN day END AS ended
                   FROM ({present}) AS p ASOF LEFT JOIN delivered AS d ON p.{FEED} = d.feed AND p.{DATE_COLUMN} < d.day)"""
     )
-    shown = (
+    with_presence = (
         f"SELECT c.*, {GONE_ON}, {GONE_BEFORE} FROM ({candidates}) AS c LEFT JOIN presence USING ({key}, {FEED}, {DATE_COLUMN})"
     )
     if contract.mode != "history":
-        return shown
+        return with_presence
     moment = contract.validity[0].type
-    own: dict[str, str] = {
+    values: dict[str, str] = {
         **dict.fromkeys(contract.sequence_columns[:1], f"CAST(ended AS {moment})"),
         FEED: FEED,
         FILE: "''",
@@ -151,12 +151,12 @@ def _with_ends(stage: Stage, candidates: str, deliveries: Deliveries) -> str:
         DATE_COLUMN: "ended",
     }
     columns = [
-        f'"{name}"' if name in contract.key else f'{own.get(name, "NULL")} AS "{name}"'
+        f'"{name}"' if name in contract.key else f'{values.get(name, "NULL")} AS "{name}"'
         for name in dict.fromkeys([*deciding_columns(contract), *IDENTITY])
     ]
     ends = f"""SELECT {", ".join(columns)}, TRUE AS {DELETED}, '{_END}' AS {VERDICT}, NULL AS valid_from, NULL AS valid_to,
                NULL AS {GONE_ON}, NULL AS {GONE_BEFORE} FROM presence WHERE ended IS NOT NULL"""
-    return f"{shown} UNION ALL {ends}"
+    return f"{with_presence} UNION ALL {ends}"
 
 
 def merged(
@@ -167,26 +167,26 @@ def merged(
     superseded: "DataFrame | None",
     changes: "pa.Table",
 ) -> "DataFrame":
-    """All rows of the partitions that are written anew, as `decide` gives them, in their new state.
+    """Return all rows of the rewritten partitions in their new state, with the same columns as from `decide`.
 
-    `live` has the columns of the table, `superseded` those of the stage; None is no row.
+    `live` has the columns of the table, `superseded` those of the stage; None means no rows.
     """
     columns = [f"`{name}`" for name in table_columns(contract) if name not in IDENTITY]
-    was = live.selectExpr(*columns, *IDENTITY, f"FALSE AS {DELETED}", f"'{OK}' AS {VERDICT}")
+    current = live.selectExpr(*columns, *IDENTITY, f"FALSE AS {DELETED}", f"'{OK}' AS {VERDICT}")
     if superseded is not None:
-        was = was.unionByName(superseded.selectExpr(*columns, *IDENTITY, DELETED, f"'{SUPERSEDED}' AS {VERDICT}"))
+        current = current.unionByName(superseded.selectExpr(*columns, *IDENTITY, DELETED, f"'{SUPERSEDED}' AS {VERDICT}"))
     own = {name: f"_changed{name}" for name in IDENTITY}
     changed = session.read.parquet(folder.put(changes, "changes")).withColumnsRenamed(own)
-    joined = was.join(changed, on=[was[name] == changed[other] for name, other in own.items()], how="left")
+    joined = current.join(changed, on=[current[name] == changed[other] for name, other in own.items()], how="left")
     new_verdict = f"COALESCE({_NEW_VERDICT}, {VERDICT})"
     kept = [
-        f"CASE WHEN {_NEW_VERDICT} IS NULL THEN {was_} ELSE {name} END AS {name}"
-        for was_, name in ((("valid_from", VALID_FROM), ("valid_to", VALID_TO)) if contract.validity else ())
+        f"CASE WHEN {_NEW_VERDICT} IS NULL THEN {old} ELSE {name} END AS {name}"
+        for old, name in ((("valid_from", VALID_FROM), ("valid_to", VALID_TO)) if contract.validity else ())
     ]
-    settled = joined.selectExpr(
+    resolved = joined.selectExpr(
         *(f"`{name}`" for name in contract.column_names), *kept, *IDENTITY, BROKEN_RULES, DELETED, f"{new_verdict} AS {VERDICT}"
     )
-    return settled.selectExpr(
+    return resolved.selectExpr(
         *(f"`{name}`" for name in contract.column_names),
         *validity(contract, f"{VERDICT} = '{OK}'", VALID_FROM, VALID_TO),
         *IDENTITY,
@@ -197,9 +197,10 @@ def merged(
 
 
 def _deleted(verdict: str) -> str:
-    """No live row is a tombstone, and a table that upkeep has compacted has no column that says so."""
+    """SQL: whether a row is a tombstone. Live rows never are, and compacted tables lack the column."""
     return "FALSE" if verdict == OK else DELETED
 
 
 def _held_validity(contract: Contract) -> str:
+    """SQL: the validity columns to select, for a history."""
     return ", valid_from, valid_to" if contract.validity else ""

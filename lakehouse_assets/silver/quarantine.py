@@ -1,4 +1,4 @@
-"""Puts the rows that broke a `drop` rule or wait for a partner into quarantine, with the reason and what the source said."""
+"""Quarantines rows that broke a `drop` rule or wait for a partner, with the reason and the source's values."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def quarantine_rows(quarantine: Quarantine, stage: Stage, target: Target, raw: "Mapping[str, DeltaTable]") -> dict[date, str]:
-    """Put the staged rows that can't come in into quarantine with what the source said, as JSON; the name of each date's batch.
+    """Write staged rows that can't be loaded to quarantine, with the source's values as JSON; return each date's batch name.
 
-    `raw` are the versions of the raw tables that the rows were read from, by name.
+    `raw` has the raw tables by name, at the versions that the rows were read from.
     """
     import pyarrow as pa
 
@@ -33,7 +33,7 @@ def quarantine_rows(quarantine: Quarantine, stage: Stage, target: Target, raw: "
     entries = []
     for row in rows:
         broken = [name for name in row[BROKEN_RULES].split(",") if name in reasons]
-        # A rule that the contract declares says more than those that follow from key and types.
+        # Declared rules come first: they say more than those that follow from key and types.
         broken.sort(key=lambda name: list(reasons).index(name))
         entries.append(
             {
@@ -57,11 +57,11 @@ def quarantine_rows(quarantine: Quarantine, stage: Stage, target: Target, raw: "
 
 
 def _reasons(table: SilverTable) -> dict[str, str]:
-    """What is said of a row that breaks a rule or waits, by the rule's name, those first that say most."""
+    """Return the reason for each rule that a row may break or wait for, by name, the most specific first."""
     declared = [*(rule for given in table.inputs for rule in given.rules), *table.contract.rules]
     broken = {r.name: f"Breaks the rule: {r.description}" for r in [*declared, *table.all_rules] if r.outcome == "drop"}
     waiting = {
-        r.name: f"Waits for its partner: {r.description} It comes in by itself once {r.to_table} has it."
+        r.name: f"Waits for its partner: {r.description} It is loaded automatically once {r.to_table} has it."
         for r in table.contract.waits_for
     }
     return waiting | broken
@@ -70,7 +70,7 @@ def _reasons(table: SilverTable) -> dict[str, str]:
 def _payloads(
     stage: Stage, target: Target, raw: "Mapping[str, DeltaTable]", rows: list[dict[str, Any]]
 ) -> dict[tuple[Any, ...], str]:
-    """What the source said of the rows, by their identity: the raw columns as JSON, of a list of items the one item."""
+    """Return the source's values of the rows, by identity: the raw columns as JSON, of an `each` list only the row's item."""
     days = {row[DATE_COLUMN] for row in rows}
     payloads: dict[tuple[Any, ...], str] = {}
     for given in stage.table.inputs:
@@ -81,18 +81,18 @@ def _payloads(
             files = [f for f in live_files(table) if f["date"] in days]
             files_view(stage.connection, "raw_rows", target.root.table("raw", given.feed.table), files, columns)
             as_json = ", ".join(f"'{name}', {_shown(name, given)}" for name in source)
-            found = stage.connection.execute(
+            result = stage.connection.execute(
                 f"""SELECT {", ".join(f"q.{name}" for name in IDENTITY)}, json_object({as_json})
                     FROM raw_rows JOIN (
                         FROM staged WHERE {FEED} = '{given.feed.table}' AND {VERDICT} IN ('{DROPPED}', '{WAITING}')
                     ) AS q USING ({DATE_COLUMN}, {FILE}, {ROW})"""
             )
-            payloads |= {tuple(identity): str(payload) for *identity, payload in found.fetchall()}
+            payloads |= {tuple(identity): str(payload) for *identity, payload in result.fetchall()}
     return payloads
 
 
 def _shown(column: str, given: Input) -> str:
-    """SQL: a raw column, of a list of items the one that a row is."""
+    """SQL: a raw column or, for an `each` list, the item of the row."""
     if column != given.each:
         return f'raw_rows."{column}"'
     item = f"CAST(json_extract(raw_rows.\"{column}\", '$[' || (q.{ITEM} - 1) || ']') AS VARCHAR)"

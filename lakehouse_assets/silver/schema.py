@@ -1,4 +1,4 @@
-"""The columns of silver tables as Arrow has them."""
+"""The Arrow schemas of silver tables."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def contract_schema(contract: Contract) -> "pa.Schema":
-    """The columns that a silver table has by its contract."""
+    """Return the schema of a contract's table."""
     import pyarrow as pa
 
     types = {c.name: c.type for c in contract.table_columns} | typed_columns(IN_SILVER)
@@ -21,15 +21,15 @@ def contract_schema(contract: Contract) -> "pa.Schema":
 
 
 def added_columns(table: DeltaTable, schema: "pa.Schema") -> "list[pa.Field]":
-    """The columns of a contract that its table has not got yet; none where the table has to be made anew anyhow."""
+    """Return the contract's columns that its table lacks; none if the table must be rebuilt anyway."""
     if is_reshaped(table, schema):
         return []
-    standing = _types(table)
-    return [field for field in schema if field.name not in standing]
+    existing = _types(table)
+    return [field for field in schema if field.name not in existing]
 
 
 def is_reshaped(table: DeltaTable, schema: "pa.Schema") -> bool:
-    """Whether a table has a column of another type than its contract says, a column more, or rows without identity."""
+    """Return whether a column has another type than in the contract, is not in it, or the identity columns are missing."""
     wanted, current = {field.name: field.type for field in schema}, _types(table)
     return any(wanted.get(name) != kind for name, kind in current.items()) or not current.keys() >= set(IDENTITY)
 
@@ -37,6 +37,6 @@ def is_reshaped(table: DeltaTable, schema: "pa.Schema") -> bool:
 def _types(table: DeltaTable) -> "dict[str, pa.DataType]":
     import pyarrow as pa
 
-    found = pa.schema(table.schema().to_arrow())
+    schema = pa.schema(table.schema().to_arrow())
     plain = {pa.string_view(): pa.string(), pa.large_string(): pa.string()}
-    return {field.name: plain.get(field.type, field.type) for field in found}
+    return {field.name: plain.get(field.type, field.type) for field in schema}

@@ -1,8 +1,8 @@
-"""The stage: rows by verdict as the engine wrote them, in Parquet below the table's folder, before any commit names them.
+"""The stage: Parquet files by verdict that the engine writes below the table's folder, before a commit refers to them.
 
-One job of the engine writes all of a run's rows: those that are to stand by date, as the table is partitioned, the others together,
-because a file for each date would cost more than the rows. Everything that is counted or copied afterwards, counts by rule, rows for
-quarantine, keys that other partitions hold too, is read from there by DuckDB.
+One job of the engine writes all rows of a run: live ones by date, as the table is partitioned, the others together, because a
+file per date would cost more than the rows. DuckDB then reads from these files what is counted or copied: hits per rule, rows for
+quarantine, keys that other partitions have too.
 """
 
 from collections.abc import Collection
@@ -41,21 +41,21 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _MANY_DATES = date.min
-"""What the path of a file says that holds rows of many dates."""
+"""The date in the path of a file with rows of many dates."""
 
-_DATES_KEPT_TOGETHER = 16
-"""From so many dates on, each is written by one task: else each task writes a file of each date. Fewer are too few for all tasks."""
+_REPARTITION_DATES = 16
+"""From this many dates on, one task writes each date: else each task writes a file per date. With fewer, tasks would be idle."""
 
 _EXAMPLES = 5
 
 _MOST_BATCHES = 64
-"""So many batches a commit names at most, of rows set aside for one reason. Of more, three quarters become one, the smallest: as a log
-is merged."""
+"""The most batches of rows set aside for one reason that a commit lists. Beyond it, the smallest three quarters are merged into
+one, as in a log-structured merge."""
 
 
 @dataclass
 class Stage:
-    """What the engine has written for one commit of one table."""
+    """The files that the engine has written for one commit of one table."""
 
     folder: DataFolder
     table: SilverTable
@@ -64,7 +64,7 @@ class Stage:
     aside: SetAside = field(default_factory=SetAside)
     """The rows that are set aside and kept with the table."""
     rejected_dates: set[date] = field(default_factory=set)
-    """Dates with a row that broke a `fail` rule: nothing of them is published."""
+    """Dates with a row that broke a `fail` rule: they are not built."""
 
     @property
     def contract(self) -> Contract:
@@ -73,11 +73,11 @@ class Stage:
 
     @property
     def uri(self) -> str:
-        """Where the table lies."""
+        """The address of the table."""
         return self.folder.root.table(self.folder.layer, self.folder.table)
 
     def write(self, rows: "DataFrame", dates: Collection[date]) -> None:
-        """Let the engine compute and write all rows of `dates`; then make them known to the connection as the view `staged`."""
+        """Let the engine compute and write all rows of `dates`; then create the view `staged` over them."""
         files, self.aside = self._write(rows, "judged", dates)
         self.ok = files[OK]
         columns = staged_columns(self.contract)
@@ -89,14 +89,14 @@ class Stage:
         self.rejected_dates = set(self._rows_by_date(f"staged_{FAILED}")) if files[FAILED] else set()
 
     def rewrite(self, merged: "DataFrame", dates: Collection[date]) -> None:
-        """Let the engine write the live and superseded rows of `dates` by their new verdict, in place of what was staged."""
+        """Let the engine write the live and superseded rows of `dates` by their new verdict, replacing the staged ones."""
         files, aside = self._write(merged, "merged", dates)
         self.ok = [f for f in self.ok if f.date not in dates] + files[OK]
         superseded, others = self.aside.with_reason(SUPERSEDED), self.aside.with_reason(WAITING, DROPPED)
         self.aside = others + superseded.without(dates) + aside
 
     def in_few_batches(self, aside: SetAside) -> SetAside:
-        """The same rows; where they lie in many batches, the smallest of these become one, so that a commit never names too many."""
+        """Return the same rows in fewer batches: merge the smallest ones, so that a commit never lists too many."""
         few = SetAside((), aside.deliveries)
         for reason in (SUPERSEDED, WAITING, DROPPED):
             few += self._in_few_batches(aside.with_reason(reason), reason)
@@ -111,7 +111,7 @@ class Stage:
         columns = staged_columns(self.contract)
         landed_view(self.connection, "scattered", self.uri, few.files, columns, few.places)
         rows = f"SELECT * EXCLUDE ({DATE_COLUMN}), {sql_text(name)} AS {BATCH}, {DATE_COLUMN} AS {LANDED} FROM scattered"
-        # By a file of this machine, because it may be more than fits into memory.
+        # Via a local file, because the rows may not fit into memory.
         with TemporaryDirectory(prefix="lakehouse-") as beside:
             file = Path(beside, "few.parquet")
             self.connection.execute(f"COPY ({rows}) TO {sql_text(str(file))} (FORMAT parquet)")
@@ -120,20 +120,20 @@ class Stage:
         return SetAside((*ordered[-_MOST_BATCHES // 4 :], merged))
 
     def rule_hits(self) -> dict[date, list[RuleHits]]:
-        """By date: each broken rule with its rows, and the keys of a few of them."""
+        """Return, by date, each broken rule with its number of rows and the keys of some of them."""
         key = " || ', ' || ".join(f"COALESCE(CAST(\"{k}\" AS VARCHAR), 'NULL')" for k in self.contract.key)
-        found = self.connection.execute(
+        counted = self.connection.execute(
             f"""SELECT {DATE_COLUMN}, rule, count(*), list({key} ORDER BY {FILE}, {ROW}, {ITEM})[1:{_EXAMPLES}]
                 FROM (SELECT *, unnest(string_split({BROKEN_RULES}, ',')) AS rule FROM staged WHERE {BROKEN_RULES} IS NOT NULL)
                 GROUP BY ALL ORDER BY ALL"""
         ).fetchall()
         hits: dict[date, list[RuleHits]] = {}
-        for day, rule, rows, examples in found:
+        for day, rule, rows, examples in counted:
             hits.setdefault(day, []).append(RuleHits(rule, rows, examples))
         return hits
 
     def quarantined(self) -> "pa.Table":
-        """The rows that broke a `drop` rule or wait for a partner: the columns of `IDENTITY` and `_broken_rules`."""
+        """Return the rows that broke a `drop` rule or wait for a partner: the columns of `IDENTITY` and `_broken_rules`."""
         columns = ", ".join((*IDENTITY, BROKEN_RULES))
         order = ", ".join((DATE_COLUMN, FILE, ROW, ITEM))
         rows: pa.Table = self.connection.execute(
@@ -142,18 +142,19 @@ class Stage:
         return rows
 
     def waiting(self) -> dict[date, str]:
-        """By date: a hash of which rows wait."""
+        """Return, by date, a hash of the rows that wait."""
         identity = " || '/' || ".join(f"CAST({name} AS VARCHAR)" for name in (FILE, ROW, ITEM, FEED))
         hashes = f"SELECT {DATE_COLUMN}, md5(string_agg({identity}, ',' ORDER BY {identity})) FROM staged_{WAITING} GROUP BY ALL"
         return {day: str(value)[:8] for day, value in self.connection.execute(hashes).fetchall()}
 
     def _write(self, rows: "DataFrame", part: str, dates: Collection[date]) -> tuple[dict[str, list[DataFile]], SetAside]:
+        """Let the engine write rows below the folder `part`; return the files by verdict, and the rows to set aside."""
         from pyspark.sql import functions as F
 
         batch = f"{self.folder.name}/{part}"
         by_date = f"CASE WHEN {VERDICT} = '{OK}' THEN {DATE_COLUMN} ELSE {sql_date(_MANY_DATES)} END"
         staged = rows.withColumns({LANDED: F.col(DATE_COLUMN), BATCH: F.lit(batch), DATE_COLUMN: F.expr(by_date)})
-        if len(dates) >= _DATES_KEPT_TOGETHER:
+        if len(dates) >= _REPARTITION_DATES:
             staged = staged.repartition(LANDED)
         written = self.folder.write(staged, part, VERDICT)
         files = {v: [f for f in written if f"/{VERDICT}={v}/" in f.path] for v in VERDICTS}
@@ -166,17 +167,18 @@ class Stage:
         return files, SetAside(tuple(batches))
 
     def _kept(self) -> list[str]:
-        """Why rows are set aside that later steps will ask for."""
+        """Return the reasons whose rows later steps need: these rows are set aside with the table."""
         dropped = [DROPPED] if any(feed.complete for feed in self.table.feeds) else []
         return [SUPERSEDED, *([WAITING] if self.contract.waits_for else []), *dropped]
 
     def _rows_by_date(self, view: str) -> dict[date, int]:
+        """Count the rows of a view by date."""
         counted = self.connection.execute(f"SELECT {DATE_COLUMN}, count(*) FROM {view} GROUP BY ALL")
         return dict(counted.fetchall())
 
 
 def staged_columns(contract: Contract) -> dict[str, str]:
-    """The columns of staged rows with their types, in Spark SQL's words; without those that say the date."""
+    """Return the columns of staged rows with their Spark SQL types, except those for the date."""
     own = typed_columns(tuple(name for name in IN_SILVER if name != DATE_COLUMN))
     return {c.name: c.type for c in contract.table_columns} | own | {DELETED: "boolean"}
 
@@ -189,7 +191,7 @@ def landed_view(
     columns: dict[str, str],
     places: Collection[tuple[str, date]] | None = None,
 ) -> None:
-    """A view over files whose rows tell their date themselves: `columns` and `_date`, of the rows at `places`, or of all."""
+    """Create a view of `columns` and `_date` over set-aside files, of all rows or of the batches and dates in `places`."""
     typed = {**columns, BATCH: "string", LANDED: "date"}
     rows = rows_of_files([f"{uri}/{path}" for path in files], typed)
     shown = ", ".join([*(f'"{column}"' for column in columns), f"{LANDED} AS {DATE_COLUMN}"])
@@ -201,17 +203,17 @@ def landed_view(
 
 
 def read_staged(session: "SparkSession", uri: str, files: Collection[str], contract: Contract) -> "DataFrame":
-    """All rows of staged files of any commit, for the engine: `staged_columns` and `_date`. There is at least one file."""
+    """Read all rows of staged files with the engine: `staged_columns` and `_date`. `files` must not be empty."""
     columns = staged_columns(contract)
     rows = read_parquet(session, uri, files, {**columns, LANDED: "date"})
     return rows.selectExpr(*(f"`{name}`" for name in columns), f"{LANDED} AS {DATE_COLUMN}")
 
 
 def read_aside_rows(session: "SparkSession", folder: DataFolder, uri: str, aside: SetAside, contract: Contract) -> "DataFrame":
-    """Rows that are set aside, for the engine: `staged_columns` and `_date`. There is at least one batch.
+    """Read rows that are set aside with the engine: `staged_columns` and `_date`. `aside` must have a batch.
 
-    Which of the files' rows count is joined from a file, because engines can't take a predicate that grows with the number of batches
-    (Sail 0.7.2 ends with SIGSEGV at some 700 of them).
+    A join with a file selects the rows, because engines can't handle a predicate that grows with the number of batches (Sail
+    0.7.2 crashes with SIGSEGV at about 700).
     """
     import pyarrow as pa
 
@@ -221,5 +223,5 @@ def read_aside_rows(session: "SparkSession", folder: DataFolder, uri: str, aside
     )
     columns = staged_columns(contract)
     rows = read_parquet(session, uri, aside.files, {**columns, BATCH: "string", LANDED: "date"})
-    counting = rows.join(places, on=[rows[BATCH] == places["_of_batch"], rows[LANDED] == places["_of_date"]], how="left_semi")
-    return counting.selectExpr(*(f"`{name}`" for name in columns), f"{LANDED} AS {DATE_COLUMN}")
+    selected = rows.join(places, on=[rows[BATCH] == places["_of_batch"], rows[LANDED] == places["_of_date"]], how="left_semi")
+    return selected.selectExpr(*(f"`{name}`" for name in columns), f"{LANDED} AS {DATE_COLUMN}")

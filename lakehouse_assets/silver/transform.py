@@ -1,4 +1,4 @@
-"""Raw rows of one feed as rows of the table: the input's function, then the contract's types. Pure functions over lazy frames."""
+"""Transforms raw rows of one feed to rows of the table: the input's function, then the contract's types. Pure functions."""
 
 import re
 import traceback
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _UNRESOLVED = "UNRESOLVED_COLUMN|is missing from the schema"
-"""What Spark and Sail say of a name that is not a column."""
+"""Matches the messages of Spark and Sail for a name that is not a column."""
 
 
 def contract_faults(session: "SparkSession", table: SilverTable) -> list[str]:
-    """What is wrong with the functions and with the SQL of the contract, a line each. Nothing is read or computed."""
+    """Return the mistakes in a table's functions and its contract's SQL, a line each. Reads and computes no rows."""
     faults = []
     for given in table.inputs:
         text = [f"`{name}` string" for name in dict.fromkeys(given.feed.column_names)]
@@ -30,12 +30,12 @@ def contract_faults(session: "SparkSession", table: SilverTable) -> list[str]:
 
 
 def transform(raw: "DataFrame", table: SilverTable, given: Input) -> "DataFrame":
-    """Raw rows of an input as rows of the table, with whatever else the function returns.
+    """Transform raw rows of an input to rows of the table, with any other columns that the function returns.
 
-    The contract's columns have their types. Beside each stands, as `_untyped_…`, whether its value can't be read as one.
+    The contract's columns have their types. For each, `_untyped_…` says whether its value could not be converted.
 
     Raises:
-        ContractError: the function does not return what the contract promises, or a rule can't be evaluated on what it returns.
+        ContractError: the function does not return what the contract promises, or a rule can't be evaluated on the result.
     """
     rows, faults = _transformed(raw, table, given)
     if faults:
@@ -44,7 +44,7 @@ def transform(raw: "DataFrame", table: SilverTable, given: Input) -> "DataFrame"
 
 
 def each_item(raw: "DataFrame", column: str) -> "DataFrame":
-    """A row for each item of the JSON list in a column, with `_item` and `_item_number`; of what is not a list one, of number 0."""
+    """Return a row for each item of a column's JSON list, with `_item` and `_item_number`; number 0 if it is not a list."""
     text = f"TRIM(`{column}`)"
     items = f"CASE WHEN {text} LIKE '[%' AND {text} LIKE '%]' THEN FROM_JSON({text}, 'array<string>') END"
     nothing = "FROM_JSON('[]', 'array<string>')"
@@ -59,28 +59,28 @@ def each_item(raw: "DataFrame", column: str) -> "DataFrame":
 
 
 def _transformed(raw: "DataFrame", table: SilverTable, given: Input) -> tuple["DataFrame", list[str]]:
-    """What the function makes of raw rows, and what is wrong with function and contract, a line each: then the rows are no use."""
+    """Return the transformed rows, and the mistakes in function and contract, a line each. Use the rows only without mistakes."""
     from pyspark.sql import functions as F
 
     contract, feed = table.contract, given.feed
-    # A column that the source has added since, under the name of one of the contract's, must not stand in its way.
+    # A column that the source added later, with the name of a contract's column, must not conflict with it.
     rows = raw.drop(*(name for name in contract.column_names if name not in feed.column_names))
     rows = rows.withColumn(FEED, F.lit(feed.table))
     rows = each_item(rows, given.each) if given.each else rows.withColumn(ITEM, F.expr("0L"))
-    place = _place(table, given)
+    location = _location(table, given)
     try:
         rows = given.function(rows)
         if not hasattr(rows, "schema"):
-            return raw, [f"{place}: {given.name} returns {rows!r:.40}: it has to return the rows, a DataFrame."]
+            return raw, [f"{location}: {given.name} returns {rows!r:.40}: it has to return the rows, a DataFrame."]
         kinds = {field.name.lower(): field.dataType.simpleString() for field in rows.schema}
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        # What the function itself raises is a mistake in it, whatever it is; what a lost server raises is none.
+        # Any error from the function's own code is a mistake in it; an error of a lost server is not.
         if not isinstance(error, mistakes()) and Path(frames[-1].filename) not in files_reached(given.function):
             raise
         lines = [frame.lineno for frame in frames if Path(frame.filename) == file_of(given.function)]
         where = f"{given.name}{f', line {lines[-1]},' if lines else ''}"
-        return raw, [f"{place}: {where} {_fault(error, raw.columns)}"]
+        return raw, [f"{location}: {where} {_fault(error, raw.columns)}"]
     faults = [
         f"{given.name} does not return the column {name!r}{nearest(name, kinds.keys() - set(contract.column_names))}."
         for name in contract.column_names
@@ -91,33 +91,33 @@ def _transformed(raw: "DataFrame", table: SilverTable, given: Input) -> tuple["D
         for name in IDENTITY
         if name not in kinds
     ]
-    # An unknown type is the contract's own fault, and reported as such.
+    # An unknown type is reported as a mistake of the contract.
     types = {c.name: type_of("string" if type_fault(c.type) else c.type) for c in contract.columns}
     faults += [
         f"{given.name} returns column {name!r} as {kinds[name]}, which can't become {type_.name}."
         for name, type_ in types.items()
         if name in kinds and not type_.takes(kinds[name])
     ]
-    wrong = {name: f"CAST(NULL AS {t.name})" for name, t in types.items() if name not in kinds or not t.takes(kinds[name])}
-    typed = {f"_typed_{n}": wrong.get(n) or t.of_value(f"`{n}`", kinds[n]) for n, t in types.items()}
-    untyped = {f"_untyped_{n}": f"`{n}` IS NOT NULL AND `_typed_{n}` IS NULL" for n in types if n not in wrong}
+    unusable = {name: f"CAST(NULL AS {t.name})" for name, t in types.items() if name not in kinds or not t.takes(kinds[name])}
+    typed = {f"_typed_{n}": unusable.get(n) or t.of_value(f"`{n}`", kinds[n]) for n, t in types.items()}
+    untyped = {f"_untyped_{n}": f"`{n}` IS NOT NULL AND `_typed_{n}` IS NULL" for n in types if n not in unusable}
     renamed = {n: f"`_typed_{n}`" for n in types}
     for columns in filter(None, (typed, untyped, renamed)):
         rows = rows.withColumns({name: F.expr(expression) for name, expression in columns.items()})
-    return rows, [f"{place}: {fault}" for fault in [*faults, *_faults_of_sql(rows, table)]]
+    return rows, [f"{location}: {fault}" for fault in [*faults, *_sql_faults(rows, table)]]
 
 
-def _place(table: SilverTable, given: Input) -> str:
-    """Where to fix an input: the file of its function, and the table."""
+def _location(table: SilverTable, given: Input) -> str:
+    """Say where to fix an input: the file of its function, and the table."""
     file = file_of(given.function)
     return f"{file.parent.name}/{file.name}: {table.name}" if file else table.name
 
 
-def _faults_of_sql(rows: "DataFrame", table: SilverTable) -> list[str]:
-    """Which of the contract's rules, and `deleted`, can't be evaluated on these columns, by the engine's own judgement."""
+def _sql_faults(rows: "DataFrame", table: SilverTable) -> list[str]:
+    """Ask the engine which of the contract's rules, and `deleted`, can't be evaluated on these columns."""
     contract = table.contract
-    written = {f"rule {rule.name!r}": rule.expression for rule in contract.rules}
-    written |= {"deleted": contract.deleted} if contract.deleted else {}
+    expressions = {f"rule {rule.name!r}": rule.expression for rule in contract.rules}
+    expressions |= {"deleted": contract.deleted} if contract.deleted else {}
 
     def fault(*expressions: str) -> Exception | None:
         try:
@@ -126,39 +126,39 @@ def _faults_of_sql(rows: "DataFrame", table: SilverTable) -> list[str]:
             return error
         return None
 
-    if not written or fault(*map(broken, written.values())) is None:
+    if not expressions or fault(*map(broken, expressions.values())) is None:
         return []
     columns = [name for name in rows.columns if not name.startswith(("_typed_", "_untyped_"))]
-    # First as it is written, so that a place that the engine names is one in the contract.
-    found = {what: (sql, fault(sql) or fault(broken(sql))) for what, sql in written.items()}
-    return [f"{what} {_fault(error, columns, sql)}" for what, (sql, error) in found.items() if error is not None]
+    # First as it is written, so that a position in the engine's message is one in the contract.
+    faults = {what: (sql, fault(sql) or fault(broken(sql))) for what, sql in expressions.items()}
+    return [f"{what} {_fault(error, columns, sql)}" for what, (sql, error) in faults.items() if error is not None]
 
 
 def broken(expression: str) -> str:
-    """SQL: whether a row breaks a rule. What is not true, NULL included, does."""
+    """SQL: whether a row breaks a rule: its expression is false or NULL."""
     return f"NOT COALESCE(({expression}), FALSE)"
 
 
 def _fault(error: Exception, columns: list[str], sql: str | None = None) -> str:
-    """What is wrong with an expression: the name in it that is not a column, else the engine's own words."""
+    """Describe the error in an expression: the name in it that is not a column, else the engine's message."""
     known = {column.lower() for column in columns}
     written = re.findall(r"\w+", sql) if sql is not None else None
     for name in re.findall(r'["`]([^\W\d]\w*)["`]', str(error)) if re.search(_UNRESOLVED, str(error)) else ():
         if name.lower() not in known and (written is None or name in written):
             return f"names {name!r}, which is not a column here{nearest(name, columns)}."
-    return f"can't be evaluated: {_said(error)}"
+    return f"can't be evaluated: {_message(error)}"
 
 
 def mistakes() -> tuple[type[Exception], ...]:
-    """What somebody's mistake in SQL or Python raises, and a server that can't be reached does not."""
+    """Return the errors that a mistake in SQL or Python raises, but an unreachable server does not."""
     from pyspark.errors import AnalysisException, IllegalArgumentException, UnsupportedOperationException
 
     engine = (AnalysisException, IllegalArgumentException, UnsupportedOperationException)
     return (*engine, ContractError, NameError, AttributeError, TypeError, LookupError)
 
 
-def _said(error: Exception) -> str:
-    """What the engine or Python said, in one line."""
+def _message(error: Exception) -> str:
+    """Return the message of the engine or Python, shortened to one line."""
     from pyspark.errors import PySparkException
 
     kind = "" if isinstance(error, PySparkException | ContractError) else f"{type(error).__name__}: "

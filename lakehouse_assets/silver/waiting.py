@@ -1,7 +1,7 @@
-"""Which partitions hold rows whose partner has come or gone since they were built.
+"""Finds partitions with rows whose partner was loaded or removed since they were built.
 
-The tables themselves say so: a row waits, or it does not, and its partner is there, or it is not. So it makes no difference which of
-the two came first, or who else was writing.
+This is read from the tables: whether a row waits, and whether its partner exists. So neither the order of arrival nor concurrent
+writers matter.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from lakehouse_assets.silver.winners import DELETED
 from lakehouse_assets.store.root import Root
 
 OpenedPartners = Mapping[str, DeltaTable | None]
-"""The silver tables that rows of a table wait for, by name, as they stand now; None where there is none yet."""
+"""The silver tables that rows of a table wait for, by name, at their current version; None if one does not exist yet."""
 
 
 def open_partners(root: Root, contract: Contract) -> dict[str, DeltaTable | None]:
@@ -30,7 +30,7 @@ def open_partners(root: Root, contract: Contract) -> dict[str, DeltaTable | None
 
 
 def partner_versions(partners: OpenedPartners) -> list[InputVersion]:
-    """Which versions of its partners a partition was built with."""
+    """Return the versions of the partners, as the record of a partition stores them."""
     return [
         InputVersion(f"silver.{name}", -1 if table is None else table.version(), table_id(table))
         for name, table in sorted(partners.items())
@@ -38,7 +38,7 @@ def partner_versions(partners: OpenedPartners) -> list[InputVersion]:
 
 
 def dates_to_judge_again(root: Root, contract: Contract, records: Mapping[date, PartitionRecord]) -> set[date]:
-    """The partitions of a table with a row that waits although its partner is there, or that stands although it isn't."""
+    """Return the partitions with a row that waits although its partner exists, or does not wait although it doesn't."""
     if not contract.waits_for:
         return set()
     table = newest_table(root.table("silver", contract.table))
@@ -49,7 +49,7 @@ def dates_to_judge_again(root: Root, contract: Contract, records: Mapping[date, 
 
 
 def dates_with_waiting_rows(root: Root, contract: Contract) -> set[date]:
-    """The partitions of a table of which some rows wait."""
+    """Return the partitions with rows that wait."""
     table = newest_table(root.table("silver", contract.table))
     aside = None if table is None else listed_set_aside(root, "silver", contract.table, table)
     return set() if aside is None else set(aside.with_reason(WAITING).rows_by_date)
@@ -63,7 +63,7 @@ def changed_partners(
     partners: OpenedPartners,
     records: Mapping[date, PartitionRecord],
 ) -> set[date]:
-    """As `dates_to_judge_again`, of a table that is open, and what is set aside with it."""
+    """Do the same as `dates_to_judge_again`, for an open table, its rows set aside, and its open partners."""
     versions = partner_versions(partners)
     if not contract.waits_for or all(r.is_unverified or r.inputs == versions for r in records.values()):
         return set()
@@ -77,8 +77,8 @@ def changed_partners(
         for number, relation in enumerate(contract.waits_for):
             partner, name = partners[relation.to_table], relation.to_table
             files = [] if partner is None else live_files(partner)
-            of_partner = {relation.to_column: types[relation.column]}
-            files_view(connection, f"waited_for_{number}", root.table("silver", name), files, of_partner)
+            partner_columns = {relation.to_column: types[relation.column]}
+            files_view(connection, f"waited_for_{number}", root.table("silver", name), files, partner_columns)
         joins = " ".join(
             f'LEFT JOIN (SELECT DISTINCT "{r.to_column}" AS value FROM waited_for_{n}) AS p{n} ON w."{r.column}" = p{n}.value'
             for n, r in enumerate(contract.waits_for)
@@ -92,6 +92,6 @@ def changed_partners(
 
 
 def _differs(relation: Relationship, number: int) -> str:
-    """SQL: whether a row waits for a partner that is there, or does not wait for one that isn't."""
+    """SQL: whether a row waits for a partner that exists, or does not wait for one that doesn't."""
     waits = f"list_contains(string_split(coalesce({BROKEN_RULES}, ''), ','), '{relation.name}')"
     return f'{waits} <> (w."{relation.column}" IS NOT NULL AND p{number}.value IS NULL)'

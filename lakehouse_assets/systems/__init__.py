@@ -1,6 +1,7 @@
-"""The source systems, one file each: feeds, contracts, silver functions. A new system is a new file here, and no other edit.
+"""The source systems, one file each: feeds, contracts, silver functions. To add a system, add a file here; nothing else changes.
 
-Systems of your own live in a package or folder of yours, one file each, too: `LAKEHOUSE_SYSTEMS` names it, beside this one or instead.
+Your own systems can be in a package or folder of your own, also one file each: set `LAKEHOUSE_SYSTEMS` to it, in addition to this
+package or instead of it.
 """
 
 import importlib
@@ -17,17 +18,16 @@ from lakehouse_assets.contracts.system import Catalog, System
 from lakehouse_assets.errors import ContractError, SettingsError
 
 _NO_SYSTEMS = ("cleaning",)
-"""Modules here that declare no system."""
-
+"""Modules here that don't declare a system."""
 
 BUILT_IN = (__name__,)
 
 
 def all_systems(packages: Sequence[str] = BUILT_IN) -> list[System]:
-    """Every system of some packages: the `SYSTEM` of each of their modules. A package has a dotted name, or is a folder.
+    """Return the systems of some packages: the `SYSTEM` of each module. A package is given by dotted name or folder.
 
     Raises:
-        ContractError: something is wrong with one of them; all that is, a line each.
+        ContractError: systems have mistakes; the message lists all of them, a line each.
         SettingsError: there is no such package.
     """
     systems, problems = load_systems(packages)
@@ -37,13 +37,13 @@ def all_systems(packages: Sequence[str] = BUILT_IN) -> list[System]:
 
 
 def catalog(packages: Sequence[str] = BUILT_IN) -> Catalog:
-    """The feeds and silver tables of all systems; raises as `all_systems` does."""
+    """Return the feeds and silver tables of all systems; raises like `all_systems`."""
     systems = all_systems(packages)
     return Catalog.from_tables((t for s in systems for t in s.tables), (f for s in systems for f in s.raw_only))
 
 
 def load_systems(packages: Sequence[str] = BUILT_IN) -> tuple[list[System], list[str]]:
-    """The systems that could be loaded, and what is wrong, with them and with the others: a line each, the file first.
+    """Return the systems that could be loaded, and the mistakes in all systems: a line each, starting with the file.
 
     Raises:
         SettingsError: there is no such package.
@@ -61,7 +61,7 @@ def load_systems(packages: Sequence[str] = BUILT_IN) -> tuple[list[System], list
                     if not isinstance(system, System):
                         found = [*found, "there is no SYSTEM: add `SYSTEM = System(...)` to it."]
             if found:
-                # Else the next who imports it would get it as if nothing were wrong.
+                # Otherwise the next import would return the module without an error.
                 sys.modules.pop(name, None)
             problems += [f"{file}: {problem}" for problem in found]
             if isinstance(system, System):
@@ -71,15 +71,15 @@ def load_systems(packages: Sequence[str] = BUILT_IN) -> tuple[list[System], list
 
 
 def _is_private(module: str) -> bool:
-    """Whether a module is there for the others to import."""
+    """Whether a module does not declare a system, but is imported by others."""
     return module in _NO_SYSTEMS or module.startswith("_")
 
 
 def _package(name: str) -> ModuleType:
-    """A package of systems by its dotted name, or by its folder.
+    """Import a package of systems by its dotted name or folder.
 
     Raises:
-        SettingsError: there is none.
+        SettingsError: there is no such package.
     """
     folder = Path(name).expanduser()
     if folder.is_dir() and name not in sys.modules:
@@ -102,10 +102,10 @@ def _package(name: str) -> ModuleType:
 
 
 def _imported(name: str) -> ModuleType:
-    """The module of a system.
+    """Import the module of a system.
 
     Raises:
-        ContractError: it can't be imported; the text says in which line, and why.
+        ContractError: it can't be imported; the message says in which line, and why.
     """
     try:
         return importlib.import_module(name)
@@ -123,7 +123,7 @@ def _imported(name: str) -> ModuleType:
 
 
 def _line(file: str | None, line: int | None, name: str) -> str:
-    """Which line is meant, and of which file, where that isn't the system's own."""
+    """Name the line of an error, and the file if it is not the system's own."""
     elsewhere = (
         "" if file is None or Path(file).stem == name.rpartition(".")[2] else f"{Path(file).parent.name}/{Path(file).name}, "
     )
@@ -131,7 +131,7 @@ def _line(file: str | None, line: int | None, name: str) -> str:
 
 
 def _meant(error: Exception) -> str:
-    """The name that was probably meant, where Python did not know one."""
+    """Suggest the nearest name for an unknown name or attribute."""
     if isinstance(error, NameError) and error.name:
         frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
         return nearest(error.name, frames[-1].f_globals.keys())

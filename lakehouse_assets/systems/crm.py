@@ -1,6 +1,6 @@
-"""The CRM: customers, products (one row a version) and sales order lines, exported as CSV.
+"""The CRM: customers, products (one row per product version) and sales order lines, exported as CSV.
 
-A silver function adds the contract's columns to the rows it is given, as SQL expressions; it drops nothing.
+Each silver function adds the contract's columns to its rows, as SQL expressions; it drops nothing.
 Source of the cleaning rules: the data description delivered with the CRM and ERP exports (see docs/tables.md).
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def clean_customers(raw: "DataFrame") -> "DataFrame":
-    """Trimmed names; marital status S/M and gender F/M in words, anything else `n/a`."""
+    """Trim names, and write marital status S/M and gender F/M as words, anything else as `n/a`."""
     return raw.selectExpr(
         "*",
         "TRIM(cst_id) AS customer_id",
@@ -32,7 +32,7 @@ def clean_customers(raw: "DataFrame") -> "DataFrame":
 
 
 def clean_products(raw: "DataFrame") -> "DataFrame":
-    """The source's key split into category and product, the line's code in words, no end before its start."""
+    """Split the source's key into category and product, write the product line as words, drop an end before the start."""
     return raw.selectExpr(
         "*",
         f"{typed('TRIM(prd_start_dt)', 'date')} AS _start",
@@ -48,7 +48,7 @@ def clean_products(raw: "DataFrame") -> "DataFrame":
 
 
 def clean_sales(raw: "DataFrame") -> "DataFrame":
-    """Dates from yyyymmdd; sales and price mended from each other where one of them can't be right."""
+    """Parse dates from yyyymmdd; compute sales or price from each other if one of them can't be right."""
     return (
         raw.selectExpr(
             "*",
@@ -65,7 +65,7 @@ def clean_sales(raw: "DataFrame") -> "DataFrame":
         )
         .selectExpr(
             "*",
-            # A price of 0 tells nothing; where neither of the two tells anything, the amount stays unknown.
+            # A price of 0 counts as missing; if both price and sales are missing, the amount stays unknown.
             """CASE WHEN _price <> 0 AND (_sales IS NULL OR _sales <= 0 OR _sales <> _quantity * ABS(_price))
                     THEN _quantity * ABS(_price)
                     WHEN _price <> 0 OR _sales > 0 THEN _sales END AS sales""",
@@ -77,7 +77,7 @@ def clean_sales(raw: "DataFrame") -> "DataFrame":
 
 
 _CALENDAR = "BETWEEN DATE '1990-01-01' AND DATE '2100-12-31'"
-"""The bounds of gold's dim_date, as dbt_project.yml has them: a day outside stays as it is, but has no key there."""
+"""The bounds of gold's dim_date, as in dbt_project.yml: a day outside is kept, but has no key there."""
 
 CUSTOMERS_FEED = Feed(
     "crm/customers",

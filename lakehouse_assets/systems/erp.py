@@ -1,4 +1,4 @@
-"""The ERP: what it adds to the CRM's customers (demographics, locations) and products (categories), exported as CSV."""
+"""The ERP: more about the CRM's customers (demographics, locations) and products (categories), exported as CSV."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def clean_customer_demographics(raw: "DataFrame") -> "DataFrame":
-    """The CRM's customer number out of the ERP's, no birth after landing, gender in words."""
+    """Derive the CRM's customer number from the ERP's, drop births after landing, write gender as words."""
     return raw.selectExpr(
         "*",
         "CASE WHEN TRIM(cid) LIKE 'NAS%' THEN SUBSTRING(TRIM(cid), 4) ELSE TRIM(cid) END AS customer_number",
@@ -24,7 +24,7 @@ def clean_customer_demographics(raw: "DataFrame") -> "DataFrame":
 
 
 def clean_customer_locations(raw: "DataFrame") -> "DataFrame":
-    """The CRM's customer number out of the ERP's, countries by one name each."""
+    """Derive the CRM's customer number from the ERP's, and use one name per country."""
     return raw.selectExpr(
         "*",
         "REPLACE(TRIM(cid), '-', '') AS customer_number",
@@ -35,7 +35,7 @@ def clean_customer_locations(raw: "DataFrame") -> "DataFrame":
 
 
 def clean_product_categories(raw: "DataFrame") -> "DataFrame":
-    """Trimmed."""
+    """Trim all texts; maintenance as true, false or NULL."""
     return raw.selectExpr(
         "*",
         "TRIM(id) AS category_id",

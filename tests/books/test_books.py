@@ -199,7 +199,7 @@ def test_dates_stay_published_where_a_contract_gains_a_column_and_they_break_a_f
         )
     ]
     [error] = shop.build().values()
-    assert f"nothing was published of {DAY1}, {DAY2}" in error
+    assert f"nothing was built of {DAY1}, {DAY2}" in error
     standing = {row["order_id"]: row["channel"] for row in shop.rows("silver.shop_orders")}
     assert standing == {"O1": None, "O2": None, "O3": "web"}
 
@@ -214,7 +214,7 @@ def test_nothing_is_published_where_a_column_changes_its_type_and_a_published_da
     rules = (*contract.rules, Rule("total_above_one", "total > 1", "fail", "A total is above one."))
     shop.tables = [replace(ORDERS, contract=replace(contract, columns=columns, rules=rules))]
     [error] = shop.build().values()
-    assert "nothing was published" in error
+    assert "nothing was built" in error
     assert shop.rows("silver.shop_orders") == before
 
 

@@ -28,19 +28,19 @@ RAW_CUSTOMERS = Feed("shop/things", columns=(SourceColumn("id", "Number"), Sourc
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"columns": (ID, NAME, SINCE, NAME)}, "column 'name' stands twice"),
-        ({"rules": (NAMED, NAMED)}, "rule 'name_present' stands twice"),
-        ({"rules": (replace(NAMED, name="id_present"),)}, "rule 'id_present' stands twice"),
-        ({"rules": (replace(NAMED, name="since_is_date"),)}, "rule 'since_is_date' stands twice"),
-        ({"key": ("id", "shop")}, "key 'shop' is no column"),
+        ({"columns": (ID, NAME, SINCE, NAME)}, "column 'name' is declared twice"),
+        ({"rules": (NAMED, NAMED)}, "rule 'name_present' is declared twice"),
+        ({"rules": (replace(NAMED, name="id_present"),)}, "rule 'id_present' is declared twice"),
+        ({"rules": (replace(NAMED, name="since_is_date"),)}, "rule 'since_is_date' is declared twice"),
+        ({"key": ("id", "shop")}, "key 'shop' is not a column"),
         ({"key": ()}, "there is no key"),
-        ({"sequence": "changed_at"}, "sequence 'changed_at' is no column"),
-        ({"relationships": (Relationship("shop", "crm_shops", "id"),)}, "relationship column 'shop' is no column"),
-        ({"table": "CRM Customers"}, "'CRM Customers' is no name"),
-        ({"table": ""}, "'' is no name"),
-        ({"columns": (ID, NAME, SINCE, Column("Shop", "int", "Shop"))}, "'Shop' is no name"),
-        ({"columns": (ID, NAME, SINCE, Column("_date", "date", "Day"))}, "'_date' is no name"),
-        ({"rules": (replace(NAMED, name="has a name"),)}, "'has a name' is no name"),
+        ({"sequence": "changed_at"}, "sequence 'changed_at' is not a column"),
+        ({"relationships": (Relationship("shop", "crm_shops", "id"),)}, "relationship column 'shop' is not a column"),
+        ({"table": "CRM Customers"}, "'CRM Customers' is not a name"),
+        ({"table": ""}, "'' is not a name"),
+        ({"columns": (ID, NAME, SINCE, Column("Shop", "int", "Shop"))}, "'Shop' is not a name"),
+        ({"columns": (ID, NAME, SINCE, Column("_date", "date", "Day"))}, "'_date' is not a name"),
+        ({"rules": (replace(NAMED, name="has a name"),)}, "'has a name' is not a name"),
         ({"rules": (replace(NAMED, outcome="ignore"),)}, "rule 'name_present' has outcome 'ignore', not one of warn, drop, fail"),
     ],
 )
@@ -56,7 +56,7 @@ def test_the_refusal_names_the_table():
 
 
 def test_all_contradictions_are_told_at_once():
-    with pytest.raises(ContractError, match="there is no key; sequence 'changed_at' is no column"):
+    with pytest.raises(ContractError, match="there is no key; sequence 'changed_at' is not a column"):
         replace(CUSTOMERS, key=(), sequence="changed_at")
 
 

@@ -113,14 +113,14 @@ def test_hidden_and_unfinished_names_are_passed_over(landing, put):
 def test_a_folder_that_is_no_date_of_a_partition_is_named(landing, put):
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
     reasons = {
-        "2026-13-45": "no date",
-        "20260131": "no date",
-        "2026-1-1": "no date",
-        "2026-W05-6": "no date",
-        "2026-01-31x": "no date",
-        "2026-01-31-old": "no date",
-        "\uff12026-01-01": "no date",
-        "a\nb": "no date",
+        "2026-13-45": "not a date",
+        "20260131": "not a date",
+        "2026-1-1": "not a date",
+        "2026-W05-6": "not a date",
+        "2026-01-31x": "not a date",
+        "2026-01-31-old": "not a date",
+        "\uff12026-01-01": "not a date",
+        "a\nb": "not a date",
         "2025-12-31": "before LAKEHOUSE_START_DATE (2026-01-01)",
         str(tomorrow): "in the future",
     }
@@ -130,7 +130,7 @@ def test_a_folder_that_is_no_date_of_a_partition_is_named(landing, put):
     listing = landing.listing("shop/orders", START)
     assert [o.date for o in listing.objects] == [DAY]
     ignored = dict(listing.ignored)
-    assert ignored.pop(f"{ENTITY}loose.csv") == "it lies beside the date folders, not in one"
+    assert ignored.pop(f"{ENTITY}loose.csv") == "it is beside the date folders, not in one"
     assert len(ignored) == len(reasons)
     for folder, reason in reasons.items():
         assert reason in ignored[f"{ENTITY}{folder}/x.csv".replace("\n", "\\n")], folder
@@ -200,7 +200,7 @@ def test_what_is_no_file_is_named(local):
     os.mkfifo(Path(local.root.uri, FOLDER, "pipe.csv"))
     listing = local.listing("shop/orders", START)
     assert [o.name for o in listing.objects] == ["a.csv"]
-    assert listing.ignored == [(FOLDER + "pipe.csv", "it is no file")]
+    assert listing.ignored == [(FOLDER + "pipe.csv", "it is not a file")]
 
 
 def test_a_name_that_is_not_utf8_is_named_so_that_it_can_be_printed(local):
@@ -223,7 +223,7 @@ def test_folders_nested_deeper_than_a_path_can_say_hide_nothing(local):
     listing = local.listing("shop/orders", START)
     subprocess.run(["rm", "-r", Path(local.root.uri, FOLDER, "d")], check=True)  # pytest's own clean-up can't
     assert [o.name for o in listing.objects] == ["a.csv", "z.csv"]
-    assert [reason for _, reason in listing.ignored] == ["its path is longer than the system takes"]
+    assert [reason for _, reason in listing.ignored] == ["its path is longer than the system allows"]
 
 
 def test_what_obstore_is_still_writing_is_not_taken_for_a_file(local):
@@ -363,6 +363,6 @@ def test_dotted_folders_are_named_and_lead_nowhere(any_key):
     listing = landing.listing("shop/orders", START)
     assert [o.name for o in listing.objects] == ["plain.csv"]
     ignored = dict(listing.ignored)
-    assert "no date" in ignored.pop(f"{ENTITY}/{DAY}/d.csv")
+    assert "not a date" in ignored.pop(f"{ENTITY}/{DAY}/d.csv")
     assert ignored.keys() == {*(FOLDER + name for name in dotted), f"{ENTITY}../orders/{DAY}/c.csv"}
     assert all("`..`" in reason for reason in ignored.values())

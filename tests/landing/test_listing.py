@@ -160,7 +160,7 @@ def test_what_lies_in_no_feed_s_folder_is_named(three_days, put):
     ]
     assert told["landing/shop/orders_old/"] == ("no feed lands there, so nothing in it is loaded: did you mean shop/orders?")
     assert "feeds land in bank/accounts, shop/letters, shop/orders" in told["landing/sap/"]
-    assert "lies beside the folders" in told["landing/notes.txt"]
+    assert "is beside the folders" in told["landing/notes.txt"]
 
 
 def test_nothing_is_strange_about_a_landing_without_files(landing):

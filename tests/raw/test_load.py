@@ -190,7 +190,7 @@ def test_a_refused_file_leaves_no_column(shop, text):
 
 
 def test_a_file_that_is_refused_before_its_end_is_known_by_all_its_bytes(shop, monkeypatch):
-    monkeypatch.setattr("lakehouse_assets.landing.store._PIECE", 1000)
+    monkeypatch.setattr("lakehouse_assets.landing.store._CHUNK_BYTES", 1000)
     data = bytes(range(256)) * 200
     shop.drop(D1, "a.csv", data)
     [file] = shop.load(D1).files[D1]
@@ -337,7 +337,7 @@ def test_the_listing_of_a_feed_leaves_out_those_whose_names_begin_alike(shop):
 def test_a_file_in_a_folder_that_is_no_date_is_ignored_with_the_reason(shop, folder):
     shop.drop(folder, "a.csv", csv("1,Ann"))
     listing = shop.listing()
-    reason = f"its folder {folder!r} is no date (YYYY-MM-DD)"
+    reason = f"its folder {folder!r} is not a date (YYYY-MM-DD)"
     assert (listing.objects, listing.ignored) == ([], [(f"landing/shop/customers/{folder}/a.csv", reason)])
 
 

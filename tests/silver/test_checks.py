@@ -130,9 +130,9 @@ class TestVolume:
         [
             (Volume(at_least=0), "at least one date"),
             (Volume(dates=3), "needs 7 dates and looks at 3"),
-            (Volume(smallest=1.5), "does not hold the usual size itself"),
-            (Volume(smallest=-1), "does not hold the usual size itself"),
-            (Volume(largest=0.5), "does not hold the usual size itself"),
+            (Volume(smallest=1.5), "does not include the usual size itself"),
+            (Volume(smallest=-1), "does not include the usual size itself"),
+            (Volume(largest=0.5), "does not include the usual size itself"),
         ],
     )
     def test_a_volume_that_contradicts_itself_is_refused(self, volume, problem):
@@ -266,7 +266,7 @@ class TestRuns:
         assert lines(found["total_given"])[0] == (str(day(2)), "fails")
         assert lines(found["volume"])[0] == (str(day(3)), "fails")
         customers, products = found["customer_in_shop_customers"], found["product_in_shop_products"]
-        assert customers.description == "1 rows lead to no row of shop_customers, on 2026-01-02."
+        assert customers.description == "1 rows have no partner in shop_customers, on 2026-01-02."
         assert lines(customers) == [(str(day(2)), "fails"), (str(day(3)), "passes"), (str(day(1)), "passes")]
         assert (products.metadata["rows"].value, products.metadata["values"].value) == (9, 9)
         listed = products.metadata["failing_values"].value.splitlines()

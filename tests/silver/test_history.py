@@ -168,11 +168,11 @@ def test_superseded_rows_that_somebody_else_has_deleted_are_made_again(make_lake
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"tracked": ("nowhere",)}, "tracked 'nowhere' is no column"),
-        ({"sequence": ("at", "nowhere")}, "sequence 'nowhere' is no column"),
+        ({"tracked": ("nowhere",)}, "tracked 'nowhere' is not a column"),
+        ({"sequence": ("at", "nowhere")}, "sequence 'nowhere' is not a column"),
         ({"mode": "upsert"}, "only a history tracks columns"),
         ({"mode": "snapshot", "tracked": None}, "a snapshot has no deletes"),
-        ({"columns": (*HISTORY.contract.columns, Column("valid_to", "date", ""))}, "'valid_to' is made by the history itself"),
+        ({"columns": (*HISTORY.contract.columns, Column("valid_to", "date", ""))}, "'valid_to' is added by the history itself"),
     ],
 )
 def test_a_contract_that_can_not_be_kept_is_refused(changes, told):

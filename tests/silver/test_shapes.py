@@ -112,7 +112,7 @@ def test_a_row_that_waits_says_so_comes_in_with_its_partner_and_goes_back_withou
     settled(group)
     [one, two] = waiting(group)
     assert (one[1:4], two[1:4]) == ((1, 1, "order_id_in_shop_orders"), (1, 2, "order_id_in_shop_orders"))
-    assert str(one[4]).startswith("Waits for its partner: Each order_id stands in shop_orders.thing_id.")
+    assert str(one[4]).startswith("Waits for its partner: Each order_id is in shop_orders.thing_id.")
     assert json.loads(str(two[5]))["items"] == '{"line":1,"said":"y"}'
     group.land(ORDERS_FEED, D2, "a", [order("k0")])
     settled(group)

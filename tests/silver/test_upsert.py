@@ -119,7 +119,7 @@ def test_a_broken_fail_rule_keeps_its_partition_only_from_being_published(shop):
     shop.land("shop/orders", DAY1, "a.csv", csv(("A", 1, 10)))
     shop.land("shop/orders", DAY2, "b.csv", csv(("B", 1, 2_000_000), ("C", 1, 5)))
     errors = shop.build()
-    assert "nothing was published of 2026-01-02" in errors["silver__shop_orders"]
+    assert "nothing was built of 2026-01-02" in errors["silver__shop_orders"]
     assert "total_below_a_million" in errors["silver__shop_orders"]
     assert [r["order_id"] for r in shop.rows("silver.shop_orders")] == ["A"]
     shop.land("shop/orders", DAY2, "b.csv", csv(("B", 1, 200), ("C", 1, 5)))
@@ -147,7 +147,7 @@ def test_a_late_row_superseded_by_a_built_date_of_the_same_run_is_accounted_for(
 def test_a_row_of_an_unpublished_date_supersedes_none(shop, expect):
     shop.land("shop/orders", DAY1, "a.csv", csv(("A", 1, 10)))
     shop.land("shop/orders", DAY2, "b.csv", csv(("A", 5, 50), ("B", 1, 2_000_000)))
-    assert "nothing was published of 2026-01-02" in shop.build()["silver__shop_orders"]
+    assert "nothing was built of 2026-01-02" in shop.build()["silver__shop_orders"]
     assert [(r["order_id"], r["total"]) for r in shop.rows("silver.shop_orders")] == [("A", 10)]
     shop.land("shop/orders", DAY2, "b.csv", csv(("B", 1, 20)))
     assert expect() == {"A": (1, 10), "B": (1, 20)}

@@ -1,1 +1,1 @@
-"""One reader a format: bytes in, batches of rows of text out, and what can't be read with its reason."""
+"""One reader per format: bytes in, batches of text rows out, and rejects with a reason for what can't be parsed."""

@@ -1,4 +1,4 @@
-"""What a reader of any format hands on: rows that could be parsed, and those that could not, each with its row number."""
+"""The output of every reader: parsed rows and rejects, each with its row number."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SAMPLE_ROWS = 5
-"""How many rows of a file that is refused as a whole are kept as its text."""
+"""How many rows of a refused file its quarantine entry shows."""
 
 
 @dataclass(frozen=True)
 class Reject:
-    """A row that could not be parsed: where it stands, the rule it breaks, what is wrong with it, its original text.
+    """A row that could not be parsed: its row number, the rule it breaks, the reason, and its original text.
 
-    `row_number` is None where the fault is the whole file's. Then `rows` says how many it has, 1 where they can't be counted, and
-    `payload` is how it begins.
+    `row_number` is None if the whole file is refused. Then `rows` is its number of rows (1 if they can't be counted), and
+    `payload` is its beginning.
     """
 
     row_number: int | None
@@ -38,12 +38,12 @@ class Batch:
 
     @property
     def rows_in(self) -> int:
-        """The rows of the file that the batch speaks of."""
+        """The number of the file's rows that the batch covers, rejects included."""
         return int(self.rows.num_rows) + rows_of(self.rejects)
 
 
 def rejects_schema() -> "pa.Schema":
-    """The fields of `Reject`."""
+    """Return the fields of `Reject` as an Arrow schema."""
     import pyarrow as pa
 
     text = [(name, pa.string()) for name in ("rule", "reason", "payload")]
@@ -51,7 +51,7 @@ def rejects_schema() -> "pa.Schema":
 
 
 def rejects_table(rejects: Sequence[Reject]) -> "pa.Table":
-    """Rejects as Arrow, which takes a tenth of the memory."""
+    """Convert rejects to Arrow, which takes a tenth of the memory."""
     import pyarrow as pa
 
     schema = rejects_schema()
@@ -59,14 +59,14 @@ def rejects_table(rejects: Sequence[Reject]) -> "pa.Table":
 
 
 def rows_of(rejects: "pa.Table") -> int:
-    """How many rows the entries stand for."""
+    """Return how many rows the entries represent."""
     import pyarrow.compute as pc
 
     return int(pc.sum(rejects.column("rows")).as_py() or 0)
 
 
 def refused(rule: str, reason: str, beginning: Iterable[str], rows: int) -> Batch:
-    """A file that is refused as a whole: one entry, and no columns, because none of its rows will ever stand in the table."""
+    """Return the batch of a file that is refused as a whole: one reject, and no columns, because no row enters the table."""
     import pyarrow as pa
 
     text = "\n".join(beginning)

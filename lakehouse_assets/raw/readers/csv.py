@@ -1,8 +1,7 @@
-"""Reads CSV as it comes: one broken row never costs a good one.
+"""Reads CSV tolerantly: a broken row never costs a good one.
 
-Files are cut into records here, because the parsers of DuckDB and Arrow let a quote that is never closed swallow all that
-follows it. What is known to be a record is then parsed by Arrow. A record's number is the line on which it starts, the header's
-being 1: what an editor shows.
+This module splits files into records, because the parsers of DuckDB and Arrow let an unclosed quote swallow everything after it.
+Arrow then parses the records. A record's number is the line on which it starts, as in an editor: the header's is 1.
 """
 
 import csv
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_LINES_PER_RECORD = 200
-"""A quoted field may go over lines; one that goes over more than this counts as a quote that was never closed."""
+"""A quoted field may span lines; if it spans more than this, its quote counts as never closed."""
 
 _BATCH_RECORDS = 100_000
 _BATCH_BYTES = 32 * 1024 * 1024
@@ -34,9 +33,9 @@ Record = tuple[int, bytes]
 
 
 def read_csv(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
-    """The rows of a CSV file, in batches, in the order of the file.
+    """Yield the rows of a CSV file, in batches, in the order of the file.
 
-    A file without a header, or one whose header is broken, lacks a required column or has too many, is refused as a whole.
+    A file is refused as a whole if its header is missing or broken, lacks a required column, or has too many columns.
     """
     form = _csv(feed)
     text = decoded(pieces, form.encoding)
@@ -55,10 +54,10 @@ def read_csv(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
 
     def batch() -> Batch:
         rows = _parse(good, header, form, rejects, text)
-        found = Batch(rows, rejects_table(rejects))
+        result = Batch(rows, rejects_table(rejects))
         good.clear()
         rejects.clear()
-        return found
+        return result
 
     for item in records:
         if isinstance(item, Reject):
@@ -74,18 +73,18 @@ def read_csv(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
 
 
 def read_header(pieces: Iterable[bytes], feed: Feed) -> list[str]:
-    """The columns of a CSV file under their names in the raw table; none where it has no header that can be read."""
+    """Return the columns of a CSV file under their names in the raw table; none if its header can't be read."""
     form = _csv(feed)
     text = decoded(pieces, form.encoding)
     return next((_header(item, feed, text)[0] for item in _records(text, _Grammar(form.delimiter))), [])
 
 
 def _refused(fault: Reject, first: "Record | Reject", records: "Iterator[Record | Reject]", text: Text) -> Batch:
-    """A file whose header is at fault: its rows are counted, and the first of them shown below the header."""
+    """Refuse a file for its header: count its rows, and show the first of them below the header."""
     beginning = [fault.payload]
     if fault.rule == "file_is_text" or text.unmarked_utf16 is not None:
         return refused(fault.rule, fault.reason, beginning, 1)
-    # Whether a broken first line is a header can't be known, so it counts as a row.
+    # A broken first line may not be a header, so it counts as a row.
     rows = 1 if isinstance(first, Reject) else 0
     for item in records:
         rows += 1
@@ -95,40 +94,40 @@ def _refused(fault: Reject, first: "Record | Reject", records: "Iterator[Record 
 
 
 class _Grammar:
-    """What a record looks like, by the delimiter."""
+    """The regular expressions of a record, for one delimiter."""
 
     def __init__(self, delimiter: str) -> None:
         self.delimiter = delimiter.encode()
         d = re.escape(self.delimiter)
-        # Possessive, so that a hostile line can't make the match take long. A quote within an unquoted field stands for itself.
+        # Possessive, so that no hostile line makes the match slow. A quote within an unquoted field is literal.
         value = rb'(?:"(?:[^"]|"")*+"|(?!")[^%b\r\n]*+)' % d
-        self.whole = re.compile(rb"%b(?:%b%b)*+\Z" % (value, d, value))
+        self.complete = re.compile(rb"%b(?:%b%b)*+\Z" % (value, d, value))
         self.open = re.compile(rb'(?:%b%b)*+"(?:[^"]|"")*+\Z' % (value, d))
         self._value = re.compile(rb"%b(?:%b|\Z)" % (value, d))
 
     def fields(self, text: bytes) -> int:
-        """The number of fields of a whole record."""
-        count, place = 0, 0
-        while found := self._value.match(text, place):
-            count, place = count + 1, found.end()
-            if not found.group().endswith(self.delimiter) or place > len(text):
+        """Count the fields of a complete record."""
+        count, position = 0, 0
+        while match := self._value.match(text, position):
+            count, position = count + 1, match.end()
+            if not match.group().endswith(self.delimiter) or position > len(text):
                 break
         return count
 
     def is_blank(self, text: bytes) -> bool:
-        """Whether a line says nothing: a record of empty fields does."""
+        """Whether a line is blank. A record of empty fields is not."""
         return not text.strip() and self.delimiter not in text
 
 
 def _records(text: Text, grammar: _Grammar) -> Iterator[Record | Reject]:
-    """Cut lines into records. A quote that is never closed costs its own line only: cutting goes on with the next."""
+    """Split a file into records. An unclosed quote costs only its own line: the next line is read as usual."""
     reader = _RecordReader(text, grammar)
     while (item := reader.next()) is not None:
         yield item
 
 
 class _RecordReader:
-    """Reads records, and lines again where a quoted field turned out to be none."""
+    """Reads records, and reads lines again after an unclosed quote."""
 
     def __init__(self, text: Text, grammar: _Grammar) -> None:
         self._text = text
@@ -138,7 +137,7 @@ class _RecordReader:
         self._fields: int | None = None
 
     def next(self) -> Record | Reject | None:
-        """The next record, a reject, or None at the end of the file."""
+        """Return the next record, a reject, or None at the end of the file."""
         while (line := self._next_line()) is not None:
             number, text = line[0], line[1].rstrip(b"\r\n")
             if not self._grammar.is_blank(text):
@@ -152,71 +151,75 @@ class _RecordReader:
         return self._waiting.popleft() if self._waiting else next(self._lines, None)
 
     def _record(self, number: int, line: bytes, text: bytes) -> Record | Reject:
+        """Return the record that starts on a line, joined with the next lines if a quote is open."""
         if b'"' not in text:
             return self._valid(number, text)
-        if self._grammar.whole.match(text):
+        if self._grammar.complete.match(text):
             return self._valid(number, text)
         if not self._grammar.open.match(text):
             return Reject(number, "row_is_csv", "text follows a closing quote within a field", self._text.shown(text))
         return self._joined(number, line)
 
     def _joined(self, number: int, first: bytes) -> Record | Reject:
-        """The record that begins with an open quote on its first line.
+        """Read a record whose first line has an open quote.
 
-        Lines are joined to it until they make a record with as many fields as the header. Where none does and good rows lie between
-        this line and the one that seems to close the quote, the quote was a slip, and costs its own line only.
+        Joins lines until they make a record with as many fields as the header. If none does, and good rows are between this line
+        and the one that seems to close the quote, the quote was a typing error and costs only its own line.
         """
-        taken = [first]
+        lines = [first]
         quotes = first.count(b'"')
         misfit: tuple[int, bytes] | None = None
-        for place in range(MAX_LINES_PER_RECORD):
-            if place == len(self._waiting):
-                following = next(self._lines, None)
-                if following is None:
+        for index in range(MAX_LINES_PER_RECORD):
+            if index == len(self._waiting):
+                next_line = next(self._lines, None)
+                if next_line is None:
                     break
-                self._waiting.append(following)
-            line = self._waiting[place][1]
-            taken.append(line)
+                self._waiting.append(next_line)
+            line = self._waiting[index][1]
+            lines.append(line)
             quotes += line.count(b'"')
-            # A record's quotes come in pairs, so only then is it worth a look.
+            # A record's quotes come in pairs, so match only then.
             if quotes % 2 or b'"' not in line:
                 continue
-            text = b"".join(taken).rstrip(b"\r\n")
-            if not self._grammar.whole.match(text):
+            text = b"".join(lines).rstrip(b"\r\n")
+            if not self._grammar.complete.match(text):
                 continue
             if self._fields is None or self._grammar.fields(text) == self._fields:
-                return self._take(number, text, place)
-            misfit = misfit or (place, text)
+                return self._consume(number, text, index)
+            misfit = misfit or (index, text)
         if misfit is not None and not self._good_rows_before(misfit[0]):
-            return self._take(number, misfit[1], misfit[0])
+            return self._consume(number, misfit[1], misfit[0])
         return Reject(number, "row_is_csv", "a quote is opened and never closed", self._text.shown(first.rstrip(b"\r\n")))
 
-    def _take(self, number: int, text: bytes, place: int) -> Record | Reject:
-        for _ in range(place + 1):
+    def _consume(self, number: int, text: bytes, last: int) -> Record | Reject:
+        """Remove the waiting lines up to index `last`, and return the record that they make."""
+        for _ in range(last + 1):
             self._waiting.popleft()
         return self._valid(number, text)
 
     def _valid(self, number: int, text: bytes) -> Record | Reject:
-        if text.isascii() and b"\0" not in text:  # almost all are, and this is quick
+        """Return the record, or a reject if it has a NUL byte or one that is not in the file's encoding."""
+        if text.isascii() and b"\0" not in text:  # the usual case, and fast
             return number, text
         if (fault := self._text.fault(text)) is not None:
             return Reject(number, *fault, self._text.shown(text))
-        if (place := text.find(b"\0")) >= 0:
-            reason = f"byte 0x00 at position {place + 1} of the row belongs to no text"
+        if (position := text.find(b"\0")) >= 0:
+            reason = f"byte 0x00 at position {position + 1} of the row is not text"
             return Reject(number, "row_has_no_nul", reason, self._text.shown(text))
         return number, text
 
-    def _good_rows_before(self, place: int) -> bool:
-        inside = (self._waiting[n][1].rstrip(b"\r\n") for n in range(place))
+    def _good_rows_before(self, index: int) -> bool:
+        """Whether a waiting line before the index is a complete row on its own."""
+        inside = (self._waiting[n][1].rstrip(b"\r\n") for n in range(index))
         return any(b'"' not in text and self._grammar.fields(text) == self._fields for text in inside)
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Numbered lines with their ends, whatever the ends are: LF, CRLF or CR."""
+    """Yield numbered lines with their line ends: LF, CRLF or CR."""
     number, rest = 0, b""
     for piece in pieces:
         lines = (rest + piece).splitlines(keepends=True)
-        # The last line may go on in the next piece; so may a CRLF that the cut went through.
+        # The last line may continue in the next chunk, and a chunk may end within a CRLF.
         rest = lines.pop() if lines else b""
         for line in lines:
             number += 1
@@ -227,7 +230,7 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _header(item: Record | Reject, feed: Feed, text: Text) -> tuple[list[str], Reject | None]:
-    """The columns under their names in the raw table, and what is wrong with the header, which is then wrong with the whole file."""
+    """Return the columns under their names in the raw table, and why the header, and so the whole file, is refused (or None)."""
     if isinstance(item, Reject):
         if text.is_binary and text.unmarked_utf16 is None:
             return [], _binary(item.payload, text)
@@ -255,6 +258,7 @@ def _binary(payload: str, text: Text) -> Reject:
 
 
 def _encoding_advice(header: Reject, text: Text) -> str:
+    """Say how to declare the encoding, if the header is not in the declared one."""
     if (encoding := text.unmarked_utf16) is not None:
         return f"; a file in UTF-16 without a byte order mark is read with format=Csv(encoding={encoding!r}) in its feed"
     if header.rule == "row_is_utf8":
@@ -263,8 +267,8 @@ def _encoding_advice(header: Reject, text: Text) -> str:
 
 
 def _delimiter_advice(header: str, feed: Feed) -> str:
-    """What to do where all required columns are there, but with another delimiter between them."""
-    agreed = _csv(feed).delimiter
+    """Say what to do if the header has all required columns, but another delimiter."""
+    declared = _csv(feed).delimiter
     for delimiter in _OTHER_DELIMITERS:
         try:
             fields = _fields(header, delimiter)
@@ -272,8 +276,8 @@ def _delimiter_advice(header: str, feed: Feed) -> str:
             continue
         if len(fields) > 1 and not has_too_many_columns(feed, len(fields)) and not feed.missing(feed.names_of(fields)):
             return (
-                f": its fields have {delimiter!r} between them, not {agreed!r}; have it sent as agreed, "
-                f"or put format=Csv(delimiter={delimiter!r}) into the feed if all files come so now"
+                f": its fields are separated by {delimiter!r}, not {declared!r}; have it sent as agreed, "
+                f"or put format=Csv(delimiter={delimiter!r}) into the feed if all files are like this now"
             )
     return ""
 
@@ -289,7 +293,7 @@ def _csv(feed: Feed) -> Csv:
 
 
 def _parse(records: list[Record], header: list[str], form: Csv, rejects: list[Reject], file: Text) -> "pa.Table":
-    """Arrow's view of the records; those with another number of fields than the header are added to `rejects`."""
+    """Parse records with Arrow; add those with another number of fields than the header to `rejects`."""
     import pyarrow as pa
     import pyarrow.csv as arrow_csv
 
@@ -298,9 +302,9 @@ def _parse(records: list[Record], header: list[str], form: Csv, rejects: list[Re
     bad: set[int] = set()
 
     def refuse(row: "arrow_csv.InvalidRow") -> str:
-        place = row.number - 1
-        bad.add(place)
-        number, text = records[place]
+        index = row.number - 1
+        bad.add(index)
+        number, text = records[index]
         reason = f"expected {row.expected_columns} fields, found {row.actual_columns}"
         rejects.append(Reject(number, "row_has_all_fields", reason, file.shown(text)))
         return "skip"
@@ -308,7 +312,7 @@ def _parse(records: list[Record], header: list[str], form: Csv, rejects: list[Re
     data = b"\n".join(text for _, text in records) + b"\n"
     table = arrow_csv.read_csv(
         BytesIO(data),
-        # Threads would lose the numbers of the rows that are refused; a block must hold the longest record, so it holds all.
+        # Threads would lose the numbers of rejected rows. A block must hold the longest record, so make it hold all.
         read_options=arrow_csv.ReadOptions(use_threads=False, column_names=header, block_size=len(data) + 1),
         parse_options=arrow_csv.ParseOptions(
             delimiter=form.delimiter, newlines_in_values=True, invalid_row_handler=refuse, ignore_empty_lines=False
@@ -320,5 +324,5 @@ def _parse(records: list[Record], header: list[str], form: Csv, rejects: list[Re
             quoted_strings_can_be_null=False,
         ),
     )
-    numbers = [number for place, (number, _) in enumerate(records) if place not in bad]
+    numbers = [number for index, (number, _) in enumerate(records) if index not in bad]
     return table.append_column(ROW, pa.array(numbers, pa.int64()))

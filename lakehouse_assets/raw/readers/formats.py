@@ -1,4 +1,4 @@
-"""The readers, one a format. A new format is a class beside `Csv` in `contracts/feeds.py`, a module here, and a line in this table."""
+"""The readers, one per format. A new format needs a class in `contracts/feeds.py`, a module here, and a line in `READERS`."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from lakehouse_assets.raw.readers.jsonl import read_jsonl, read_keys
 
 @dataclass(frozen=True)
 class Reader:
-    """How files of a format are read: all rows, or only what columns there are."""
+    """The functions that read a format: all rows, or only the column names."""
 
     rows: Callable[[Iterable[bytes], Feed], Iterator[Batch]]
     header: Callable[[Iterable[bytes], Feed], list[str]]
@@ -25,10 +25,10 @@ READERS: dict[type[Format], Reader] = {
 
 
 def read_rows(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
-    """The rows of a landing file, in batches, in the order of the file; those that can't be read as rejects."""
+    """Yield the rows of a landing file, in batches, in the order of the file; rows that can't be parsed are rejects."""
     return READERS[type(feed.format)].rows(pieces, feed)
 
 
 def read_header(pieces: Iterable[bytes], feed: Feed) -> list[str]:
-    """The columns of a landing file under their names in the raw table; none where it can't be told."""
+    """Return the columns of a landing file under their names in the raw table; none if they are unknown."""
     return READERS[type(feed.format)].header(pieces, feed)

@@ -1,7 +1,7 @@
-"""Reads JSON Lines: one object a line, its keys as columns. One broken line never costs a good one.
+"""Reads JSON Lines: one object a line, its keys as columns. A broken line never costs a good one.
 
-A value that is no object and no list becomes its text: numbers exactly as they are written, `true` and `false`, NULL for null and for a
-key that a line lacks. Objects and lists become compact JSON. A row's number is its line, the first being 1.
+Scalars become text: numbers exactly as written, `true` and `false`. Null, and a key that a line lacks, is NULL. Objects and lists
+become compact JSON. A row's number is its line, from 1.
 """
 
 import json
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_NESTING = 100
-"""Levels of objects and lists within a row. A limit of its own, so that it doesn't depend on what Python's stack has room for."""
+"""Levels of objects and lists within a row: a fixed limit, independent of the size of Python's stack."""
 
 _BATCH_ROWS = 50_000
 _BATCH_BYTES = 16 * 1024 * 1024
 _BATCH_VALUES = 2_000_000
-_KNOWN_SHAPES = 10_000
-_ROWS_FOR_THE_COLUMNS = 10_000
+_MAX_KNOWN_SHAPES = 10_000
+_HEADER_ROWS = 10_000
 
 
 class _Number(str):
-    """A number as it is written."""
+    """The text of a number, exactly as written."""
 
     __slots__ = ()
 
 
 class _NotARowError(ValueError):
-    """A line that is no JSON object, and why."""
+    """A line is not a JSON object; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class _NamedRow:
 
 
 def read_jsonl(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
-    """The rows of a file in JSON Lines, in batches, in the order of the file.
+    """Yield the rows of a JSON Lines file, in batches, in the order of the file.
 
-    A file of which no line is a row or no row has a required column, or whose rows have too many keys, is refused as a whole. Blank
-    lines and a lone `null` (which Kafka sends behind a delete) are no rows.
+    A file is refused as a whole if no line is a row, no row has a required column, or its rows have too many keys. Blank lines
+    and a lone `null` (which Kafka sends after a delete) are not rows.
     """
     text = decoded(pieces, "utf-8")
-    found = _Found()
+    buffer = _Buffer()
     namer = _Namer(feed)
     fields: dict[str, str] = {}
     beginning: list[str] = []
@@ -76,29 +76,29 @@ def read_jsonl(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
                 yield refused("file_is_text", text.binary_reason, beginning, 1)
                 return
             first_fault = first_fault or f"line {item.row_number}: {item.reason}"
-            found.add(item, len(item.payload))
+            buffer.add(item, len(item.payload))
         elif too_many is None:
             too_many = has_too_many_columns(feed, len(item.fields))
             if too_many is None:
                 names = namer.names(item.fields)
                 fields.update(zip(names, item.fields, strict=True))
                 too_many = has_too_many_columns(feed, len(fields))
-                found.add(_NamedRow(item.number, names, item.values), len(item.line), len(fields))
+                buffer.add(_NamedRow(item.number, names, item.values), len(item.line), len(fields))
         if too_many is not None:
-            found = _Found()  # from here on rows are only counted
+            buffer = _Buffer()  # from here on, only count rows
     if too_many is not None:
         yield refused("file_has_few_new_columns", too_many, beginning, count)
-    elif count and not found.has_rows:
+    elif count and not buffer.has_rows:
         yield refused("file_is_json", f"no line of the file is a JSON object: {first_fault}", beginning, count)
     elif count and feed.missing(fields):
         reason = lacks_columns(feed, fields) + rename_advice(feed, list(fields.values()), fields)
         yield refused("file_has_required_columns", reason, beginning, count)
     else:
-        yield from found.batches()
+        yield from buffer.batches()
 
 
 def read_keys(pieces: Iterable[bytes], feed: Feed) -> list[str]:
-    """The columns of a file under their names in the raw table, as far as its first rows show them; none where they are too many."""
+    """Return the columns of a file's first rows under their names in the raw table; none if there are too many."""
     namer = _Namer(feed)
     names: dict[str, None] = {}
     for count, item in enumerate(_rows(decoded(pieces, "utf-8"), feed)):
@@ -106,13 +106,13 @@ def read_keys(pieces: Iterable[bytes], feed: Feed) -> list[str]:
             if has_too_many_columns(feed, max(len(item.fields), len(names))):
                 return []
             names.update(dict.fromkeys(namer.names(item.fields)))
-        if count >= _ROWS_FOR_THE_COLUMNS:
+        if count >= _HEADER_ROWS:
             break
     return [] if has_too_many_columns(feed, len(names)) else list(names)
 
 
-class _Found:
-    """Rows and rejects, as Arrow as soon as there are many. None goes on before the last line has shown which columns the file has."""
+class _Buffer:
+    """Collects rows and rejects, and converts them to Arrow in batches. Keeps all of them until the file's columns are known."""
 
     def __init__(self) -> None:
         self.has_rows = False
@@ -122,6 +122,7 @@ class _Found:
         self._bytes = 0
 
     def add(self, item: _NamedRow | Reject, size: int, columns: int = 0) -> None:
+        """Add a row or reject of `size` bytes; `columns` is the number of the file's columns so far."""
         if isinstance(item, Reject):
             self._rejects.append(item)
         else:
@@ -133,6 +134,7 @@ class _Found:
             self._finish()
 
     def batches(self) -> list[Batch]:
+        """Return all batches: at least one, even if it is empty."""
         if self._rows or self._rejects or not self._done:
             self._finish()
         return self._done
@@ -143,7 +145,7 @@ class _Found:
 
 
 class _Namer:
-    """Gives keys their names in the raw table, once for all rows of the same keys."""
+    """Maps keys to their names in the raw table, once for all rows with the same keys."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
@@ -151,13 +153,14 @@ class _Namer:
 
     def names(self, fields: tuple[str, ...]) -> list[str]:
         if fields not in self._known:
-            if len(self._known) >= _KNOWN_SHAPES:
+            if len(self._known) >= _MAX_KNOWN_SHAPES:
                 self._known.clear()
             self._known[fields] = self._feed.names_of(fields)
         return self._known[fields]
 
 
 def _rows(text: Text, feed: Feed) -> Iterator[_Row | Reject]:
+    """Yield a row or a reject for each line; skip blank lines and `null`."""
     form = feed.format
     assert isinstance(form, Json), "the reader is chosen by the format"
     for number, line in enumerate(_lines(text.pieces), start=1):
@@ -168,29 +171,30 @@ def _rows(text: Text, feed: Feed) -> Iterator[_Row | Reject]:
             yield Reject(number, *fault, text.shown(line))
             continue
         try:
-            found = _object(line, form)
-            if found is None:
+            row = _object(line, form)
+            if row is None:
                 continue
-            yield _Row(number, line, tuple(found), [_text(v) for v in found.values()])
+            yield _Row(number, line, tuple(row), [_text(v) for v in row.values()])
         except _NotARowError as error:
             yield Reject(number, "row_is_json", str(error), text.shown(line))
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield lines without their line feeds."""
     rest: list[bytes] = []
     for piece in pieces:
         first, *more = piece.split(b"\n")
         rest.append(first)
-        for following in more:
+        for next_line in more:
             yield b"".join(rest)
-            rest = [following]
+            rest = [next_line]
     yield b"".join(rest)
 
 
 def _object(line: bytes, form: Json) -> dict[str, Any] | None:
-    """The row that a line holds; None where it holds no row."""
+    """Parse the row of a line; None for `null`."""
     try:
-        found = json.loads(
+        value = json.loads(
             line.decode(),
             parse_int=_Number,
             parse_float=_Number,
@@ -198,23 +202,24 @@ def _object(line: bytes, form: Json) -> dict[str, Any] | None:
             object_pairs_hook=_with_distinct_keys,
         )
     except json.JSONDecodeError as error:
-        raise _NotARowError(f"the line is no JSON: {error.msg.removesuffix(' at')} at position {error.pos + 1}") from None
+        raise _NotARowError(f"the line is not JSON: {error.msg.removesuffix(' at')} at position {error.pos + 1}") from None
     except RecursionError:
         raise _too_deep() from None
-    if isinstance(found, dict) and form.unwrap is not None:
-        found = found.get(form.unwrap, found)
-    if found is None or isinstance(found, dict):
-        return found
-    kind = "list" if isinstance(found, list) else "single value"
+    if isinstance(value, dict) and form.unwrap is not None:
+        value = value.get(form.unwrap, value)
+    if value is None or isinstance(value, dict):
+        return value
+    kind = "list" if isinstance(value, list) else "single value"
     raise _NotARowError(f"the line holds a JSON {kind}, not an object")
 
 
 def _with_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
-        raise _NotARowError(f"the key {json.dumps(twice[:100])} stands twice in one object")
-    return found
+    """Make the dict of a JSON object; refuse repeated keys."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        repeated = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+        raise _NotARowError(f"the key {json.dumps(repeated[:100])} appears twice in one object")
+    return fields
 
 
 def _refused_constant(name: str) -> None:
@@ -226,13 +231,14 @@ def _too_deep() -> _NotARowError:
 
 
 def _text(value: Any) -> str | None:
-    """A value of a row as the raw table holds it."""
+    """Convert a value to the text that the raw table stores."""
     if value is None:
         return None
     return _storable(value if isinstance(value, str) else _compact(value, 1))
 
 
 def _compact(value: Any, depth: int) -> str:
+    """Write a value as compact JSON, with numbers exactly as in the source."""
     if depth > MAX_NESTING:
         raise _too_deep()
     if isinstance(value, dict):
@@ -249,6 +255,7 @@ def _quoted(value: str | bool | None) -> str:
 
 
 def _storable(text: str) -> str:
+    """Return the text if it can be encoded as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -257,13 +264,14 @@ def _storable(text: str) -> str:
 
 
 def _table(rows: list[_NamedRow]) -> "pa.Table":
+    """Convert rows to Arrow: a column for each name, NULL where a row lacks it."""
     import pyarrow as pa
 
     columns: dict[str, list[str | None]] = {}
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         for name, value in zip(row.names, row.values, strict=True):
             column = columns.setdefault(name, [])
-            column.extend([None] * (place - len(column)))
+            column.extend([None] * (index - len(column)))
             column.append(value)
     for column in columns.values():
         column.extend([None] * (len(rows) - len(column)))

@@ -1,34 +1,34 @@
-"""What is said of a file whose columns are not as agreed, and how a rename is mended."""
+"""Messages for files whose columns are not as declared, with advice on renamed columns."""
 
 from collections.abc import Collection, Iterable, Sequence
 
 from lakehouse_assets.contracts.feeds import Feed
 
 MAX_NEW_COLUMNS = 500
-"""A file may have so many columns more than its feed names. More are taken for values that stand where names should."""
+"""How many columns a file may have beyond those of its feed. With more, its column names are probably values."""
 
 _SHOWN = 10
 _LONGEST_NAME = 100
 
 
 def has_too_many_columns(feed: Feed, columns: int) -> str | None:
-    """Why a file of so many columns is refused; None where it is not. Asked before they get names, which takes time for many."""
+    """Return why a file with this many columns is refused, or None. Call it before naming the columns: naming many is slow."""
     if columns <= len(feed.columns) + MAX_NEW_COLUMNS:
         return None
     return (
-        f"the file has more than {MAX_NEW_COLUMNS} columns that the feed does not name; "
-        "have it sent with the columns agreed on, or name them in the feed"
+        f"the file has more than {MAX_NEW_COLUMNS} columns that the feed does not declare; "
+        "have it sent with the columns agreed on, or declare them in the feed"
     )
 
 
 def lacks_columns(feed: Feed, names: Collection[str]) -> str:
-    """The required columns that are missing. `names` are the file's columns as `Feed.names_of` gives them."""
+    """Say which required columns are missing. `names` are the file's columns as `Feed.names_of` returns them."""
     missing = [c.name for c in feed.missing(names)]
     return f"the file lacks the required column{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
 
 
 def rename_advice(feed: Feed, fields: Sequence[str], names: Iterable[str]) -> str:
-    """The file's columns that the feed doesn't know: a missing one may be among them. `fields` are the file's words for them."""
+    """List the file's columns that the feed doesn't know: they may be renamed ones. `fields` are the file's own names."""
     unknown = [field for field, name in zip(fields, names, strict=True) if field.strip() and name not in feed.column_names]
     if not unknown:
         return ""

@@ -143,7 +143,7 @@ def test_rows_in_is_rows_and_rejects(data):
         (b'a,b,c\n1,"2"x,3\n', "text follows a closing quote within a field"),
         (b'a,b,c\n1,"2,3\n', "a quote is opened and never closed"),
         (b"a,b,c\n1,2,\xff\n", "byte 0xFF at position 5 of the row is not UTF-8"),
-        (b"a,b,c\n1,\0,3\n", "byte 0x00 at position 3 of the row belongs to no text"),
+        (b"a,b,c\n1,\0,3\n", "byte 0x00 at position 3 of the row is not text"),
     ],
 )
 def test_the_reason_says_what_is_wrong_with_the_row(data, reason):
@@ -241,7 +241,7 @@ def test_a_binary_file_is_one_entry_that_counts_as_one_row(encoding, seed):
     data = random.Random(seed).randbytes(300_000)
     found = entry(*(data[n : n + 4096] for n in range(0, len(data), 4096)), like=feed("a", encoding=encoding))
     assert (found["rule"], found["rows"]) == ("file_is_text", 1)
-    assert found["reason"].startswith("the file is not text: byte 0x00 stands at position ")
+    assert found["reason"].startswith("the file is not text: byte 0x00 is at position ")
 
 
 def test_a_nul_in_a_row_makes_no_binary_file():
@@ -254,7 +254,7 @@ def test_a_file_with_more_columns_than_a_table_should_get_is_refused_as_a_whole(
     more = [f"x{n}" if names == "distinct" else "x" for n in range(20_000)]
     found = entry(",".join(["a", "b", "c", *more]).encode() + b"\n" + b",".join([b"1"] * 20_003) + b"\n")
     assert (found["rule"], found["rows"]) == ("file_has_few_new_columns", 1)
-    assert found["reason"].startswith("the file has more than 500 columns that the feed does not name; ")
+    assert found["reason"].startswith("the file has more than 500 columns that the feed does not declare; ")
     assert read_header([",".join(["a", "b", "c", *more]).encode()], ABC) == []
 
 
@@ -435,14 +435,14 @@ def test_a_mark_overrules_the_encoding_of_the_contract():
 @pytest.mark.parametrize("quote", ["", '"'], ids=["plain", "quoted"])
 def test_a_file_with_another_delimiter_is_refused_as_a_whole_with_a_reason_that_says_so(delimiter, shown, quote):
     data = "".join(delimiter.join(f"{quote}{f}{quote}" for f in row) + "\n" for row in ("abc", "123", "456")).encode()
-    told = f"its fields have {shown} between them, not ','; have it sent as agreed, or put format=Csv(delimiter={shown}) into"
+    told = f"its fields are separated by {shown}, not ','; have it sent as agreed, or put format=Csv(delimiter={shown}) into"
     found = read(data)
     assert (found.rows, {reason for reason in reasons(data) if told not in reason}) == ([], set())
     assert entry(data)["rows"] == (3 if quote else 2)
 
 
 def test_a_comma_where_another_delimiter_was_agreed_is_told_too():
-    assert "its fields have ',' between them, not ';'" in reasons(b"a,b,c\n1,2,3\n", like=feed("a", "b", "c", delimiter=";"))[0]
+    assert "its fields are separated by ',', not ';'" in reasons(b"a,b,c\n1,2,3\n", like=feed("a", "b", "c", delimiter=";"))[0]
 
 
 @pytest.mark.parametrize(("encoding", "named"), [("utf-16-le", "utf-16-le"), ("utf-16-be", "utf-16-be")])

@@ -127,24 +127,24 @@ def test_a_file_without_rows_has_none_and_is_not_refused(data):
 
 
 BROKEN = {
-    "no JSON": ("row_is_json", b"hello", "the line is no JSON: Expecting value at position 1"),
-    "cut off": ("row_is_json", b'{"a":', "the line is no JSON: Expecting value at position 6"),
-    "two objects": ("row_is_json", b'{"a":1}{"a":2}', "the line is no JSON: Extra data at position 8"),
+    "no JSON": ("row_is_json", b"hello", "the line is not JSON: Expecting value at position 1"),
+    "cut off": ("row_is_json", b'{"a":', "the line is not JSON: Expecting value at position 6"),
+    "two objects": ("row_is_json", b'{"a":1}{"a":2}', "the line is not JSON: Extra data at position 8"),
     "single quotes": (
         "row_is_json",
         b"{'a':1}",
-        "the line is no JSON: Expecting property name enclosed in double quotes at position 2",
+        "the line is not JSON: Expecting property name enclosed in double quotes at position 2",
     ),
     "a list": ("row_is_json", b'[{"a":1}]', "the line holds a JSON list, not an object"),
     "a number": ("row_is_json", b"1", "the line holds a JSON single value, not an object"),
     "a text": ("row_is_json", b'"a"', "the line holds a JSON single value, not an object"),
     "NaN": ("row_is_json", b'{"a":NaN}', "NaN is not JSON"),
     "Infinity": ("row_is_json", b'{"a":[-Infinity]}', "-Infinity is not JSON"),
-    "a key twice": ("row_is_json", b'{"a":1,"a":1}', 'the key "a" stands twice in one object'),
-    "a key twice within a value": ("row_is_json", b'{"a":[{"b":1,"b":2}]}', 'the key "b" stands twice in one object'),
+    "a key twice": ("row_is_json", b'{"a":1,"a":1}', 'the key "a" appears twice in one object'),
+    "a key twice within a value": ("row_is_json", b'{"a":[{"b":1,"b":2}]}', 'the key "b" appears twice in one object'),
     "half a character": ("row_is_json", b'{"a":"\\ud83d"}', "\\ud83d is half a character"),
     "half a character within a value": ("row_is_json", b'{"a":["\\ude00"]}', "\\ude00 is half a character"),
-    "a control character": ("row_is_json", b'{"a":"\x01"}', "the line is no JSON: Invalid control character at position 7"),
+    "a control character": ("row_is_json", b'{"a":"\x01"}', "the line is not JSON: Invalid control character at position 7"),
     "a byte that is not UTF-8": ("row_is_utf8", b'{"a":"\xff"}', "byte 0xFF at position 7 of the row is not UTF-8"),
 }
 
@@ -193,7 +193,7 @@ def test_a_file_with_a_new_key_in_each_row_is_refused_as_a_whole(monkeypatch, si
     monkeypatch.setattr(reader, "_BATCH_ROWS", size)
     found = entry(b"".join(b'{"id":1,"key %d":2}\n' % n for n in range(15_000)), like=feed("id"))
     assert (found["rule"], found["rows"]) == ("file_has_few_new_columns", 15_000)
-    assert found["reason"].startswith("the file has more than 500 columns that the feed does not name; ")
+    assert found["reason"].startswith("the file has more than 500 columns that the feed does not declare; ")
 
 
 def test_a_row_with_more_keys_than_a_table_should_get_columns_refuses_its_file():
@@ -211,7 +211,7 @@ def test_a_file_of_which_no_line_is_a_row_is_refused_as_a_whole():
     found = entry(b"id,name\n1,Ann\n2,Bob\n", like=feed("id"))
     assert found == {
         "rule": "file_is_json",
-        "reason": "no line of the file is a JSON object: line 1: the line is no JSON: Expecting value at position 1",
+        "reason": "no line of the file is a JSON object: line 1: the line is not JSON: Expecting value at position 1",
         "payload": "id,name\n1,Ann\n2,Bob",
         "rows": 3,
     }
