@@ -15,8 +15,8 @@ def account_faults(
 ) -> list[str]:
     """The faults in a table's row accounts, one sentence each.
 
-    The other three are actual row counts by date: `standing` of the table's live rows, `quarantined`, and `superseded` (None for a
-    table that does not keep superseded rows).
+    `standing` (the table's live rows), `quarantined` and `superseded` are actual row counts by date. `superseded` is None for a table
+    that does not keep superseded rows.
     """
     faults = []
     # An unverified partition is being changed by a step, or the step was killed. Its counts say nothing until the next pass builds it.
