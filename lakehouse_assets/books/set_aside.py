@@ -95,11 +95,10 @@ class SetAside:
         """Batch and date of these rows. They select the rows in the files, by `_batch` and `_landed`."""
         return [(batch.name, day) for batch in self.batches for day in sorted(batch.rows)]
 
-    def _where(self, wanted: Callable[[date], bool]) -> "SetAside":
-        kept = (
-            Batch(b.name, b.files, {day: rows for day, rows in b.rows.items() if wanted(day)}, b.reason) for b in self.batches
-        )
-        deliveries = {feed: frozenset(filter(wanted, days)) for feed, days in self.deliveries.items()}
+    def _where(self, keeps: Callable[[date], bool]) -> "SetAside":
+        """The rows and deliveries of the dates for which `keeps` is true."""
+        kept = (Batch(b.name, b.files, {day: rows for day, rows in b.rows.items() if keeps(day)}, b.reason) for b in self.batches)
+        deliveries = {feed: frozenset(filter(keeps, days)) for feed, days in self.deliveries.items()}
         return SetAside(tuple(batch for batch in kept if batch.rows), deliveries)
 
 

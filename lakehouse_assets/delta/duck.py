@@ -89,9 +89,9 @@ def files_view(
         return
     # The log is the authority on a file's partition. The path usually contains it too, but need not.
     dates = ", ".join(f"({sql_text(path)}, {sql_date(f['date'])})" for path, f in zip(paths, files, strict=True))
-    wanted = ", ".join(f'f."{c}"' for c in columns)
+    selected = ", ".join(f'f."{c}"' for c in columns)
     connection.execute(
-        f"{create} AS SELECT {wanted}, d.{DATE_COLUMN} FROM ({rows}) AS f "
+        f"{create} AS SELECT {selected}, d.{DATE_COLUMN} FROM ({rows}) AS f "
         f"JOIN (VALUES {dates}) AS d (_path, {DATE_COLUMN}) USING (_path)"
     )
 

@@ -145,8 +145,8 @@ class ArrowHandler(Handler[Any]):
         table = open_table(source.uri)
         if table is None:
             raise missing_table(source)
-        wanted = None if source.dates is None else arrow_dataset.field(DATE_COLUMN).isin(list(source.dates))
-        scanner = table.to_pyarrow_dataset().scanner(columns=source.columns and list(source.columns), filter=wanted)
+        date_filter = None if source.dates is None else arrow_dataset.field(DATE_COLUMN).isin(list(source.dates))
+        scanner = table.to_pyarrow_dataset().scanner(columns=source.columns and list(source.columns), filter=date_filter)
         return self._from_arrow(scanner.to_reader())
 
 

@@ -68,8 +68,8 @@ class DeltaIOManager(dg.IOManager):
         for handler in self._handlers:
             if handler.handles(annotation):
                 return handler
-        known = ", ".join(h.type_name for h in self._handlers)
-        raise TypeError(f"{key.to_user_string()}: no handler stores {annotation!r}. Annotate it as one of {known}.")
+        supported = ", ".join(h.type_name for h in self._handlers)
+        raise TypeError(f"{key.to_user_string()}: no handler stores {annotation!r}. Annotate it as one of {supported}.")
 
 
 def _address(key: dg.AssetKey) -> tuple[str, str]:

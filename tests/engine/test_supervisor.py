@@ -98,7 +98,7 @@ def client():
         process.communicate()
 
 
-def test_the_state_names_the_keeper_and_its_server(keep):
+def test_the_state_names_the_supervisor_and_its_server(keep):
     supervisor = keep(idle_seconds=60).started()
     assert (supervisor.state.supervisor_pid, supervisor.state.port, runs(supervisor.state.java_pid)) == (
         supervisor.process.pid,
@@ -135,14 +135,14 @@ def test_a_server_is_ended_when_the_last_of_its_users_was_killed(keep, client):
     assert supervisor.ended() == 0
 
 
-def test_a_keeper_that_is_told_to_end_ends_its_server(keep):
+def test_a_supervisor_that_is_told_to_end_ends_its_server(keep):
     supervisor = keep(idle_seconds=60).started()
     supervisor.process.terminate()
     supervisor.ended()
     assert not runs(supervisor.state.java_pid)
 
 
-def test_a_keeper_that_is_told_to_end_leaves_no_state_behind(keep):
+def test_a_supervisor_that_is_told_to_end_leaves_no_state_behind(keep):
     supervisor = keep(idle_seconds=60).started()
     supervisor.process.terminate()
     supervisor.ended()
@@ -150,7 +150,7 @@ def test_a_keeper_that_is_told_to_end_leaves_no_state_behind(keep):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
-def test_the_server_of_a_killed_keeper_ends(keep):
+def test_the_server_of_a_killed_supervisor_ends(keep):
     supervisor = keep(idle_seconds=60).started()
     supervisor.process.kill()
     wait_until(lambda: not runs(supervisor.state.java_pid))
@@ -162,7 +162,7 @@ def test_a_server_that_ends_by_itself_leaves_no_state_behind(keep):
     assert read_state(supervisor.folder) is None
 
 
-def test_a_keeper_ends_with_the_code_of_a_server_that_ended_by_itself(keep):
+def test_a_supervisor_ends_with_the_code_of_a_server_that_ended_by_itself(keep):
     assert keep(command=("sh", "-c", "exit 3"), idle_seconds=60).ended() == 3
 
 
