@@ -1,6 +1,6 @@
-"""What the stack needs once, before it starts: the bucket, and Dagster's tables in PostgreSQL as this version of Dagster wants them.
+"""One-time set-up of the stack before it starts: creates the bucket, and creates or upgrades Dagster's tables in PostgreSQL.
 
-Does nothing where that is done.
+Running it again does nothing.
 """
 
 import sys
@@ -13,7 +13,7 @@ from lakehouse_assets.settings import load_settings
 
 
 def make_bucket(name: str) -> None:
-    """Make a bucket in the store of the environment."""
+    """Create a bucket in the store that the environment names, unless it exists."""
     try:
         boto3.client("s3").create_bucket(Bucket=name)
     except ClientError as error:
@@ -22,13 +22,13 @@ def make_bucket(name: str) -> None:
 
 
 def main() -> None:
-    """Set up."""
+    """Set up the bucket and Dagster's tables."""
     bucket = load_settings().root.bucket
     if bucket is not None:
         make_bucket(bucket)
-    # An instance makes its tables where there are none; the upgrade changes those of an older version.
+    # Opening an instance creates missing tables; the upgrade migrates those of an older version.
     with dg.DagsterInstance.get() as instance:
-        instance.upgrade(lambda told: print(told, file=sys.stderr))  # noqa: T201 - the log of this one-shot service
+        instance.upgrade(lambda message: print(message, file=sys.stderr))  # noqa: T201 - the log of this one-shot service
 
 
 if __name__ == "__main__":

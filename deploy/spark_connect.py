@@ -1,6 +1,6 @@
-"""A Spark Connect server in the foreground, without its supervisor, for others than this machine: same jars, same settings.
+"""Runs a Spark Connect server in the foreground for other machines, without a supervisor, with the same jars and settings.
 
-There is no token: PySpark sends one only to `localhost` or over TLS. So it belongs on a network that nobody else is on.
+It requires no token, because PySpark sends one only to `localhost` or over TLS. So run it only on a private network.
 """
 
 import argparse
@@ -13,19 +13,19 @@ _LISTENS_AT = "-Dspark.connect.grpc.binding.address="
 
 
 def main() -> None:
-    """Become the server."""
+    """Replace this process by the server."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--host", required=True, help="the address at which it listens")
+    parser.add_argument("--host", required=True, help="the address to listen on")
     parser.add_argument("--port", required=True, type=int)
-    wanted = parser.parse_args()
+    arguments = parser.parse_args()
     config = load_settings().local_spark
-    command = command_for(config, wanted.port)
-    command[command.index(f"{_LISTENS_AT}127.0.0.1")] = f"{_LISTENS_AT}{wanted.host}"
+    command = command_for(config, arguments.port)
+    command[command.index(f"{_LISTENS_AT}127.0.0.1")] = f"{_LISTENS_AT}{arguments.host}"
     environment = server_environment(token="")
     del environment["SPARK_CONNECT_AUTHENTICATE_TOKEN"]
     config.folder.mkdir(parents=True, exist_ok=True)
-    os.chdir(config.folder)  # some of Spark's parts write where they stand
-    os.execve(command[0], command, environment)  # noqa: S606 - a program of our own choice, no shell's text
+    os.chdir(config.folder)  # some parts of Spark write to the working directory
+    os.execve(command[0], command, environment)  # noqa: S606 - a fixed program, not shell input
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What comes with the package and is no code: the dbt project, the sample data, the files of a new project.
+"""Data that comes with the package: the dbt project, the sample data, the template of a new project.
 
-They lie beside the package in a checkout, and within it where it is installed.
+In a checkout these folders are beside the package; an installed package contains them.
 """
 
 import hashlib
@@ -12,13 +12,13 @@ _PACKAGE = Path(__file__).parent
 
 
 def bundled(name: str) -> Path:
-    """The folder of that name, to be read."""
+    """The folder of bundled data with this name. Read-only."""
     installed = _PACKAGE / name
     return installed if installed.is_dir() else _PACKAGE.parent / name
 
 
 def built_in_project(cache: Path) -> Path:
-    """The folder of the dbt project that comes with the package. dbt writes into it: so of an installed one it is a copy in `cache`."""
+    """The folder of the bundled dbt project. dbt writes into it, so for an installed package this is a copy in `cache`."""
     folder = bundled("dbt_project")
     if folder.parent != _PACKAGE:
         return folder
@@ -33,7 +33,7 @@ def built_in_project(cache: Path) -> Path:
         try:
             (unfinished / copy.name).rename(copy)
         except OSError:
-            if not copy.exists():  # else somebody else was quicker
+            if not copy.exists():  # otherwise another process was faster
                 raise
         finally:
             shutil.rmtree(unfinished)

@@ -1,4 +1,4 @@
-"""The errors that a user can cause or mend, one tree.
+"""The errors that a user can cause or fix, one tree.
 
     LakehouseError
     ├── SettingsError       a setting is missing or can't work
@@ -7,16 +7,16 @@
     │   └── UnreadableError a file or folder of landing can't be read; all others can
     ├── PartitionGuardError rows outside the partitions of the run
     ├── AuditError          a `fail` rule was broken: the partition is not published
-    ├── EngineError         the Spark engine can't be had
-    │   └── EngineLostError it went away while it was used
-    ├── ProjectError        a new project can't be laid out
-    ├── UpkeepError         some tables could not be kept up
-    ├── ServiceError        MinIO, Kafka or PostgreSQL can't be had on this machine
-    ├── QueryError          a query that is refused or does not compile
-    └── NewerTableError     a table was written by a program that knows more of Delta
+    ├── EngineError         the Spark engine is unavailable
+    │   └── EngineLostError the connection to it was lost while it was used
+    ├── ProjectError        a new project can't be created
+    ├── UpkeepError         some tables could not be maintained
+    ├── ServiceError        MinIO, Kafka or PostgreSQL is unavailable on this machine
+    ├── QueryError          a query was refused or does not compile
+    └── NewerTableError     a table uses a Delta feature that this program does not support
 
-Each takes the finished sentence: what is wrong, where, what to do. The command line prints it without a trace.
-Errors of the machinery itself stay ordinary Python errors, with their trace.
+Each takes the complete message: what is wrong, where, what to do. The command line prints it without a traceback. Internal errors
+remain ordinary Python errors, with their traceback.
 """
 
 from collections.abc import Collection
@@ -24,7 +24,7 @@ from datetime import date
 
 
 class LakehouseError(Exception):
-    """Base of all errors that are told to the user in one sentence."""
+    """Base of all errors that are reported to the user as a plain message."""
 
 
 class SettingsError(LakehouseError):
@@ -32,7 +32,7 @@ class SettingsError(LakehouseError):
 
 
 class ContractError(LakehouseError):
-    """A contract contradicts itself, such as a key that is no column."""
+    """A contract contradicts itself, for example by a key that is not a column."""
 
 
 class LandingError(LakehouseError):
@@ -40,7 +40,7 @@ class LandingError(LakehouseError):
 
 
 class UnreadableError(LandingError):
-    """A file or folder of landing can't be read, although the store answers. `key` lies below the root."""
+    """A file or folder of landing can't be read, although the store answers. `key` is relative to the root."""
 
     def __init__(self, key: str, reason: str) -> None:
         super().__init__(f"{key} can't be read: {reason}.")
@@ -53,10 +53,9 @@ class PartitionGuardError(LakehouseError):
 
 
 class AuditError(LakehouseError):
-    """A `fail` rule was broken; nothing of the named partitions was published.
+    """A `fail` rule was broken: nothing of the refused partitions was published.
 
-    `refused` are their dates. `written` is what became of the others, as the storage tells it (`Written`); None where the run
-    wrote nothing.
+    `refused` holds their dates. `written` is the result of writing the others (`Written`); None if the run wrote nothing.
     """
 
     def __init__(self, sentence: str, *, refused: Collection[date] = (), written: object = None) -> None:
@@ -70,15 +69,15 @@ class EngineError(LakehouseError):
 
 
 class EngineLostError(EngineError):
-    """The Spark server went away while it was used. What it was asked for is to be computed again, in a new session."""
+    """The connection to the Spark server was lost while it was used. The work must be repeated in a new session."""
 
 
 class ProjectError(LakehouseError):
-    """A new project can't be laid out where it was asked for."""
+    """A new project can't be created in the given folder."""
 
 
 class UpkeepError(LakehouseError):
-    """Some tables could not be kept up."""
+    """Some tables could not be maintained."""
 
 
 class ServiceError(LakehouseError):
@@ -90,4 +89,4 @@ class QueryError(LakehouseError):
 
 
 class NewerTableError(LakehouseError):
-    """A table has a feature of Delta that this version of the program doesn't know."""
+    """A table uses a Delta feature that this version of the program does not support."""

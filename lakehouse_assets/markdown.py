@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]], total: int) -> str:
-    """Rows as Markdown, a line each, and how many more there are than these."""
+    """A Markdown table with one line per row. If `total` exceeds the rows, a last line says how many more there are."""
 
     def line(cells: Sequence[object]) -> str:
         shown = [" ".join(str(cell).split()).replace("|", r"\|") if cell is not None else "" for cell in cells]

@@ -1,4 +1,4 @@
-"""Lays out a project of one's own: a source system, a gold model, a test, a Makefile."""
+"""Creates a new project: a source system, a gold model, a test, a Makefile."""
 
 import keyword
 import re
@@ -8,22 +8,22 @@ from lakehouse_assets.bundled import bundled
 from lakehouse_assets.errors import ProjectError
 
 _NAME = "MYPROJECT"
-"""Stands for the project's name in the files and paths of the template."""
+"""The placeholder for the project's name in the files and paths of the template."""
 
 _HIDDEN = ("env", "gitignore")
-"""Files of the template that get a dot before their names."""
+"""Files of the template whose names get a leading dot."""
 
 
 def lay_out(folder: Path) -> list[Path]:
-    """Write the files of a new project into a folder, made where there is none; the files.
+    """Write the files of a new project into a folder, which is created if missing. Returns the files.
 
     Raises:
-        ProjectError: the folder has files already, or its name can't be that of a Python package.
+        ProjectError: the folder is not empty, or its name can't be the name of a Python package.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ProjectError(f"{folder} exists and is not an empty folder. Name another one.")
     name = re.sub(r"\W+", "_", folder.resolve().name).lower()
-    if not name.isidentifier() or keyword.iskeyword(name) or name in _TAKEN:
+    if not name.isidentifier() or keyword.iskeyword(name) or name in _RESERVED:
         raise ProjectError(
             f"{folder}: a project is a Python package of the same name, and {name!r} can't be one. Name another folder."
         )
@@ -38,5 +38,5 @@ def lay_out(folder: Path) -> list[Path]:
     return written
 
 
-_TAKEN = ("lakehouse", "lakehouse_assets", "systems", "tests", "dbt_project", "dbt", "dagster", "sample_data")
-"""Names that would hide another package, or a folder of the project itself."""
+_RESERVED = ("lakehouse", "lakehouse_assets", "systems", "tests", "dbt_project", "dbt", "dagster", "sample_data")
+"""Names that would shadow another package or a folder of the project itself."""

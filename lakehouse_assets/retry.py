@@ -1,4 +1,4 @@
-"""Trying again at growing pauses. The one way in which this package does so; clients of stores and servers have ways of their own."""
+"""Retries with growing pauses. All retries of this package go through here; clients of stores and servers have their own."""
 
 import time
 from collections.abc import Callable
@@ -15,17 +15,17 @@ def retried(
     on_error: type[Exception] | tuple[type[Exception], ...] = (),
     on_result: Callable[[_Result], bool] = lambda result: False,
 ) -> _Result:
-    """What `attempt` returns at last. It is made again where it raises `on_error` or `on_result` is true of what it returns.
+    """The result of `attempt`. It is called again if it raises `on_error`, or if `on_result` is true of its result.
 
-    Pauses double from `first_pause` (seconds). What the last attempt returns or raises counts.
+    Pauses double from `first_pause` (seconds). The last attempt's result or exception is final.
     """
     import tenacity
 
-    again = tenacity.Retrying(
+    retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(on_error) | tenacity.retry_if_result(on_result),
         stop=tenacity.stop_after_attempt(attempts),
         wait=tenacity.wait_exponential(multiplier=first_pause),
-        sleep=lambda seconds: time.sleep(seconds),  # looked up at each pause
+        sleep=lambda seconds: time.sleep(seconds),  # a lambda, so that tests can replace `time.sleep`
         retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
     )
-    return again(attempt)
+    return retrying(attempt)

@@ -1,6 +1,6 @@
-"""All settings, from the environment or a `.env` file. Documented for users in `.env.example`.
+"""All settings, from the environment or a `.env` file. `.env.example` documents them for users.
 
-Secrets (`AWS_SECRET_ACCESS_KEY` and the like) are not read here: the libraries that need them take them from the environment.
+Secrets (`AWS_SECRET_ACCESS_KEY` and the like) are not read here: the libraries that need them read the environment themselves.
 """
 
 import re
@@ -30,74 +30,76 @@ _SECRET_OPTION = re.compile(r"(?i)token|secret|passw|pwd|key|auth|credential|sig
 
 
 class Settings(BaseSettings):
-    """The settings of one process. Read once at an entry point (the code location, the command line) and passed on."""
+    """The settings of one process. An entry point (the code location, the command line) reads them once and passes them on."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
-    lakehouse_root: str = Field("./.lakehouse", description="Where all data lies: a folder, or `s3://bucket/prefix`.")
+    lakehouse_root: str = Field("./.lakehouse", description="The root of all data: a folder, or `s3://bucket/prefix`.")
     lakehouse_engine: str = Field(
         "spark",
-        description="Where silver is computed: `spark`, a local server started on demand; `sail`, a server in Rust within the "
-        "process; `sc://host:port`, a Spark Connect server that others run.",
+        description="The engine that computes silver: `spark`, a local server started on demand; `sail`, a Rust server inside the "
+        "process; `sc://host:port`, a remote Spark Connect server.",
     )
     lakehouse_start_date: date = Field(date(2026, 1, 1), description="The first partition of every table.")
     lakehouse_systems: str = Field(
         "lakehouse_assets.systems",
-        description="The packages that declare source systems, by their dotted names or as folders, separated by commas.",
+        description="The packages that declare source systems, as dotted names or folders, separated by commas.",
     )
     lakehouse_dbt_project: Path | None = Field(
-        None, description="The dbt project whose models are gold; by default the one that comes with the lakehouse."
+        None, description="The dbt project with the gold models; by default the bundled one."
     )
-    lakehouse_docs_url: str | None = Field(None, description="Where the docs are published; the UI links to it.")
-    lakehouse_engine_memory: str = Field("2g", description="Heap of the local Spark server, as Java writes it.")
-    lakehouse_engine_idle_seconds: int = Field(300, ge=1, description="The local Spark server ends after this long unused.")
-    lakehouse_engine_port: int = Field(0, ge=0, le=65535, description="Port of the local Spark server; 0 takes a free one.")
+    lakehouse_docs_url: str | None = Field(None, description="The address of the published docs; the UI links to it.")
+    lakehouse_engine_memory: str = Field("2g", description="Heap size of the local Spark server, in Java's notation.")
+    lakehouse_engine_idle_seconds: int = Field(300, ge=1, description="Idle time after which the local Spark server stops.")
+    lakehouse_engine_port: int = Field(0, ge=0, le=65535, description="Port of the local Spark server; 0 picks a free one.")
     lakehouse_gold_waits_seconds: int = Field(
         300,
         ge=0,
-        description="So long the gold sensor waits for raw and silver runs to end before it asks for gold all the same.",
+        description="How long the gold sensor waits for raw and silver runs to end before it requests gold anyway.",
     )
     lakehouse_least_interval_seconds: int = Field(
-        0, ge=0, description="So long after a feed was loaded its files wait for the sensor's next run; a feed may say so itself."
+        0, ge=0, description="Minimum time between two loads of a feed by the sensor; a feed may set its own."
     )
     lakehouse_keep_runs_days: int = Field(
-        30, ge=1, description="`lakehouse maintain` deletes what Dagster knows of runs that ended longer ago."
+        30, ge=1, description="`lakehouse maintain` deletes Dagster's records of runs that ended longer ago."
     )
     given_home: Path | None = Field(
-        None, validation_alias="DAGSTER_HOME", description="The Dagster instance; by default a folder of its own for each root."
+        None,
+        validation_alias="DAGSTER_HOME",
+        description="The folder of the Dagster instance; by default a separate one for each root.",
     )
-    lakehouse_cache: Path = Field(Path("~/.cache/lakehouse"), description="Where jars and the state of the engine are kept.")
+    lakehouse_cache: Path = Field(Path("~/.cache/lakehouse"), description="The folder for jars and the engine's state.")
 
     @model_validator(mode="after")
     def _can_work(self) -> Self:
         root = self.root
         if self.lakehouse_dbt_project and not (self.lakehouse_dbt_project.expanduser() / "dbt_project.yml").is_file():
             raise SettingsError(
-                f"LAKEHOUSE_DBT_PROJECT: {self.lakehouse_dbt_project} is not the folder of a dbt project: it has no dbt_project.yml."
+                f"LAKEHOUSE_DBT_PROJECT: {self.lakehouse_dbt_project} is not a dbt project: it has no dbt_project.yml."
             )
         if self.lakehouse_engine not in ("spark", "sail"):
-            found = ADDRESS.fullmatch(self.lakehouse_engine)
-            if found is None:
+            address = ADDRESS.fullmatch(self.lakehouse_engine)
+            if address is None:
                 raise SettingsError("LAKEHOUSE_ENGINE: an engine is `spark`, `sail`, or the address of a server, sc://host:port.")
-            if any(_SECRET_OPTION.search(option.partition("=")[0]) for option in (found["options"] or "").split(";")):
+            if any(_SECRET_OPTION.search(option.partition("=")[0]) for option in (address["options"] or "").split(";")):
                 raise SettingsError(
                     "LAKEHOUSE_ENGINE: a secret doesn't belong in the address. Set SPARK_CONNECT_AUTHENTICATE_TOKEN for a token."
                 )
         if self.lakehouse_docs_url and not _PLAIN_URL.fullmatch(self.lakehouse_docs_url):
             raise SettingsError(
-                "LAKEHOUSE_DOCS_URL: the address of the docs is written https://host/path, without user, password or query: "
+                "LAKEHOUSE_DOCS_URL: write the address of the docs as https://host/path, without user, password or query: "
                 "the UI shows it to everybody."
             )
         if self.lakehouse_engine == "sail" and not re.fullmatch(r"[!-~]+", root.uri):
             raise SettingsError(
-                f"LAKEHOUSE_ENGINE=sail can't read Delta tables below {root.uri}, because of its blanks or letters beyond ASCII "
-                "(Sail 0.7.2): name another folder in LAKEHOUSE_ROOT, or take LAKEHOUSE_ENGINE=spark."
+                f"LAKEHOUSE_ENGINE=sail can't read Delta tables below {root.uri}, because it has spaces or non-ASCII characters "
+                "(Sail 0.7.2): name another folder in LAKEHOUSE_ROOT, or set LAKEHOUSE_ENGINE=spark."
             )
         return self
 
     @cached_property
     def root(self) -> Root:
-        """The root as an object that knows the paths below it."""
+        """The parsed root of all data."""
         return Root.parse(self.lakehouse_root)
 
     @property
@@ -107,11 +109,11 @@ class Settings(BaseSettings):
 
     @property
     def gold_project(self) -> "GoldProject":
-        """The dbt project whose models are gold."""
+        """The dbt project with the gold models."""
         from lakehouse_assets.gold.project import GoldProject
 
-        given, built_in = self.lakehouse_dbt_project, built_in_project(self._cache)
-        return GoldProject(given.expanduser().absolute() if given else built_in, package=built_in)
+        own_project, built_in = self.lakehouse_dbt_project, built_in_project(self._cache)
+        return GoldProject(own_project.expanduser().absolute() if own_project else built_in, package=built_in)
 
     @property
     def _cache(self) -> Path:
@@ -119,17 +121,17 @@ class Settings(BaseSettings):
 
     @property
     def local_state(self) -> Path:
-        """Where this machine keeps what is not data: the Dagster instance. For a root on S3 a folder of its own below `.lakehouse`."""
+        """The folder for local state such as the Dagster instance: the root, or for a root on S3 a folder below `.lakehouse`."""
         return self.root.local_folder or Path(".lakehouse", "s3", self.root.uri.removeprefix("s3://")).absolute()
 
     @property
     def engine_config(self) -> EngineConfig:
-        """The engine that these settings mean."""
+        """The configuration of the engine."""
         return EngineConfig(self.lakehouse_engine, self.local_spark)
 
     @property
     def local_spark(self) -> ServerConfig:
-        """The local Spark server that these settings mean."""
+        """The configuration of the local Spark server."""
         return ServerConfig(
             cache=self._cache,
             memory=self.lakehouse_engine_memory,
@@ -140,39 +142,39 @@ class Settings(BaseSettings):
 
     @property
     def services_folder(self) -> Path:
-        """Where `lakehouse services` keeps their data and state."""
+        """The folder in which `lakehouse services` keeps data and state."""
         return Path(".lakehouse", "services").absolute()
 
     @property
     def dagster_home(self) -> Path:
-        """Folder of the Dagster instance: the one that `DAGSTER_HOME` names, so that command line and UI share it."""
+        """The folder of the Dagster instance. `DAGSTER_HOME` overrides it, so that command line and UI share one."""
         return self.given_home.absolute() if self.given_home else self.local_state / "dagster"
 
 
 def load_settings() -> Settings:
-    """The settings of the environment.
+    """Read the settings from the environment and `.env`.
 
     Raises:
-        SettingsError: a value can't be read, or is an address that may hold a secret; the text names each setting and its fault,
+        SettingsError: a value is invalid, or is an address that may hold a secret. The text names each setting and its fault, but
             never such a value.
     """
-    # Into the environment of this process, because the libraries that speak to the store take `AWS_*` from there.
+    # Loaded into this process's environment, because the store's client libraries read `AWS_*` from there.
     load_dotenv(".env")
     complete_environment()
     try:
         return Settings()
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-        raise SettingsError(f"Settings can't be read: {faults}. See .env.example.") from None
+        raise SettingsError(f"Invalid settings: {faults}. See .env.example.") from None
 
 
 def load_catalog(settings: Settings) -> "Catalog":
-    """The feeds and silver tables of all systems. From now on the dbt project knows each of these tables as a source.
+    """The feeds and silver tables of all systems. Also adds these tables to the dbt project as sources.
 
-    The project that comes with the lakehouse knows the tables of the systems that come with it, and no others.
+    The bundled dbt project knows only the tables of the bundled systems.
 
     Raises:
-        ContractError: something is wrong with a system; all that is, a line each.
+        ContractError: systems have faults; the text lists all of them, one per line.
         SettingsError: there is no such package of systems.
     """
     from lakehouse_assets.systems import BUILT_IN, catalog

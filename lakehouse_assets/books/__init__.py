@@ -1,1 +1,1 @@
-"""What is known of each partition: the ledger, quarantine, rows set aside, refusals. Held against the tables, never trusted."""
+"""Records of each partition: ledger, quarantine, rows set aside, refusals. They are checked against the tables, never trusted."""

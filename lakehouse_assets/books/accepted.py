@@ -1,6 +1,6 @@
-"""Complete deliveries that somebody has accepted although they shrink too far. A Delta table, `ops/accepted`.
+"""Complete deliveries that a person has accepted although they shrank too much. A Delta table, `ops/accepted`.
 
-What is accepted is the delivery as it landed: one that is sent again with other bytes is looked at again.
+A delivery is accepted exactly as it landed: one that is sent again with other bytes is checked again.
 """
 
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from lakehouse_assets.store.root import Root
 
 @dataclass(frozen=True)
 class AcceptedDeliveries:
-    """Reads and adds accepted deliveries below a root."""
+    """Reads and adds the accepted deliveries of a root."""
 
     root: Root
 
     @property
     def uri(self) -> str:
-        """Where the Delta table lies."""
+        """The URI of the Delta table."""
         return self.root.path("ops", "accepted")
 
     def read(self) -> set[tuple[str, date, str]]:
-        """The feed (its raw table), the date, and the fingerprint of the raw partition of each."""
+        """For each: the feed (its raw table), the date, and the fingerprint of the raw partition."""
         table = newest_table(self.uri)
         files = [] if table is None else file_paths(table, self.uri)
         if not files:

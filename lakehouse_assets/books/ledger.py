@@ -1,7 +1,7 @@
-"""The ledger: how each partition of each table stands and what it was built from. A Delta table, `ops/partitions`.
+"""The ledger: the state of each partition of each table, and what it was built from. A Delta table, `ops/partitions`.
 
-A step writes its records last, and each record names the very files that it speaks of. So a record is never taken on trust: `books.py`
-compares it with the table, whoever wrote either of them and when. Row accounts are a view of the ledger.
+A step writes its records last, and each record names exactly the files that it describes. So a record need not be trusted: `records.py`
+compares it with the table, whichever process wrote them and when. Row accounts are a view of the ledger.
 """
 
 import hashlib
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
 
 
 UNVERIFIED = ""
-"""The fingerprint of a partition whose record does not say how the table stands: it is to be built again."""
+"""The fingerprint of a partition whose record does not describe the table: the partition is to be built again."""
 
 Records = dict[tuple[str, str, date], "PartitionRecord"]
 """Records by layer, table and date."""
 
-_FILES_OF_A_TABLE = 32
-"""A table whose records lie in more files than these has them written anew as one, with the next records."""
+_MAX_FILES_PER_TABLE = 32
+"""When a table's records are spread over this many files, the next write puts them all into one file."""
 
 
 @dataclass(frozen=True)
 class LandedFile:
-    """A landing object as a raw partition was built from it.
+    """A landing object as it was when a raw partition was built from it.
 
-    `version` is what the store's listing said of it, and changes with each upload; `etag` is the MD5 of its bytes.
-    `duplicate_of` names the file of the same bytes whose rows stand for this one's; "" where its own rows stand.
-    `batch` names its rows in quarantine; "" where it has none there.
+    `version` identifies the upload in the store's listing and changes with each one; `etag` is the MD5 of the bytes. `duplicate_of`
+    names the file with the same bytes whose rows were used instead; "" if the file's own rows were used. `batch` names its rows in
+    quarantine; "" if there are none.
     """
 
     name: str
@@ -59,7 +59,7 @@ class LandedFile:
 
 @dataclass(frozen=True)
 class RuleHits:
-    """How many rows of a partition broke a rule, and a few of their keys for a person to look up."""
+    """How many rows of a partition broke a rule, and the keys of a few of them for a person to look up."""
 
     rule: str
     rows: int
@@ -68,7 +68,7 @@ class RuleHits:
 
 @dataclass(frozen=True)
 class InputVersion:
-    """The state of a table that something was built from: the table's Delta id, and its version."""
+    """A version of a table that something was built from: the table's Delta id, and the version number."""
 
     table: str
     delta_version: int
@@ -77,10 +77,10 @@ class InputVersion:
 
 @dataclass(frozen=True)
 class PartitionRecord:
-    """One partition: its row accounts, and the fingerprint of all that it was built from (rows in and code).
+    """One partition: its row accounts, and the fingerprint of all inputs (rows and code).
 
-    `rows_in` is None where a table has another grain than what it is made of, so that there is nothing to add up. `table_id` and
-    `content` name the table and the files of the partition that the record speaks of, `batches` its rows in quarantine.
+    `rows_in` is None if the table has another grain than its inputs, so that rows can't add up. `table_id` and `content` identify the
+    table and the partition's files that the record describes; `batches` names its rows in quarantine.
     """
 
     layer: str
@@ -102,42 +102,43 @@ class PartitionRecord:
 
     @property
     def is_unverified(self) -> bool:
-        """Whether the record does not say how the table stands, so that the partition is to be built again."""
+        """Whether the record does not describe the table, so that the partition is to be built again."""
         return self.fingerprint == UNVERIFIED
 
     @property
     def adds_up(self) -> bool:
-        """Whether every row that came in stands somewhere."""
+        """Whether every row that came in is live, in quarantine or superseded."""
         return self.rows_in is None or self.rows_in == self.rows_out + self.rows_quarantined + self.rows_superseded
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """Reads and replaces partition records below a root."""
+    """Reads and replaces the partition records of a root."""
 
     root: Root
 
     @property
     def uri(self) -> str:
-        """Where the Delta table lies."""
+        """The URI of the Delta table."""
         return self.root.path("ops", "partitions")
 
     def read(self, layer: str | None = None, table_name: str | None = None, *, brief: bool = False) -> Records:
-        """The records by layer, table and date, of one layer or table or of all; `brief` ones without `files` and `rules`."""
-        wanted = {k: v for k, v in (("layer", layer), ("table_name", table_name)) if v is not None}
-        return self._records(newest_table(self.uri), "* EXCLUDE (files, rules)" if brief else "*", "true", wanted)
+        """Records by layer, table and date: all, or those of a layer or table. `brief` leaves out `files` and `rules`."""
+        partition = {k: v for k, v in (("layer", layer), ("table_name", table_name)) if v is not None}
+        return self._records(newest_table(self.uri), "* EXCLUDE (files, rules)" if brief else "*", "true", partition)
 
     def read_dates(self, layer: str, dates: Mapping[str, Collection[date]]) -> Records:
-        """The records of the given tables and dates of a layer, by layer, table and date: for these alone all is read."""
-        chosen = _chosen({table: days for table, days in dates.items() if days})
-        return self._records(newest_table(self.uri), "*", chosen, {"layer": layer}) if chosen else {}
+        """The full records of the given tables and dates of a layer, by layer, table and date."""
+        condition = _dates_condition({table: days for table, days in dates.items() if days})
+        return self._records(newest_table(self.uri), "*", condition, {"layer": layer}) if condition else {}
 
-    def _records(self, table: DeltaTable | None, columns: str, chosen: str, partition: dict[str, str]) -> Records:
+    def _records(self, table: DeltaTable | None, columns: str, condition: str, partition: dict[str, str]) -> Records:
+        """Records from the files of a partition of the ledger that meet a condition."""
         files = file_paths(table, self.uri, **partition) if table is not None else []
         if not files:
             return {}
         with connect(self.root) as connection:
-            rows = connection.execute(f"SELECT {columns} FROM {parquet(files)} WHERE {chosen}")
+            rows = connection.execute(f"SELECT {columns} FROM {parquet(files)} WHERE {condition}")
             names = [c[0] for c in rows.description or []]
             records = [_record(dict(zip(names, row, strict=True))) for row in rows.fetchall()]
         return {(r.layer, r.table_name, r.date): r for r in records}
@@ -145,48 +146,49 @@ class Ledger:
     def record(
         self, layer: str, tables: Collection[str], decide: Callable[[Records], Sequence[PartitionRecord]], run_id: str
     ) -> tuple[list[PartitionRecord], Records]:
-        """Write records of some tables of a layer, in one commit; those, and all of these tables as they were before.
+        """Write records of some tables of a layer in one commit. Returns the records, and all records of these tables before.
 
-        `decide` is given all records of these tables and says which are to be written. Where somebody else writes to the ledger
-        meanwhile it is asked again, so what it has seen is what stands right before its own.
+        `decide` gets all current records of these tables and returns the ones to write. If another process commits to the ledger
+        first, `decide` is called again, so it has always seen the records right before its own commit.
 
         Raises:
-            CommitFailedError: others were quicker time and again.
+            CommitFailedError: another commit came first at every attempt.
         """
 
         def attempt() -> tuple[list[PartitionRecord], Records]:
             ensure_table(self.uri, ledger_schema(), "How each partition stands and what it was built from", PARTITIONED_BY)
-            opened = DeltaTable(self.uri)  # as it stands now: whoever writes after this makes the write below fail
-            known: Records = {}
+            opened = DeltaTable(self.uri)  # the current version: any later write of another process makes the one below fail
+            current: Records = {}
             for table in sorted(tables):
-                known |= self._records(opened, "*", "true", {"layer": layer, "table_name": table})
-            new = list(decide(known))
-            changed = [r for r in new if known.get((r.layer, r.table_name, r.date)) != r]
+                current |= self._records(opened, "*", "true", {"layer": layer, "table_name": table})
+            new = list(decide(current))
+            changed = [r for r in new if current.get((r.layer, r.table_name, r.date)) != r]
             if changed:
-                self._write(opened, layer, changed, known, run_id)
-            return new, known
+                self._write(opened, layer, changed, current, run_id)
+            return new, current
 
         return until_committed(attempt)
 
-    def _write(self, opened: DeltaTable, layer: str, new: Sequence[PartitionRecord], known: Records, run_id: str) -> None:
+    def _write(self, opened: DeltaTable, layer: str, new: Sequence[PartitionRecord], current: Records, run_id: str) -> None:
+        """Write new records, as the commit right after the open version. Compact the records of tables with too many files."""
         import pyarrow as pa
 
         by_table: dict[str, dict[date, PartitionRecord]] = {}
         for record in new:
             by_table.setdefault(record.table_name, {})[record.date] = record
-        chosen = []
+        conditions = []
         for table, records in sorted(by_table.items()):
-            if len(file_paths(opened, self.uri, layer=layer, table_name=table)) < _FILES_OF_A_TABLE:
-                chosen.append(_chosen({table: records}))
+            if len(file_paths(opened, self.uri, layer=layer, table_name=table)) < _MAX_FILES_PER_TABLE:
+                conditions.append(_dates_condition({table: records}))
             else:
-                by_table[table] = {r.date: r for r in known.values() if r.table_name == table} | records
-                chosen.append(f"table_name = {sql_text(table)}")
-        written = [record for records in by_table.values() for record in records.values()]
+                by_table[table] = {r.date: r for r in current.values() if r.table_name == table} | records
+                conditions.append(f"table_name = {sql_text(table)}")
+        rows = [asdict(record) for records in by_table.values() for record in records.values()]
         replace_rows_at(
             opened,
             self.uri,
-            pa.Table.from_pylist([asdict(r) for r in written], schema=ledger_schema()),
-            predicate=f"layer = {sql_text(layer)} AND ({' OR '.join(chosen)})",
+            pa.Table.from_pylist(rows, schema=ledger_schema()),
+            predicate=f"layer = {sql_text(layer)} AND ({' OR '.join(conditions)})",
             key=hashlib.sha256(f"{layer}/{new!r}".encode()).hexdigest()[:16],
             run_id=run_id,
         )
@@ -196,8 +198,8 @@ PARTITIONED_BY = ("layer", "table_name")
 """The ledger is partitioned by these columns."""
 
 
-def _chosen(dates: Mapping[str, Iterable[date]]) -> str:
-    """SQL that is true for the given partitions."""
+def _dates_condition(dates: Mapping[str, Iterable[date]]) -> str:
+    """SQL that is true for records of the given dates by table."""
     return " OR ".join(
         f"(table_name = {sql_text(table)} AND date IN ({', '.join(sql_date(d) for d in sorted(days))}))"
         for table, days in sorted(dates.items())
@@ -205,20 +207,20 @@ def _chosen(dates: Mapping[str, Iterable[date]]) -> str:
 
 
 def _record(row: dict[str, Any]) -> PartitionRecord:
-    """A record of a row. A ledger of an older layout has no values for some columns."""
+    """Make a record from a row. In a ledger of an older layout some columns have no values: their defaults apply."""
     row = {name: value for name, value in row.items() if value is not None or name == "rows_in"}
-    files = [LandedFile(**_given(f)) for f in row.pop("files", [])]
+    files = [LandedFile(**_without_nulls(f)) for f in row.pop("files", [])]
     rules = [RuleHits(**r) for r in row.pop("rules", [])]
-    inputs = [InputVersion(**_given(i)) for i in row.pop("inputs", [])]
+    inputs = [InputVersion(**_without_nulls(i)) for i in row.pop("inputs", [])]
     return PartitionRecord(**row, files=files, rules=rules, inputs=inputs)
 
 
-def _given(values: dict[str, Any]) -> dict[str, Any]:
+def _without_nulls(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
 def ledger_schema() -> "pa.Schema":
-    """The columns of `PartitionRecord`."""
+    """The ledger's Arrow schema: the fields of `PartitionRecord`."""
     import pyarrow as pa
 
     file = {

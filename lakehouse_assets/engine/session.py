@@ -1,4 +1,4 @@
-"""The Spark Connect session of this process, connected to whatever engine the settings name."""
+"""The Spark Connect session of this process, connected to the engine in the settings."""
 
 import logging
 import sys
@@ -18,33 +18,33 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 RETRIES_OF_A_LOST_SERVER = 4
-"""PySpark's default goes on for ten minutes, at exit too."""
+"""PySpark's default retries for ten minutes, at exit too."""
 
 
-_SESSION_GONE = ("INVALID_HANDLE.SESSION", "INVALID_HANDLE.OPERATION", "server side session identifier")
-"""What a server says that was started again at the same address, and knows nothing of the session."""
+_SESSION_LOST = ("INVALID_HANDLE.SESSION", "INVALID_HANDLE.OPERATION", "server side session identifier")
+"""Error texts of a server that was restarted at the same address and does not know the session."""
 
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """Which engine: `spark` (a local server as `server` says), `sail`, or the address of a remote server, `sc://host:port`."""
+    """The engine: `spark` (a local server, configured by `server`), `sail`, or the address of a remote server, `sc://host:port`."""
 
     kind: str
     server: ServerConfig
 
 
 class Connectable(Protocol):
-    """A server of Spark's protocol, wherever it runs."""
+    """A server that speaks Spark's protocol, local or remote."""
 
     def connecting(self) -> AbstractContextManager[str]:
-        """What PySpark connects to within the block; starts the server where that is ours to do."""
+        """The URL to which PySpark connects in the block. Starts the server if this process manages it."""
 
     def answers(self) -> bool:
-        """Whether the server that was connected to is still there."""
+        """Whether the connected server still runs."""
 
 
 class Engine:
-    """Hands out the one session of this process. Nothing is started or imported before it is asked for."""
+    """Provides the one session of this process. Starts and imports nothing before the session is requested."""
 
     def __init__(self, config: EngineConfig, log: Callable[[str], None] = lambda text: print(text, file=sys.stderr)) -> None:
         self._server: Connectable
@@ -59,9 +59,9 @@ class Engine:
         self._lost = False
 
     def session(self) -> "SparkSession":
-        """The session, connected on first use, and anew where the server has gone. Its frames end with it: ask each time.
+        """The session, connected on first use, and again if the server was lost. Its DataFrames end with it: call this each time.
 
-        Whatever is asked of it raises EngineLostError where the server goes away meanwhile.
+        Requests of the session raise EngineLostError if the server is lost.
 
         Raises:
             EngineError: the engine can't be started or reached.
@@ -74,36 +74,37 @@ class Engine:
             return self._session
 
     def start_in_background(self) -> None:
-        """Begin to start the engine while this process does something else. What goes wrong is told by `session`."""
+        """Start the engine in a background thread. Errors are raised by the next call of `session`."""
 
         def attempt() -> None:
             try:
                 self.session()
             except EngineError:
-                return  # `session` will try again, and raise it to whoever needs the engine
+                return  # the next call of `session` tries again and raises the error
 
         threading.Thread(target=attempt, name="engine-start", daemon=True).start()
 
     def stop_session(self) -> None:
-        """Take leave of the server, which goes on running. A session left open would keep its state there for an hour."""
+        """Close the session; the server keeps running. It would keep the state of an open session for an hour."""
         with self._lock:
             self._leave(tell_server=not self._lost)
 
     def _leave(self, *, tell_server: bool) -> None:
-        """Stop the session. One that is not stopped is what PySpark goes on giving to whoever asks for a new one."""
+        """Stop the session. Otherwise PySpark would return it again when a new one is requested."""
         if self._session is not None:
-            session: Any = self._session  # the type is that of a classic session
+            session: Any = self._session  # typed as a classic session, which lacks the attribute
             session.release_session_on_close = tell_server
             session.stop()
         self._session, self._lost = None, False
 
     def _connected(self) -> "SparkSession":
+        """Connect a new session."""
         with self._server.connecting() as url:
-            # Imported after the server was started, so that both go on at once.
+            # Imported only now, so that PySpark loads while a server that was just started gets ready.
             from pyspark.sql import SparkSession
             from pyspark.sql.connect.client.retries import DefaultPolicy
 
-            # Every error that it logs is raised as well, and told by whoever catches it.
+            # It logs only errors that it also raises; the code that catches them reports them.
             for logger in ("pyspark.sql.connect.logging", "SQLQueryContextLogger"):
                 logging.getLogger(logger).setLevel(logging.CRITICAL)
             session: SparkSession = SparkSession.builder.remote(url).getOrCreate()
@@ -113,19 +114,19 @@ class Engine:
             return session
 
     def _notice_loss(self, error: Exception) -> None:
-        """Tell of a server that went away by an error of its own."""
+        """Raise EngineLostError if an error means that the server was lost."""
         if engine_was_lost(error):
             self._lost = True
             raise EngineLostError(
-                "The Spark server went away while it computed. Run this again: the server is started anew, or found."
+                "The Spark server was lost while it computed. Run this again: the server is restarted automatically."
             ) from error
 
 
 def engine_was_lost(error: Exception) -> bool:
-    """Whether an error of a call to the server says that it, or the session, is not there any more."""
+    """Whether an error of a call to the server means that the server or the session no longer exists."""
     import grpc  # type: ignore[import-untyped]  # its stubs are a package of their own
 
-    # A server that was started again wants another token.
-    gone = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED)
-    is_gone = isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call) and error.code() in gone
-    return is_gone or any(words in str(error) for words in _SESSION_GONE)
+    # UNAUTHENTICATED: a restarted server expects another token.
+    lost_codes = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED)
+    is_lost = isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call) and error.code() in lost_codes
+    return is_lost or any(text in str(error) for text in _SESSION_LOST)

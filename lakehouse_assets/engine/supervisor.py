@@ -1,7 +1,7 @@
-"""The process that owns a Spark server: it starts Java, waits until nobody has used it for a while, and stops it.
+"""The supervisor process of a Spark server: starts Java, waits until it has been idle for a while, and stops it.
 
-Run as `python -m lakehouse_assets.engine.supervisor FOLDER`, with the request as JSON on standard input. It imports no more than it
-must, because it stays in memory as long as the server.
+Run as `python -m lakehouse_assets.engine.supervisor FOLDER`, with the request as JSON on standard input. It imports as little as
+possible, because it stays in memory as long as the server.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ _STOP_SECONDS = 15
 
 
 def main(folder: Path) -> int:
-    """Keep one server until it is idle, ends by itself, or this process is told to end."""
+    """Run one server until it has been idle long enough, ends, or this process gets SIGTERM. Returns the exit code."""
     request = json.load(sys.stdin)
     java = subprocess.Popen(
         request["command"],
@@ -42,15 +42,16 @@ def main(folder: Path) -> int:
                 unused_since = time.monotonic()
                 continue
             if time.monotonic() - unused_since >= request["idle_seconds"]:
-                # Held exclusively: whoever comes now waits, then finds no server and starts another.
+                # The lock is held exclusively: a new client waits for it, then finds no server and starts another.
                 return _stop(folder, java)
             fcntl.flock(clients, fcntl.LOCK_UN)
-    _take_down(folder)
+    _remove_state(folder)
     return java.returncode
 
 
 def _stop(folder: Path, java: "subprocess.Popen[bytes]") -> int:
-    _take_down(folder)
+    """Remove the server's state and end Java, by force if it takes too long."""
+    _remove_state(folder)
     java.terminate()
     try:
         java.wait(_STOP_SECONDS)
@@ -60,15 +61,15 @@ def _stop(folder: Path, java: "subprocess.Popen[bytes]") -> int:
     return 0
 
 
-def _take_down(folder: Path) -> None:
-    """Tell nobody of this server any more. Where Java has died, somebody may have started another one already: that stays."""
+def _remove_state(folder: Path) -> None:
+    """Remove `server.json`, unless it belongs to another server: if Java has died, a client may have started one already."""
     state = read_state(folder)
     if state is not None and state.supervisor_pid == os.getpid():
         (folder / "server.json").unlink(missing_ok=True)
 
 
 def _die_with_parent() -> None:
-    """So that a killed supervisor leaves no server behind that nobody would ever stop. Linux only; elsewhere nothing happens."""
+    """Have the kernel end the server if the supervisor is killed, since nothing else would stop it. Does nothing outside Linux."""
     set_parent_death_signal = 1
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""dagster-dbt without start-up costs that buy this project nothing. Import dagster-dbt from here."""
+"""dagster-dbt without start-up costs that bring this project no benefit. Import dagster-dbt from here."""
 
 import sys
 from importlib.metadata import version as installed_version
@@ -6,8 +6,8 @@ from typing import Any
 
 from packaging.version import Version
 
-# dagster-dbt imports half of dbt-core for a few names, and has its own where dbt-core is not there. dbt runs in a process of its own,
-# so this one need not know it: 1 s less for each process that loads the definitions.
+# dagster-dbt imports half of dbt-core for a few names, and falls back to its own if dbt-core is missing. dbt runs in a separate
+# process, so this one does not need dbt-core: hiding it saves 1 s in each process that loads the definitions.
 _hidden = "dbt.version" not in sys.modules
 if _hidden:
     sys.modules["dbt.version"] = None  # type: ignore[assignment]
@@ -21,7 +21,7 @@ try:
         dbt_assets,
     )
 except ImportError:
-    # The plain way: a dagster-dbt that has no names of its own.
+    # The fallback, for a dagster-dbt that can't do without dbt-core.
     del sys.modules["dbt.version"]
     _hidden = False
     from dagster_dbt import (
@@ -47,11 +47,11 @@ __all__ = [
 
 
 class QuickStartDbt(DbtCliResource):
-    """Starts dbt 4 s sooner (of 9 s; dagster-dbt 0.29.27).
+    """Starts dbt 4 s faster (of 9 s; dagster-dbt 0.29.27).
 
-    dagster-dbt asks a dbt process of its own for dbt's version, and loads the whole project a second time to look columns up in
-    the warehouse after the build. The version is known from the installed package; and what was built is read from Delta. Where the
-    names that this overrides are gone, dagster-dbt never calls them.
+    dagster-dbt starts a separate dbt process to get dbt's version, and loads the whole project a second time to look up columns in
+    the warehouse after the build. Here the version comes from the installed package, and columns are read from Delta. If the overridden
+    names no longer exist, dagster-dbt never calls them.
     """
 
     @property

@@ -1,7 +1,7 @@
-"""Dagster's SQLite event storage, with connections that stay open: an event takes 2 ms in place of 12 (Dagster 1.13.27).
+"""Dagster's SQLite event storage with connections that stay open: an event takes 2 ms instead of 12 (Dagster 1.13.27).
 
-A run of the whole graph writes some 400 events. Dagster opens a new connection for each, and waits for the disk each time. In SQLite's
-write-ahead mode, which Dagster uses, `synchronous = NORMAL` loses no event when a process is killed, only the newest ones when the
+A run of the whole graph writes some 400 events. Dagster opens a new connection for each and waits for the disk each time. In SQLite's
+write-ahead mode, which Dagster uses, `synchronous = NORMAL` loses no event when a process is killed, and only the newest ones when the
 machine loses power; tables and ledger don't depend on events. `dagster.yaml` names this class; PostgreSQL's storage doesn't need it.
 """
 
@@ -18,14 +18,14 @@ from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, create_engine, event
 
 _BUSY_SECONDS = 30
-"""How long a write waits for another process, as in Dagster's own."""
+"""How long a write waits for another process. The same as in Dagster's storage."""
 
 _OPEN_SHARDS = 16
-"""Each run has a database file of its own; the webserver and the daemon look at many."""
+"""How many databases stay open. Each run has its own database file; the webserver and the daemon read many."""
 
 
 class QuickSqliteEventLogStorage(SqliteEventLogStorage):
-    """Keeps the connections to the databases of the latest runs open."""
+    """Keeps the connections to the most recently used databases open."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: OrderedDict[str, Engine] = OrderedDict()
@@ -35,7 +35,7 @@ class QuickSqliteEventLogStorage(SqliteEventLogStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
-        """What Dagster calls with the words of `dagster.yaml`."""
+        """Create the storage from its configuration in `dagster.yaml`. Called by Dagster."""
         return cls(inst_data=inst_data, **config_value)
 
     @contextmanager
@@ -49,7 +49,7 @@ class QuickSqliteEventLogStorage(SqliteEventLogStorage):
                 yield connection
 
     def dispose(self) -> None:
-        """Close all connections. SQLite then puts what lies in its write-ahead files, up to 4 MB a run, where it belongs."""
+        """Close all connections. SQLite then merges its write-ahead files, up to 4 MB per run, into the databases."""
         with self._db_lock:
             for engine in self._engines.values():
                 engine.dispose()
@@ -57,12 +57,12 @@ class QuickSqliteEventLogStorage(SqliteEventLogStorage):
         super().dispose()
 
     def delete_events(self, run_id: str) -> None:
-        """Delete the events of a run, and the file that they were in: SQLite would keep it as large as it was."""
+        """Delete the events of a run and their file: SQLite would not shrink it."""
         super().delete_events(run_id)
         self.delete_log(run_id)
 
     def delete_log(self, run_id: str) -> bool:
-        """Delete the file of a run's events, if there is one. Those that assets and checks rest on stand in the index too, and stay."""
+        """Delete the event file of a run, if any. Events that assets and checks depend on are kept: they are in the index too."""
         file = Path(self.path_for_shard(run_id))
         existed = file.exists()
         with self._db_lock:
@@ -74,7 +74,7 @@ class QuickSqliteEventLogStorage(SqliteEventLogStorage):
         return existed
 
     def has_table(self, table_name: str) -> bool:
-        """Whether the index has a table. One that is there is not looked for again: Dagster asks at each event, by a new connection."""
+        """Whether the index has a table. A positive answer is cached: Dagster asks at each event, with a new connection."""
         if table_name not in self._tables and super().has_table(table_name):
             self._tables.add(table_name)
         return table_name in self._tables
@@ -85,18 +85,21 @@ class QuickSqliteEventLogStorage(SqliteEventLogStorage):
         return column_name in self._asset_columns
 
     def _store_asset_check_evaluation_planned(self, event: EventLogEntry, event_id: int | None) -> None:
-        """One plan for a check, as its result will be one. Dagster writes one for each date of the run, which nothing ever fulfils."""
+        """Store one planned evaluation per check and run, since a check has one result.
+
+        Dagster plans one for each date of the run, and the others would never be fulfilled.
+        """
         planned = event.dagster_event
-        assert planned is not None, "only such events are plans"
-        of_run = planned.asset_check_planned_data
-        once = AssetCheckEvaluationPlanned(asset_key=of_run.asset_key, check_name=of_run.check_name, partitions_subset=None)
-        whole = event._replace(dagster_event=planned._replace(event_specific_data=once))
-        super()._store_asset_check_evaluation_planned(whole, event_id)
+        assert planned is not None, "planned evaluations are Dagster events"
+        plan = planned.asset_check_planned_data
+        unpartitioned = AssetCheckEvaluationPlanned(asset_key=plan.asset_key, check_name=plan.check_name, partitions_subset=None)
+        single = event._replace(dagster_event=planned._replace(event_specific_data=unpartitioned))
+        super()._store_asset_check_evaluation_planned(single, event_id)
 
     def _engine(self, shard: str) -> Engine:
         if shard not in self._engines:
             engine = create_engine(self.conn_string_for_shard(shard), connect_args={"timeout": _BUSY_SECONDS})
-            event.listen(engine, "connect", _wait_less_for_the_disk)
+            event.listen(engine, "connect", _relax_disk_sync)
             self._engines[shard] = engine
             if len(self._engines) > _OPEN_SHARDS:
                 self._engines.popitem(last=False)[1].dispose()
@@ -104,6 +107,6 @@ class QuickSqliteEventLogStorage(SqliteEventLogStorage):
         return self._engines[shard]
 
 
-def _wait_less_for_the_disk(connection: Any, record: Any) -> None:
+def _relax_disk_sync(connection: Any, record: Any) -> None:
     del record
     connection.execute("PRAGMA synchronous = NORMAL")

@@ -1,4 +1,4 @@
-"""The name of the job in which Dagster runs what is materialized by hand, and backfills."""
+"""The name of Dagster's implicit job, which runs manual materializations and backfills."""
 
 import pkgutil
 

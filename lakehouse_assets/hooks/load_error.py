@@ -1,4 +1,4 @@
-"""How the definitions can fail to load without a trace of Dagster's own code, in the UI and in the log."""
+"""Lets the definitions fail to load without a traceback through Dagster's code in the UI and the log."""
 
 import dagster as dg
 
@@ -6,7 +6,7 @@ from lakehouse_assets.hooks.names import LOAD_ERROR
 
 
 def load_error(message: str) -> Exception:
-    """The error to raise where the definitions can't be loaded, of which Dagster shows the message alone."""
+    """The error to raise when the definitions can't be loaded. Dagster shows only its message."""
     if not LOAD_ERROR.is_usable:
         return dg.DagsterInvalidDefinitionError(message)
     from dagster._core.errors import DagsterUserCodeProcessError

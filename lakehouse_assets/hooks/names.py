@@ -1,4 +1,4 @@
-"""The private names of other packages that this one uses, whether they are still there, and what is lost without them."""
+"""The private names of other packages that this one uses: whether they still exist, and what is lost without them."""
 
 import pkgutil
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class Hook:
-    """Private names of another package, as `module:attribute`, and what the plain way does without them."""
+    """Private names of another package, as `module:attribute`, and how the fallback without them behaves."""
 
     package: str
     names: tuple[str, ...]
@@ -15,12 +15,12 @@ class Hook:
 
     @cached_property
     def missing(self) -> list[str]:
-        """The names that the installed package doesn't have."""
+        """The names that do not exist in the installed package."""
         return [name for name in self.names if not _exists(name)]
 
     @property
     def is_usable(self) -> bool:
-        """Whether all names are there."""
+        """Whether all names exist."""
         return not self.missing
 
 
@@ -50,7 +50,7 @@ EVENT_STORAGE = Hook(
         "dagster._core.definitions.asset_checks.asset_check_evaluation:AssetCheckEvaluationPlanned",
         "dagster._serdes:ConfigurableClassData",
     ),
-    without="a new `dagster.yaml` names no event storage, so Dagster's own serves: an event takes 12 ms.",
+    without="a new `dagster.yaml` names no event storage, so Dagster uses its own: an event takes 12 ms.",
 )
 
 PARTITION_STATUS = Hook(
@@ -60,19 +60,19 @@ PARTITION_STATUS = Hook(
         "dagster._core.storage.partition_status_cache:AssetStatusCacheValue.deserialize_materialized_partition_subsets",
         "dagster:DagsterInstance.update_asset_cached_status_data",
     ),
-    without="dates without files show as missing in the UI, and its dialogs warn of them.",
+    without="dates without files appear as missing in the UI, and its dialogs warn about them.",
 )
 
 IMPLICIT_JOB = Hook(
     "dagster",
     ("dagster._core.definitions.assets.job.asset_job:IMPLICIT_ASSET_JOB_NAME",),
-    without="the name is taken to be the one of Dagster 1.13.27, `__ASSET_JOB`.",
+    without="the name is assumed to be that of Dagster 1.13.27, `__ASSET_JOB`.",
 )
 
 LOAD_ERROR = Hook(
     "dagster",
     ("dagster._core.errors:DagsterUserCodeProcessError", "dagster_shared.error:SerializableErrorInfo"),
-    without="a wrong setting is shown with a trace of Dagster's code.",
+    without="a wrong setting is shown with a traceback through Dagster's code.",
 )
 
 STEP_CONTEXT = Hook(
@@ -82,7 +82,7 @@ STEP_CONTEXT = Hook(
         "dagster._core.execution.context.system:StepExecutionContext.add_asset_metadata",
         "dagster._core.definitions.assets.job.asset_layer:AssetLayer.get",
     ),
-    without="a table has no description, and a range run shows the metadata of its first date alone.",
+    without="a table has no description, and a range run shows the metadata of its first date only.",
 )
 
 RUN_LAUNCHER = Hook(
@@ -97,7 +97,7 @@ RUN_LAUNCHER = Hook(
         "dagster._grpc.types:CanCancelExecutionResult",
         "dagster._serdes:deserialize_value",
     ),
-    without="a run whose container was killed ends after its longest time.",
+    without="a run whose container was killed ends only at its maximum runtime.",
 )
 
 DAGSTER_DBT = Hook(
@@ -109,10 +109,12 @@ DAGSTER_DBT = Hook(
 SPARK_CLIENT = Hook(
     "pyspark",
     ("pyspark.sql.connect.client:SparkConnectClient._handle_error",),
-    without="a server that goes away ends a step with PySpark's own error, and the step is not run again by itself.",
+    without="a step that loses the server fails with PySpark's own error and is not run again automatically.",
 )
 
-PROCESS_END = Hook("Python", ("atexit:_run_exitfuncs",), without="a command ends as Python ends, up to a second later.")
+PROCESS_END = Hook(
+    "Python", ("atexit:_run_exitfuncs",), without="a command ends as any Python program does, up to a second later."
+)
 
 ALL_HOOKS = (
     EVENT_STORAGE,

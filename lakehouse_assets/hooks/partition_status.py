@@ -1,4 +1,4 @@
-"""What Dagster's UI keeps of which partitions are materialized (Dagster 1.13.27)."""
+"""The cache from which Dagster's UI shows which partitions are materialized (Dagster 1.13.27)."""
 
 from collections.abc import Collection
 from datetime import date
@@ -11,10 +11,10 @@ from lakehouse_assets.hooks.names import PARTITION_STATUS
 def show_as_built(
     instance: dg.DagsterInstance, key: dg.AssetKey, partitions: dg.PartitionsDefinition[str], dates: Collection[date]
 ) -> None:
-    """Let the UI show partitions as materialized that hold nothing and should not: no run needs to build them.
+    """Mark partitions that are rightly empty as materialized in the UI, although no run has built them.
 
-    Else its dialogs say of each that what reads the asset can't be materialized. An event for each date would say so too, and cost a
-    kilobyte and the asset its freshness; this is what Dagster keeps of the events, so each pass says it again.
+    Otherwise its dialogs warn for each that downstream assets can't be materialized. An event for each date would mark them too, but
+    would cost a kilobyte and distort the asset's freshness. This only changes Dagster's cache of the events, so each pass repeats it.
     """
     if not PARTITION_STATUS.is_usable or not instance.event_log_storage.can_write_asset_status_cache():
         return

@@ -1,4 +1,4 @@
-"""A quick end of this process: the interpreter's own frees memory object by object, for most of a second after a pass."""
+"""A fast exit of this process: the interpreter's own frees memory object by object, which takes most of a second after a pass."""
 
 import atexit
 import os
@@ -9,7 +9,7 @@ from lakehouse_assets.hooks.names import PROCESS_END
 
 
 def end_process(code: int) -> NoReturn:
-    """Do what is to be done at exit, and let the kernel free the memory at once."""
+    """Run the exit handlers, flush the output, and exit at once: the kernel frees the memory."""
     if not PROCESS_END.is_usable:
         sys.exit(code)
     atexit._run_exitfuncs()

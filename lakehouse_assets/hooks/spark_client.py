@@ -1,14 +1,14 @@
-"""How the client of PySpark Connect tells of a server that has gone."""
+"""Intercepts the errors of PySpark's Connect client, to detect a lost server."""
 
 from collections.abc import Callable
 from typing import Any
 
 
 def watch_errors(client: Any, handle_first: Callable[[Exception], None]) -> None:
-    """Hand each error of a client to a function, before the client makes of it what it raises."""
+    """Call `handle_first` with each error of a client, before the client converts the error and raises it."""
     if not hasattr(client, "_handle_error"):
         return
-    handle = client._handle_error  # all that PySpark asks of a server fails by way of this
+    handle = client._handle_error  # every failed request of PySpark to a server goes through this
 
     def handled(error: Exception) -> None:
         handle_first(error)

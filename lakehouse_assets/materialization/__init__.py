@@ -1,1 +1,1 @@
-"""What Dagster sees of any table: the IO manager, partitions, metadata, the check of row accounts."""
+"""How tables appear in Dagster: the IO manager, partitions, metadata, the check of row accounts."""

@@ -1,4 +1,4 @@
-"""The typed Delta IO manager: what an asset returns becomes a Delta table, what it takes is read from one."""
+"""The typed Delta IO manager: writes what an asset returns to a Delta table, and reads its inputs from Delta tables."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -16,7 +16,8 @@ from lakehouse_assets.store.root import Root
 class DeltaIOManager(dg.IOManager):
     """Writes and reads the tables of assets with keys `[layer, table]` that are partitioned by date.
 
-    The annotation of the function's parameter or result picks the handler. An `AssetIn` with metadata `columns` reads only those.
+    The type of the result, or the annotation of the parameter, picks the handler. An `AssetIn` with metadata `columns` reads only
+    those columns.
     """
 
     def __init__(self, root: Root, handlers: Sequence[Handler[Any]]) -> None:
@@ -24,19 +25,19 @@ class DeltaIOManager(dg.IOManager):
         self._handlers = handlers
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
-        """Write the partitions of the run, and tell what the commit itself counted, of the whole and by partition.
+        """Write the partitions of the run, and report the commit's counts for the table and for each partition.
 
         Raises:
-            RetryRequested: the engine went away. Dagster runs the step again, because frames end with their session.
+            RetryRequested: the engine was lost. Dagster runs the whole step again, because DataFrames end with their session.
         """
         with again_with_another_engine(context), Unquoted(self._root):
             self._write(context, obj)
 
     def load_input(self, context: dg.InputContext) -> object:
-        """Read the partitions that the step asks for.
+        """Read the partitions that the step requests.
 
         Raises:
-            RetryRequested: the engine went away, as in `handle_output`.
+            RetryRequested: the engine was lost, as in `handle_output`.
         """
         with again_with_another_engine(context), Unquoted(self._root):
             return self._read(context)
@@ -67,11 +68,12 @@ class DeltaIOManager(dg.IOManager):
         for handler in self._handlers:
             if handler.handles(annotation):
                 return handler
-        known = ", ".join(h.type_name for h in self._handlers)
-        raise TypeError(f"{key.to_user_string()}: no handler stores {annotation!r}. Annotate it as one of {known}.")
+        supported = ", ".join(h.type_name for h in self._handlers)
+        raise TypeError(f"{key.to_user_string()}: no handler stores {annotation!r}. Annotate it as one of {supported}.")
 
 
 def _address(key: dg.AssetKey) -> tuple[str, str]:
+    """The layer and table of an asset key."""
     if len(key.path) != 2:
         raise ValueError(f"Asset key {key.to_user_string()} is not [layer, table].")
     return key.path[0], key.path[1]

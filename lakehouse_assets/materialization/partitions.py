@@ -1,4 +1,4 @@
-"""The daily partitions that every table shares, so that a date or a range runs through the whole graph alike, and its pool."""
+"""The daily partitions that all tables share, so that a run of a date or range covers the whole graph; and the pools of tables."""
 
 from datetime import date
 
@@ -6,13 +6,13 @@ import dagster as dg
 
 
 def daily_partitions(start: date) -> dg.DailyPartitionsDefinition:
-    """One partition a day, UTC, from `start` to today; today is one already, because files land all day."""
+    """One partition per day (UTC), from `start` to today. Today is included, because files land all day."""
     return dg.DailyPartitionsDefinition(start_date=start.isoformat(), end_offset=1, timezone="UTC")
 
 
 def table_pool(layer: str, table: str) -> str:
-    """The pool of the steps that write a table: of one slot, so that two runs never compute the same merge twice.
+    """The pool of the steps that write a table. It has one slot, so that two runs don't compute the same merge.
 
-    It saves work and no more: what keeps commits apart is the conditional put.
+    It only saves work: conditional puts are what protects commits from each other.
     """
     return f"{layer}/{table}"

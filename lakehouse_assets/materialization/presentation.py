@@ -1,4 +1,4 @@
-"""How a contract shows in the Dagster UI: column schemas, descriptions, owners."""
+"""How a contract appears in the Dagster UI: column schemas, descriptions, links to the docs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,13 +13,13 @@ from lakehouse_assets.contracts.system import SilverTable
 
 
 def raw_schema(feed: Feed) -> dg.TableSchema:
-    """The columns of a raw table: the source's, all text, and where the row came from."""
+    """The columns of a raw table: the source's, all of them text, and the provenance columns."""
     source = [dg.TableColumn(snake_case(c.name), "string", description=c.description) for c in feed.columns]
     return dg.TableSchema(columns=[*source, *_provenance(IN_RAW)])
 
 
 def silver_schema(contract: Contract) -> dg.TableSchema:
-    """The columns of a silver table: those of the contract, and where the row came from."""
+    """The columns of a silver table: those of the contract, and the provenance columns."""
     columns = [
         dg.TableColumn(
             c.name,
@@ -35,28 +35,29 @@ def silver_schema(contract: Contract) -> dg.TableSchema:
 
 
 def silver_description(table: SilverTable) -> str:
-    """The contract in words, as Markdown: what a row is, how rows of one key are settled, and each rule with its outcome."""
+    """The contract as Markdown text: what a row is, how rows of one key are resolved, and each rule with its outcome."""
     contract = table.contract
     order = ", ".join(f"`{name}`" for name in contract.sequence_columns)
     wins = (f"the highest {order} wins, then " if order else "") + "the latest landing date, file name and row number"
     wins += "" if order else " wins"
-    settled = {
+    resolution = {
         "upsert": f"one row per {_names(contract.key)}; {wins}",
         "snapshot": "the rows of a date are replaced as a whole",
-        "history": f"one row per {_names(contract.key)} and version; a version holds from `{contract.valid_from}` until the next "
-        f"one that differs in {_names(contract.tracked_columns)}; of versions from one moment {wins}",
+        "history": f"one row version per {_names(contract.key)} and change; a row version is valid from `{contract.valid_from}` until "
+        f"the next one that differs in {_names(contract.tracked_columns)}; of row versions with the same start {wins}",
     }[contract.mode]
     if contract.deleted:
-        settled += f"; `{contract.deleted}` deletes"
+        resolution += f"; `{contract.deleted}` deletes"
     if any(feed.complete for feed in table.feeds):
-        settled += "; a key that the newest complete delivery lacks is deleted"
+        resolution += "; a key that is missing from the newest complete delivery is deleted"
     rules = "\n".join(f"| {r.name} | {r.outcome} | {r.description} |" for r in contract.all_rules)
     rules += "".join(f"\n| {r.name} | waits | {r.description} |" for r in contract.waits_for)
-    return f"{contract.description}\n\nWrite mode `{contract.mode}`: {settled}.\n\n| rule | outcome | meaning |\n|---|---|---|\n{rules}"
+    mode = f"Write mode `{contract.mode}`: {resolution}."
+    return f"{contract.description}\n\n{mode}\n\n| rule | outcome | meaning |\n|---|---|---|\n{rules}"
 
 
 def docs_metadata(table: str, docs_url: str | None) -> dict[str, Any]:
-    """The link to the table's paragraph in the docs."""
+    """The link to the table's section in the docs."""
     page = f"tables.md#{table}"
     return {"docs": dg.MetadataValue.url(f"{docs_url.rstrip('/')}/{page}") if docs_url else dg.MetadataValue.path(f"docs/{page}")}
 

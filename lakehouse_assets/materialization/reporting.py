@@ -1,4 +1,4 @@
-"""What Dagster is told of a table that a step has written: of the table as a whole, and of each partition."""
+"""Reports to Dagster what a step has written, for the table and for each partition."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ _RETRIES_OF_A_LOST_ENGINE = 2
 
 
 class Logs(Protocol):
-    """A context of Dagster's that has a log."""
+    """A Dagster context that has a log."""
 
     @property
     def log(self) -> Logger:
@@ -26,24 +26,24 @@ class Logs(Protocol):
 
 
 class Step(Logs, Protocol):
-    """A context of Dagster's that takes events."""
+    """A Dagster context that takes events."""
 
     def log_event(self, event: Any) -> None:
         """Add an event to the run."""
 
 
 def step_target(context: dg.AssetExecutionContext, root: Any, *, layer: str, name: str, description: str | None) -> Target:
-    """The partitions of a table that an asset's step is to write."""
+    """The partitions of a table that an asset's step writes."""
     dates = [date.fromisoformat(key) for key in context.partition_keys]
     return Target(root, layer, name, dates, context.run.run_id, context.log, description)
 
 
 @contextmanager
 def reporting_refused(step: Step, target: Target) -> Iterator[None]:
-    """Log the partitions that were published by a step that fails: Dagster itself counts none of a failed step as materialized.
+    """If the step in the block fails an audit, log the partitions that it published: Dagster counts none of a failed step.
 
     Raises:
-        RetryRequested: the engine went away. Dagster runs the step again, because frames end with their session.
+        RetryRequested: the engine was lost. Dagster runs the whole step again, because DataFrames end with their session.
     """
     try:
         with again_with_another_engine(step):
@@ -59,20 +59,20 @@ def reporting_refused(step: Step, target: Target) -> Iterator[None]:
 
 @contextmanager
 def again_with_another_engine(step: Logs) -> Iterator[None]:
-    """Let Dagster run a step again whose engine went away.
+    """Have Dagster run the step again if the engine is lost in the block.
 
     Raises:
-        RetryRequested: it did.
+        RetryRequested: the engine was lost.
     """
     try:
         yield
     except EngineLostError as error:
-        step.log.warning(f"{error} This step does so by itself.")
+        step.log.warning(f"{error} This step is run again automatically.")
         raise dg.RetryRequested(max_retries=_RETRIES_OF_A_LOST_ENGINE) from error
 
 
 def report(context: dg.AssetExecutionContext, target: Target, written: Written) -> None:
-    """Tell Dagster what an asset's step has written."""
+    """Report to Dagster what an asset's step has written."""
     key = dg.AssetKey([target.layer, target.name])
     for day, metadata in observed(context, target, written).items():
         context.add_asset_metadata(metadata, asset_key=key, partition_key=day.isoformat())
@@ -81,11 +81,11 @@ def report(context: dg.AssetExecutionContext, target: Target, written: Written) 
 def observed(step: Step, target: Target, written: Written) -> dict[date, dict[str, Any]]:
     """The metadata of each partition of the run.
 
-    What is true of the table and of the write as a whole is logged here, as an observation, which no date shows as its own.
+    Metadata of the table and of the whole write is logged here as an observation, so that it does not appear under single dates.
     """
     facts = _facts(target)
-    of_table = {"dagster/row_count": facts.rows, "bytes": facts.bytes, "files": facts.files, **written.metadata}
-    step.log_event(dg.AssetObservation(dg.AssetKey([target.layer, target.name]), metadata=of_table))
+    table_metadata = {"dagster/row_count": facts.rows, "bytes": facts.bytes, "files": facts.files, **written.metadata}
+    step.log_event(dg.AssetObservation(dg.AssetKey([target.layer, target.name]), metadata=table_metadata))
     accounts = _recorded_accounts(target, [day for day in target.dates if day not in written.by_date])
     return {
         day: {
@@ -103,12 +103,12 @@ def observed(step: Step, target: Target, written: Written) -> dict[date, dict[st
 
 def _facts(target: Target) -> TableFacts:
     table = newest_table(target.uri)
-    # There is none after a run over partitions of which none has ever held a row.
+    # There is no table after a run over partitions that have never held a row.
     return TableFacts(version=-1, rows=0, bytes=0, files=0, rows_by_date={}) if table is None else table_facts(table)
 
 
 def _recorded_accounts(target: Target, dates: Collection[date]) -> dict[date, dict[str, Any]]:
-    """What the ledger says of partitions that needed no building: the newest run's materialization is the one that the UI shows."""
+    """The ledger's accounts of dates that needed no build: the UI shows only the newest materialization, so it must repeat them."""
     if not dates:
         return {}
     records = Ledger(target.root).read(target.layer, target.name)

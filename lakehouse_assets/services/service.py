@@ -1,4 +1,4 @@
-"""A program that runs in the background below a folder: started, found again, asked for its health, stopped."""
+"""Runs a program in the background, with its state in a folder: start, find again, check its health, stop."""
 
 import json
 import os
@@ -21,31 +21,31 @@ START_SECONDS = 60
 STOP_SECONDS = 20
 _POLL_SECONDS = 0.1
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
-"""On Linux, another text after each start of the machine."""
+"""On Linux, an id that changes with each boot."""
 
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process and when it began, so that another one that was given its number later is not taken for it."""
+    """A process id and when the process began. The time tells it from a later process with the same id."""
 
     pid: int
     began: str
 
     def is_alive(self) -> bool:
-        """Whether it still runs."""
-        # One that ended before it was asked has no beginning, and neither has a number that nobody has.
+        """Whether the process still runs."""
+        # `began` is empty if the process had ended before it could be read; `_began` is empty for an unused process id.
         return bool(self.began) and _began(self.pid) == self.began
 
 
 class PortTakenError(ServiceError):
-    """Somebody else listens on the service's port."""
+    """Another process listens on the service's port."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """How a service is: `running`, `not answering` (it runs, but its health check fails), or `stopped`."""
+    """The status of a service. `state` is `running`, `not answering` (its health check fails) or `stopped`."""
 
     name: str
     state: str
@@ -55,7 +55,7 @@ class Status:
 
 
 class Service(ABC):
-    """One service. Its data, log and process id lie in a folder of its own; `port` stays the same from start to start."""
+    """One service. Its own folder holds its data, log and process id. `port` is the same at each start."""
 
     name: str
     stop_signal = signal.SIGTERM
@@ -66,76 +66,76 @@ class Service(ABC):
 
     @abstractmethod
     def prepare(self, tell: Tell) -> None:
-        """Get the program, and make the data folder ready; does nothing where that is done."""
+        """Get the program and set up the data folder. Does nothing if that is done."""
 
     @abstractmethod
     def command(self) -> Sequence[str]:
-        """The program and its arguments. Secrets go by `environment`, because every user can read a command line."""
+        """The program and its arguments. Secrets belong in `environment`, because every user can read a command line."""
 
     @abstractmethod
     def is_healthy(self) -> bool:
-        """Whether it answers as its protocol wants."""
+        """Whether the service answers a request of its protocol."""
 
     def environment(self) -> Mapping[str, str]:
-        """What is added to the environment of the process."""
+        """Variables to add to the environment of the process."""
         return {}
 
     def user(self) -> str | None:
-        """The user as whom it runs, where root must not."""
+        """The user to run as, for a service that must not run as root; None means the current user."""
         return None
 
     def settle(self) -> None:  # noqa: B027 - most services have nothing to do here
-        """What is to be done once it runs, such as making a bucket; does nothing where that is done."""
+        """Finish the set-up on the running service, for example create a bucket. Does nothing if that is done."""
 
     def ports(self) -> Sequence[int]:
-        """All ports on which it listens."""
+        """All ports on which the service listens."""
         return [self.port]
 
     def identity(self) -> dict[str, Any]:
-        """What `subprocess` is told so that a program runs as `user`, without root's groups."""
+        """The arguments with which `subprocess` runs a program as `user`, without root's groups."""
         user = self.user()
         return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """The host and port on which the service listens."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def log(self) -> Path:
-        """What it prints."""
+        """The file with the output of the service."""
         return self.folder / "log"
 
     def make_ready(self, tell: Tell) -> None:
-        """Get all that it needs; nothing where it runs already.
+        """Prepare the service for its start. Does nothing if it runs already.
 
         Raises:
-            ServiceError: it can't be had.
+            ServiceError: something that it needs is unavailable.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.process() is None:
             self.prepare(tell)
 
     def up(self, tell: Tell) -> None:
-        """Start it and wait until it answers; nothing where it runs already.
+        """Start the service unless it runs already, and wait until it answers.
 
         Raises:
-            ServiceError: it can't be had, or does not answer in time; the text names the log.
+            ServiceError: something that it needs is unavailable, or it does not answer in time; then the text names the log.
         """
         self.make_ready(tell)
-        said_before = 0
+        log_start = 0
         if self.process() is None:
             for port in self.ports():
                 if not _is_free(port):
-                    raise PortTakenError(f"{self.name}: port {port} of 127.0.0.1 is taken. Stop whoever has it.")
-            said_before = self.log.stat().st_size if self.log.exists() else 0
+                    raise PortTakenError(f"{self.name}: port {port} of 127.0.0.1 is in use. Stop the process that uses it.")
+            log_start = self.log.stat().st_size if self.log.exists() else 0
             self._start()
-        self._wait_until_healthy(said_before)
+        self._wait_until_healthy(log_start)
         self.settle()
         tell(f"{self.name} answers at {self.address}")
 
     def down(self, tell: Tell) -> None:
-        """Stop it as it wants to be stopped; nothing where it does not run.
+        """Stop the service with its stop signal, or kill it if that fails. Does nothing if it does not run.
 
         Raises:
             ServiceError: it can't be stopped.
@@ -149,26 +149,27 @@ class Service(ABC):
         tell(f"{self.name} is stopped")
 
     def status(self) -> Status:
-        """How it is now."""
+        """The current status of the service."""
         running = self.process()
         state = "stopped" if running is None else "running" if self.is_healthy() else "not answering"
         return Status(self.name, state, self.address, running.pid if running else None, self.log)
 
     def process(self) -> Process | None:
-        """The process, where it runs."""
+        """The process of the service; None if it does not run."""
         try:
-            found = Process(**json.loads(self._state.read_text()))
+            process = Process(**json.loads(self._state.read_text()))
         except FileNotFoundError:
             return None
-        return found if found.is_alive() else None
+        return process if process.is_alive() else None
 
     def _ends(self, running: Process, by: signal.Signals) -> bool:
+        """Send a signal to the process. Returns whether it ends in time."""
         try:
             os.kill(running.pid, by)
         except ProcessLookupError:
             return True
         except PermissionError:
-            raise ServiceError(f"{self.name}: process {running.pid} is another user's. Stop it as that user.") from None
+            raise ServiceError(f"{self.name}: process {running.pid} belongs to another user. Stop it as that user.") from None
         return _within(STOP_SECONDS, lambda: not running.is_alive())
 
     @property
@@ -176,6 +177,7 @@ class Service(ABC):
         return self.folder / "process.json"
 
     def _start(self) -> None:
+        """Start the process and record it in the state file."""
         command = self.command()
         with self.log.open("a") as out:
             try:
@@ -193,7 +195,8 @@ class Service(ABC):
                 raise ServiceError(f"{self.name}: {command[0]} can't be run: {error.strerror}.") from None
         write_whole(self._state, json.dumps({"pid": started.pid, "began": _began(started.pid)}))
 
-    def _wait_until_healthy(self, said_before: int) -> None:
+    def _wait_until_healthy(self, log_start: int) -> None:
+        """Wait until the service answers. The error quotes the log from `log_start` (bytes), where this start's output begins."""
         running = self.process()
         if (
             running is not None
@@ -203,15 +206,15 @@ class Service(ABC):
             return
         does = "does not answer" if running is not None and running.is_alive() else "ended and does not answer"
         with self.log.open("rb") as log:
-            log.seek(said_before)
-            told = log.read().decode(errors="replace").strip().splitlines()[-3:]
+            log.seek(log_start)
+            last_lines = log.read().decode(errors="replace").strip().splitlines()[-3:]
         raise ServiceError(
-            f"{self.name} {does} at {self.address} ({' / '.join(told) or 'it said nothing'}). Its log is {self.log}."
+            f"{self.name} {does} at {self.address} ({' / '.join(last_lines) or 'it logged nothing'}). Its log is {self.log}."
         )
 
 
 def write_whole(file: Path, text: str) -> None:
-    """Put a file in place in one step, so that a reader never sees half of it; only the user can read it."""
+    """Write a file atomically, so that a reader never sees half of it. Only the user can read it."""
     unfinished = file.with_name(f".{file.name}-{os.getpid()}")
     with os.fdopen(os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as out:
         out.write(text)
@@ -219,7 +222,7 @@ def write_whole(file: Path, text: str) -> None:
 
 
 def free_port(preferred: int) -> int:
-    """The preferred port of 127.0.0.1 where it is free, else (or where 0 is preferred) any free one."""
+    """The preferred port of 127.0.0.1 if it is free; otherwise, or if 0 is preferred, any free port."""
     if preferred and _is_free(preferred):
         return preferred
     with socket.socket() as probe:
@@ -238,6 +241,7 @@ def _is_free(port: int) -> bool:
 
 
 def _within(seconds: float, holds: Callable[[], bool]) -> bool:
+    """Whether a condition becomes true within some seconds."""
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
@@ -247,14 +251,14 @@ def _within(seconds: float, holds: Callable[[], bool]) -> bool:
 
 
 def _began(pid: int) -> str:
-    """When a process began; empty where there is none, or it has ended and nobody has asked how."""
+    """When a process began. Empty if there is no such process, or if it has ended and its parent has not collected it yet."""
     try:
         process = psutil.Process(pid)
-        # The first thread may have ended before the others, which hold on to ports and files for a moment.
+        # If only the first thread has ended, the others still hold ports and files for a moment: the process counts as running.
         if process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1:
             return ""
         began = process.create_time()
     except psutil.NoSuchProcess:
         return ""
-    # On Linux both are times of day that move alike when somebody sets the clock; what lies between them does not.
+    # On Linux both are wall-clock times and shift together when the clock is set. Their difference does not change.
     return f"{_BOOT.read_text().strip()} {began - psutil.boot_time():.2f}" if _BOOT.exists() else f"{began:.2f}"

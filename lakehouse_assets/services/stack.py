@@ -1,4 +1,4 @@
-"""All services together, with their ports and credentials: made once, kept in a file that only the user can read."""
+"""All services together. Their ports and credentials are chosen once and kept in a file that only the user can read."""
 
 import json
 import secrets
@@ -19,7 +19,7 @@ StoreKind = Literal["minio", "versitygw"]
 
 @dataclass(frozen=True)
 class StackSettings:
-    """What was decided at the first start."""
+    """The store, ports and credentials that were chosen at the first start."""
 
     store: StoreKind
     store_port: int
@@ -36,37 +36,37 @@ class StackSettings:
 
 @dataclass(frozen=True)
 class Stack:
-    """The services below a folder. `cache` keeps programs and jars for all stacks of the user."""
+    """The services in a folder. `cache` holds the programs and jars of all stacks of the user."""
 
     folder: Path
     cache: Path
 
     def up(self, tell: Tell, store: StoreKind | None = None) -> None:
-        """Start all that do not run, and wait until they answer. Without `store` it is the one that was taken before, or MinIO.
+        """Start all services that don't run, and wait until they answer. `store` defaults to the one chosen before, or MinIO.
 
         Raises:
-            ServiceError: one can't be had or does not answer.
+            ServiceError: a service is unavailable or does not answer.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "lock"):
             decided = self._settings() or self._decide(store or "minio")
             if decided.store != (store or decided.store):
                 raise ServiceError(
-                    f"The store below {self.folder} is {decided.store}. Its objects are no use to {store}: "
-                    "take another folder, or stop the services and remove this one."
+                    f"The store in {self.folder} is {decided.store}, and {store} can't read its objects: "
+                    "use another folder, or stop the services and remove this one."
                 )
             services = self._services(decided)
-            # All before the first starts, so that none is left running where another can't be had.
+            # Prepare all before the first starts, so that none is left running if another is unavailable.
             for service in services:
                 service.make_ready(tell)
             for service in services:
                 try:
                     service.up(tell)
                 except PortTakenError as error:
-                    raise ServiceError(f"{error} Or write another port into {self._file}.") from None
+                    raise ServiceError(f"{error} Or set another port in {self._file}.") from None
 
     def down(self, tell: Tell) -> None:
-        """Stop all that run. Their data stay."""
+        """Stop all running services. Their data is kept."""
         decided = self._settings()
         if decided is not None:
             with FileLock(self.folder / "lock"):
@@ -74,15 +74,15 @@ class Stack:
                     service.down(tell)
 
     def status(self) -> list[Status]:
-        """How each service is; none where they were never started."""
+        """The status of each service; empty if the services were never started."""
         decided = self._settings()
         return [service.status() for service in self._services(decided)] if decided else []
 
     def environment(self) -> dict[str, str]:
-        """The settings with which the lakehouse uses these services.
+        """The environment variables with which the lakehouse uses these services.
 
         Raises:
-            ServiceError: they were never started.
+            ServiceError: the services were never started.
         """
         decided = self._settings()
         if decided is None:
@@ -110,9 +110,10 @@ class Stack:
         except FileNotFoundError:
             return None
         except (TypeError, ValueError):
-            raise ServiceError(f"{self._file} can't be read: mend it, or stop the services and remove {self.folder}.") from None
+            raise ServiceError(f"{self._file} can't be read: fix it, or stop the services and remove {self.folder}.") from None
 
     def _decide(self, store: StoreKind) -> StackSettings:
+        """Choose ports and credentials, and save them."""
         decided = StackSettings(
             store=store,
             store_port=free_port(9000),

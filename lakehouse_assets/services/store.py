@@ -15,7 +15,7 @@ REGION = "us-east-1"
 
 
 class ObjectStore(Service):
-    """What both stores have in common: an administrator's keys, and the bucket."""
+    """The base of both stores: an administrator's keys, and the bucket."""
 
     module: str
     bucket: str = BUCKET
@@ -28,7 +28,7 @@ class ObjectStore(Service):
 
     @property
     def url(self) -> str:
-        """What `AWS_ENDPOINT_URL` is to say."""
+        """The value for `AWS_ENDPOINT_URL`."""
         return f"http://{self.address}"
 
     def prepare(self, tell: Tell) -> None:
@@ -37,7 +37,7 @@ class ObjectStore(Service):
         self._program = found(self.name) or built_with_go(self.name, self.module, self._programs, tell)
 
     def settle(self) -> None:
-        """Make the bucket."""
+        """Create the bucket if it does not exist."""
         import boto3
         from botocore.config import Config
         from botocore.exceptions import ClientError
@@ -50,12 +50,12 @@ class ObjectStore(Service):
             code = error.response["Error"]["Code"]
             if code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                 raise ServiceError(
-                    f"{self.name}: the bucket {self.bucket} can't be made ({code}). Its log is {self.log}."
+                    f"{self.name}: the bucket {self.bucket} can't be created ({code}). The store's log is {self.log}."
                 ) from None
 
 
 class MinIO(ObjectStore):
-    """MinIO. Its project is archived; its last version is still built from source."""
+    """MinIO. The project is archived, but its last version can still be built from source."""
 
     name = "minio"
     module = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
@@ -70,12 +70,12 @@ class MinIO(ObjectStore):
         return {"MINIO_ROOT_USER": self._access_key, "MINIO_ROOT_PASSWORD": self._secret_key, "MINIO_UPDATE": "off"}
 
     def is_healthy(self) -> bool:
-        """Whether it says that it is ready."""
-        return _answers(f"{self.url}/minio/health/ready") == 200
+        """Whether its readiness check succeeds."""
+        return _http_status(f"{self.url}/minio/health/ready") == 200
 
 
 class VersityGateway(ObjectStore):
-    """Versity's gateway over a folder: another S3 store, so that nothing is built on what only MinIO has."""
+    """Versity's gateway over a folder: a second S3 store, so that the project does not depend on features that only MinIO has."""
 
     name = "versitygw"
     module = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
@@ -91,17 +91,17 @@ class VersityGateway(ObjectStore):
         return {"ROOT_ACCESS_KEY": self._access_key, "ROOT_SECRET_KEY": self._secret_key}
 
     def is_healthy(self) -> bool:
-        """Whether its health check answers."""
-        return _answers(f"{self.url}/health") == 200
+        """Whether its health check succeeds."""
+        return _http_status(f"{self.url}/health") == 200
 
 
-def _answers(url: str) -> int | None:
-    """The HTTP status; None where nobody answers."""
-    # A proxy that the environment names knows nothing of this machine's own addresses.
-    ask = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def _http_status(url: str) -> int | None:
+    """The HTTP status of a request; None if nothing answers."""
+    # Without a proxy: one from the environment can't reach this machine's own addresses.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with ask.open(url, timeout=3) as answer:
-            return int(answer.status)
+        with opener.open(url, timeout=3) as response:
+            return int(response.status)
     except urllib.error.HTTPError as error:
         return error.code
     except (OSError, http.client.HTTPException):

@@ -1,1 +1,1 @@
-"""Where things lie: the root of all data, the S3 store below it, and whether both can be used. Knows no table format."""
+"""The root of all data: its paths, the S3 client behind it, preflight checks, readable errors. Knows no table format."""

@@ -1,4 +1,4 @@
-"""The root of all data, and the paths below it. The one place that knows where a table lies."""
+"""The root of all data and the paths below it. Only this module knows where a table is stored."""
 
 import re
 from collections.abc import Sequence
@@ -15,66 +15,66 @@ from lakehouse_assets.errors import SettingsError
 _S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>[A-Za-z0-9!_.()/-]*))?")
 
 _LIKE_AN_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|[^/]*:.*@")
-"""How a text begins that nobody means as a folder: `s3:/bucket`, `user:password@host`."""
+"""Beginnings that can't be meant as a folder: `s3:/bucket`, `user:password@host`."""
 
 
 @dataclass(frozen=True)
 class Root:
     """A folder, or a prefix of an S3 bucket, that holds `landing/ raw/ silver/ gold/ quarantine/ ops/`.
 
-    `uri` is an absolute path or `s3://bucket/prefix`, without a slash at its end. Readers and writers of tables take URIs from here,
-    so that another kind of store is a change of this class alone.
+    `uri` is an absolute path or `s3://bucket/prefix`, without a trailing slash. Readers and writers of tables take their URIs from
+    here, so that another kind of store needs a change of this class alone.
     """
 
     uri: str
 
     @classmethod
     def parse(cls, text: str) -> "Root":
-        """The root that a setting names. Nothing is asked of the store: see `reach.py`.
+        """Parse the root that a setting names. Sends no request to the store: see `preflight.py`.
 
         Raises:
-            SettingsError: the text names a kind of store that can't be used as a root. It is not repeated: it may hold secrets.
+            SettingsError: the text names a kind of store that can't be a root. The message omits it, because it may hold secrets.
         """
         if "://" in text or _LIKE_AN_ADDRESS.match(text):
-            found = _S3.fullmatch(text.rstrip("/"))
-            if found is None or "//" in (found["prefix"] or "") or ".." in text:
+            match = _S3.fullmatch(text.rstrip("/"))
+            if match is None or "//" in (match["prefix"] or "") or ".." in text:
                 raise SettingsError(
                     "LAKEHOUSE_ROOT: a root is a local folder or s3://bucket/prefix, the prefix of letters, digits and !-_.()/, "
                     "without user, password or query. Keys go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
                 )
             return cls(text.rstrip("/"))
         uri = str(Path(text).expanduser().absolute()).rstrip("/")
-        if found_characters := sorted({c for c in uri if c in "%[]*?{}"}):
+        if pattern_characters := sorted({c for c in uri if c in "%[]*?{}"}):
             raise SettingsError(
-                f"LAKEHOUSE_ROOT: the path has {' '.join(found_characters)}, which readers of tables take for patterns. "
+                f"LAKEHOUSE_ROOT: the path has {' '.join(pattern_characters)}, which readers of tables take for patterns. "
                 "Name another folder."
             )
         return cls(uri)
 
     @property
     def local_folder(self) -> Path | None:
-        """The folder, where the root is one."""
+        """The folder; None if the root is on S3."""
         return None if self.bucket else Path(self.uri)
 
     @property
     def bucket(self) -> str | None:
-        """The bucket, where the root is on S3."""
-        found = _S3.fullmatch(self.uri)
-        return found["bucket"] if found else None
+        """The bucket; None if the root is a folder."""
+        match = _S3.fullmatch(self.uri)
+        return match["bucket"] if match else None
 
     @property
     def prefix(self) -> str:
-        """What stands before all keys in the bucket; empty where the root is a bucket or a folder."""
-        found = _S3.fullmatch(self.uri)
-        return (found["prefix"] or "") if found else ""
+        """The prefix of all keys in the bucket; empty if the root is a whole bucket or a folder."""
+        match = _S3.fullmatch(self.uri)
+        return (match["prefix"] or "") if match else ""
 
     def path(self, *parts: str) -> str:
-        """The URI of something below the root."""
+        """The URI of a path below the root."""
         return "/".join([self.uri, *parts])
 
     @cached_property
     def store(self) -> LocalStore | S3Store:
-        """The object store whose keys begin below the root."""
+        """The object store client. Its keys are relative to the root."""
         if self.bucket:
             from lakehouse_assets.store.s3 import s3_store
 
@@ -82,11 +82,11 @@ class Root:
         return LocalStore(self.uri, mkdir=True)
 
     def files(self, prefix: str) -> list[tuple[str, int]]:
-        """All objects below a prefix: path below the root, and bytes."""
+        """All objects below a prefix: path relative to the root, and size in bytes."""
         return [(meta["path"], meta["size"]) for batch in obstore.list(self.store, prefix=prefix) for meta in batch]
 
     def delete(self, paths: Sequence[str]) -> None:
-        """Delete objects by their paths below the root; those that are gone already don't matter."""
+        """Delete objects by their paths relative to the root. Missing ones are ignored."""
         if self.bucket:
             obstore.delete(self.store, list(paths))
             return
@@ -99,6 +99,6 @@ class Root:
         return self.path(layer, name)
 
     def table_names(self, layer: str) -> list[str]:
-        """The names of the tables that a layer holds."""
+        """The names of the tables in a layer."""
         listed = obstore.list_with_delimiter(self.store, prefix=layer)
         return sorted(prefix.rpartition("/")[2] for prefix in listed["common_prefixes"])

@@ -1,6 +1,6 @@
-"""An S3-compatible store as object client and DuckDB see it. delta-rs and the engines read the same `AWS_*` names by themselves.
+"""The S3 settings, and the object client and DuckDB set up with them. delta-rs and the engines read the same `AWS_*` variables.
 
-Only what every S3 store has is spoken: GET, PUT (also on condition), LIST, DELETE, multipart uploads.
+Uses only what every S3 store supports: GET, PUT (conditional too), LIST, DELETE, multipart uploads.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     import duckdb
 
 _RETRIES = {"max_retries": 5, "retry_timeout": timedelta(seconds=20)}
-"""The client's own default tries for three minutes, which is no answer to a wrong endpoint."""
+"""The client's default keeps trying for three minutes, too long a wait for the report of a wrong endpoint."""
 
 
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-"""The settings by which the libraries let an endpoint be named. Of the first two the first counts; delta-rs knows the last also."""
+"""The variables from which the libraries take an endpoint. The first takes precedence over the second; only delta-rs reads the last."""
 
 _ENDPOINT = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?")
 
@@ -46,9 +46,9 @@ _NO_CREDENTIALS = (
 
 @dataclass(frozen=True)
 class S3Settings:
-    """What the environment says of the store, its credentials aside. `endpoint` is empty where AWS is meant.
+    """The store's settings in the environment, without credentials. `endpoint` is empty for AWS.
 
-    `endpoint_name` is the setting that names the endpoint, or could.
+    `endpoint_name` is the variable that sets the endpoint, or the one to set.
     """
 
     endpoint_name: str
@@ -58,10 +58,10 @@ class S3Settings:
 
 
 def s3_settings() -> S3Settings:
-    """The settings of the store as the environment has them now. What the project reads of `AWS_*` is read in this module alone.
+    """The store's settings in the environment now. Only this module reads `AWS_*` settings of the store.
 
     Raises:
-        SettingsError: the endpoint is no plain address. The text never repeats it, because it may hold a password or a signature.
+        SettingsError: the endpoint is not a plain address. The text never repeats it: it may hold a password or a signature.
     """
     name = next((n for n in ENDPOINTS[:2] if os.environ.get(n)), ENDPOINTS[1])
     refuse_unless_plain(name)
@@ -74,41 +74,41 @@ def s3_settings() -> S3Settings:
 
 
 def complete_environment() -> None:
-    """Put into this process's environment what delta-rs wants to be told and others find by themselves.
+    """Add to this process's environment what delta-rs must be given and the other libraries find automatically.
 
     Raises:
-        SettingsError: an endpoint is no plain address.
+        SettingsError: an endpoint is not a plain address.
     """
     for name in ENDPOINTS:
         refuse_unless_plain(name)
     if any(os.environ.get(name, "").startswith("http://") for name in ENDPOINTS[:2]):
         os.environ.setdefault("AWS_ALLOW_HTTP", "true")
     if not has_keys():
-        # Else delta-rs asks a cloud's metadata service and not AWS_PROFILE, where an endpoint is set.
+        # Otherwise, with an endpoint set, delta-rs asks a cloud's metadata service instead of AWS_PROFILE.
         os.environ.setdefault("AWS_FORCE_CREDENTIAL_LOAD", "true")
 
 
 def identity() -> tuple[str | None, ...]:
-    """What tells a store and who uses it from others, as the environment has it: secrets included, so for comparison alone."""
+    """The variables that identify the store and its user. Contains secrets: use it for comparison only."""
     return tuple(os.environ.get(name) for name in _IDENTITY)
 
 
 def refuse_unless_plain(name: str) -> None:
-    """See whether a setting that names an endpoint, if it is there, is a plain address: without user, password, query.
+    """Check that an endpoint setting, if set, is a plain address: without user, password or query.
 
     Raises:
-        SettingsError: it is not.
+        SettingsError: it is not a plain address.
     """
     endpoint = os.environ.get(name)
     if endpoint and not _ENDPOINT.fullmatch(endpoint):
         raise SettingsError(
-            f"{name}: an endpoint is written http://host:port or https://host:port, without user, password or query. "
+            f"{name}: write an endpoint as http://host:port or https://host:port, without user, password or query. "
             "Keys go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         )
 
 
 def s3_store(bucket: str, prefix: str) -> S3Store:
-    """The client for keys below a prefix. It takes endpoint, region and keys from the environment, else as boto3 finds them."""
+    """The client for keys below a prefix. Takes endpoint, region and keys from the environment; without keys, asks boto3."""
     options: dict[str, Any] = {"prefix": prefix or None, "retry_config": _RETRIES}
     if not has_keys():
         from obstore.auth.boto3 import Boto3CredentialProvider
@@ -121,28 +121,29 @@ def s3_store(bucket: str, prefix: str) -> S3Store:
 
 
 def load_s3_client(connection: "duckdb.DuckDBPyConnection", bucket: str) -> None:
-    """Load DuckDB's S3 client from the installed package, and give it what the environment says of the store."""
+    """Load DuckDB's S3 client from the installed package and configure it with the store's settings and credentials."""
     connection.execute(f"LOAD {_quoted(str(_extension()))}")
-    found = _credentials()
+    credentials = _credentials()
     store = s3_settings()
     settings = {
-        "KEY_ID": found.key,
-        "SECRET": found.secret,
-        "SESSION_TOKEN": found.token,
+        "KEY_ID": credentials.key,
+        "SECRET": credentials.secret,
+        "SESSION_TOKEN": credentials.token,
         "REGION": store.region,
         "SCOPE": f"s3://{bucket}",
     }
     if store.endpoint:
         scheme, _, host = store.endpoint.rstrip("/").partition("://")
         settings |= {"ENDPOINT": host, "URL_STYLE": "path", "USE_SSL": "true" if scheme == "https" else "false"}
-    told = ", ".join(f"{name} {_quoted(value)}" for name, value in settings.items() if value)
-    connection.execute(f"CREATE OR REPLACE SECRET lakehouse (TYPE s3, {told})")
+    options = ", ".join(f"{name} {_quoted(value)}" for name, value in settings.items() if value)
+    connection.execute(f"CREATE OR REPLACE SECRET lakehouse (TYPE s3, {options})")
 
 
 def credentials_fingerprint() -> str:
-    """Tells stores and credentials apart without telling them: another fingerprint once they have been renewed."""
-    found = _credentials()
-    return hashlib.sha256(f"{s3_settings().endpoint}/{found.key}/{found.secret}/{found.token}".encode()).hexdigest()[:16]
+    """A hash of the endpoint and the credentials. It reveals neither, and changes when the credentials are renewed."""
+    credentials = _credentials()
+    secrets = f"{credentials.key}/{credentials.secret}/{credentials.token}"
+    return hashlib.sha256(f"{s3_settings().endpoint}/{secrets}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -156,25 +157,26 @@ class _Credentials:
 
 
 def _credentials() -> _Credentials:
+    """The keys in the environment, or what botocore finds."""
     if has_keys():
         names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
         return _Credentials(*(os.environ.get(name, "") for name in names))
     from botocore.session import Session
 
-    found = Session().get_credentials()
-    if found is None:
+    session_credentials = Session().get_credentials()
+    if session_credentials is None:
         raise SettingsError(_NO_CREDENTIALS)
-    frozen = found.get_frozen_credentials()
+    frozen = session_credentials.get_frozen_credentials()
     return _Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
 
 
 def has_keys() -> bool:
-    """Whether the environment itself has a key."""
+    """Whether the environment holds an access key."""
     return bool(os.environ.get("AWS_ACCESS_KEY_ID"))
 
 
 def _extension() -> Path:
-    """The package brings the extension for its own version of DuckDB, so that nothing is downloaded at run time."""
+    """The httpfs extension in the installed package, built for its version of DuckDB: nothing is downloaded at run time."""
     package = find_spec("duckdb_extension_httpfs")
     if package is None or package.origin is None:
         raise SettingsError("The package duckdb-extension-httpfs is not installed: install the environment with `make setup`.")

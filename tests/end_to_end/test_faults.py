@@ -46,7 +46,7 @@ def test_a_table_of_a_newer_protocol_is_refused_and_left_alone(shop):
     obstore.put(root.store, log, json.dumps({"protocol": protocol}).encode())
     before = root.files("raw")
     shop.land("shop/orders", DAY2, "a.csv", csv(("A", 2, 3)))
-    with pytest.raises(NewerTableError, match=r"raw/shop_orders was written by a newer program.*featureOfTomorrow"):
+    with pytest.raises(NewerTableError, match=r"raw/shop_orders was written by a newer version.*featureOfTomorrow"):
         shop.plan()
     assert root.files("raw") == before
 

@@ -141,7 +141,7 @@ def test_what_quotes_a_store_is_told_without_the_quotation_even_from_within_anot
         assert PLANTED not in shown
         assert "secret-of-this-test" not in shown
     if isinstance(error, OSError):
-        assert str(raised.value) == "LAKEHOUSE_ROOT=s3://lake/retail: AWS failed to write raw/a (HTTP 500). Is the store well?"
+        assert str(raised.value) == "LAKEHOUSE_ROOT=s3://lake/retail: AWS failed to write raw/a (HTTP 500). Is the store healthy?"
 
 
 def test_an_error_that_quotes_no_store_stays_as_it_is(tmp_path):
@@ -262,7 +262,7 @@ def test_a_command_that_refuses_an_address_leaves_nothing_of_it(command, name, v
 def test_nobody_at_the_endpoint_nor_at_the_proxy(command):
     command.environment = {"LAKEHOUSE_ROOT": "s3://lake", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": PLANTED}
     dead = f"127.0.0.1:{free_port(0)}"
-    assert "nobody answers" in command.fail("plan", AWS_ENDPOINT_URL=f"http://{dead}")
+    assert "nothing answers" in command.fail("plan", AWS_ENDPOINT_URL=f"http://{dead}")
     command.fail("plan", AWS_ENDPOINT_URL="http://store.invalid", http_proxy=f"http://user:{PLANTED}@{dead}")
     command.assert_nothing_secret()
 

@@ -91,5 +91,5 @@ def test_packages_that_are_not_there_are_named(shell, tmp_path):
     (tmp_path / ".lakehouse").mkdir()
     with pytest.raises(AssertionError, match="LAKEHOUSE_SYSTEMS: there is neither a package nor a folder 'nowhere'"):
         shell("LAKEHOUSE_SYSTEMS=nowhere lakehouse plan", tmp_path)
-    with pytest.raises(AssertionError, match="LAKEHOUSE_DBT_PROJECT: nowhere is not the folder of a dbt project"):
+    with pytest.raises(AssertionError, match="LAKEHOUSE_DBT_PROJECT: nowhere is not a dbt project"):
         shell("LAKEHOUSE_DBT_PROJECT=nowhere lakehouse plan", tmp_path)

@@ -283,7 +283,7 @@ def test_errors_of_the_store_are_told_in_a_sentence(stores, monkeypatch):
     with pytest.raises(SettingsError, match="there is no bucket no-such-bucket"):
         Landing(Root.parse("s3://no-such-bucket/x")).listing("shop/orders", START)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(SettingsError, match="nobody answers"):
+    with pytest.raises(SettingsError, match="nothing answers"):
         Landing(Root.parse(os.environ["LAKEHOUSE_ROOT"])).dates("shop/orders", START)
 
 

