@@ -95,7 +95,7 @@ def test_a_failed_test_names_its_rows_and_stops_its_model_for_as_long_as_the_dat
     assert not done
     assert error == (
         "gold/fact_sales: test assert_price_not_less_zero fails: 1 row, on 2026-01-31: order_id SO3.\nNot published: gold/fact_sales "
-        "and what reads them; their old rows stand until the data is mended."
+        "and the models that read them. Their old rows stay live until the data is fixed."
     )
     assert "| SO3 | -50.00 | 2026-01-31 |" in check.metadata["failing_rows"].value
     assert set(lakehouse.settings.root.table_names("gold")) == {"dim_customer", "dim_date", "dim_product"}
