@@ -40,8 +40,8 @@ class FailingRows:
 def failing_rows(connection: "duckdb.DuckDBPyConnection", test: Mapping[str, Any], sql: str) -> FailingRows | None:
     """Run a test's query in the run's database, which `connection` uses. Returns None if the query returns no rows now.
 
-    `test` is the test's node in dbt's manifest. A test of one column shows only that column and those that identify the row, because
-    other columns may hold personal data.
+    `test` is the test's node in dbt's manifest. A test of one column shows only that column and those that identify the row,
+    because other columns may hold personal data.
     """
     columns = [row[0] for row in connection.execute(f"DESCRIBE ({sql}\n)").fetchall()]
     tested = test.get("column_name")

@@ -102,8 +102,8 @@ def _state(records: list[PartitionRecord]) -> str:
 def stale_models(models: Iterable[Model], records: Records, shared: str) -> dict[str, set[date]]:
     """Return the models that were not built from the current silver, gold and SQL, each with the dates that have changed.
 
-    `models` must list each model after those that it reads; a model that reads a stale one is stale too. A model with a silver table
-    that was never written is left out: there is nothing to build it from yet.
+    `models` must list each model after those that it reads; a model that reads a stale one is stale too. A model with a silver
+    table that was never written is left out: there is nothing to build it from yet.
     """
     models = list(models)
     states = table_states(records)

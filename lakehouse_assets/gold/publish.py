@@ -71,8 +71,8 @@ def publish_model(
 ) -> tuple[Commit, DeltaTable]:
     """Write the partitions of a model whose rows differ from the live ones. If none differs, nothing is committed.
 
-    `connection` has the run's database open. Returns the commit, and the table at the version that holds the model. After a commit
-    conflict the partitions are compared again.
+    `connection` has the run's database open. Returns the commit, and the table at the version that holds the model. After a
+    commit conflict the partitions are compared again.
 
     Raises:
         CommitFailedError: other writers won every attempt.

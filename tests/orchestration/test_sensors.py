@@ -164,7 +164,7 @@ def test_an_unknown_fault_is_tried_a_few_times(lakehouse, instance, monkeypatch)
 
 @pytest.mark.worlds("sail-folder")
 @pytest.mark.parametrize(
-    ("end", "told"), [("report_run_failed", "the process has gone"), ("report_run_canceled", "was cancelled")]
+    ("end", "told"), [("report_run_failed", "the process has died"), ("report_run_canceled", "was cancelled")]
 )
 def test_a_run_waits_that_was_killed_and_one_that_was_cancelled(lakehouse, instance, end, told):
     lakehouse.land("erp/customer_locations", "2026-01-05", "loc.csv", LOCATIONS)
@@ -187,7 +187,7 @@ def test_a_run_that_settles_nothing_is_not_asked_for_at_every_tick(lakehouse, in
     job = lakehouse.definitions().resolve_job_def(LAKEHOUSE_JOB)
     done = instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED)
     instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.PIPELINE_SUCCESS.value, job.name), done.run_id)
-    assert "has not settled it" in tick(lakehouse, instance)
+    assert "has not resolved it" in tick(lakehouse, instance)
 
 
 class Ticks:
@@ -422,7 +422,7 @@ def test_a_partition_that_its_data_refuse_is_not_asked_for_until_they_change_and
     assert [row["CID"] for row in lakehouse.rows("silver.erp_customer_locations", 'customer_number AS "CID"')] == ["AW1"]
     for _ in range(2):
         told = tick_of(lakehouse, instance, "arrivals_erp")
-        assert "silver/erp_customer_locations of 2026-01-05: refused. It is asked for again once a file" in told
+        assert "silver/erp_customer_locations of 2026-01-05: refused. It is requested again once a file" in told
     for day in ("2026-01-04", "2026-01-07"):  # on both sides of the one that is refused
         lakehouse.land("erp/customer_locations", day, "a.csv", "CID,CNTRY\nAW-2,US\n")
     requests = tick_of(lakehouse, instance, "arrivals_erp")

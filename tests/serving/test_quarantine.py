@@ -162,7 +162,7 @@ def test_an_export_of_no_row_is_a_file_all_the_same(quarantine, tmp_path, suffix
 def test_a_file_is_overwritten_only_by_force(quarantine, tmp_path):
     file = tmp_path / "rows.csv"
     file.write_text("mine")
-    with pytest.raises(QueryError, match=r"there already.*--force"):
+    with pytest.raises(QueryError, match=r"already exists.*--force"):
         quarantine("--export", str(file))
     assert file.read_text() == "mine"
     quarantine("--export", str(file), "--force", "--layer", "silver")
@@ -173,11 +173,11 @@ def test_a_file_is_overwritten_only_by_force(quarantine, tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--table", "crm_costumers"), "'crm_costumers' is no table.*crm_customers, crm_products"),
-        (("--rule", "no_such"), "'no_such' is no rule.*product_id_present.*row_is_csv"),
+        (("--table", "crm_costumers"), "'crm_costumers' is not a table.*crm_customers, crm_products"),
+        (("--rule", "no_such"), "'no_such' is not a rule.*product_id_present.*row_is_csv"),
         (("--export", "rows.xlsx"), r"rows.xlsx: rows can be exported as \.csv, \.parquet, \.json"),
         (("--export", "rows"), "Give the file one of these endings"),
-        (("--export", "nowhere/rows.csv"), "nowhere is no folder"),
+        (("--export", "nowhere/rows.csv"), "nowhere is not a folder"),
         (("--date", "2026-01-01", "--from", "2026-01-01"), "one or the other"),
         (("--from", "2026-01-02", "--to", "2026-01-01"), "is after"),
     ],
@@ -188,12 +188,12 @@ def test_what_cannot_be_is_told(quarantine, options, sentence):
 
 
 def test_a_date_that_is_none_is_told(quarantine):
-    with pytest.raises(LandingError, match="is no date"):
+    with pytest.raises(LandingError, match="is not a date"):
         quarantine("--from", "yesterday")
 
 
 def test_an_empty_quarantine_is_told(tmp_path, monkeypatch, quarantine):
     (tmp_path / "other").mkdir()
     monkeypatch.setenv("LAKEHOUSE_ROOT", str(tmp_path / "other"))
-    assert quarantine().stderr == "Nothing is in quarantine.\n"
+    assert quarantine().stderr == "The quarantine is empty.\n"
     assert groups(quarantine) == []

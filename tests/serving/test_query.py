@@ -376,7 +376,7 @@ def test_a_query_that_duckdb_can_t_bind_is_refused_with_a_way_on(notes, sql):
 
 
 def test_a_table_that_is_named_without_its_schema_is_refused_with_a_way_on(notes):
-    with pytest.raises(QueryError, match=r"notes is not allowed: it is no table .* Tables are in the schemas raw, silver"):
+    with pytest.raises(QueryError, match=r"notes is not allowed: it is not a table .* Tables are in the schemas raw, silver"):
         query(notes, "FROM notes")
 
 

@@ -153,7 +153,7 @@ def test_a_table_that_can_t_be_read_is_named_and_the_others_are_kept_up(one_day)
     version = DeltaTable(root.table("raw", "shop_orders")).version()
     obstore.put(root.store, f"raw/shop_orders/_delta_log/{version + 1:020}.json", b"no JSON")
     kept = []
-    with pytest.raises(UpkeepError, match=r"Not kept up:\nraw\.shop_orders: ") as told:
+    with pytest.raises(UpkeepError, match=r"Not maintained:\nraw\.shop_orders: ") as told:
         kept.extend(table.name for table in maintain(root, timedelta(0)))
     assert "silver" not in str(told.value)
     assert kept == ["silver.shop_orders", "quarantine.rows", "ops.partitions"]
