@@ -1,8 +1,8 @@
 """Measures the cost of finding new files: `python benchmarks/arrivals.py` prints the seconds of a sensor tick and of a plan.
 
-Landing has 1,000 to 100,000 objects of one feed over 1,000 dates. The script writes the ledger itself, with all of them as built, so
-no engine takes part. Then ten new files land. It measures in this process, warm, as in the daemon and the command line. The root is a
-new folder, or a new prefix below `LAKEHOUSE_ROOT` if that is on S3 (MinIO: `AWS_ENDPOINT_URL` and keys).
+Landing has 1,000 to 100,000 objects of one feed over 1,000 dates. The script writes the ledger itself, with all of them as built,
+so no engine takes part. Then ten new files land. It measures in this process, warm, as in the daemon and the command line. The
+root is a new folder, or a new prefix below `LAKEHOUSE_ROOT` if that is on S3 (MinIO: `AWS_ENDPOINT_URL` and keys).
 """
 
 import statistics

@@ -1,8 +1,9 @@
 """Measures a backfill over a range: `python benchmarks/backfill.py FOLDER`, with a folder of daily files named `YYYY-MM-DD.csv`.
 
 Prints the wall and CPU seconds of a separate process that builds raw and silver from all files, with accounts and checks, as one
-Dagster run over an empty root. `--as-one-date` also measures the same rows landed under one date. `LAKEHOUSE_ENGINE` names the engine,
-`LAKEHOUSE_ROOT` a store instead of a folder. The measured process starts the local Spark server itself, unless `WARM=1` is set.
+Dagster run over an empty root. `--as-one-date` also measures the same rows landed under one date. `LAKEHOUSE_ENGINE` names the
+engine, `LAKEHOUSE_ROOT` a store instead of a folder. The measured process starts the local Spark server itself, unless `WARM=1`
+is set.
 """
 
 import json

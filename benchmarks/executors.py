@@ -1,7 +1,7 @@
 """Measures the demo's job under each Dagster executor: `python benchmarks/executors.py` prints wall and CPU seconds.
 
-Each run is a separate process, started by `dagster job execute`, over an empty root with the sample data in landing. So its start and
-imports count. `LAKEHOUSE_ENGINE` names the engine; a local Spark server is started before the first run and serves all.
+Each run is a separate process, started by `dagster job execute`, over an empty root with the sample data in landing. So its start
+and imports count. `LAKEHOUSE_ENGINE` names the engine; a local Spark server is started before the first run and serves all.
 """
 
 import json

@@ -1,9 +1,9 @@
 """Measures upserts of 100,000 changes into 1,000,000 rows, by the product and by a bare MERGE: `python benchmarks/upsert.py`.
 
-The product audits the changes, quarantines rows that break a rule, keeps superseded rows, commits, and writes row accounts. The MERGE
-only merges typed Parquet into a Delta table of the same rows. Both use one session of the engine that `LAKEHOUSE_ENGINE` names, for
-three alternating batches of 50,000 updates, 40,000 inserts and 10,000 deletes, one in twenty of them stale. Prints the seconds of
-each and the ratio of the medians, and fails if the two tables differ.
+The product audits the changes, quarantines rows that break a rule, keeps superseded rows, commits, and writes row accounts. The
+MERGE only merges typed Parquet into a Delta table of the same rows. Both use one session of the engine that `LAKEHOUSE_ENGINE`
+names, for three alternating batches of 50,000 updates, 40,000 inserts and 10,000 deletes, one in twenty of them stale. Prints the
+seconds of each and the ratio of the medians, and fails if the two tables differ.
 """
 
 import logging

@@ -94,6 +94,7 @@ def table_states(records: Records) -> dict[str, str]:
 
 
 def _state(records: list[PartitionRecord]) -> str:
+    """Return the state of one table, see `table_states`."""
     unverified = any(record.is_unverified for record in records)
     facts = sorted((r.date.isoformat(), r.table_id, r.content if unverified else r.fingerprint) for r in records)
     return f"{'unsettled/' if unverified else ''}{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"
@@ -142,10 +143,12 @@ def _is_newer(record: PartitionRecord, read: InputVersion | None) -> bool:
 
 
 def _names(node: Mapping[str, Any], kind: str) -> tuple[str, ...]:
+    """Return the names of a node's dependencies of one kind, such as `source.`."""
     return tuple(sorted({d.rpartition(".")[2] for d in node["depends_on"]["nodes"] if d.startswith(kind)}))
 
 
 def _checksum(unique_id: str, node: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+    """Return the `checksum` of a model, see `Model`."""
     tests = [
         [
             test["raw_code"],

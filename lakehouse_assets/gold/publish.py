@@ -93,6 +93,7 @@ def publish_model(
 def _replace_differing(
     connection: "duckdb.DuckDBPyConnection", uri: str, model: Model, columns: "pa.Schema", fingerprint: str, run_id: str
 ) -> Commit:
+    """Replace the partitions that differ, or the whole table if its columns have changed."""
     table = DeltaTable(uri)  # the newest version: a commit by another writer after this makes the one below fail
     if _is_reshaped(table, columns):
         rows = connection.execute(f"FROM gold.{model.name}").to_arrow_table()
@@ -152,6 +153,11 @@ def _columns(connection: "duckdb.DuckDBPyConnection", model: Model) -> "pa.Schem
 
 
 def _refuse_undated(connection: "duckdb.DuckDBPyConnection", model: Model) -> None:
+    """Check that the model has the date column, without NULLs.
+
+    Raises:
+        PartitionGuardError: it has not.
+    """
     if DATE_COLUMN not in _columns(connection, model).names:
         raise PartitionGuardError(
             f"gold/{model.name} has no column {DATE_COLUMN} (date), by which every table is partitioned. Nothing was written. Add the "

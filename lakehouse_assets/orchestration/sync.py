@@ -102,6 +102,7 @@ def sync(settings: Settings, catalog: Catalog, plan: Plan, definitions: dg.Defin
 def _run(
     job: dg.JobDefinition, run: PlannedRun, instance: dg.DagsterInstance, settings: Settings, result: SyncResult, tell: Tell
 ) -> None:
+    """Execute one run in this process, and add its outcome to `result`."""
     layers = " and ".join(dict.fromkeys(layer for layer, _ in run.keys))
     tell(f"Building {layers} for {run.start}" + (f" to {run.end}" if run.end != run.start else "") + f": {len(run.keys)} tables")
     run_id = str(uuid4())
@@ -124,6 +125,7 @@ def _run(
 
 
 def _built_tables(run: PlannedRun, run_id: str, settings: Settings, steps: _Steps) -> list[BuiltTable]:
+    """Return what a run did to each of its tables, from the ledger and the run's steps."""
     records = Ledger(settings.root).read()
     built = []
     for layer, table in run.keys:
@@ -143,6 +145,7 @@ def _built_tables(run: PlannedRun, run_id: str, settings: Settings, steps: _Step
 
 
 def _read_steps(instance: dg.DagsterInstance, run_id: str) -> _Steps:
+    """Read durations, errors and failed checks from a run's events."""
     steps = _Steps()
     began: dict[str, float] = {}
     for entry in instance.all_logs(run_id):

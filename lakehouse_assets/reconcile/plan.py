@@ -123,7 +123,7 @@ def make_plan(settings: Settings, catalog: Catalog, *, budget: ScanBudget | None
 def make_system_plan(
     settings: Settings, catalog: Catalog, system: str, budget: ScanBudget, resting: Collection[str] = ()
 ) -> Plan:
-    """Compare landing, raw and silver of one system. Feeds whose raw tables are in `resting` are not scanned.
+    """Compare landing, raw and silver of one system. Feeds whose raw tables are in `resting` count as unchanged.
 
     Partitions that were refused and whose inputs have not changed are left out, and named in `refused`.
     """
@@ -142,6 +142,7 @@ def _plan(
     *,
     read_headers: bool = False,
 ) -> Plan:
+    """Plan the feeds and tables of `catalog`, and gold if `system` is None. `all_systems` gives all known landing folders."""
     forget_open_tables()
     landing = Landing(settings.root)
     scan, records = _scan(settings, landing, catalog, budget, with_gold=system is None)
@@ -271,6 +272,7 @@ def make_gold_sensor_plan(settings: Settings, catalog: Catalog) -> Plan:
 
 
 def _gold_plan(settings: Settings, refusals: Refusals) -> Plan:
+    """Plan gold, without models that are refused and those that read them."""
     forget_open_tables()
     project = settings.gold_project
     all_models = project.models()
@@ -344,6 +346,7 @@ def _scan(
 
 
 def _by_table(records: Records) -> dict[tuple[str, str], dict[date, PartitionRecord]]:
+    """Group records by layer and table, then by date."""
     by_table: dict[tuple[str, str], dict[date, PartitionRecord]] = {}
     for (layer, table, day), record in records.items():
         by_table.setdefault((layer, table), {})[day] = record
@@ -367,6 +370,7 @@ def _plain(table: PlannedTable) -> dict[str, Any]:
 
 
 def _files(feed: Feed, difference: FileDifference) -> list[PlannedFile]:
+    """Return the files of a raw partition that are new, changed or vanished."""
     table, day = feed.table, difference.date
     read = [
         PlannedFile(table, day, o.name, "changed" if o.name in difference.known else "new", o.size, o.version)

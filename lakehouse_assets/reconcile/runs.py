@@ -59,6 +59,7 @@ def _span(days: Sequence[date], start: date, end: date) -> list[tuple[date, date
 
 
 def _run(plan: Plan, tables: Sequence[PlannedTable], start: date, end: date) -> PlannedRun:
+    """Return the run that builds the dates of all tables between `start` and `end`."""
     chosen = [t for t in tables if any(start <= d <= end for d in t.dates)]
     files = [f for f in plan.to_json()["files"] if start.isoformat() <= f["date"] <= end.isoformat()]
     # Only the dates of this run: which others a plan has depends on what it scanned.
