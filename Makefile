@@ -1,5 +1,5 @@
-# Sets up what it needs on first use: the environment in .venv, the engine's jars, dbt's manifest.
-# Needs Python 3.11 or 3.12 and make; Java is taken from the machine, else from the environment.
+# On first use, sets up the environment in .venv, the engine's jars and dbt's manifest.
+# Needs Python 3.11 or 3.12 and make. Uses the machine's Java if there is one, or else the one in the environment.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: demo test quick dev setup lint docs lock clean
 
-demo: setup  ## land the sample data and carry it from landing to gold
+demo: setup  ## land the sample data and build it from landing to gold
 	@$(BIN)/lakehouse demo
 
 test: setup lint  ## lint, type check, layer check, and all tests
@@ -18,7 +18,7 @@ test: setup lint  ## lint, type check, layer check, and all tests
 quick: setup  ## the tests of the inner loop: one engine, one store, no services
 	@$(BIN)/pytest -m quick -n logical --maxprocesses 4 --dist loadgroup
 
-dev: setup  ## the Dagster UI at http://localhost:3000
+dev: setup  ## run the Dagster UI at http://localhost:3000
 	@DAGSTER_HOME="$$($(BIN)/python -m lakehouse_assets.setup)" $(BIN)/dg dev
 
 setup: $(VENV)/ready
@@ -40,7 +40,7 @@ lint: setup
 docs: setup  ## write docs/tables.md from the contracts and models
 	@$(BIN)/python -m lakehouse_assets.documentation.tables_page
 
-lock:  ## resolve the dependencies anew, with hashes
+lock:  ## resolve all dependencies again, with hashes
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --group dev --extra sail --no-header -o requirements.lock pyproject.toml
 
 clean:

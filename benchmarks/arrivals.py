@@ -1,8 +1,8 @@
-"""What looking for arrivals costs: `python benchmarks/arrivals.py` prints a table of seconds for a tick of the sensor and for a plan.
+"""Measures the cost of finding new files: `python benchmarks/arrivals.py` prints the seconds of a sensor tick and of a plan.
 
-Landing has 1,000 to 100,000 objects of one feed over 1,000 dates, all of them built, as a ledger says that this script writes itself:
-no engine has a part in it. Then ten new files come. Measured in this process, warm, as the daemon and the command line work. The root
-is a new folder, or one below `LAKEHOUSE_ROOT` where that is on S3 (MinIO: `AWS_ENDPOINT_URL` and keys).
+Landing has 1,000 to 100,000 objects of one feed over 1,000 dates. The script writes the ledger itself, with all of them as built,
+so no engine takes part. Then ten new files land. It measures in this process, warm, as in the daemon and the command line. The
+root is a new folder, or a new prefix below `LAKEHOUSE_ROOT` if that is on S3 (MinIO: `AWS_ENDPOINT_URL` and keys).
 """
 
 import statistics
@@ -41,16 +41,16 @@ TIMES = 5
 
 @contextmanager
 def empty_root() -> Iterator[Settings]:
-    """Settings over an empty root."""
+    """Yield settings with an empty root."""
     given = load_settings().lakehouse_root
-    # The Dagster instance lies there, where the root is on S3.
+    # If the root is on S3, the Dagster instance is in this folder.
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         root = f"{given}/{uuid4().hex[:8]}" if given.startswith("s3://") else f"{folder}/lakehouse"
         yield Settings(lakehouse_root=root, lakehouse_start_date=DATES[-1])
 
 
 def land(settings: Settings, table: SilverTable, objects: int) -> None:
-    """Put so many small objects into landing, evenly over the dates."""
+    """Put this many small objects into landing, spread evenly over the dates."""
 
     def put(number: int) -> None:
         day = DATES[number % len(DATES)]
@@ -61,11 +61,11 @@ def land(settings: Settings, table: SilverTable, objects: int) -> None:
 
 
 def write_ledger(settings: Settings, table: SilverTable) -> None:
-    """Say that raw and silver were built from what lies in landing."""
+    """Write ledger records as if raw and silver were built from all of landing."""
     by_date: dict[date, list[LandedFile]] = {}
-    for found in Landing(settings.root).listing(feed_of(table).landing, DATES[-1]).objects:
-        file = LandedFile(found.name, found.version, f"{hash(found.name):x}", found.size, 1, 1)
-        by_date.setdefault(found.date, []).append(file)
+    for landed in Landing(settings.root).listing(feed_of(table).landing, DATES[-1]).objects:
+        file = LandedFile(landed.name, landed.version, f"{hash(landed.name):x}", landed.size, 1, 1)
+        by_date.setdefault(landed.date, []).append(file)
     raw = [
         PartitionRecord(
             "raw", table.name, day, len(files), len(files), 0, 0, 1, "", raw_fingerprint(feed_of(table), files), files
@@ -99,7 +99,7 @@ def write_ledger(settings: Settings, table: SilverTable) -> None:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """The median of some times, after one that warms up."""
+    """Return the median time of some calls, after one to warm up."""
     work()
     times = []
     for _ in range(TIMES):
@@ -110,7 +110,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def measure(objects: int) -> list[float]:
-    """Seconds of tick and plan where all is built, then of both with new files."""
+    """Return the seconds of tick and plan when all is built, then of both with new files."""
     with empty_root() as settings, open_instance(settings.dagster_home, settings.root) as instance:
         declared = catalog()
         sensor = arrival_sensor(settings, declared, declared.tables[0].system)
@@ -119,9 +119,9 @@ def measure(objects: int) -> list[float]:
         def tick() -> int:
             nonlocal cursor
             with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
-                found = sensor.evaluate_tick(context)
-            cursor = found.cursor
-            return len(found.run_requests or [])
+                result = sensor.evaluate_tick(context)
+            cursor = result.cursor
+            return len(result.run_requests or [])
 
         land(settings, declared.tables[0], objects)
         write_ledger(settings, declared.tables[0])

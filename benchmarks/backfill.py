@@ -1,8 +1,9 @@
-"""A backfill over a range: `python benchmarks/backfill.py FOLDER` with a folder of daily files named `YYYY-MM-DD.csv`.
+"""Measures a backfill over a range: `python benchmarks/backfill.py FOLDER`, with a folder of daily files named `YYYY-MM-DD.csv`.
 
-Prints wall and CPU seconds of a process of its own that carries all files through raw and silver, accounts and checks included, as one
-Dagster run over an empty root; with `--as-one-date` also for the same rows landed under one date. `LAKEHOUSE_ENGINE` names the engine,
-`LAKEHOUSE_ROOT` a store in place of a folder. A local Spark server is started by the measured process itself, unless `WARM=1` is set.
+Prints the wall and CPU seconds of a separate process that builds raw and silver from all files, with accounts and checks, as one
+Dagster run over an empty root. `--as-one-date` also measures the same rows landed under one date. `LAKEHOUSE_ENGINE` names the
+engine, `LAKEHOUSE_ROOT` a store instead of a folder. The measured process starts the local Spark server itself, unless `WARM=1`
+is set.
 """
 
 import json
@@ -21,7 +22,7 @@ sys.path.insert(0, str(PROJECT))
 
 
 def run() -> None:
-    """What is measured: one run over all dates that differ."""
+    """Run the part that is measured: one run over all dates that differ."""
     began = time.perf_counter()
     from lakehouse_assets.engine.session import Engine
     from lakehouse_assets.settings import load_settings
@@ -41,8 +42,8 @@ def run() -> None:
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
     result = sync(settings, catalog, plan, build_definitions(settings, catalog=catalog, engine=engine), lambda text: None)
     engine.stop_session()
-    told = {"rows": {t.layer: t.rows for t in result.tables}, "steps": result.seconds, "runs": len(result.runs)}
-    print(json.dumps({"succeeded": result.succeeded, **told, "inside": round(time.perf_counter() - began, 2)}))
+    figures = {"rows": {t.layer: t.rows for t in result.tables}, "steps": result.seconds, "runs": len(result.runs)}
+    print(json.dumps({"succeeded": result.succeeded, **figures, "inside": round(time.perf_counter() - began, 2)}))
     sys.stdout.flush()
     os._exit(0)
 

@@ -1,7 +1,7 @@
-"""The demo's job under each of Dagster's executors: `python benchmarks/executors.py` prints a table of wall and CPU seconds.
+"""Measures the demo's job under each Dagster executor: `python benchmarks/executors.py` prints wall and CPU seconds.
 
-Each run is a process of its own over an empty root with the sample data in landing, as `dagster job execute` starts it, so that its
-start and its imports count. The engine is the one that `LAKEHOUSE_ENGINE` names; a local Spark server is started before, and stays.
+Each run is a separate process, started by `dagster job execute`, over an empty root with the sample data in landing. So its start
+and imports count. `LAKEHOUSE_ENGINE` names the engine; a local Spark server is started before the first run and serves all.
 """
 
 import json
@@ -36,7 +36,7 @@ EXECUTORS = {
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """The code location with the executor that the environment names."""
+    """Return the code location with the executor that the environment names."""
     own = build_definitions(load_settings())
     return dg.Definitions(
         assets=own.assets,
@@ -48,7 +48,7 @@ def defs() -> dg.Definitions:
 
 
 def measure(executor: str) -> tuple[float, float]:
-    """Wall and CPU seconds of one run of the whole graph."""
+    """Return the wall and CPU seconds of one run of the whole graph."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "lakehouse")
         shutil.copytree(PROJECT / "sample_data", root / "landing", ignore=shutil.ignore_patterns("*.md", "LICENSE*"))
@@ -71,7 +71,7 @@ if __name__ == "__main__":
     engine = Engine(load_settings().engine_config)
     engine.session()
     figures: dict[str, list[tuple[float, float]]] = {name: [] for name in EXECUTORS}
-    for _ in range(RUNS):  # in turns, so that a busy machine is busy for all
+    for _ in range(RUNS):  # round-robin, so that load on the machine affects all
         for name, times in figures.items():
             times.append(measure(name))
     sys.stdout.write(f"LAKEHOUSE_ENGINE={os.environ.get('LAKEHOUSE_ENGINE', 'spark')}, {RUNS} runs each, medians\n")

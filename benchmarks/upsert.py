@@ -1,9 +1,9 @@
-"""Upserts of 100,000 changes into 1,000,000 rows, through the product and as the engine's bare MERGE: `python benchmarks/upsert.py`.
+"""Measures upserts of 100,000 changes into 1,000,000 rows, by the product and by a bare MERGE: `python benchmarks/upsert.py`.
 
-The product audits the changes, quarantines what breaks a rule, keeps what it supersedes, commits, and writes row accounts; the MERGE
-only merges, from Parquet with types, into a Delta table of the same rows. Both in one session of the engine that `LAKEHOUSE_ENGINE`
-names, three batches in turn, each of 50,000 updates, 40,000 inserts and 10,000 deletes, one in twenty of them stale. Prints the
-seconds of each and the ratio of the medians, and fails where the two tables differ.
+The product audits the changes, quarantines rows that break a rule, keeps superseded rows, commits, and writes row accounts. The
+MERGE only merges typed Parquet into a Delta table of the same rows. Both use one session of the engine that `LAKEHOUSE_ENGINE`
+names, for three alternating batches of 50,000 updates, 40,000 inserts and 10,000 deletes, one in twenty of them stale. Prints the
+seconds of each and the ratio of the medians, and fails if the two tables differ.
 """
 
 import logging
@@ -41,7 +41,7 @@ COLUMNS = ", ".join(NAMES)
 
 
 def take(raw: DataFrame) -> DataFrame:
-    """The columns as they are."""
+    """Return the columns unchanged, and the key."""
     return raw.selectExpr("*", "id AS customer_id")
 
 
@@ -73,7 +73,7 @@ TYPED = (
 
 
 def row(i: str, version: int) -> str:
-    """SQL for the columns of one customer."""
+    """Return SQL for the columns of one customer."""
     return f"""{i} AS id, 'customer ' || {i} || '-{version}' AS name, 'user' || {i} || '@example.com' AS email,
         round((hash({i} + {version}) % 1000000) / 100.0, 2) AS amount,
         ['gold','silver','bronze','none'][1 + CAST(hash({i} * 3 + {version}) % 4 AS INT)] AS category,
@@ -81,7 +81,7 @@ def row(i: str, version: int) -> str:
 
 
 def write_input(folder: Path) -> None:
-    """The base and the batches, as CSV and as typed Parquet."""
+    """Write the base and the batches, as CSV and as typed Parquet."""
     with duckdb.connect() as connection:
 
         def write(name: str, sql: str) -> None:
@@ -94,7 +94,7 @@ def write_input(folder: Path) -> None:
             first_new = BASE + 40_000 * (batch - 1)
             write(
                 str(batch),
-                # No customer changes twice: a MERGE forgets what it has deleted, and would take in a stale row of it.
+                # No customer changes twice: a MERGE does not remember deleted keys, and would insert a stale row of one.
                 f"""SELECT {row("i", batch)}, CASE WHEN n % 20 = 0 THEN 1 ELSE 1000 + {batch} END AS seq,
                         CASE WHEN n % 6 > 0 THEN 'U' ELSE 'D' END AS op
                     FROM (SELECT i, row_number() OVER (ORDER BY hash(i)) AS n FROM range({BASE}) r(i)
@@ -104,7 +104,7 @@ def write_input(folder: Path) -> None:
 
 
 def product(settings: Settings, engine: Engine, day: date, file: Path) -> float:
-    """Seconds of the silver step for one file, which raw has read before."""
+    """Load a file into raw, and return the seconds of the silver step alone."""
     root, run_id, log = settings.root, uuid4().hex, logging.getLogger("bench")
     Landing(root).put(feed_of(TABLE).landing, day, file)
     landed = land(feed_of(TABLE), root, day, [day], log)
@@ -115,7 +115,7 @@ def product(settings: Settings, engine: Engine, day: date, file: Path) -> float:
 
 
 def merge(engine: Engine, table: str, changes: Path) -> float:
-    """Seconds of a MERGE of typed changes, deletes and a guard by sequence."""
+    """Return the seconds of a MERGE of typed changes, with deletes and a check of the sequence."""
     session = engine.session()
     names = ("customer_id", *NAMES[1:])
     session.read.parquet(str(changes)).createOrReplaceTempView("changes")
@@ -153,7 +153,7 @@ def main() -> None:
 
 
 def show(settings: Settings, folder: str, ours: list[float], bare: list[float]) -> None:
-    """The figures, once both tables are found equal."""
+    """Check that both tables are equal, then print the figures."""
     silver, merged = open_table(settings.root.table("silver", TABLE.name)), open_table(f"{folder}/merged")
     assert silver is not None
     assert merged is not None

@@ -1,7 +1,7 @@
-"""The command line, `lakehouse`. It reads settings, calls the stages, and shows what they return: no work of its own.
+"""The command line, `lakehouse`. Each command reads the settings, calls the module that does the work, and shows the result.
 
-With `--json` one document goes to stdout and nothing else; all that is said on the way goes to stderr. What is heavy to import is
-imported by the command that needs it, so that a pass with nothing to do takes little more than Python's own start.
+With `--json`, stdout gets one document and nothing else; progress and warnings go to stderr. A command imports heavy modules only
+if it needs them, so a pass with nothing to do takes little more than Python's own start.
 """
 
 import json
@@ -33,10 +33,10 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="A retail lakehouse: from files as they arrive to a star schema, every row accounted for.",
+    help="A retail lakehouse: from files as they arrive to a star schema, with every row accounted for.",
 )
 
-services = typer.Typer(no_args_is_help=True, help="A real object store, Kafka and PostgreSQL on this machine, without Docker.")
+services = typer.Typer(no_args_is_help=True, help="Run an object store, Kafka and PostgreSQL on this machine, without Docker.")
 app.add_typer(services, name="services")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
@@ -66,26 +66,26 @@ class Store(StrEnum):
 
 
 def main() -> NoReturn:
-    """The entry point: errors that a user can mend become one sentence and exit code 1."""
+    """Run the command line. Errors that a user can fix become one sentence and exit code 1."""
     code: int | str | None = 0
     try:
         app()
     except SystemExit as end:
         code = end.code
     except LakehouseError as error:
-        code = _say_error(error)
+        code = _print_error(error)
     except Exception as error:
-        told = store_error(load_settings().root, error)
-        if told is None:
+        reported = store_error(load_settings().root, error)
+        if reported is None:
             raise
-        code = _say_error(told)
+        code = _print_error(reported)
     end_process(code if isinstance(code, int) else int(code is not None))
 
 
 @app.command()
 def demo() -> None:
-    """Land the sample data and carry it from landing to gold."""
-    settings = _reachable(load_settings(), writes=True, makes=True)
+    """Land the sample data and build it from landing to gold."""
+    settings = _preflight(load_settings(), writes=True, creates=True)
     began = time.perf_counter()
     landed = 0
     samples = bundled("sample_data")
@@ -101,21 +101,21 @@ def demo() -> None:
         _show_result(result)
     _say(f"Took {time.perf_counter() - began:.1f} s.")
     if result is not None and not result.succeeded:
-        _say("\nThe demo has failed: the last column says of what. Once that is mended, `lakehouse sync` goes on from here.")
+        _say("\nThe demo failed: the last column says why. Once that is fixed, `lakehouse sync` continues from here.")
         raise typer.Exit(1)
     _say(
         "\nWhere to look next:\n"
         "  make dev              the Dagster UI at http://localhost:3000: the graph, checks, partitions\n"
         '  lakehouse query "SELECT * FROM gold.sales_performance ORDER BY usd_amount DESC LIMIT 10"\n'
-        "  lakehouse quarantine  the rows that could not go on, and why"
+        "  lakehouse quarantine  the rejected rows, and why"
     )
 
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(help="The project's folder. Its name becomes that of a Python package.")],
+    folder: Annotated[Path, typer.Argument(help="The project's folder. Its name becomes the name of a Python package.")],
 ) -> None:
-    """Lay out a project of your own: a source system, a gold model, a test, a Makefile."""
+    """Create a project of your own: a source system, a gold model, a test, a Makefile."""
     from lakehouse_assets.new_project import lay_out
 
     for file in lay_out(folder):
@@ -127,9 +127,9 @@ def init(
 def land(
     feed: Annotated[str, typer.Argument(metavar="SYSTEM/ENTITY", help="Such as crm/customers.")],
     files: Annotated[list[Path], typer.Argument(help="Files to put into landing.")],
-    day: Annotated[str, typer.Option("--date", help="The date under which they land, YYYY-MM-DD.")],
+    day: Annotated[str, typer.Option("--date", help="The landing date, YYYY-MM-DD.")],
 ) -> None:
-    """Put files into landing. The next pass, or the sensor, loads them."""
+    """Put files into landing. The next pass or the sensor loads them."""
     from lakehouse_assets.landing.objects import Landing
 
     settings = load_settings()
@@ -151,16 +151,16 @@ def accept(
     feed: Annotated[str, typer.Argument(metavar="SYSTEM/ENTITY", help="A feed of complete deliveries.")],
     day: Annotated[str, typer.Option("--date", help="The landing date of the delivery, YYYY-MM-DD.")],
 ) -> None:
-    """Let a complete delivery delete the keys that it lacks, although it is much smaller than the one before."""
+    """Let a complete delivery delete the keys that it lacks, even if it is much smaller than the one before."""
     from lakehouse_assets.silver.deliveries import accept_delivery
 
-    settings = _reachable(load_settings(), writes=True)
+    settings = _preflight(load_settings(), writes=True)
     complete = {f.landing: f for f in load_catalog(settings).feeds if f.complete}
     if feed not in complete:
-        known = f"These do: {', '.join(sorted(complete))}." if complete else "No feed does."
-        raise LandingError(f"{feed!r} is not a feed that delivers complete. {known}")
+        known = f"Known are: {', '.join(sorted(complete))}." if complete else "There are none."
+        raise LandingError(f"{feed!r} is not a feed of complete deliveries. {known}")
     accepted = accept_delivery(settings.root, complete[feed], _date(day))
-    _say(f"Accepted: {accepted.rows:,} rows where {accepted.rows_before:,} were before. `lakehouse sync` deletes the others.")
+    _say(f"Accepted: {accepted.rows:,} rows; {accepted.rows_before:,} before. `lakehouse sync` deletes the missing keys.")
 
 
 @app.command()
@@ -168,42 +168,42 @@ def plan(as_json: Json = False) -> None:
     """Show what `sync` would do: files, partitions, tables, schema changes, bytes. Changes nothing."""
     from lakehouse_assets.reconcile.plan import make_plan
 
-    settings = _reachable(load_settings())
-    found = make_plan(settings, load_catalog(settings), read_headers=True)
+    settings = _preflight(load_settings())
+    made = make_plan(settings, load_catalog(settings), read_headers=True)
     if as_json:
-        typer.echo(json.dumps(found.to_json()))
+        typer.echo(json.dumps(made.to_json()))
     else:
-        _show_plan(settings, found)
+        _show_plan(settings, made)
 
 
 @app.command()
 def check(as_json: Json = False) -> None:
-    """Find what is wrong with settings, contracts and models, all at once. Builds nothing; exit code 1 where there is anything."""
+    """List all problems of settings, contracts and models. Builds nothing. Exit code 1 if there are any."""
     from lakehouse_assets.engine.session import Engine
     from lakehouse_assets.silver.transform import contract_faults
     from lakehouse_assets.systems import load_systems
 
-    wrong_settings = []
+    setting_problems: list[str] = []
     try:
         settings = load_settings()
     except LakehouseError as error:
-        settings, wrong_settings = Settings.model_construct(), [str(error)]
+        settings, setting_problems = Settings.model_construct(), [str(error)]
     systems, problems = load_systems(settings.system_packages)
     silver = [table for system in systems for table in system.tables]
     tables = {table.name for table in silver}
-    is_known = not problems  # else a table may be missing only because its system can't be loaded
+    is_complete = not problems  # otherwise a table may be missing only because its system can't be loaded
     try:
-        if is_known:
+        if is_complete:
             load_catalog(settings)
         models = settings.gold_project.models()
-        unknown = [(m, name) for m in models for name in m.sources if is_known and name not in tables]
+        unknown = [(m, name) for m in models for name in m.sources if is_complete and name not in tables]
         problems += [f"{m.folder}/{m.name}.sql: {name!r} is not a silver table{nearest(name, tables)}." for m, name in unknown]
     except LakehouseError as error:
         problems.append(" ".join(str(error).split()))
-    problems += wrong_settings
+    problems += setting_problems
     try:
-        engine = Engine(settings.engine_config, _say) if not wrong_settings else None
-        # What is known since the contracts were loaded, the engine need not say again.
+        engine = Engine(settings.engine_config, _say) if not setting_problems else None
+        # Don't report again what loading the contracts has found.
         known = {_sentence(problem) for problem in problems}
         if engine is not None:
             faults = [fault for table in silver for fault in contract_faults(engine.session(), table)]
@@ -217,28 +217,28 @@ def check(as_json: Json = False) -> None:
         typer.echo(problem)
     if problems:
         raise typer.Exit(1)
-    _say("Settings, contracts and models are sound.")
+    _say("Settings, contracts and models are valid.")
 
 
 def _sentence(problem: str) -> str:
-    """What is wrong, without where it is and what may have been meant."""
+    """Return a problem without its location and its suggestion."""
     return problem.split(": ", 2)[-1].split(" (did you mean")[0].rstrip(".")
 
 
 @app.command()
 def sync(as_json: Json = False) -> None:
-    """Bring all tables up to date with landing, in one pass. Exit code 1 where a partition failed; the rest goes on."""
+    """Bring all tables up to date with landing, in one pass. Exit code 1 if a partition failed; the others are still built."""
     from lakehouse_assets.silver.deliveries import held_deliveries
 
-    settings = _reachable(load_settings(), writes=True)
+    settings = _preflight(load_settings(), writes=True)
     declared = load_catalog(settings)
-    found = _plan(settings, declared)
-    result = _sync(settings, declared, found)
+    planned = _plan(settings, declared)
+    result = _sync(settings, declared, planned)
     held = held_deliveries(settings.root, declared.feeds)
     if as_json:
         nothing: dict[str, Any] = {"succeeded": True, "tables": [], "failed_checks": [], "runs": [], "seconds": {}}
-        told = {"ignored": found.to_json()["ignored"], "held": [delivery.to_json() for delivery in held]}
-        typer.echo(json.dumps({**(result.to_json() if result else nothing), **told}))
+        not_loaded = {"ignored": planned.to_json()["ignored"], "held": [delivery.to_json() for delivery in held]}
+        typer.echo(json.dumps({**(result.to_json() if result else nothing), **not_loaded}))
     elif result is not None:
         _show_result(result)
     for delivery in () if as_json else held:
@@ -252,19 +252,21 @@ def query(
     sql: Annotated[str, typer.Argument(help="One SELECT over the schemas raw, silver, gold, quarantine, ops.")],
     output: Annotated[Format, typer.Option("--format", help="How to show the result.")] = Format.table,
 ) -> None:
-    """Ask the tables in DuckDB's SQL. Read-only: no files, no network."""
+    """Query the tables in DuckDB's SQL. Read-only: no files, no network."""
     import duckdb
 
     from lakehouse_assets.serving import query as serving
 
-    root = _reachable(load_settings()).root
+    root = _preflight(load_settings()).root
     result = serving.query(root, sql)
     try:
         if output is Format.table:
             result.show(max_rows=1000, max_width=_width())
         elif output is Format.parquet:
             if sys.stdout.isatty():
-                raise QueryError("Parquet is no text: send it to a file, `lakehouse query … --format parquet > result.parquet`.")
+                raise QueryError(
+                    "Parquet is binary: redirect it to a file, `lakehouse query … --format parquet > result.parquet`."
+                )
             import pyarrow.parquet
 
             pyarrow.parquet.write_table(result.to_arrow_table(), sys.stdout.buffer)
@@ -278,7 +280,7 @@ def query(
 
 @app.command()
 def quarantine(
-    layer: Annotated[Stage | None, typer.Option(help="Only rows that could not enter this layer.")] = None,
+    layer: Annotated[Stage | None, typer.Option(help="Only rows rejected by this layer.")] = None,
     table: Annotated[str | None, typer.Option(help="Only this table, such as crm_customers.")] = None,
     day: Annotated[str | None, typer.Option("--date", help="Only this landing date, YYYY-MM-DD.")] = None,
     first: Annotated[str | None, typer.Option("--from", help="Only this landing date and later ones.")] = None,
@@ -292,12 +294,12 @@ def quarantine(
     force: Annotated[bool, typer.Option("--force", help="Let --export overwrite a file.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the rows that could not go on: reasons, counts, samples. Or write all of them to a file."""
+    """Show the rejected rows: reasons, counts, samples. Or export all of them to a file."""
     from lakehouse_assets.serving import quarantine as serving
 
     begin, end = _range(day, first, last)
     choice = serving.Choice(layer=layer, table=table, first=begin, last=end, rule=rule, file=file)
-    settings = _reachable(load_settings())
+    settings = _preflight(load_settings())
     root, declared = settings.root, load_catalog(settings)
     if export is not None:
         rows = serving.export(root, declared, choice, export, overwrite=force)
@@ -305,20 +307,20 @@ def quarantine(
         if as_json:
             typer.echo(json.dumps({"file": str(export), "rows": rows}))
         return
-    found = serving.quarantined(root, declared, choice, samples)
+    groups = serving.quarantined(root, declared, choice, samples)
     if as_json:
-        typer.echo(json.dumps(found, default=str))
+        typer.echo(json.dumps(groups, default=str))
         return
-    if not found:
-        _say("Nothing is in quarantine." if choice == serving.Choice() else "No such row is in quarantine.")
+    if not groups:
+        _say("The quarantine is empty." if choice == serving.Choice() else "No such row is in quarantine.")
         return
     from rich.console import Console
     from rich.table import Table
 
     shown = Table("table", "date", "rule", "reason", "rows", "file", "row", "original text")
     nothing: dict[str, Any] = {"source_file": "", "row_number": None, "item_number": 0, "payload": None}
-    for group in found:
-        for place, sample in enumerate(group["samples"] or [nothing]):
+    for group in groups:
+        for index, sample in enumerate(group["samples"] or [nothing]):
             first_cells = [
                 f"{group['layer']}.{group['table_name']}",
                 str(group["date"]),
@@ -327,7 +329,7 @@ def quarantine(
                 str(group["rows"]),
             ]
             shown.add_row(
-                *(first_cells if place == 0 else [""] * 5),
+                *(first_cells if index == 0 else [""] * 5),
                 sample["source_file"],
                 str(sample["row_number"] or "") + (f", item {sample['item_number']}" if sample["item_number"] else ""),
                 (sample["payload"] or "")[:120],
@@ -338,54 +340,56 @@ def quarantine(
 @app.command()
 def maintain(
     keep_days: Annotated[
-        int, typer.Option(min=1, help="Files that left a table stay this long, for whoever still reads them.")
+        int, typer.Option(min=1, help="Keep files this many days after they left a table: queries and runs may still read them.")
     ] = 7,
 ) -> None:
-    """Compact small files, delete what no table names any more, shorten logs, forget old runs. Needs the right to delete."""
+    """Compact small files, delete unreferenced ones, shorten logs, delete old runs. Needs the right to delete."""
     from lakehouse_assets.upkeep.maintain import maintain as run
 
-    settings = _reachable(load_settings())
+    settings = _preflight(load_settings())
     try:
         with explained(settings.root, "delete"):
             for table in run(settings.root, timedelta(days=keep_days)):
-                _say(f"{table.name}: {table.files_before} files became {table.files_after}; {table.deleted} old ones deleted")
+                _say(
+                    f"{table.name}: {table.files_before} files compacted to {table.files_after}; {table.deleted} old ones deleted"
+                )
     finally:
-        _forget_old_runs(settings)
+        _delete_old_runs(settings)
 
 
 @services.command("up")
 def services_up(
-    store: Annotated[Store | None, typer.Option(help="Which object store; MinIO where none was started yet.")] = None,
+    store: Annotated[Store | None, typer.Option(help="Which object store. Default: the one used before, or MinIO.")] = None,
 ) -> None:
-    """Start them where they don't run; programs that the machine lacks are built or fetched, once."""
+    """Start the services that don't run. Programs that the machine lacks are built or downloaded once."""
     _stack(load_settings()).up(_say, store.value if store else None)
-    _say("Use them with `lakehouse services env >> .env`, or look there first.")
+    _say("To use them: `lakehouse services env >> .env`. Without `>> .env`, it only shows the settings.")
 
 
 @services.command("down")
 def services_down() -> None:
-    """Stop them. Their data stay."""
+    """Stop the services. Their data is kept."""
     _stack(load_settings()).down(_say)
 
 
 @services.command("status")
 def services_status() -> None:
-    """Show whether they run and answer. Exit code 1 where one does not."""
+    """Show whether the services run and answer. Exit code 1 if one does not."""
     from rich.console import Console
     from rich.table import Table
 
-    found = _stack(load_settings()).status()
+    services = _stack(load_settings()).status()
     shown = Table("service", "state", "address", "process", "log")
-    for s in found:
+    for s in services:
         shown.add_row(s.name, s.state, s.address, str(s.pid or ""), str(s.log))
     Console(width=_width()).print(shown)
-    if not found or any(s.state != "running" for s in found):
+    if not services or any(s.state != "running" for s in services):
         raise typer.Exit(1)
 
 
 @services.command("env")
 def services_env() -> None:
-    """Print the settings that use them, as KEY=value lines. They hold passwords."""
+    """Print the settings to use the services, as KEY=value lines. They include passwords."""
     for name, value in _stack(load_settings()).environment().items():
         typer.echo(f"{name}={value}")
 
@@ -396,9 +400,9 @@ def _stack(settings: Settings) -> "Stack":
     return Stack(settings.services_folder, settings.lakehouse_cache.expanduser().absolute())
 
 
-def _reachable(settings: Settings, *, writes: bool = False, makes: bool = False) -> Settings:
-    """The settings, once it is sure that the root can be used. Only who `makes` a root may name a folder that is not there."""
-    if not makes:
+def _preflight(settings: Settings, *, writes: bool = False, creates: bool = False) -> Settings:
+    """Check that the root can be used, and return the settings. The root may be missing only if the command `creates` it."""
+    if not creates:
         check_there(settings.root)
     check_readable(settings.root)
     if writes:
@@ -406,14 +410,14 @@ def _reachable(settings: Settings, *, writes: bool = False, makes: bool = False)
     return settings
 
 
-def _forget_old_runs(settings: Settings) -> None:
+def _delete_old_runs(settings: Settings) -> None:
     from lakehouse_assets.orchestration.instance import open_instance
     from lakehouse_assets.orchestration.run_history import purge_runs
 
     days = settings.lakehouse_keep_runs_days
     with open_instance(settings.dagster_home, settings.root) as instance:
         purged = purge_runs(instance, datetime.now(UTC) - timedelta(days=days))
-    _say(f"Dagster: {purged.runs} runs of more than {days} days ago deleted, and the logs of {purged.logs} that assets rest on")
+    _say(f"Dagster: {purged.runs} runs older than {days} days deleted, and the logs of {purged.logs} that assets still need")
 
 
 def _plan(settings: Settings, declared: "Catalog") -> "Plan":
@@ -422,15 +426,15 @@ def _plan(settings: Settings, declared: "Catalog") -> "Plan":
     return make_plan(settings, declared)
 
 
-def _sync(settings: Settings, declared: "Catalog", found: "Plan") -> "SyncResult | None":
-    """Carry out the plan; None where there is nothing to do."""
-    for path, reason in found.ignored:
+def _sync(settings: Settings, declared: "Catalog", planned: "Plan") -> "SyncResult | None":
+    """Execute the plan. Returns None if there is nothing to do."""
+    for path, reason in planned.ignored:
         _say(f"warning: {path} is not loaded: {reason}.")
-    if found.is_empty:
+    if planned.is_empty:
         _say_nothing_to_do(settings)
         return None
-    if found.rebuilt:
-        _say(found.rebuilt)
+    if planned.rebuilt:
+        _say(planned.rebuilt)
     from lakehouse_assets.engine.session import Engine
     from lakehouse_assets.gold.dbt_ahead import loaded_ahead
 
@@ -438,21 +442,21 @@ def _sync(settings: Settings, declared: "Catalog", found: "Plan") -> "SyncResult
     with ExitStack() as resources:
         resources.callback(engine.stop_session)
         # Both start now, while this process is busy importing Dagster.
-        if found.of_layers("silver"):
+        if planned.of_layers("silver"):
             engine.start_in_background()
-        if found.of_layers("gold"):
+        if planned.of_layers("gold"):
             resources.enter_context(loaded_ahead(settings.gold_project.folder))
         from lakehouse_assets.definitions import build_definitions
         from lakehouse_assets.orchestration.sync import sync as run_sync
 
         settings.dagster_home.mkdir(parents=True, exist_ok=True)
-        # dbt's own lines go into a file: stdout is for the result.
+        # dbt's output goes to a file: stdout is for the result.
         with (settings.dagster_home / "sync.log").open("a") as log, redirect_stdout(log):
-            return run_sync(settings, declared, found, build_definitions(settings, catalog=declared, engine=engine), _say)
+            return run_sync(settings, declared, planned, build_definitions(settings, catalog=declared, engine=engine), _say)
 
 
 def _land_if_new(settings: Settings, feed: str, day: date, file: Path) -> None:
-    """Put a sample file into landing unless it lies there: an upload of the same bytes would be read again for nothing."""
+    """Put a sample file into landing unless it is there already: a new upload of the same bytes would only be read again."""
     from lakehouse_assets.landing.objects import Landing
 
     landing = Landing(settings.root)
@@ -460,17 +464,17 @@ def _land_if_new(settings: Settings, feed: str, day: date, file: Path) -> None:
         landing.put(feed, day, file)
 
 
-def _show_plan(settings: Settings, found: "Plan") -> None:
-    if found.is_empty:
+def _show_plan(settings: Settings, planned: "Plan") -> None:
+    if planned.is_empty:
         _say_nothing_to_do(settings)
-    for path, reason in found.ignored:
+    for path, reason in planned.ignored:
         _say(f"not loaded: {path}: {reason}")
-    for delivery in found.held:
+    for delivery in planned.held:
         _say(f"held back: {delivery.sentence}")
-    if found.is_empty:
+    if planned.is_empty:
         return
-    if found.rebuilt:
-        _say(found.rebuilt)
+    if planned.rebuilt:
+        _say(planned.rebuilt)
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -479,13 +483,13 @@ def _show_plan(settings: Settings, found: "Plan") -> None:
 
     console = Console(width=_width())
     files = Table("file", "table", "date", "change", "bytes", "schema", title="Files")
-    for f in found.files:
+    for f in planned.files:
         schema = [f"new {c}" for c in f.new_columns] + [f"lacks {c}" for c in f.missing_columns]
         files.add_row(escape(shown(f.name)), f.table, str(f.date), f.change, f"{f.bytes:,}", ", ".join(schema))
     tables = Table("layer", "table", "partitions", "from", "to", title="Tables")
-    for t in found.tables:
+    for t in planned.tables:
         tables.add_row(t.layer, t.table, str(len(t.dates)), str(t.dates[0]), str(t.dates[-1]))
-    if found.files:
+    if planned.files:
         console.print(files)
     console.print(tables)
 
@@ -509,9 +513,9 @@ def _show_result(result: "SyncResult") -> None:
 
 
 def _range(day: str | None, first: str | None, last: str | None) -> tuple[date | None, date | None]:
-    """The first and the last date that are asked for."""
+    """Return the first and last date that the options ask for."""
     if day is not None and (first is not None or last is not None):
-        raise QueryError("--date names one date, --from and --to a range: give one or the other.")
+        raise QueryError("--date names one date, --from and --to name a range. Use one or the other.")
     begin, end = (_date(text) if text else None for text in ((day, day) if day else (first, last)))
     if begin and end and begin > end:
         raise QueryError(f"--from {begin} is after --to {end}.")
@@ -522,7 +526,7 @@ def _date(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise LandingError(f"{text!r} is no date: write it as YYYY-MM-DD.") from None
+        raise LandingError(f"{text!r} is not a date: write it as YYYY-MM-DD.") from None
 
 
 def _width() -> int | None:
@@ -530,7 +534,7 @@ def _width() -> int | None:
 
 
 def _say_nothing_to_do(settings: Settings) -> None:
-    """An empty landing is named: the root may be another one than was meant."""
+    """Say that there is nothing to do. If landing is empty, name it: the root may be the wrong one."""
     from lakehouse_assets.landing.store import landing_store
 
     if landing_store(settings.root).folders("landing/"):
@@ -539,7 +543,7 @@ def _say_nothing_to_do(settings: Settings) -> None:
         _say(f"Nothing to do: nothing has landed in {settings.root.path('landing')}.")
 
 
-def _say_error(error: LakehouseError) -> int:
+def _print_error(error: LakehouseError) -> int:
     typer.secho(f"error: {error}", fg="red", err=True)
     return 1
 

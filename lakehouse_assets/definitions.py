@@ -1,6 +1,6 @@
-"""The code location on one page: every asset, check, job, sensor and resource of the lakehouse.
+"""The code location: every asset, check, job, sensor and resource of the lakehouse.
 
-`defs` is what Dagster loads. Tests call `build_definitions` with settings of their own.
+Dagster loads `defs`. Tests call `build_definitions` with their own settings.
 """
 
 import warnings
@@ -30,8 +30,8 @@ from lakehouse_assets.store.s3 import s3_settings
 
 
 def build_definitions(settings: Settings, *, catalog: Catalog | None = None, engine: Engine | None = None) -> dg.Definitions:
-    """The definitions for the given settings; another catalog or engine than the settings' where given."""
-    # A run over a range of dates needs a backfill policy, which Dagster still calls beta: said once in the docs, not at each start.
+    """Return the definitions for the given settings. `catalog` and `engine`, if given, replace those of the settings."""
+    # A run over a range needs a backfill policy, which Dagster marks as beta. The docs say so; no warning at each start.
     warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")
     root, start, docs_url = settings.root, settings.lakehouse_start_date, settings.lakehouse_docs_url
     catalog = catalog or load_catalog(settings)
@@ -69,7 +69,7 @@ def build_definitions(settings: Settings, *, catalog: Catalog | None = None, eng
 
 
 def _s3_client(root: Root) -> dict[str, Any]:
-    """The resource `s3` for assets that want the store's own client, where the root is on S3."""
+    """Return the resource `s3`, the store's own client for assets, if the root is on S3."""
     if root.bucket is None:
         return {}
     from dagster_aws.s3 import S3Resource
@@ -80,7 +80,7 @@ def _s3_client(root: Root) -> dict[str, Any]:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What Dagster loads: the definitions for the settings of the environment."""
+    """Return the definitions for the environment's settings, for Dagster to load."""
     try:
         settings = load_settings()
         return build_definitions(settings, catalog=load_catalog(settings))

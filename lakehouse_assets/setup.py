@@ -1,7 +1,7 @@
-"""Set-up: dbt's manifest, the engine's jars and its archive of classes, the folder of the Dagster instance.
+"""Sets up dbt's manifest, the engine's jars and class archive, and the folder of the Dagster instance.
 
-Run as `python -m lakehouse_assets.setup`; `make` does it. It prints the Dagster instance's folder, and takes no time where
-all is done.
+`make` runs it as `python -m lakehouse_assets.setup`. It prints the folder of the Dagster instance, and returns at once if all is
+done.
 """
 
 import sys
@@ -13,7 +13,7 @@ from lakehouse_assets.settings import load_catalog, load_settings
 
 
 def main() -> int:
-    """Set up; the exit code."""
+    """Run the set-up and return the exit code."""
     try:
         settings = load_settings()
         load_catalog(settings)

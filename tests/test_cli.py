@@ -1,4 +1,4 @@
-"""What a person meets first: a root that is another one than was meant, and a demo that fails."""
+"""What new users meet first: a wrong root, and a demo that fails."""
 
 from datetime import date
 
@@ -13,7 +13,7 @@ from lakehouse_assets.reconcile.plan import Plan, PlannedTable
 
 @pytest.fixture
 def run(monkeypatch, tmp_path):
-    """Run a command in an empty folder, with the root `lake` in it, which is not there."""
+    """A function that runs a command in an empty folder; the root is its folder `lake`, which does not exist."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LAKEHOUSE_ROOT", str(tmp_path / "lake"))
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
@@ -26,10 +26,10 @@ def run(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("command", [["plan"], ["sync"], ["query", "SELECT 1"], ["quarantine"], ["maintain"]], ids=lambda c: c[0])
 def test_a_root_that_is_not_there_is_told_and_not_made(run, tmp_path, command):
-    told = run(*command).exception
-    assert isinstance(told, SettingsError)
-    assert str(told).startswith(f"LAKEHOUSE_ROOT={tmp_path}/lake: there is no such folder. ")
-    assert "`lakehouse land`" in str(told)
+    error = run(*command).exception
+    assert isinstance(error, SettingsError)
+    assert str(error).startswith(f"LAKEHOUSE_ROOT={tmp_path}/lake: there is no such folder. ")
+    assert "`lakehouse land`" in str(error)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -58,4 +58,4 @@ def test_only_a_demo_that_succeeds_says_where_to_look_next(run, monkeypatch, err
     done = run("demo")
     assert done.exit_code == code
     assert ("Where to look next" in done.stderr) is (error is None)
-    assert ("The demo has failed" in done.stderr) is (error is not None)
+    assert ("The demo failed" in done.stderr) is (error is not None)

@@ -54,7 +54,7 @@ def test_rules_relationships_and_dbt_tests_are_checks(graph):
 
 
 def test_importing_the_code_location_starts_nothing():
-    """No engine, no connection, no file: checked in a process of its own, with both taken away."""
+    """No engine, no connection, no file: checked in a separate process that forbids these."""
     script = (
         "import socket, pathlib\n"
         "def refuse(*a, **k): raise SystemExit('work at import')\n"

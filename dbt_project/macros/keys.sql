@@ -1,6 +1,6 @@
-{#- A surrogate key made of natural key columns: the same for the same natural key in every build, so that facts and dimensions
-    need no look-up table and a rebuild changes no key. Half of an MD5 as a positive BIGINT: among ten million keys the chance of
-    any collision is about 1 in 200,000. A bar within a value is escaped, or a|b and c would have the key of a and b|c. -#}
+{#- A surrogate key from natural key columns. It is the same in every build, so facts and dimensions need no lookup table and a
+    rebuild changes no key. It is half of an MD5 as a positive BIGINT: among ten million keys the chance of any collision is about
+    1 in 200,000. Bars within values are escaped; otherwise (a|b, c) and (a, b|c) would have the same key. -#}
 {% macro surrogate_key(columns) -%}
     (md5_number_lower(concat_ws('|', {% for column in columns -%}
         coalesce(replace(replace(cast({{ column }} as varchar), '\', '\\'), '|', '\|'), '')
@@ -13,7 +13,7 @@
     case when {{ in_calendar(column) }} then cast(strftime({{ column }}, '%Y%m%d') as integer) end
 {%- endmacro %}
 
-{#- Whether a day lies within the calendar, whose bounds are the project's variables. -#}
+{#- Whether a day is within the calendar; the project's variables give its bounds. -#}
 {% macro in_calendar(column) -%}
     {{ column }} between date '{{ var("calendar_from") }}' and date '{{ var("calendar_to") }}'
 {%- endmacro %}

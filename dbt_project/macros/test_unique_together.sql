@@ -1,4 +1,4 @@
-{#- The named columns identify a row together; NULL counts as a value of its own. -#}
+{#- The columns together are unique; NULL counts as a value. -#}
 {% test unique_together(model, columns) %}
 select *
 from {{ model }}

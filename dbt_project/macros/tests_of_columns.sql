@@ -1,4 +1,4 @@
-{#- dbt's own tests of a column, but finding whole rows: so a failed test can say which rows of which dates it is about. -#}
+{#- dbt's column tests, changed to return whole rows, so that a failed test can report rows and dates. -#}
 {% macro default__test_unique(model, column_name) %}
 select *
 from {{ model }}

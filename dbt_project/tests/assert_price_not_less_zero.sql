@@ -1,4 +1,4 @@
--- A price is never below zero. The rule price_not_negative of crm_sales keeps such rows out.
+-- Prices are not negative. The rule price_not_negative of crm_sales rejects other rows.
 select sales_key, order_id, unit_price, _date
 from {{ ref('fact_sales') }}
 where unit_price < 0

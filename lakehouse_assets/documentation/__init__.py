@@ -1,1 +1,1 @@
-"""Pages of the docs that are written from contracts and models."""
+"""Generates pages of the docs from contracts and models."""

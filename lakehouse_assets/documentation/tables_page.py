@@ -1,6 +1,6 @@
-"""The docs page on all tables, written from the contracts and from dbt's descriptions, so that it can't differ from them.
+"""Generates the docs page on all tables from the contracts and dbt's descriptions, so that it can't differ from them.
 
-Run as `python -m lakehouse_assets.documentation.tables_page`; `make docs` does it. A test holds the page against this module.
+Run it as `python -m lakehouse_assets.documentation.tables_page`, or by `make docs`. A test compares the page with its output.
 """
 
 import sys
@@ -21,22 +21,23 @@ PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
 _INTRODUCTION = """\
 # Tables
 
-Written by `make docs` from the contracts in `lakehouse_assets/systems/` and the models in `dbt_project/`: change those, not this page.
+Written by `make docs` from the contracts in `lakehouse_assets/systems/` and the models in `dbt_project/`: change those, not this
+page.
 
-Every raw and silver table also has the columns that say where a row came from:
+Every raw and silver table also has columns that say where a row came from:
 
 {provenance}
 
-Only raw tables have `_source_etag`; only silver tables `_source_feed`, `_item_number` and `_broken_rules`. A gold row's `_date` is the
-landing date of what last changed it.
+Only raw tables have `_source_etag`; only silver tables `_source_feed`, `_item_number` and `_broken_rules`. A gold row's `_date`
+is the landing date of what last changed it.
 
-What a rule's outcome means: `warn`, the row stays and is counted; `drop`, it goes to quarantine; `fail`, nothing of its partition is
-published. A row that *waits* for a partner lies in quarantine until the partner comes.
+A rule's outcome: `warn` keeps the row and counts it; `drop` sends it to quarantine; `fail` keeps its whole partition from being
+committed. A row that *waits* for a partner stays in quarantine until the partner arrives.
 """
 
 
 def tables_page(systems: list[System], manifest: Mapping[str, Any]) -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     provenance = "\n".join(f"| {c.name} | {c.type} | {c.description} |" for c in PROVENANCE.values())
     parts = [_INTRODUCTION.format(provenance=f"| column | type | meaning |\n|---|---|---|\n{provenance}")]
     for system in systems:
@@ -49,27 +50,27 @@ def tables_page(systems: list[System], manifest: Mapping[str, Any]) -> str:
 
 def _system(system: System) -> Iterator[str]:
     yield f"## {system.name}\n\n{system.description}\n"
-    told: set[str] = set()
+    written: set[str] = set()
     for table in system.tables:
-        yield from _table(table, told)
+        yield from _table(table, written)
     for feed in system.feeds:
-        if feed.table not in told:
-            yield from _raw_table(feed, told)
+        if feed.table not in written:
+            yield from _raw_table(feed, written)
 
 
-def _table(table: SilverTable, told: set[str]) -> Iterator[str]:
-    """The paragraph of a silver table, and before it those of its feeds that were not told yet."""
+def _table(table: SilverTable, written: set[str]) -> Iterator[str]:
+    """Yield the section of a silver table, and before it those of its feeds that are not on the page yet."""
     contract, own = table.contract, [f for f in table.feeds if f.table == table.name]
     for feed in table.feeds:
-        if feed.table not in told and not own:
-            yield from _raw_table(feed, told)
+        if feed.table not in written and not own:
+            yield from _raw_table(feed, written)
     landing = " and ".join(f"`landing/{feed.landing}/<date>/`" for feed in table.feeds)
     yield f"### {table.name}\n\n{contract.description} Owner: {contract.owner}. Lands at {landing}.\n"
-    for feed in (f for f in own if f.table not in told):
-        told.add(feed.table)
+    for feed in (f for f in own if f.table not in written):
+        written.add(feed.table)
         yield from _raw_columns(feed)
-    for feed in (f for f in table.feeds if own and f.table not in told):
-        yield from _raw_table(feed, told)
+    for feed in (f for f in table.feeds if own and f.table not in written):
+        yield from _raw_table(feed, written)
     grain = [*contract.key, "version"] if contract.mode == "history" else contract.key
     yield f"Silver columns; one row per {', '.join(grain)}, write mode `{contract.mode}`:\n"
     yield "| column | type | meaning |\n|---|---|---|"
@@ -84,8 +85,8 @@ def _table(table: SilverTable, told: set[str]) -> Iterator[str]:
         yield f"Relationships: {', '.join(named)}.\n"
 
 
-def _raw_table(feed: Feed, told: set[str]) -> Iterator[str]:
-    told.add(feed.table)
+def _raw_table(feed: Feed, written: set[str]) -> Iterator[str]:
+    written.add(feed.table)
     yield f"### {feed.table}\n\nLands at `landing/{feed.landing}/<date>/`.\n"
     yield from _raw_columns(feed)
 
@@ -101,7 +102,7 @@ def _model(node: Mapping[str, Any]) -> Iterator[str]:
 
 
 def current_page() -> str:
-    """The page for the systems and models as they are."""
+    """Return the page for the current systems and models."""
     return tables_page(all_systems(), load_settings().gold_project.manifest())
 
 

@@ -1,6 +1,7 @@
 """Gold: the star schema and the marts, as dbt models that read silver.
 
-    silver tables, as they stand -> a database file of the run's own -> dbt builds and tests there -> what passed becomes Delta
+    current silver tables -> a database file per run -> dbt builds and tests there -> models that passed are published as Delta
 
-So nobody sees a model that failed its tests, runs share no database file, and a partition whose rows did not change is not written.
+So readers never see a model that failed its tests, runs share no database file, and a partition whose rows did not change is not
+written.
 """

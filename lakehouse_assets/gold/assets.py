@@ -1,4 +1,4 @@
-"""Gold assets: the dbt models of the project, one Dagster asset each, their tests as asset checks."""
+"""Gold assets: one Dagster asset per dbt model; dbt tests are its asset checks."""
 
 import os
 import tempfile
@@ -39,15 +39,15 @@ from lakehouse_assets.store.root import Root
 
 
 class GoldTranslator(DagsterDbtTranslator):
-    """Gives models the keys, groups and links that all tables of the lakehouse have."""
+    """Gives dbt models the asset keys, groups and links of the lakehouse."""
 
     def __init__(self, docs_url: str | None) -> None:
-        # Another project lists silver tables that the lakehouse's own lists, too.
+        # The user's project and the lakehouse's own may both list a silver table.
         super().__init__(settings=DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
         self._docs_url = docs_url
 
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
-        """The spec of a model (`gold/<name>`) or of a silver source (`silver/<name>`)."""
+        """Return the spec of a model (`gold/<name>`) or of a silver source (`silver/<name>`)."""
         spec = super().get_asset_spec(manifest, unique_id, project)
         props = self.get_resource_props(manifest, unique_id)
         if props["resource_type"] == "source":
@@ -69,7 +69,7 @@ class GoldTranslator(DagsterDbtTranslator):
         )
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
-        """The key, for places in dagster-dbt that ask for it alone."""
+        """Return the asset key; parts of dagster-dbt ask for the key only."""
         layer = "silver" if dbt_resource_props["resource_type"] == "source" else "gold"
         return dg.AssetKey([layer, dbt_resource_props["name"]])
 
@@ -82,7 +82,10 @@ def gold_assets(
     partitions: dg.PartitionsDefinition[str],
     docs_url: str | None,
 ) -> dg.AssetsDefinition:
-    """All models. A run builds and tests the chosen ones in a database file of its own, then publishes what passed."""
+    """Define all models as one multi-asset.
+
+    A run builds and tests the selected models in its own database file, then publishes those that passed.
+    """
     models = read_models(manifest)
 
     @dbt_assets(
@@ -110,32 +113,32 @@ def gold_assets(
             with new_connection(root) as connection:
                 connection.execute(f"ATTACH '{database}' AS run (READ_ONLY); USE run")
                 for model in (m for m in models if m.name in selected):
-                    # What it has read: what stood before the run, and of the models before it what this run has just published.
+                    # Its inputs: the tables as the run found them, and the upstream models that this run has just published.
                     fingerprint = model_fingerprint(model, states, shared)
                     if model.name in refused or model.name in faulty:
                         unpublished.refuse(model, fingerprint)
-                    if model.name not in built or model.name in refused or unpublished.waits(model):
+                    if model.name not in built or model.name in refused or unpublished.has_failed_input(model):
                         continue
                     try:
                         commit, table = publish_model(connection, root, model, fingerprint=fingerprint, run_id=context.run_id)
-                    except Exception as error:  # noqa: BLE001 - the other models are published first; then it is raised
+                    except Exception as error:  # noqa: BLE001 - raised once the other models are published
                         unpublished.add(model, error, fingerprint)
                         continue
-                    mine = model_records(model, table, read.records, fingerprint=fingerprint, run_id=context.run_id)
+                    new_records = model_records(model, table, read.records, fingerprint=fingerprint, run_id=context.run_id)
                     published[model.name] = table
-                    records += mine
-                    states |= table_states({("gold", model.name, r.date): r for r in mine})
+                    records += new_records
+                    states |= table_states({("gold", model.name, r.date): r for r in new_records})
                     facts = table_facts(table)
-                    _tell_facts(context, model, facts)
+                    _log_facts(context, model, facts)
                     output = built[model.name]
                     metadata = {**output.metadata, **_metadata(root, model, facts), "committed": commit.changed}
                     yield dg.Output(None, output_name=output.output_name, metadata=metadata)
-            # What is not recorded, because the step is killed before, is built again by the next pass, and found the same.
+            # If the step is killed before this, the next pass builds the models again and finds the same rows.
             if published:
                 record_partitions(root, "gold", published, lambda known: records, context.run_id)
         yield from checks
         for name, fingerprint in unpublished.refused.items():
-            # A model is built as a whole: any date stands for it.
+            # A model is built as a whole, so the refusal may use any date.
             first = date.fromisoformat(min(context.partition_keys))
             RefusedPartitions(root).record("gold", name, {first: fingerprint}, "by its tests or its SQL", context.run_id)
         for name, reason in unpublished.reasons.items():
@@ -149,34 +152,34 @@ def gold_assets(
 
 
 class _Unpublished:
-    """The models of a run that could not be published, and why."""
+    """The models that a run could not publish, and why."""
 
     def __init__(self, root: Root, failed: set[str]) -> None:
         self.reasons: dict[str, str] = {}
-        """A sentence for each model that dbt has built and that is not published all the same."""
+        """A sentence for each model that dbt built but the run did not publish."""
         self.bug: Exception | None = None
-        """The first error that nobody outside of the program can have caused."""
+        """The first error that only a bug can have caused."""
         self.refused: dict[str, str] = {}
-        """The models that can't be published as long as data and SQL are what they are, each with its fingerprint."""
+        """The models that can't be published until their data or SQL change, each with its fingerprint."""
         self._root, self._failed = root, failed
 
     def refuse(self, model: Model, fingerprint: str) -> None:
-        """Keep in mind what a model that its tests or its SQL refused would have been built from."""
+        """Record the fingerprint of a model that failed its tests or whose SQL is faulty."""
         self.refused[model.name] = fingerprint
 
     def add(self, model: Model, error: Exception, fingerprint: str) -> None:
-        """Keep an error of one model to itself."""
+        """Record why a model could not be published."""
         self._failed.add(model.name)
         if isinstance(error, PartitionGuardError):
             self.refuse(model, fingerprint)
-        told = store_error(self._root, error) or error
-        if not isinstance(told, _CAUSED_OUTSIDE):
+        reported = store_error(self._root, error) or error
+        if not isinstance(reported, _CAUSED_OUTSIDE):
             self.bug = self.bug or error
-        said = str(told) if isinstance(told, LakehouseError) else f"{type(told).__name__}: {told}"
-        self.reasons[model.name] = f"gold/{model.name} is not published: {_one_line(unquoted(self._root, said))}"
+        message = str(reported) if isinstance(reported, LakehouseError) else f"{type(reported).__name__}: {reported}"
+        self.reasons[model.name] = f"gold/{model.name} is not published: {_one_line(unquoted(self._root, message))}"
 
-    def waits(self, model: Model) -> bool:
-        """Whether a model reads one that is not published: then it would not go with what stands."""
+    def has_failed_input(self, model: Model) -> bool:
+        """Whether the model reads one that was not published, and so would not match the published tables."""
         missing = [name for name in model.refs if name in self._failed]
         if missing:
             self._failed.add(model.name)
@@ -188,13 +191,13 @@ class _Unpublished:
 
 
 _CAUSED_OUTSIDE = (LakehouseError, CommitFailedError, DeltaError, OSError, duckdb.Error, BaseError)
-"""What the data, the store or another writer can cause."""
+"""Errors that the data, the store or another writer can cause."""
 
 
 def _build(
     context: dg.AssetExecutionContext, dbt: QuickStartDbt, root: Root, database: Path
 ) -> tuple[dict[str, "dg.Output[None]"], list[dg.AssetCheckResult], dict[str, str]]:
-    """Run dbt: the outputs of the models that were built, the results of the tests, and why dbt could not build others."""
+    """Run dbt. Returns the outputs of the models it built, the test results, and why it could not build the other models."""
     os.environ |= {RUN_DATABASE: str(database), RUN_ROOT: root.uri}
     built: dict[str, dg.Output[None]] = {}
     checks: list[dg.AssetCheckResult] = []
@@ -210,28 +213,33 @@ def _build(
 
 
 def _faulty(invocation: DbtCliInvocation, root: Root, *, tests_failed: bool) -> dict[str, str]:
-    """The models that dbt could not build, with its words for each; under no name what it says of all, where no test failed."""
+    """Return the models that dbt could not build, with dbt's message for each.
+
+    If dbt names no model and no test failed, its general error is under the empty name.
+    """
     results = (
         invocation.get_artifact("run_results.json")["results"] if (invocation.target_path / "run_results.json").exists() else []
     )
     failed = {
         r["unique_id"].rpartition(".")[2]: r for r in results if r["unique_id"].startswith("model.") and r["status"] == "error"
     }
-    told = {name: f"gold/{name}: dbt can't build it: {_one_line(unquoted(root, r['message']))}." for name, r in failed.items()}
-    return told or ({} if tests_failed else {"": str(invocation.get_error() or "dbt failed without a word.")})
+    messages = {
+        name: f"gold/{name}: dbt can't build it: {_one_line(unquoted(root, r['message']))}." for name, r in failed.items()
+    }
+    return messages or ({} if tests_failed else {"": str(invocation.get_error() or "dbt failed without a message.")})
 
 
 def _with_failing_rows(
     checks: Sequence[dg.AssetCheckResult], invocation: DbtCliInvocation, root: Root, database: Path
 ) -> list[dg.AssetCheckResult]:
-    """The checks; those that failed say which rows they are about, or what dbt says where their query could not run."""
+    """Add to each failed check which rows broke it, or dbt's message if its query could not run."""
     if all(c.passed for c in checks):
         return list(checks)
     results = {r["unique_id"]: r for r in invocation.get_artifact("run_results.json")["results"]}
     with new_connection(root) as connection:
         connection.execute(f"ATTACH '{database}' AS run (READ_ONLY); USE run")
 
-        def told(check: dg.AssetCheckResult) -> dg.AssetCheckResult:
+        def described(check: dg.AssetCheckResult) -> dg.AssetCheckResult:
             test = str(check.metadata["unique_id"].value)
             result = results[test]
             if result["status"] == "error":
@@ -242,7 +250,7 @@ def _with_failing_rows(
             shown = {**check.metadata, "failing_rows": dg.MetadataValue.md(rows.table())}
             return check._replace(description=f"{rows.sentence()}.", metadata=shown)
 
-        return [check if check.passed else told(check) for check in checks]
+        return [check if check.passed else described(check) for check in checks]
 
 
 def _one_line(text: str) -> str:
@@ -253,14 +261,14 @@ def _blocks(check: dg.AssetCheckResult) -> bool:
     return not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
 
 
-def _tell_facts(context: dg.AssetExecutionContext, model: Model, facts: TableFacts) -> None:
-    """Row counts by partition, though the run is one; what is true of the table as a whole as an observation."""
+def _log_facts(context: dg.AssetExecutionContext, model: Model, facts: TableFacts) -> None:
+    """Log row counts per partition, and facts about the whole table as an observation."""
     key = dg.AssetKey(["gold", model.name])
     rows = {day.isoformat(): count for day, count in facts.rows_by_date.items()}
     for day in context.partition_keys:
         context.add_asset_metadata({"dagster/partition_row_count": rows.get(day, 0)}, asset_key=key, partition_key=day)
-    told = {"dagster/row_count": facts.rows, "bytes": facts.bytes, "files": facts.files}
-    context.log_event(dg.AssetObservation(key, metadata=told))
+    table_metadata = {"dagster/row_count": facts.rows, "bytes": facts.bytes, "files": facts.files}
+    context.log_event(dg.AssetObservation(key, metadata=table_metadata))
 
 
 def _metadata(root: Root, model: Model, facts: TableFacts) -> dict[str, Any]:
@@ -269,15 +277,15 @@ def _metadata(root: Root, model: Model, facts: TableFacts) -> dict[str, Any]:
 
 
 def _failures(refused: set[str], checks: Sequence[dg.AssetCheckResult]) -> list[str]:
-    """The tests that failed, a sentence each, and what they keep back."""
-    told = [
+    """Return a sentence for each failed test, and one on which models are therefore not published."""
+    messages = [
         f"gold/{c.asset_key.path[-1]}: test {c.check_name} fails: {c.description or 'dbt names no rows.'}"
         for c in checks
         if _blocks(c) and c.asset_key is not None
     ]
     if refused:
-        told.append(
-            f"Not published: {', '.join(f'gold/{name}' for name in sorted(refused))} and what reads them; their old rows stand until "
-            "the data is mended."
+        messages.append(
+            f"Not published: {', '.join(f'gold/{name}' for name in sorted(refused))} and the models that read them. Their old rows "
+            "stay live until the data is fixed."
         )
-    return told
+    return messages

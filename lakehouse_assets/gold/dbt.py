@@ -1,4 +1,4 @@
-"""dbt as Dagster runs it here: the resource, and its output without what a store has answered."""
+"""dbt for Dagster: the resource, and dbt's output with quotes of the store's answers removed."""
 
 import sys
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from lakehouse_assets.store.root import Root
 
 
 def dbt_resource(project_folder: Path) -> QuickStartDbt:
-    """The resource for a dbt project."""
+    """Return the Dagster resource for a dbt project."""
     return QuickStartDbt(
         project_dir=str(project_folder),
         profiles_dir=str(project_folder),
@@ -25,13 +25,13 @@ def dbt_resource(project_folder: Path) -> QuickStartDbt:
 
 @contextmanager
 def unquoted_output(root: Root) -> Iterator[None]:
-    """Let what dbt says within the block, which dagster-dbt prints event by event, not quote the store."""
+    """Remove quotes of the store's answers from what dagster-dbt prints within the block."""
     out = sys.stdout
 
     class Unquoted(TextIOBase):
         def write(self, text: str) -> int:
-            told = unquoted(root, text)
-            return out.write(told if told == text else f"{told}\n")
+            clean = unquoted(root, text)
+            return out.write(clean if clean == text else f"{clean}\n")
 
         def flush(self) -> None:
             out.flush()

@@ -1,8 +1,8 @@
-"""dbt, loaded ahead: a process that has imported dbt and read the project waits for the one command that it will run.
+"""Loads dbt ahead of time: a process imports dbt, parses the project, then waits for the one command that it will run.
 
-Importing dbt and reading the project take 2.4 s of a build's 4.7. While raw and silver are built, a second core can do that. Whoever
-wants dbt starts `lakehouse-dbt` as if it were `dbt`: it hands its arguments, environment, folder and output to the process that waits,
-and where none does, it becomes dbt itself.
+Importing dbt and parsing the project take 2.4 s of a build's 4.7 s. A second core can do that while raw and silver are built.
+Callers start `lakehouse-dbt` as if it were `dbt`. It passes its arguments, environment, folder and output to the waiting process;
+if none waits, it runs dbt itself.
 """
 
 import json
@@ -19,75 +19,75 @@ from pathlib import Path
 from typing import NoReturn
 
 PLACE = "LAKEHOUSE_DBT_AHEAD"
-"""The environment variable with the path of the socket at which a loaded dbt waits."""
+"""The environment variable that holds the path of the socket on which the waiting process listens."""
 
 
 def executable(name: str) -> str:
-    """A program of this environment, whether or not the environment is on the path."""
+    """Return the path of a program of this Python environment, which need not be on PATH."""
     return str(Path(sys.executable).with_name(name))
 
 
 @contextmanager
 def loaded_ahead(project: Path) -> Iterator[None]:
-    """Have a dbt load itself while the block runs. It ends with the block, used or not, or with this process."""
+    """Load dbt in another process while the block runs. That process ends with the block, used or not, or with this process."""
     with tempfile.TemporaryDirectory(prefix="lakehouse-dbt-") as folder:
-        place = f"{folder}/socket"
-        waiting = subprocess.Popen(
-            [sys.executable, "-m", __name__, place, str(project)],
+        address = f"{folder}/socket"
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__, address, str(project)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        os.environ[PLACE] = place
+        os.environ[PLACE] = address
         try:
             yield
         finally:
             del os.environ[PLACE]
-            waiting.kill()
-            waiting.communicate()
+            process.kill()
+            process.communicate()
 
 
 def run() -> int:
-    """What `lakehouse-dbt` does: the exit code is dbt's."""
-    place = os.environ.get(PLACE, "")
-    with socket.socket(socket.AF_UNIX) as line:
+    """Run `lakehouse-dbt`; returns dbt's exit code."""
+    address = os.environ.get(PLACE, "")
+    with socket.socket(socket.AF_UNIX) as connection:
         try:
-            line.connect(place)
-        except OSError:  # nobody waits there, or somebody else was quicker
+            connection.connect(address)
+        except OSError:  # no process waits, or another caller already uses it
             dbt = executable("dbt")
-            os.execv(dbt, [dbt, *sys.argv[1:]])  # noqa: S606 - the same program, started as itself
+            os.execv(dbt, [dbt, *sys.argv[1:]])  # noqa: S606 - the same program under its own name
         request = json.dumps({"arguments": sys.argv[1:], "environment": dict(os.environ), "folder": str(Path.cwd())}).encode()
-        socket.send_fds(line, [len(request).to_bytes(4, "big")], [1, 2])
-        line.sendall(request)
-        process = int.from_bytes(line.recv(4), "big")
+        socket.send_fds(connection, [len(request).to_bytes(4, "big")], [1, 2])
+        connection.sendall(request)
+        process = int.from_bytes(connection.recv(4), "big")
         signal.signal(signal.SIGINT, lambda *_: os.kill(process, signal.SIGINT))
-        code = line.recv(1)
+        code = connection.recv(1)
         return code[0] if code else 1
 
 
-def _wait(place: str, project: Path) -> NoReturn:
-    """The process that waits: one command, then it ends."""
+def _wait(address: str, project: Path) -> NoReturn:
+    """Load dbt, wait for one command, run it, and end the process."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with socket.socket(socket.AF_UNIX) as door:
-        door.bind(place)
-        door.listen(1)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen(1)
         os.chdir(project)
         from dbt.adapters import duckdb
         from dbt.cli.main import dbtRunner
         from dbt.contracts.graph.manifest import Manifest
 
-        del duckdb  # imported for the time that it takes
+        del duckdb  # imported now only to save time later
         parsed = dbtRunner().invoke(["--quiet", "--no-version-check", "--log-level-file", "none", "parse"])
-        line, _ = door.accept()
-        Path(place).unlink()
-    with line:
-        size, descriptors, _, _ = socket.recv_fds(line, 4, 2)
-        request = json.loads(_received(line, int.from_bytes(size, "big")))
-        for own, theirs in zip((1, 2), descriptors, strict=True):
-            os.dup2(theirs, own)
-            os.close(theirs)
-        line.sendall(os.getpid().to_bytes(4, "big"))
+        connection, _ = listener.accept()
+        Path(address).unlink()
+    with connection:
+        size, descriptors, _, _ = socket.recv_fds(connection, 4, 2)
+        request = json.loads(_received(connection, int.from_bytes(size, "big")))
+        for number, descriptor in zip((1, 2), descriptors, strict=True):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        connection.sendall(os.getpid().to_bytes(4, "big"))
         os.environ.clear()
         os.environ.update(request["environment"])
         os.chdir(request["folder"])
@@ -95,13 +95,13 @@ def _wait(place: str, project: Path) -> NoReturn:
         done = dbtRunner(manifest=manifest).invoke(request["arguments"])
         sys.stdout.flush()
         sys.stderr.flush()
-        line.sendall(bytes([0 if done.success else 2 if done.exception else 1]))
-        # Not by the interpreter's own end, which frees memory for half a second before it lets go of the output.
+        connection.sendall(bytes([0 if done.success else 2 if done.exception else 1]))
+        # A normal exit would free memory for half a second before it closes the output.
         os._exit(0)
 
 
-def _received(line: socket.socket, size: int) -> bytes:
-    with line.makefile("rb") as reader:
+def _received(connection: socket.socket, size: int) -> bytes:
+    with connection.makefile("rb") as reader:
         return reader.read(size)
 
 

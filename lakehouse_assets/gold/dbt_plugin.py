@@ -1,6 +1,6 @@
-"""A plugin of dbt-duckdb: attaches the database file of the run, which the environment names, and lets its views read the root.
+"""A dbt-duckdb plugin: attaches the run's database file and lets its views read the root.
 
-The profile can't name it, because dbt parses the whole project anew whenever the profile differs from the last run's.
+The environment names the file. The profile can't, because dbt parses the whole project again if the profile has changed.
 """
 
 import os
@@ -14,10 +14,10 @@ from lakehouse_assets.store.root import Root
 
 
 class Plugin(BasePlugin):
-    """Runs in dbt's process, once a connection is made."""
+    """Runs in dbt's process for each new connection."""
 
     def configure_connection(self, conn: Any) -> None:
-        """Attach the file as the database `run`; one in memory where dbt only parses or compiles."""
+        """Attach the file as database `run`, or an in-memory database if dbt only parses or compiles."""
         path = os.environ.get(RUN_DATABASE, ":memory:").replace("'", "''")
         if RUN_ROOT in os.environ:
             enable_s3(conn, Root(os.environ[RUN_ROOT]))

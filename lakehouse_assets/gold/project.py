@@ -1,4 +1,4 @@
-"""Where the dbt project lies, what its process is told, and its manifest, parsed anew whenever a file of the project has changed."""
+"""The dbt project: its folders, its environment variables, and its manifest, which dbt parses again if a file has changed."""
 
 import json
 import os
@@ -17,35 +17,34 @@ from lakehouse_assets.gold.dbt_ahead import executable
 from lakehouse_assets.gold.models import Model, project_digest, read_models, shared_digest
 
 RUN_DATABASE = "LAKEHOUSE_GOLD_DATABASE"
-"""The environment variable by which dbt's process learns the path of the run's database file."""
+"""The environment variable that gives dbt's process the path of the run's database file."""
 
 RUN_ROOT = "LAKEHOUSE_GOLD_ROOT"
-"""The environment variable by which dbt's process learns the URI of the root."""
-
+"""The environment variable that gives dbt's process the URI of the root."""
 
 PACKAGE = "LAKEHOUSE_DBT_PACKAGE"
-"""The environment variable by which the `packages.yml` of another project names the lakehouse's own."""
+"""The environment variable that gives the `packages.yml` of a user's project the path of the lakehouse's own project."""
 
 
 @dataclass(frozen=True)
 class GoldProject:
-    """A dbt project: the lakehouse's own, or one of the user's, which may name the lakehouse's (`package`) as a package of its own."""
+    """A dbt project: the lakehouse's own (`package`), or a user's, which may list the lakehouse's as a dbt package."""
 
     folder: Path
     package: Path
 
     @property
     def target(self) -> Path:
-        """Where dbt keeps what it has parsed."""
+        """The folder in which dbt keeps the parsed project."""
         return self.folder / "target"
 
     def prepare_manifest(self) -> None:
-        """Bring the manifest up to date; dbt parses only where a file has changed since the last time.
+        """Bring the manifest up to date. dbt parses the project only if a file has changed since the last time.
 
         Raises:
-            LakehouseError: dbt can't parse the project; the text is dbt's.
+            LakehouseError: dbt can't parse the project; the message is dbt's.
         """
-        os.environ[PACKAGE] = str(self.package)  # dbt reads it in whatever process it runs
+        os.environ[PACKAGE] = str(self.package)  # both this process and child processes may run dbt
         parsed_from, digest = self.target / "parsed-from", self.digest
         if not self._manifest.exists() or not parsed_from.exists() or parsed_from.read_text() != digest:
             if self._has_packages:
@@ -54,17 +53,17 @@ class GoldProject:
             parsed_from.write_text(digest)
 
     def manifest(self) -> Mapping[str, Any]:
-        """Dbt's manifest of the project as it is now; raises as `prepare_manifest` does."""
+        """Return dbt's manifest of the current project; raises as `prepare_manifest` does."""
         self.prepare_manifest()
         return _parsed(self._manifest, self.digest)
 
     def models(self) -> list[Model]:
-        """The models of the project as it is now, each after those that it reads; raises as `prepare_manifest` does."""
+        """Return the models of the current project, each after those that it reads; raises as `prepare_manifest` does."""
         return read_models(self.manifest())
 
     @property
     def digest(self) -> str:
-        """A hash of all files that decide what the manifest says."""
+        """A hash of all files that the manifest depends on."""
         return " ".join(map(project_digest, self._folders))
 
     @property
@@ -73,9 +72,9 @@ class GoldProject:
         return " ".join(map(shared_digest, self._folders))
 
     def add_sources(self, catalog: Catalog) -> None:
-        """Let the project know the silver tables of the catalog that it does not know yet: `models/sources.yml` lists them.
+        """Add silver tables of the catalog that `models/sources.yml` does not list yet.
 
-        A table that the catalog lacks stays listed, because other settings may know it; `write_sources` takes it out.
+        A table that the catalog lacks stays listed, because other settings may declare it; `write_sources` removes it.
         """
         file, wanted = self.folder / _SOURCES, _sources(catalog)
         text = file.read_text() if file.exists() else ""
@@ -84,12 +83,12 @@ class GoldProject:
         import yaml
 
         listed = yaml.safe_load(text)["sources"][0]["tables"] if text else []
-        # Where the project can't be written to, dbt knows no new table: it says so itself, if a model reads one.
+        # If the project is read-only, dbt reports a missing source once a model reads the new table.
         with suppress(PermissionError):
             self._write_sources({table["name"]: table for table in listed} | wanted)
 
     def write_sources(self, catalog: Catalog) -> None:
-        """Let `models/sources.yml` list the silver tables of the catalog, and no others."""
+        """Write `models/sources.yml` with exactly the silver tables of the catalog."""
         self._write_sources(_sources(catalog))
 
     def _write_sources(self, tables: Mapping[str, Mapping[str, str]]) -> None:
@@ -114,8 +113,8 @@ class GoldProject:
         command = [executable("dbt"), "--quiet", "--no-version-check", *arguments]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            said = (done.stdout + done.stderr).strip()
-            raise LakehouseError(f"dbt {arguments[0]} fails for the project in {self.folder}: {said}")
+            output = (done.stdout + done.stderr).strip()
+            raise LakehouseError(f"dbt {arguments[0]} failed for the project in {self.folder}: {output}")
 
 
 _SOURCES = Path("models", "sources.yml")
@@ -126,7 +125,7 @@ def _sources(catalog: Catalog) -> dict[str, dict[str, str]]:
 
 
 def sources_page(tables: Mapping[str, Mapping[str, str]]) -> str:
-    """`models/sources.yml` for silver tables, by name."""
+    """Return the text of `models/sources.yml` for silver tables by name."""
     source = {
         "name": "silver",
         "description": "Silver tables as they are when the run begins.",
@@ -142,6 +141,6 @@ def sources_page(tables: Mapping[str, Mapping[str, str]]) -> str:
 
 @cache
 def _parsed(manifest: Path, digest: str) -> Mapping[str, Any]:
-    del digest  # tells the states of one file apart
-    found: Mapping[str, Any] = json.loads(manifest.read_text())
-    return found
+    del digest  # part of the cache key: the file changes with it
+    parsed: Mapping[str, Any] = json.loads(manifest.read_text())
+    return parsed

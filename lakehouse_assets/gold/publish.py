@@ -1,4 +1,4 @@
-"""Moves models between Delta and the database file of a run: silver and standing gold in, what dbt built out."""
+"""Moves models between Delta and a run's database file: silver and existing gold in, what dbt built out."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -34,48 +34,48 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TablesRead:
-    """The silver and gold tables as a run found them: the versions that it reads, and the records that fit these."""
+    """The silver and gold tables as a run found them: the versions that it reads, and the records verified against these."""
 
     opened: dict[tuple[str, str], DeltaTable]
     records: Records
 
 
 def open_tables(root: Root, models: Sequence[Model]) -> TablesRead:
-    """Open all tables that models read or are."""
+    """Open the silver tables that the models read, and the tables of the models."""
     ledger = Ledger(root).read(brief=True)
     names = [*(("silver", s) for s in sorted({s for m in models for s in m.sources})), *(("gold", m.name) for m in models)]
-    # After the ledger, so that a step that ends in between makes a record look old, never an old one look new.
+    # After the ledger: a step that ends in between then makes a record look old, and never an old one look new.
     opened = {(layer, name): open_table(root.table(layer, name)) for layer, name in names}
     records: Records = {}
     for (layer, name), table in opened.items():
-        of_table = {key[2]: r for key, r in ledger.items() if key[:2] == (layer, name)}
-        records |= {(layer, name, day): r for day, r in verified(root, layer, name, table, of_table).items()}
+        table_records = {key[2]: r for key, r in ledger.items() if key[:2] == (layer, name)}
+        records |= {(layer, name, day): r for day, r in verified(root, layer, name, table, table_records).items()}
     return TablesRead({key: table for key, table in opened.items() if table is not None}, records)
 
 
 def fill_database(file: Path, root: Root, read: TablesRead, selected: Iterable[str]) -> None:
-    """Make the database of a run: views of all silver tables, and of the gold tables that the run won't build."""
+    """Create a run's database: views of all silver tables, and of the gold tables that the run won't build."""
     import duckdb
 
-    built_here = {("gold", name) for name in selected}
+    selected_tables = {("gold", name) for name in selected}
     with duckdb.connect(str(file)) as connection:
         enable_s3(connection, root)
         connection.execute("CREATE SCHEMA silver; CREATE SCHEMA gold")
         for (layer, name), table in read.opened.items():
-            if (layer, name) not in built_here:
+            if (layer, name) not in selected_tables:
                 table_view(connection, f"{layer}.{name}", root.table(layer, name), table)
 
 
 def publish_model(
     connection: "duckdb.DuckDBPyConnection", root: Root, model: Model, *, fingerprint: str, run_id: str
 ) -> tuple[Commit, DeltaTable]:
-    """Write those partitions of a model whose rows differ from the ones that stand; no commit where none does.
+    """Write the partitions of a model whose rows differ from the live ones. If none differs, nothing is committed.
 
-    `connection` has the run's database open. The table is open at the version that holds the model. Where others commit to it
-    meanwhile, what differs is looked for again.
+    `connection` has the run's database open. Returns the commit, and the table at the version that holds the model. After a
+    commit conflict the partitions are compared again.
 
     Raises:
-        CommitFailedError: others were quicker time and again.
+        CommitFailedError: other writers won every attempt.
         PartitionGuardError: a row has no date.
     """
     uri = root.table("gold", model.name)
@@ -84,16 +84,17 @@ def publish_model(
 
     def attempt() -> Commit:
         ensure_table(uri, columns, model.description)
-        return _replace_what_differs(connection, uri, model, columns, fingerprint, run_id)
+        return _replace_differing(connection, uri, model, columns, fingerprint, run_id)
 
     commit = until_committed(attempt)
     return commit, DeltaTable(uri, version=commit.version)
 
 
-def _replace_what_differs(
+def _replace_differing(
     connection: "duckdb.DuckDBPyConnection", uri: str, model: Model, columns: "pa.Schema", fingerprint: str, run_id: str
 ) -> Commit:
-    table = DeltaTable(uri)  # as it stands now: whoever commits after this makes the commit below fail
+    """Replace the partitions that differ, or the whole table if its columns have changed."""
+    table = DeltaTable(uri)  # the newest version: a commit by another writer after this makes the one below fail
     if _is_reshaped(table, columns):
         rows = connection.execute(f"FROM gold.{model.name}").to_arrow_table()
         return replace_table(table, uri, rows, key=fingerprint, run_id=run_id)
@@ -106,7 +107,7 @@ def _replace_what_differs(
 
 
 def model_records(model: Model, table: DeltaTable, records: Records, *, fingerprint: str, run_id: str) -> list[PartitionRecord]:
-    """How a model stands, by date, and what it was built from, for the ledger."""
+    """Return the ledger records of a published model: row counts by date, and what it was built from."""
     rows_by_date, own_id = table_facts(table).rows_by_date, table_id(table)
     arrived = {
         day: record.rows_out
@@ -115,7 +116,7 @@ def model_records(model: Model, table: DeltaTable, records: Records, *, fingerpr
     }
     old = {key[2]: record for key, record in records.items() if key[:2] == ("gold", model.name)}
     dates = sorted({*rows_by_date, *old, *(arrived if model.grain_of else [])})
-    # A table without a row has a record all the same, or it would count as never built.
+    # An empty table has a record too; otherwise it would count as never built.
     dates = dates or sorted(day for (layer, _, day) in records if layer == "silver")[:1]
     newest: dict[str, PartitionRecord] = {}
     for (layer, name, _), record in records.items():
@@ -142,7 +143,7 @@ def model_records(model: Model, table: DeltaTable, records: Records, *, fingerpr
 
 
 def _is_reshaped(table: DeltaTable, columns: "pa.Schema") -> bool:
-    """Whether the model has lost a column of the table or gives one another type; a column more is no new shape."""
+    """Whether the model lacks a column of the table or changes its type. An added column does not count."""
     new = {field.name: str(field.type) for field in Schema.from_arrow(columns).fields}
     return any(new.get(field.name) != str(field.type) for field in table.schema().fields)
 
@@ -152,37 +153,42 @@ def _columns(connection: "duckdb.DuckDBPyConnection", model: Model) -> "pa.Schem
 
 
 def _refuse_undated(connection: "duckdb.DuckDBPyConnection", model: Model) -> None:
+    """Check that the model has the date column, without NULLs.
+
+    Raises:
+        PartitionGuardError: it has not.
+    """
     if DATE_COLUMN not in _columns(connection, model).names:
         raise PartitionGuardError(
-            f"gold/{model.name} has no column {DATE_COLUMN} (date), by which every table is partitioned: nothing was written. Add the "
+            f"gold/{model.name} has no column {DATE_COLUMN} (date), by which every table is partitioned. Nothing was written. Add the "
             f"landing date of what last changed the row to models/{model.folder}/{model.name}.sql, such as `max(_date) as _date`."
         )
-    found = connection.execute(f"SELECT count(*) FROM gold.{model.name} WHERE {DATE_COLUMN} IS NULL").fetchone()
-    if found and found[0]:
+    undated = connection.execute(f"SELECT count(*) FROM gold.{model.name} WHERE {DATE_COLUMN} IS NULL").fetchone()
+    if undated and undated[0]:
         raise PartitionGuardError(
-            f"gold/{model.name}: {found[0]} rows have no {DATE_COLUMN}, by which every table is partitioned: nothing was written. "
-            f"Mend models/{model.folder}/{model.name}.sql."
+            f"gold/{model.name}: {undated[0]} rows have no {DATE_COLUMN}, by which every table is partitioned. Nothing was written. "
+            f"Fix models/{model.folder}/{model.name}.sql."
         )
 
 
 def _differing_dates(connection: "duckdb.DuckDBPyConnection", uri: str, table: DeltaTable, name: str) -> list[date]:
-    """The partitions whose rows, taken as a bag, are not the same in the run's database and in the Delta table."""
-    standing = {field.name for field in table.schema().fields}
-    # Anew, because another try may have left a table there in place of a view.
-    connection.execute("DROP SCHEMA IF EXISTS memory.standing CASCADE; CREATE SCHEMA memory.standing")
-    table_view(connection, f"memory.standing.{name}", uri, table)
-    described = [row[0] for row in connection.execute(f"DESCRIBE gold.{name}").fetchall()]
-    new_bag = ", ".join(f'"{column}"' for column in described)
-    # A column that the table has not got yet makes every partition differ.
-    old_bag = ", ".join(f'"{column}"' if column in standing else "'new column'" for column in described)
+    """Return the partitions whose rows, as a multiset, differ between the run's database and the Delta table."""
+    table_columns = {field.name for field in table.schema().fields}
+    # Drop it first: an earlier attempt may have left a table instead of a view.
+    connection.execute("DROP SCHEMA IF EXISTS memory.live CASCADE; CREATE SCHEMA memory.live")
+    table_view(connection, f"memory.live.{name}", uri, table)
+    columns = [row[0] for row in connection.execute(f"DESCRIBE gold.{name}").fetchall()]
+    new_bag = ", ".join(f'"{column}"' for column in columns)
+    # A column that the table does not have yet makes every partition differ.
+    old_bag = ", ".join(f'"{column}"' if column in table_columns else "'new column'" for column in columns)
     sums = "count(*) AS rows, sum(hash({bag})) AS total"
-    found = connection.execute(
+    differing = connection.execute(
         f"""SELECT {DATE_COLUMN} FROM (
                 SELECT {DATE_COLUMN}, {sums.format(bag=new_bag)} FROM gold.{name} GROUP BY 1) AS new
             FULL JOIN (
-                SELECT {DATE_COLUMN}, {sums.format(bag=old_bag)} FROM memory.standing.{name} GROUP BY 1) AS old
+                SELECT {DATE_COLUMN}, {sums.format(bag=old_bag)} FROM memory.live.{name} GROUP BY 1) AS old
             USING ({DATE_COLUMN})
             WHERE new.rows IS DISTINCT FROM old.rows OR new.total IS DISTINCT FROM old.total
             ORDER BY 1"""
     ).fetchall()
-    return [row[0] for row in found]
+    return [row[0] for row in differing]

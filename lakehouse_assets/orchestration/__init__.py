@@ -1,1 +1,1 @@
-"""What sets runs in motion: sensors, jobs, the pass of the command line, the Dagster instance and its history."""
+"""Starts runs: sensors, jobs, the command line's sync pass, and the Dagster instance with its run history."""

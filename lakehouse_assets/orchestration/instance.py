@@ -1,4 +1,4 @@
-"""The Dagster instance that the command line and the UI share, below the root where that is a folder."""
+"""The Dagster instance that the command line and the UI share; it is below the root if that is a folder."""
 
 import json
 import os
@@ -13,13 +13,13 @@ from lakehouse_assets.store.root import Root
 from lakehouse_assets.store.s3 import s3_settings
 
 _CONFIG = """\
-# Made by `lakehouse`; yours to change. See https://docs.dagster.io/deployment/oss/dagster-yaml
+# Created by `lakehouse`; you may change it. See https://docs.dagster.io/deployment/oss/dagster-yaml
 telemetry:
   enabled: false
 nux:
   enabled: false
-# A run whose process has gone is noticed, reported as failed, and started once more. One of which a step failed is not: the sensor
-# asks for it again after a pause where that can help, and never where only other data can.
+# A run whose process has died is reported as failed and started once more. A run with a failed step is not: the sensor requests
+# it again after a pause if that may help, and not if only other data can.
 run_monitoring:
   enabled: true
   start_timeout_seconds: 180
@@ -30,14 +30,14 @@ run_retries:
   enabled: true
   max_retries: 1
   retry_on_asset_or_op_failure: false
-# One writer at a time to each table: every table's steps have a pool.
+# One writer at a time per table: the steps of each table share a pool.
 concurrency:
   pools:
     granularity: op
     default_limit: 1
 freshness:
   enabled: true
-# What the sensor looked at each time; runs go by `lakehouse maintain`, after LAKEHOUSE_KEEP_RUNS_DAYS.
+# The history of sensor ticks. `lakehouse maintain` deletes runs, after LAKEHOUSE_KEEP_RUNS_DAYS.
 retention:
   sensor:
     purge_after_days:
@@ -56,7 +56,7 @@ event_log_storage:
 """
 
 _FORMER_EVENT_STORAGE = "module: lakehouse_assets.automation.event_storage\n"
-"""How `dagster.yaml` files of the first version name it."""
+"""How `dagster.yaml` files of the first release name it."""
 
 _S3_LOGS = """\
 compute_logs:
@@ -73,7 +73,7 @@ PROCESS_TAG = "lakehouse/process"
 
 
 def prepare_home(home: Path, root: Root) -> None:
-    """Make the folder of an instance, and its `dagster.yaml` where there is none. With a root on S3 the logs of steps go there too."""
+    """Create the folder of an instance, and its `dagster.yaml` if missing. If the root is on S3, step logs go there too."""
     home.mkdir(parents=True, exist_ok=True)
     config = home / "dagster.yaml"
     if config.exists():
@@ -88,36 +88,36 @@ def prepare_home(home: Path, root: Root) -> None:
         text += _S3_LOGS.format(bucket=json.dumps(root.bucket), prefix=json.dumps(prefix), region=region)
         if endpoint := s3_settings().endpoint:
             text += f"    endpoint_url: {endpoint}\n"
-    # For the user's eyes alone: people put passwords of their own into it.
+    # Readable by this user only: people add passwords to it.
     with os.fdopen(os.open(config, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as out:
         out.write(text)
 
 
 def _bring_up_to_date(config: Path) -> None:
-    """Let a file of the first version name the event storage where it is now; all else in it is the user's."""
+    """In a file of the first release, correct the module of the event storage. All else in it belongs to the user."""
     text = config.read_text()
     if _FORMER_EVENT_STORAGE in text:
         config.write_text(text.replace(_FORMER_EVENT_STORAGE, "module: lakehouse_assets.hooks.event_storage\n"))
 
 
 def open_instance(home: Path, root: Root) -> dg.DagsterInstance:
-    """The instance with its home in the given folder, made where there is none."""
+    """Open the instance whose home is the given folder; create it if missing."""
     prepare_home(home, root)
-    # Two processes that make the databases of one instance at the same time would trip over each other.
+    # Two processes that create the databases of one instance at the same time would collide.
     with FileLock(home / "lock"):
         return dg.DagsterInstance.from_config(str(home))
 
 
 def close_killed_runs(instance: dg.DagsterInstance) -> None:
-    """Report runs of command lines that were killed as failed: nobody else would ever end them."""
+    """Report runs as failed if the command line that ran them was killed: nothing else would end them."""
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
         host, _, pid = run.tags.get(PROCESS_TAG, "").rpartition(":")
-        # A run that the UI or the daemon started again inherits the tags of the first, and runs in another process.
+        # A run that the UI or the daemon retried inherits the tags of the first, but has another process.
         if host == os.uname().nodename and run.parent_run_id is None and not psutil.pid_exists(int(pid)):
             instance.report_run_failed(run, "The process that ran it was killed.")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def process_tag() -> str:
-    """Tells this process from all others of this machine, for as long as it lives."""
+    """Return a tag that identifies this process among all that are running: host name and process id."""
     return f"{os.uname().nodename}:{os.getpid()}"

@@ -1,11 +1,13 @@
-"""Dagster's own history of runs, and what of it goes after a while: each run leaves up to a megabyte of events.
+"""Deletes old runs from Dagster's history: each run leaves up to a megabyte of events.
 
-Deleting a run takes its events, those too that say that a partition is materialized: the UI shows it as missing then, and Dagster's
-own cache of that may say so at any time (Dagster 1.13.27). Results of asset checks stay. So a run is deleted whole unless it is
+Deleting a run deletes its events, including those that mark a partition as materialized. The UI then shows the partition as
+missing, or may do so at any later time, because Dagster caches that status (Dagster 1.13.27). Results of asset checks stay. So a
+run is deleted entirely unless it
 
-- the one of the newest materialization of a partition, or of the newest observation of a table: only its log goes, where Dagster keeps
-  logs apart from what assets rest on (`event_storage.py`);
-- the newest try for a difference that it has not settled: what failed of its data, or was cancelled, would be asked for again.
+- has the newest materialization of a partition, or the newest observation of a table. Then only its log is deleted, and only if
+  Dagster keeps logs apart from asset events (`event_storage.py`);
+- is the newest try of a difference that is not resolved. Without it, a run that failed of its data or was cancelled would be
+  requested again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,16 +25,16 @@ _RECORDS_A_REQUEST = 500
 
 @dataclass(frozen=True)
 class Purged:
-    """How many runs were deleted, and of how many more the log."""
+    """How many runs were deleted, and of how many more only the log."""
 
     runs: int
     logs: int
 
 
 def purge_runs(instance: dg.DagsterInstance, before: datetime) -> Purged:
-    """Delete the runs that ended before a moment, or of those that something rests on the log alone."""
+    """Delete the runs that ended before a time. Of a run that assets still need, delete only the log."""
     old = instance.get_runs(dg.RunsFilter(statuses=FINISHED, updated_before=before))
-    needed = set(_runs_of_states(instance)) if old else set()
+    needed = set(_needed_runs(instance)) if old else set()
     keeps_logs_apart = _keeps_logs_apart(instance)
     deleted = logs = 0
     for run in old:
@@ -57,6 +59,7 @@ def _keeps_logs_apart(instance: dg.DagsterInstance) -> bool:
 
 
 def _is_last_try(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether a run that did not succeed is the newest try of its difference."""
     difference = run.tags.get(DIFFERENCE_TAG)
     if difference is None or run.status == dg.DagsterRunStatus.SUCCESS:
         return False
@@ -64,8 +67,8 @@ def _is_last_try(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     return newest.run_id == run.run_id
 
 
-def _runs_of_states(instance: dg.DagsterInstance) -> Iterator[str]:
-    """The runs that the state of some asset rests on."""
+def _needed_runs(instance: dg.DagsterInstance) -> Iterator[str]:
+    """Yield the ids of the runs whose events hold the current state of an asset."""
     materialized = dg.DagsterEventType.ASSET_MATERIALIZATION
     for key in instance.get_asset_keys():
         newest = instance.event_log_storage.get_latest_storage_id_by_partition(key, materialized)

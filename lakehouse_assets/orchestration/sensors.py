@@ -1,7 +1,7 @@
-"""The sensors: let the graph follow whatever lands, late, changed and vanished files included.
+"""The sensors: request runs for all that lands, including late, changed and vanished files.
 
-One for each source system, so that no system waits for another, and one for gold, which waits for raw and silver a bounded time. Each
-tick compares what is with what should be: nothing depends on what a sensor remembers.
+There is one for each source system, so that no system waits for another, and one for gold, which waits for raw and silver for a
+bounded time. Each tick compares landing and tables, so correctness does not depend on the cursor.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ from lakehouse_assets.reconcile.scan import ScanBudget
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.store.errors import Unquoted
 
-_MOST_TOLD = 20
+_MAX_IGNORED_SHOWN = 20
 
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -32,28 +32,28 @@ _UNFINISHED = [
 ]
 
 _BUILDING_JOBS = (LAKEHOUSE_JOB, IMPLICIT_ASSET_JOB_NAME)
-"""The jobs whose runs build tables: that of the sensors, and Dagster's own for what is materialized by hand and for backfills."""
+"""The jobs whose runs build tables: the sensors' job, and Dagster's own for manual materializations and backfills."""
 
-_LONGEST_BY_HAND = timedelta(hours=1)
-"""So long after it was asked for, a run that is no plan's keeps others back. Two at once are safe, and only do some work twice."""
+_MAX_MANUAL_WAIT = timedelta(hours=1)
+"""For how long a manual run keeps others back, from its creation. Two runs at once are safe; they only do some work twice."""
 
-_UNDER_WAY = dg.SkipReason("A run is under way; what still differs after it is requested then.")
+_UNDER_WAY = dg.SkipReason("A run is under way. What still differs after it will be requested then.")
 
 _RUNS_READ = 50
-"""So many finished runs are looked at for when gold's last one began: before those, gold has waited long enough anyhow."""
+"""How many finished runs are searched for gold's last one. If it is older than these, gold has waited long enough."""
 
 
 def lakehouse_sensors(settings: Settings, catalog: Catalog) -> list[dg.SensorDefinition]:
-    """A sensor for each source system, and the one for gold."""
+    """Return a sensor for each source system, and the one for gold."""
     return [*(arrival_sensor(settings, catalog, system) for system in catalog.systems), gold_sensor(settings, catalog)]
 
 
 def arrival_sensor(settings: Settings, catalog: Catalog, system: str) -> dg.SensorDefinition:
-    """The sensor over the landing folders of one system, of old dates by turns: see `ScanBudget`.
+    """Return the sensor for one system's landing folders. It scans older dates round-robin: see `ScanBudget`.
 
-    With N objects in dates older than the newest ones, a late file among them is found after N / 1,800 ticks, rounded up. Ticks that
-    wait for a run to settle what a turn has found are not counted. The cursor says whose turn is next, and nothing else:
-    lost, reset or nonsense, it changes the order of the turns.
+    With N objects in dates older than the newest ones, a late file among them is found after N / 1,800 ticks, rounded up. Ticks
+    that wait for a run to resolve what a scan found don't count. The cursor only says which date is scanned next: if it is lost,
+    reset or invalid, only the order of the scans changes.
     """
     own = catalog.of_system(system)
     keys = {("raw", feed.table) for feed in own.feeds} | {("silver", table.name) for table in own.tables}
@@ -63,82 +63,82 @@ def arrival_sensor(settings: Settings, catalog: Catalog, system: str) -> dg.Sens
         job_name=LAKEHOUSE_JOB,
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Requests runs where landing, raw and silver of {system} differ.",
+        description=f"Requests runs if landing, raw and silver of {system} differ.",
     )
     @Unquoted(settings.root)
     def _arrivals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         resting = _resting(context.instance, own.feeds, settings)
         plan = make_system_plan(settings, catalog, system, ScanBudget(context.cursor or ""), resting)
-        noted = _noted(context, plan, resting.values())
+        warnings = _log_warnings(context, plan, resting.values())
         if plan.is_empty:
-            _go_on(context, plan, [])
-            yield dg.SkipReason("\n".join([f"Landing, raw and silver of {system} agree.", *noted]))
+            _advance_cursor(context, plan, [])
+            yield dg.SkipReason("\n".join([f"Landing, raw and silver of {system} agree.", *warnings]))
             return
         close_killed_runs(context.instance)
         if _is_under_way(context.instance, keys):
-            _go_on(context, plan, rows_runs(plan))
+            _advance_cursor(context, plan, rows_runs(plan))
             yield _UNDER_WAY
             return
-        due, waiting = _due(context.instance, rows_runs(plan))
-        _go_on(context, plan, due)
-        yield from _requests(context, due, waiting, noted)
+        ready, waiting = _split_runs(context.instance, rows_runs(plan))
+        _advance_cursor(context, plan, ready)
+        yield from _requests(context, ready, waiting, warnings)
 
     return _arrivals
 
 
 def gold_sensor(settings: Settings, catalog: Catalog) -> dg.SensorDefinition:
-    """The sensor of gold: it asks for the models that are stale, once no run of raw or silver is under way, or after a bounded wait."""
-    below = {("raw", feed.table) for feed in catalog.feeds} | {("silver", table.name) for table in catalog.tables}
+    """Return the sensor for gold: it requests stale models once no run of raw or silver is under way, or after a bounded wait."""
+    upstream = {("raw", feed.table) for feed in catalog.feeds} | {("silver", table.name) for table in catalog.tables}
 
     @dg.sensor(
         name="gold",
         job_name=LAKEHOUSE_JOB,
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Requests runs where silver and gold differ.",
+        description="Requests runs if silver and gold differ.",
     )
     @Unquoted(settings.root)
     def _gold(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         plan = make_gold_sensor_plan(settings, catalog)
-        noted = _noted(context, plan)
+        warnings = _log_warnings(context, plan)
         if plan.is_empty:
-            yield dg.SkipReason("\n".join(["Silver and gold agree.", *noted]))
+            yield dg.SkipReason("\n".join(["Silver and gold agree.", *warnings]))
             return
         close_killed_runs(context.instance)
         if _is_under_way(context.instance, {t.key for t in plan.tables}):
             yield _UNDER_WAY
             return
-        waits_until = _gold_waits_until(context.instance, below, settings)
+        waits_until = _gold_waits_until(context.instance, upstream, settings)
         if waits_until is not None and waits_until > datetime.now(UTC):
             yield dg.SkipReason(f"Raw and silver are being built. Gold waits for them until {waits_until:%Y-%m-%d %H:%M:%S} UTC.")
             return
-        due, waiting = _due(context.instance, gold_runs(plan))
-        yield from _requests(context, due, waiting, noted)
+        ready, waiting = _split_runs(context.instance, gold_runs(plan))
+        yield from _requests(context, ready, waiting, warnings)
 
     return _gold
 
 
 def _resting(instance: dg.DagsterInstance, feeds: Sequence[Feed], settings: Settings) -> dict[str, str]:
-    """The feeds, by raw table, that were loaded less than their least interval ago; each with when the next run is due."""
+    """Return the feeds loaded less than their least interval ago: by raw table, a sentence on when they may run again."""
     general = timedelta(seconds=settings.lakehouse_least_interval_seconds)
     resting = {}
     for feed in feeds:
         every = general if feed.every is None else feed.every
         newest = instance.get_latest_materialization_event(dg.AssetKey(["raw", feed.table])) if every else None
-        if newest is not None and (due := datetime.fromtimestamp(newest.timestamp, UTC) + every) > datetime.now(UTC):
+        if newest is not None and (next_run := datetime.fromtimestamp(newest.timestamp, UTC) + every) > datetime.now(UTC):
             resting[feed.table] = (
-                f"{feed.landing} was loaded less than {every} ago: its next run is due at {due:%Y-%m-%d %H:%M:%S} UTC."
+                f"{feed.landing} was loaded less than {every} ago: its next run is due at {next_run:%Y-%m-%d %H:%M:%S} UTC."
             )
     return resting
 
 
 def _is_under_way(instance: dg.DagsterInstance, keys: Collection[tuple[str, str]]) -> bool:
-    """Whether a run that may write one of these tables has not ended. One by hand, or of a backfill, counts for a while."""
+    """Whether a run that may write one of these tables has not ended. Manual runs and backfills count only for a while."""
     now = datetime.now(UTC)
     return any(
         _writes(record.dagster_run, keys)
         for record in instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED))
-        if DIFFERENCE_TAG in record.dagster_run.tags or now - record.create_timestamp < _LONGEST_BY_HAND
+        if DIFFERENCE_TAG in record.dagster_run.tags or now - record.create_timestamp < _MAX_MANUAL_WAIT
     )
 
 
@@ -148,9 +148,9 @@ def _writes(run: dg.DagsterRun, keys: Collection[tuple[str, str]]) -> bool:
     return run.asset_selection is None or any(tuple(key.path) in keys for key in run.asset_selection)
 
 
-def _gold_waits_until(instance: dg.DagsterInstance, below: Collection[tuple[str, str]], settings: Settings) -> datetime | None:
-    """Until when gold waits for the runs under way; None where none is. It counts from the first change that gold does not have yet."""
-    if not _is_under_way(instance, below):
+def _gold_waits_until(instance: dg.DagsterInstance, upstream: Collection[tuple[str, str]], settings: Settings) -> datetime | None:
+    """Return until when gold waits for runs under way, from the first change that gold lacks; None if it need not wait."""
+    if not _is_under_way(instance, upstream):
         return None
     ends: list[float] = []
     for record in instance.get_run_records(dg.RunsFilter(job_name=LAKEHOUSE_JOB, statuses=FINISHED), limit=_RUNS_READ):
@@ -160,52 +160,52 @@ def _gold_waits_until(instance: dg.DagsterInstance, below: Collection[tuple[str,
             break
         ends.append(record.end_time or record.update_timestamp.timestamp())
     if not ends:
-        return None  # nobody knows how long gold has waited
+        return None  # it is unknown how long gold has waited
     return datetime.fromtimestamp(min(ends), UTC) + timedelta(seconds=settings.lakehouse_gold_waits_seconds)
 
 
-def _passed_over(plan: Plan) -> list[str]:
-    """What of landing can't be loaded and why, and which deliveries are held back, as lines; of many the first."""
-    lines = [f"{path} is not loaded: {reason}." for path, reason in plan.ignored[:_MOST_TOLD]]
+def _ignored_and_held(plan: Plan) -> list[str]:
+    """Return a line for each object that can't be loaded, up to a limit, and for each delivery that is held back."""
+    lines = [f"{path} is not loaded: {reason}." for path, reason in plan.ignored[:_MAX_IGNORED_SHOWN]]
     more = len(plan.ignored) - len(lines)
-    lines += [f"{more:,} more are not loaded: `lakehouse plan` names them all."] if more else []
+    lines += [f"{more:,} more are not loaded: `lakehouse plan` lists them all."] if more else []
     return [*lines, *(delivery.sentence for delivery in plan.held)]
 
 
-def _due(instance: dg.DagsterInstance, runs: Sequence[PlannedRun]) -> tuple[list[PlannedRun], list[str]]:
-    """The runs to ask for now, and why the others wait."""
+def _split_runs(instance: dg.DagsterInstance, runs: Sequence[PlannedRun]) -> tuple[list[PlannedRun], list[str]]:
+    """Return the runs to request now, and why each of the others waits."""
     now = datetime.now(UTC)
-    told = [(run, why_waiting(instance, run, now)) for run in runs]
-    return [run for run, why in told if why is None], [why for _, why in told if why is not None]
+    reasons = [(run, why_waiting(instance, run, now)) for run in runs]
+    return [run for run, why in reasons if why is None], [why for _, why in reasons if why is not None]
 
 
-def _noted(context: dg.SensorEvaluationContext, plan: Plan, more: Iterable[str] = ()) -> list[str]:
-    """What a tick has to say beside its requests, a line each, which its log has, too."""
-    noted = [*_passed_over(plan), *plan.refused, *more]
-    for line in noted:
+def _log_warnings(context: dg.SensorEvaluationContext, plan: Plan, more: Iterable[str] = ()) -> list[str]:
+    """Log a warning for each ignored object, held delivery and refusal, and return the lines."""
+    lines = [*_ignored_and_held(plan), *plan.refused, *more]
+    for line in lines:
         context.log.warning(line)
-    return noted
+    return lines
 
 
 def _requests(
-    context: dg.SensorEvaluationContext, due: Sequence[PlannedRun], waiting: Sequence[str], noted: Sequence[str]
+    context: dg.SensorEvaluationContext, ready: Sequence[PlannedRun], waiting: Sequence[str], warnings: Sequence[str]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """The requests for the runs that are due; where none is, why not."""
+    """Yield a request for each run that is ready; if there are none, the reason."""
     for why in waiting:
         context.log.info(why)
-    yield from (run_request(run) for run in due)
-    if not due:
-        yield dg.SkipReason("\n".join([*waiting, *noted]) or "What differed is settled by now.")
+    yield from (run_request(run) for run in ready)
+    if not ready:
+        yield dg.SkipReason("\n".join([*waiting, *warnings]) or "What differed is resolved by now.")
 
 
-def _go_on(context: dg.SensorEvaluationContext, plan: Plan, due: Sequence[PlannedRun]) -> None:
-    """Let the next older dates have their turn, unless runs are due for those whose turn it is."""
-    if not any(run.start <= day <= run.end for run in due for day in plan.older):
+def _advance_cursor(context: dg.SensorEvaluationContext, plan: Plan, ready: Sequence[PlannedRun]) -> None:
+    """Move the round-robin to the next older dates, unless runs for the current ones are about to start."""
+    if not any(run.start <= day <= run.end for run in ready for day in plan.older):
         context.update_cursor(plan.next_cursor)
 
 
 def run_request(run: PlannedRun) -> dg.RunRequest:
-    """The request for a planned run."""
+    """Return the request for a planned run."""
     return dg.RunRequest(
         asset_selection=[dg.AssetKey(list(key)) for key in run.keys],
         tags=run_tags(run),
@@ -213,7 +213,7 @@ def run_request(run: PlannedRun) -> dg.RunRequest:
 
 
 def run_tags(run: PlannedRun) -> dict[str, str]:
-    """The tags that make a Dagster run cover a range, and by which its cause is known again."""
+    """Return the tags that give a Dagster run its date range and identify the difference that it resolves."""
     return {
         RANGE_START_TAG: run.start.isoformat(),
         RANGE_END_TAG: run.end.isoformat(),

@@ -1,4 +1,4 @@
-"""One reconciliation pass, landing to gold, as Dagster runs in this process."""
+"""One pass from landing to gold, as Dagster runs in this process."""
 
 import re
 import threading
@@ -33,9 +33,9 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class BuiltTable:
-    """A table that the pass has built or tried to build: the rows that stand now, those in quarantine, how long it took.
+    """A table that the pass built or tried to build: live rows, rows in quarantine, and seconds.
 
-    All gold tables are built by one step; each shows the time of that step.
+    One step builds all gold tables; each shows the time of that step.
     """
 
     layer: str
@@ -48,7 +48,7 @@ class BuiltTable:
 
 @dataclass
 class SyncResult:
-    """What a pass did. `seconds` is the time spent in the steps of each layer, checks included."""
+    """What a pass did. `seconds` is the time spent in the steps of each layer, including checks."""
 
     tables: list[BuiltTable] = field(default_factory=list)
     failed_checks: list[str] = field(default_factory=list)
@@ -57,17 +57,17 @@ class SyncResult:
 
     @property
     def succeeded(self) -> bool:
-        """Whether every table was built and every check that blocks has passed."""
+        """Whether every table was built and every blocking check passed."""
         return not self.failed_checks and all(t.error is None for t in self.tables)
 
     def to_json(self) -> dict[str, Any]:
-        """The result as plain values."""
+        """Return the result as plain values."""
         return {"succeeded": self.succeeded, **asdict(self)}
 
 
 @dataclass
 class _Steps:
-    """What a run's events tell of its steps."""
+    """What a run's events say about its steps."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
@@ -75,24 +75,24 @@ class _Steps:
 
 
 def sync(settings: Settings, catalog: Catalog, plan: Plan, definitions: dg.Definitions, tell: Tell) -> SyncResult:
-    """Carry out a plan: raw and silver first, then gold from what silver has become. A failed table does not keep others back."""
+    """Execute a plan: raw and silver first, then gold from the new silver. A failed table does not stop the others."""
     result = SyncResult()
     with open_instance(settings.dagster_home, settings.root) as instance:
         close_killed_runs(instance)
         job = definitions.resolve_job_def(LAKEHOUSE_JOB)
         for run in rows_runs(plan):
             _run(job, run, instance, settings, result, tell)
-        # Rows whose partner this pass has brought or taken, or whose run ended with a partner that failed.
+        # Judge rows again whose partner this pass has added or removed, and build tables whose run stopped at a failed partner.
         for _ in catalog.tables if any(table.contract.waits_for for table in catalog.tables) else ():
             failed = {t.table for t in result.tables if t.error not in (None, NOT_BUILT)}
-            left = replace(
+            remaining = replace(
                 again := make_silver_plan(settings, catalog), tables=tuple(t for t in again.tables if t.table not in failed)
             )
-            if left.is_empty:
+            if remaining.is_empty:
                 break
-            tried = {t.key for t in left.tables}
+            tried = {t.key for t in remaining.tables}
             result.tables = [t for t in result.tables if (t.layer, t.table) not in tried or t.error != NOT_BUILT]
-            for run in rows_runs(left):
+            for run in rows_runs(remaining):
                 _run(job, run, instance, settings, result, tell)
         for run in gold_runs(make_gold_plan(settings)):
             _run(job, run, instance, settings, result, tell)
@@ -102,10 +102,11 @@ def sync(settings: Settings, catalog: Catalog, plan: Plan, definitions: dg.Defin
 def _run(
     job: dg.JobDefinition, run: PlannedRun, instance: dg.DagsterInstance, settings: Settings, result: SyncResult, tell: Tell
 ) -> None:
+    """Execute one run in this process, and add its outcome to `result`."""
     layers = " and ".join(dict.fromkeys(layer for layer, _ in run.keys))
     tell(f"Building {layers} for {run.start}" + (f" to {run.end}" if run.end != run.start else "") + f": {len(run.keys)} tables")
     run_id = str(uuid4())
-    with _progress(instance, run_id, tell):
+    with _report_progress(instance, run_id, tell):
         job.execute_in_process(
             run_id=run_id,
             run_config=_QUIET,
@@ -124,25 +125,27 @@ def _run(
 
 
 def _built_tables(run: PlannedRun, run_id: str, settings: Settings, steps: _Steps) -> list[BuiltTable]:
+    """Return what a run did to each of its tables, from the ledger and the run's steps."""
     records = Ledger(settings.root).read()
     built = []
     for layer, table in run.keys:
         step = "gold" if layer == "gold" else f"{layer}__{table}"
-        mine = [r for (of_layer, of_table, _), r in records.items() if (of_layer, of_table) == (layer, table)]
+        table_records = [r for key, r in records.items() if key[:2] == (layer, table)]
         error = steps.errors.get(step)
         if step not in steps.seconds:
             error = NOT_BUILT
         elif layer == "gold" and error is not None:
             # The step may have failed for other models.
-            own = [line for line in error.splitlines() if line.startswith((f"gold/{table}:", f"gold/{table} "))]
-            is_published = any(r.run_id == run_id for r in mine)
-            error = None if is_published else " ".join(own) or error
-        rows, quarantined = sum(r.rows_out for r in mine), sum(r.rows_quarantined for r in mine)
+            own_lines = [line for line in error.splitlines() if line.startswith((f"gold/{table}:", f"gold/{table} "))]
+            is_published = any(r.run_id == run_id for r in table_records)
+            error = None if is_published else " ".join(own_lines) or error
+        rows, quarantined = sum(r.rows_out for r in table_records), sum(r.rows_quarantined for r in table_records)
         built.append(BuiltTable(layer, table, rows, quarantined, steps.seconds.get(step, 0.0), error))
     return built
 
 
 def _read_steps(instance: dg.DagsterInstance, run_id: str) -> _Steps:
+    """Read durations, errors and failed checks from a run's events."""
     steps = _Steps()
     began: dict[str, float] = {}
     for entry in instance.all_logs(run_id):
@@ -165,19 +168,19 @@ def _read_steps(instance: dg.DagsterInstance, run_id: str) -> _Steps:
 
 
 @contextmanager
-def _progress(instance: dg.DagsterInstance, run_id: str, tell: Tell) -> Iterator[None]:
-    """Tell of each table as it is done, while the run goes on."""
+def _report_progress(instance: dg.DagsterInstance, run_id: str, tell: Tell) -> Iterator[None]:
+    """Report each table once its step succeeds, while the run goes on."""
     done = threading.Event()
 
     def watch() -> None:
-        told: set[str] = set()
-        last_look = False
-        while not last_look:
-            last_look = done.wait(_PROGRESS_SECONDS)
+        reported: set[str] = set()
+        is_last = False
+        while not is_last:
+            is_last = done.wait(_PROGRESS_SECONDS)
             for record in instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_SUCCESS).records:
                 step = record.event_log_entry.step_key or ""
-                if step not in told and step.count("__") <= 1:
-                    told.add(step)
+                if step not in reported and step.count("__") <= 1:
+                    reported.add(step)
                     tell(f"  {step.replace('__', '.')}")
 
     watcher = threading.Thread(target=watch, name="progress", daemon=True)
@@ -190,19 +193,20 @@ def _progress(instance: dg.DagsterInstance, run_id: str, tell: Tell) -> Iterator
 
 
 def _message(failure: Any) -> str:
-    """What a step failed of: the sentence of an error that is meant for users, else the error's first line with its causes."""
+    """Return why a step failed: the message of an error meant for users, or else the first line of the innermost error."""
     if failure.user_failure_data is not None and failure.user_failure_data.description:
         return str(failure.user_failure_data.description)
     error = failure.error
     while error.cause is not None:
         error = error.cause
     name, _, sentence = error.message.strip().partition(": ")
-    known = {cls.__name__ for cls in _tree(LakehouseError)}
-    if name.rpartition(".")[2] in known:
+    user_errors = {cls.__name__ for cls in _subclasses(LakehouseError)}
+    if name.rpartition(".")[2] in user_errors:
         return str(sentence)
-    # What a Rust library tells goes from the general to the cause, in a line and a colour each.
+    # A Rust library reports a chain of causes, the general one first, each in its own line and colour.
     return str(_NESTED.sub(": ", error.message.strip()).splitlines()[0])
 
 
-def _tree(cls: type) -> Sequence[type]:
-    return [cls, *(deeper for sub in cls.__subclasses__() for deeper in _tree(sub))]
+def _subclasses(cls: type) -> Sequence[type]:
+    """Return the class and all its subclasses."""
+    return [cls, *(nested for sub in cls.__subclasses__() for nested in _subclasses(sub))]

@@ -1,4 +1,4 @@
-"""What Dagster's instance knows of the runs for a difference: whether one is due, or why it is not asked for again yet."""
+"""Decides from Dagster's run history whether a planned run may start now, or why it waits."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,16 +11,16 @@ from lakehouse_assets.reconcile.plan import UNTIL_CHANGED
 from lakehouse_assets.reconcile.runs import DIFFERENCE_TAG, PlannedRun
 
 FAULT_TAG = "lakehouse/fault"
-"""What a failed run failed of, told once: its events may be gone when it is asked for again."""
+"""The run tag that keeps the fault of a failed run, because its events may be deleted before the next retry."""
 
 _TRIES_READ = 20
-"""More than that many change neither the pause nor the bound."""
+"""How many tries are read: more of them change neither the pause nor the limit."""
 
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 def why_waiting(instance: dg.DagsterInstance, run: PlannedRun, now: datetime) -> str | None:
-    """Why a planned run is not to be started now, as a sentence; None where it is due."""
+    """Return a sentence on why a planned run must not start now; None if it may."""
     tried = instance.get_run_records(dg.RunsFilter(tags={DIFFERENCE_TAG: run.difference}, statuses=FINISHED), limit=_TRIES_READ)
     if not tried:
         return None
@@ -30,14 +30,16 @@ def why_waiting(instance: dg.DagsterInstance, run: PlannedRun, now: datetime) ->
     if newest.status == dg.DagsterRunStatus.CANCELED:
         return f"{what}: run {newest.run_id[:8]} was cancelled. {UNTIL_CHANGED}"
     if newest.status == dg.DagsterRunStatus.SUCCESS:
-        fault, told = Fault.moment, f"run {newest.run_id[:8]} has not settled it"
+        fault, description = Fault.moment, f"run {newest.run_id[:8]} has not resolved it"
     else:
-        fault, told = _fault(instance, newest)
-    due = next_try(fault, [_end(record) for record in tried])
-    if due is None:
+        fault, description = _fault(instance, newest)
+    next_start = next_try(fault, [_end(record) for record in tried])
+    if next_start is None:
         times = "" if fault is Fault.data else f" {len(tried)} times"
-        return f"{what}: failed{times} ({told}). {UNTIL_CHANGED}"
-    return None if due <= now else f"{what}: try {len(tried) + 1} is due at {due.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC ({told})."
+        return f"{what}: failed{times} ({description}). {UNTIL_CHANGED}"
+    if next_start <= now:
+        return None
+    return f"{what}: try {len(tried) + 1} is due at {next_start.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC ({description})."
 
 
 def _end(record: dg.RunRecord) -> datetime:
@@ -45,20 +47,20 @@ def _end(record: dg.RunRecord) -> datetime:
 
 
 def _fault(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[Fault, str]:
-    """The kind of fault a run has failed of, and how that is told; read from its events once, and from then on from its tag."""
-    # A run that is started again inherits the tags of the first, so the tag names whose it is.
-    mine = f" (run {run.run_id[:8]})"
+    """Return the fault of a failed run and its description, from the run's tag, or at first from its events."""
+    # A retried run inherits the tags of the first, so the tag names the run that it belongs to.
+    suffix = f" (run {run.run_id[:8]})"
     kind, _, name = run.tags.get(FAULT_TAG, "").partition(": ")
-    if not name.endswith(mine):
+    if not name.endswith(suffix):
         kind, name = worst_of(list(_faults(instance, run.run_id)) or [fault_of([])])
-        name += mine
+        name += suffix
         instance.add_run_tags(run.run_id, {FAULT_TAG: f"{kind}: {name}"})
-    words = {Fault.data: "a fault of the data", Fault.moment: "a fault of the moment", Fault.unknown: "an unknown fault"}
-    return Fault(kind), f"{words[Fault(kind)]}: {name}"
+    kinds = {Fault.data: "a fault of the data", Fault.moment: "a fault of the moment", Fault.unknown: "an unknown fault"}
+    return Fault(kind), f"{kinds[Fault(kind)]}: {name}"
 
 
 def _faults(instance: dg.DagsterInstance, run_id: str) -> Iterator[tuple[Fault, str]]:
-    """The fault of each step that failed; of the run itself, where no step did."""
+    """Yield the fault of each failed step, or of the run itself if no step failed."""
     wanted = {
         dg.DagsterEventType.ASSET_CHECK_EVALUATION,
         dg.DagsterEventType.STEP_FAILURE,
@@ -75,9 +77,9 @@ def _faults(instance: dg.DagsterInstance, run_id: str) -> Iterator[tuple[Fault, 
     failures = [e for e in events if e.is_step_failure]
     for event in failures:
         failure = event.step_failure_data
-        told = failure.user_failure_data.description or "" if failure.user_failure_data is not None else ""
-        fault, name = fault_of([Cause("Failure", told)] * bool(told) + list(_causes(failure.error)))
-        # A step that judges its own data says so by its checks: gold by dbt's tests.
+        message = failure.user_failure_data.description or "" if failure.user_failure_data is not None else ""
+        fault, name = fault_of([Cause("Failure", message)] * bool(message) + list(_causes(failure.error)))
+        # If a blocking check of the step failed, such as a dbt test of gold, its data is at fault.
         yield (Fault.data, refused[event.step_key]) if fault is Fault.unknown and event.step_key in refused else (fault, name)
     if not failures:
         for event in (e for e in events if e.event_type == dg.DagsterEventType.RUN_FAILURE and e.event_specific_data is not None):
@@ -85,7 +87,7 @@ def _faults(instance: dg.DagsterInstance, run_id: str) -> Iterator[tuple[Fault, 
 
 
 def _causes(error: Any) -> Iterator[Cause]:
-    """The exceptions that an event of Dagster's tells of, the outermost first; its type is private."""
+    """Yield the chain of exceptions in a Dagster event, outermost first. The type of `error` is private to Dagster."""
     while error is not None:
         yield Cause(error.cls_name or "", error.message)
         error = error.cause or error.context

@@ -1,1 +1,1 @@
-"""What differs between landing and the tables, and which runs settle it. Knows no Dagster."""
+"""Finds what differs between landing and the tables, and plans the runs that resolve it. Does not use Dagster."""

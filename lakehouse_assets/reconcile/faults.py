@@ -1,9 +1,9 @@
-"""Which failures pass by themselves, and when what failed is tried again. Knows no Dagster.
+"""Classifies failures, and decides when a failed run is retried. Does not use Dagster.
 
-A fault **of the moment** lies in what a run stands on: the store, the network, the engine, the machine, another writer. It is tried
-again at growing pauses, without end: nothing else may tell that credentials are valid again. A fault **of the data** comes back as
-long as files, contracts and code are what they are: trying again waits until they change. What is **unknown** is tried again like a
-fault of the moment, a few times.
+A fault **of the moment** lies in the environment of a run: the store, the network, the engine, the machine, another writer. It is
+retried after growing pauses, without limit, because only a retry may show that, for example, credentials are valid again. A fault
+**of the data** returns until files, contracts or code change, so it is not retried before. An **unknown** fault is retried like
+one of the moment, but only a few times.
 """
 
 import re
@@ -18,11 +18,11 @@ FIRST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(hours=1)
 
 UNKNOWN_TRIES = 8
-"""How often what failed for an unknown reason is tried, the first time included: over some two hours."""
+"""How often a run with an unknown fault is tried, including the first time: over about two hours."""
 
 
 class Fault(StrEnum):
-    """The kinds of failures, as the docstring of this module tells them apart."""
+    """The kinds of failures; the docstring of this module defines them."""
 
     moment = "moment"
     data = "data"
@@ -31,7 +31,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True)
 class Cause:
-    """An exception by the name of its class, and what it says."""
+    """An exception: the name of its class, and its message."""
 
     name: str
     message: str = ""
@@ -42,7 +42,7 @@ def _names(*classes: type) -> set[str]:
 
 
 _OUR_MOMENT = _names(EngineError, ServiceError, SettingsError, UnreadableError)
-"""A server or a store that doesn't answer, a folder that can't be read, settings that don't lead there: no new file mends them."""
+"""A server or store that doesn't answer, an unreadable folder, wrong settings: new files don't fix these."""
 
 _MOMENT = _OUR_MOMENT | {
     # the machine
@@ -96,7 +96,7 @@ _MOMENT_TEXT = re.compile(
     r"|too many open files|database is locked|UNAVAILABLE|failed to connect",
     re.IGNORECASE,
 )
-"""What the store, the network and the machine say by errors of general classes, such as Delta's `DeltaError` and `OSError`."""
+"""Messages by which errors of general classes, such as `DeltaError` and `OSError`, show a fault of store, network or machine."""
 
 _GENERAL = {
     "BaseError",
@@ -110,20 +110,20 @@ _GENERAL = {
     "SparkConnectGrpcException",
     "SparkException",
 }
-"""Classes that say too little by their name: of these the message counts. Of others it may repeat rows, which say anything."""
+"""Classes whose names say too little, so that their message decides. Messages of other classes may repeat arbitrary rows."""
 
 
 def fault_of(causes: Sequence[Cause]) -> tuple[Fault, str]:
-    """What kind of fault a chain of exceptions is, the outermost first, and the name of the exception that says so.
+    """Return the fault of a chain of exceptions, outermost first, and the name of the exception that decides.
 
-    Where the outer one has a known name it decides: whoever raised it knew what had happened inside. No exception at all is a process
-    that has gone.
+    The outermost exception with a known name decides: the code that raised it knew the cause. An empty chain means that the
+    process has died.
 
     >>> fault_of([Cause("DagsterExecutionStepExecutionError"), Cause("AuditError")])
     (<Fault.data: 'data'>, 'AuditError')
     """
     if not causes:
-        return Fault.moment, "the process has gone"
+        return Fault.moment, "the process has died"
     for cause in causes:
         if cause.name in _DATA:
             return Fault.data, cause.name
@@ -133,13 +133,13 @@ def fault_of(causes: Sequence[Cause]) -> tuple[Fault, str]:
 
 
 def worst_of(faults: Sequence[tuple[Fault, str]]) -> tuple[Fault, str]:
-    """The fault that decides for a run of several: one that may pass is worth another try of all."""
+    """Return the fault that decides for a run with several: if one may pass, the whole run is retried."""
     return min(faults, key=lambda fault: (Fault.moment, Fault.unknown, Fault.data).index(fault[0]))
 
 
 def next_try(fault: Fault, ends: Sequence[datetime]) -> datetime | None:
-    """When what has failed is tried again, by when its tries have ended. None: not before something changes."""
+    """Return when to retry, given when the tries so far have ended; None if not before something changes."""
     if fault is Fault.data or (fault is Fault.unknown and len(ends) >= UNKNOWN_TRIES):
         return None
-    # Beyond some doublings the pause is the longest anyway, and a number that is too large for a time.
+    # The exponent is limited: the pause is at its longest by then, and larger numbers overflow a timedelta.
     return max(ends) + min(FIRST_PAUSE * (1 << min(len(ends) - 1, 16)), LONGEST_PAUSE)

@@ -1,7 +1,7 @@
-"""The plan: where landing, raw, silver and gold differ from each other. It changes nothing and needs neither engine nor Dagster.
+"""The plan: how landing, raw, silver and gold differ. Making it changes nothing and needs neither engine nor Dagster.
 
-Nothing is remembered between passes. Each partition's ledger record says what it was built from; where that is not what stands in the
-stage before, it is built again. A lost pass, a repeated one, a late file and a killed run all end in the same plan.
+Nothing is remembered between passes. Each partition's ledger record says what it was built from. If that is not what the layer
+before has now, the partition is built again. A lost pass, a repeated one, a late file and a killed run all lead to the same plan.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -33,12 +33,12 @@ from lakehouse_assets.store.root import Root
 _NAMED = 5
 
 MAX_GAP_DAYS = 14
-"""Dates that lie no further apart are one run: a run costs more than a few partitions in which nothing is to be done."""
+"""Dates at most this far apart share a run: a run costs more than a few partitions with nothing to do."""
 
 
 @dataclass(frozen=True)
 class PlannedFile:
-    """A landing file that raw does not reflect yet."""
+    """A landing file whose current state is not in raw yet."""
 
     table: str
     date: date
@@ -52,17 +52,17 @@ class PlannedFile:
 
 @dataclass(frozen=True)
 class PlannedTable:
-    """A table and its partitions that are to be built."""
+    """A table and its partitions to build."""
 
     layer: str
     table: str
     dates: tuple[date, ...]
     again: int = 0
-    """How many of the dates were built before, and are built again although no file of theirs has changed."""
+    """How many of the dates are built again although their files have not changed."""
     due: Mapping[date, str] = field(default_factory=dict)
-    """By date, what it is to be built from: what tells one difference from another over the same dates."""
+    """By date, the fingerprint of what it is to be built from. It distinguishes differences over the same dates."""
     left_out: tuple[date, ...] = ()
-    """Partitions that are stale too, and not to be built: they were refused, and would be built from the same."""
+    """Stale partitions that are not built: they were refused, and their inputs have not changed since."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -72,37 +72,37 @@ class PlannedTable:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a pass would do, and which landing objects it would pass over with what reason."""
+    """What a pass would build, and which landing objects it would ignore, each with the reason."""
 
     files: tuple[PlannedFile, ...]
     tables: tuple[PlannedTable, ...]
     ignored: tuple[tuple[str, str], ...]
     next_cursor: str = ""
-    """Where the turns of older dates go on: the `place` of the next look, where this plan comes of one."""
+    """Where the next scan continues its round-robin over older dates, if the plan had a scan budget."""
     held: tuple[Delivery, ...] = ()
-    """Complete deliveries that delete nothing, and why: somebody has to look at them."""
+    """Complete deliveries that delete nothing until a user has looked at them, each with the reason."""
     refused: tuple[str, ...] = ()
-    """Partitions that are left out because they were refused and would be built from the same, a sentence each."""
+    """A sentence for each table or model that is left out because it was refused and its inputs have not changed."""
     older: frozenset[date] = frozenset()
-    """The older dates whose turn it was and on which raw differs. What is not settled of them is found again at their next turn."""
+    """The older dates that the round-robin reached and on which raw differs. Its next round finds those that are not resolved."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether all stands as it should."""
+        """Whether there is nothing to build."""
         return not self.tables
 
     def of_layers(self, *layers: str) -> list[PlannedTable]:
-        """The tables to be built in the given layers."""
+        """Return the tables to build in the given layers."""
         return [t for t in self.tables if t.layer in layers]
 
     @property
     def rebuilt(self) -> str:
-        """Which tables are built again although no file has changed, as a sentence; nothing where none is."""
+        """A sentence on the tables that are built again although no file has changed; empty if there are none."""
         tables = [f"{t.layer}.{t.table} ({t.again:,} partition{'s' if t.again > 1 else ''})" for t in self.tables if t.again]
         return f"Built again, because code, contract or inputs have changed: {', '.join(tables)}." if tables else ""
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as plain values: `files`, `tables`, `ignored`, `held`, `bytes`."""
+        """Return the plan as plain values: `files`, `tables`, `ignored`, `held`, `bytes`."""
         return {
             "files": [{**asdict(f), "date": f.date.isoformat()} for f in self.files],
             "tables": [_plain(table) for table in self.tables],
@@ -113,9 +113,9 @@ class Plan:
 
 
 def make_plan(settings: Settings, catalog: Catalog, *, budget: ScanBudget | None = None, read_headers: bool = False) -> Plan:
-    """Compare all stages: raw with all of landing, or with what a look is to see.
+    """Compare all layers: raw with all of landing, or with as much of it as `budget` allows.
 
-    With `read_headers` new and changed files are opened for the columns that they bring or lack.
+    With `read_headers`, new and changed files are opened to find the columns that they add or lack.
     """
     return _plan(settings, catalog, catalog, budget, {}, None, read_headers=read_headers)
 
@@ -123,9 +123,9 @@ def make_plan(settings: Settings, catalog: Catalog, *, budget: ScanBudget | None
 def make_system_plan(
     settings: Settings, catalog: Catalog, system: str, budget: ScanBudget, resting: Collection[str] = ()
 ) -> Plan:
-    """Compare landing, raw and silver of one system; feeds that are `resting` (raw tables) count as if nothing new had landed.
+    """Compare landing, raw and silver of one system. Feeds whose raw tables are in `resting` count as unchanged.
 
-    Partitions that were refused and would be built from the same are left out, and named.
+    Partitions that were refused and whose inputs have not changed are left out, and named in `refused`.
     """
     own = catalog.of_system(system)
     awake = Catalog(tuple(feed for feed in own.feeds if feed.table not in resting), own.tables)
@@ -134,7 +134,7 @@ def make_system_plan(
 
 def _plan(
     settings: Settings,
-    whole: Catalog,
+    all_systems: Catalog,
     catalog: Catalog,
     budget: ScanBudget | None,
     refusals: Refusals,
@@ -142,9 +142,10 @@ def _plan(
     *,
     read_headers: bool = False,
 ) -> Plan:
+    """Plan the feeds and tables of `catalog`, and gold if `system` is None. `all_systems` gives all known landing folders."""
     forget_open_tables()
     landing = Landing(settings.root)
-    scan, records = _see(settings, landing, catalog, budget, with_gold=system is None)
+    scan, records = _scan(settings, landing, catalog, budget, with_gold=system is None)
     start = settings.lakehouse_start_date
     built = _by_table(_since(start, records))
     files: list[PlannedFile] = []
@@ -162,7 +163,7 @@ def _plan(
     tables += silver
     if system is None:
         tables += _gold(settings.gold_project, {t.table: t.dates for t in silver}, records, start)
-    ignored = [*scan.ignored, *landing.strangers([feed.landing for feed in whole.feeds], system)]
+    ignored = [*scan.ignored, *landing.strangers([feed.landing for feed in all_systems.feeds], system)]
     if read_headers:
         files, unreadable = _with_headers(files, {feed.table: feed for feed in catalog.feeds}, settings.root, landing)
         ignored += unreadable
@@ -178,7 +179,7 @@ def _plan(
 
 
 def make_silver_plan(settings: Settings, catalog: Catalog) -> Plan:
-    """Compare silver alone with raw and with its own tables as they stand: a row waits for a partner that a pass has just brought."""
+    """Compare only silver with raw and with its own current tables: a waiting row's partner may have just arrived."""
     forget_open_tables()
     names = [*(("raw", feed.table) for feed in catalog.feeds), *(("silver", table.name) for table in catalog.tables)]
     return Plan((), tuple(_silver(settings, catalog, read_books(settings.root, names, brief=True), {}, {})[0]), ())
@@ -191,9 +192,10 @@ def _silver(
     raw_dates: Mapping[str, set[date]],
     refusals: Refusals,
 ) -> tuple[list[PlannedTable], list[str]]:
-    """The partitions of silver that are stale now, or will be once raw has changed on the given dates, by feed; and those left out.
+    """Return the silver tables with stale partitions, and a sentence for each table with refused ones.
 
-    `records` are those of dates from before the start was moved, too: whether a delivery counts depends on those before it.
+    A partition also counts as stale if raw is about to change on its date (`raw_dates`, by raw table). `records` include dates
+    before the start date: whether a delivery counts depends on those before it.
     """
     root, start, built = settings.root, settings.lakehouse_start_date, _by_table(records)
     refused: list[str] = []
@@ -204,43 +206,43 @@ def _silver(
         silver = built.get(("silver", table.name), {})
         stale = {day: fingerprint for day, fingerprint in stale_dates(table, raw, silver, accepted).items() if day >= start}
         changed = set().union(*(raw_dates.get(feed.table, set()) for feed in table.feeds))
-        due: dict[date, str] = {}
+        to_build: dict[date, str] = {}
         if table.contract.waits_for:
-            judged = dates_to_judge_again(root, table.contract, silver)
+            rejudged = dates_to_judge_again(root, table.contract, silver)
             if any(r.to_table in planned for r in table.contract.waits_for):
-                judged |= dates_with_waiting_rows(root, table.contract)
+                rejudged |= dates_with_waiting_rows(root, table.contract)
             partners = [
                 f"{v.table} {v.table_id} {v.delta_version}" for v in partner_versions(open_partners(root, table.contract))
             ]
-            judged = {day for day in judged & silver.keys() if day >= start}
-            due |= dict.fromkeys(judged, " ".join([table.digest(), *partners]))
-        # What a stale date would be built from says enough: partners have no say in whether it is refused.
-        due |= {day: change(silver.get(day), fingerprint) for day, fingerprint in stale.items()}
-        known_bad = {day for day in stale.keys() - changed if ("silver", table.name, day, due[day]) in refusals}
+            rejudged = {day for day in rejudged & silver.keys() if day >= start}
+            to_build |= dict.fromkeys(rejudged, " ".join([table.digest(), *partners]))
+        # A stale date keeps its own fingerprint, without partners: they do not decide whether it is refused.
+        to_build |= {day: change(silver.get(day), fingerprint) for day, fingerprint in stale.items()}
+        known_bad = {day for day in stale.keys() - changed if ("silver", table.name, day, to_build[day]) in refusals}
         if known_bad:
             refused.append(f"silver/{table.name} of {_few(known_bad)}: refused. {UNTIL_CHANGED}")
-        due |= {day: f"{due.get(day, table.digest())}, and what raw becomes" for day in changed}
-        due = {day: fingerprint for day, fingerprint in due.items() if day not in known_bad}
-        again = sum(day in silver and not silver[day].is_unverified for day in due.keys() - changed)
+        to_build |= {day: f"{to_build.get(day, table.digest())}, and what raw becomes" for day in changed}
+        to_build = {day: fingerprint for day, fingerprint in to_build.items() if day not in known_bad}
+        again = sum(day in silver and not silver[day].is_unverified for day in to_build.keys() - changed)
         left_out = tuple(sorted(known_bad))
-        planned |= {t.table: replace(t, again=again, left_out=left_out) for t in _table("silver", table.name, due)}
+        planned |= {t.table: replace(t, again=again, left_out=left_out) for t in _table("silver", table.name, to_build)}
     return [planned[table.name] for table in catalog.tables if table.name in planned], refused
 
 
 UNTIL_CHANGED = (
-    "It is asked for again once a file, the contract or the code changes. "
-    "To try it before, retry the run in the UI, or run `lakehouse sync`."
+    "It is requested again once a file, the contract or the code changes. "
+    "To retry now, retry the run in the UI or run `lakehouse sync`."
 )
 
 
 def _few(dates: Collection[date]) -> str:
-    """A few dates by name, and how many more."""
+    """Name the first dates, and say how many more there are."""
     named = ", ".join(str(day) for day in sorted(dates)[:_NAMED])
     return named + (f" and {len(dates) - _NAMED} more dates" if len(dates) > _NAMED else "")
 
 
 def date_ranges(dates: Iterable[date]) -> list[tuple[date, date]]:
-    """The dates as ranges from first to last, near ones together.
+    """Group the dates into ranges; dates at most `MAX_GAP_DAYS` apart share one.
 
     >>> date_ranges([date(2026, 1, 1), date(2026, 1, 3), date(2026, 2, 1)])
     [(datetime.date(2026, 1, 1), datetime.date(2026, 1, 3)), (datetime.date(2026, 2, 1), datetime.date(2026, 2, 1))]
@@ -255,18 +257,22 @@ def date_ranges(dates: Iterable[date]) -> list[tuple[date, date]]:
 
 
 def make_gold_plan(settings: Settings) -> Plan:
-    """Compare gold alone with silver as it stands."""
+    """Compare only gold, with the current silver."""
     return _gold_plan(settings, {})
 
 
 def make_gold_sensor_plan(settings: Settings, catalog: Catalog) -> Plan:
-    """The same without models that were refused and would be built from the same; and what in landing belongs to no system."""
+    """Plan gold without models that were refused and whose inputs have not changed.
+
+    `ignored` has the objects in landing that belong to no system.
+    """
     plan = _gold_plan(settings, RefusedPartitions(settings.root).read())
-    strange = Landing(settings.root).strangers([feed.landing for feed in catalog.feeds], "")
-    return replace(plan, ignored=tuple(strange))
+    strangers = Landing(settings.root).strangers([feed.landing for feed in catalog.feeds], "")
+    return replace(plan, ignored=tuple(strangers))
 
 
 def _gold_plan(settings: Settings, refusals: Refusals) -> Plan:
+    """Plan gold, without models that are refused and those that read them."""
     forget_open_tables()
     project = settings.gold_project
     all_models = project.models()
@@ -278,8 +284,8 @@ def _gold_plan(settings: Settings, refusals: Refusals) -> Plan:
     for model in all_models:
         if left_out.intersection(model.refs):
             left_out.add(model.name)
-    told = tuple(f"gold/{name}: refused. {UNTIL_CHANGED}" for name in refused)
-    return Plan((), tuple(t for name, t in planned.items() if name not in left_out), (), refused=told)
+    reasons = tuple(f"gold/{name}: refused. {UNTIL_CHANGED}" for name in refused)
+    return Plan((), tuple(t for name, t in planned.items() if name not in left_out), (), refused=reasons)
 
 
 def _gold(
@@ -288,9 +294,9 @@ def _gold(
     records: Records,
     start: date,
 ) -> list[PlannedTable]:
-    """The models that are stale now, or will be once the silver tables that are changing have changed.
+    """Return the models that are stale now, or will be once silver has changed on the dates in `changing`, by table.
 
-    A model reads all that stands, also of dates from before the start was moved: those are no partitions, but they count.
+    A model reads all live rows, including those of dates before the start date. These are not partitions, but they count.
     """
     all_models, shared, states = project.models(), project.shared_digest, table_states(records)
     stale = stale_models(all_models, records, shared)
@@ -302,28 +308,28 @@ def _gold(
             possible.add(model.name)
             from_silver = (changing.get(s, ()) for s in model.sources)
             planned[model.name] = stale.get(model.name, set()).union(*from_silver, *(planned[r] for r in model.refs))
-    due = {model.name: model_fingerprint(model, states, shared) for model in all_models}
+    fingerprints = {model.name: model_fingerprint(model, states, shared) for model in all_models}
     partitions = {day for layer, _, day in records if layer == "silver" and day >= start}
     since = {name: {d for d in dates if d >= start} or (partitions if dates else set()) for name, dates in planned.items()}
-    return [table for name, dates in since.items() for table in _table("gold", name, dict.fromkeys(dates, due[name]))]
+    return [table for name, dates in since.items() for table in _table("gold", name, dict.fromkeys(dates, fingerprints[name]))]
 
 
 def _gold_tables(all_models: Sequence[Model]) -> list[tuple[str, str]]:
-    """The tables that say which models are stale: silver's and their own."""
+    """Return the tables whose records show which models are stale: the silver tables they read, and their own."""
     return [*(("silver", s) for m in all_models for s in m.sources), *(("gold", m.name) for m in all_models)]
 
 
 def _since(start: date, records: Records) -> Records:
-    """The records of dates that are partitions. What stands of earlier dates, from before the start was moved, is left as it is."""
+    """Return the records from the start date on. Earlier dates are not partitions any more, and their rows stay as they are."""
     return {key: record for key, record in records.items() if key[2] >= start}
 
 
-def _see(
+def _scan(
     settings: Settings, landing: Landing, catalog: Catalog, budget: ScanBudget | None, *, with_gold: bool
 ) -> tuple[ScanResult, Records]:
-    """What is in landing, and the ledger's records, which say for the dates that were looked at what files they were built from."""
+    """Scan landing, and read the ledger's records; those of the scanned raw dates include their files."""
     start = settings.lakehouse_start_date
-    # Of all feeds of the tables: one that rests, or is another system's, belongs to what they were built from.
+    # All feeds of the tables: a resting feed or one of another system is an input of theirs too.
     feeds = [*catalog.feeds, *(feed for table in catalog.tables for feed in table.feeds)]
     own = [*(("raw", feed.table) for feed in feeds), *(("silver", table.name) for table in catalog.tables)]
     tables = dict.fromkeys([*own, *(_gold_tables(settings.gold_project.models()) if with_gold else ())])
@@ -331,25 +337,29 @@ def _see(
         records = read_books(settings.root, tables)
         return scan_all(landing, catalog.feeds, start), records
     records = read_books(settings.root, tables, brief=True)
-    raw = {table: of_table for (layer, table), of_table in _by_table(_since(start, records)).items() if layer == "raw"}
+    raw = {table: table_records for (layer, table), table_records in _by_table(_since(start, records)).items() if layer == "raw"}
     scan = scan_within(budget, landing, catalog.feeds, start, raw)
-    whole = Ledger(settings.root).read_dates("raw", scan.dates or {})
-    return scan, records | {key: replace(r, fingerprint=records[key].fingerprint) for key, r in whole.items() if key in records}
+    with_files = Ledger(settings.root).read_dates("raw", scan.dates or {})
+    return scan, records | {
+        key: replace(r, fingerprint=records[key].fingerprint) for key, r in with_files.items() if key in records
+    }
 
 
 def _by_table(records: Records) -> dict[tuple[str, str], dict[date, PartitionRecord]]:
-    found: dict[tuple[str, str], dict[date, PartitionRecord]] = {}
+    """Group records by layer and table, then by date."""
+    by_table: dict[tuple[str, str], dict[date, PartitionRecord]] = {}
     for (layer, table, day), record in records.items():
-        found.setdefault((layer, table), {})[day] = record
-    return found
+        by_table.setdefault((layer, table), {})[day] = record
+    return by_table
 
 
-def _table(layer: str, table: str, due: Mapping[date, str]) -> list[PlannedTable]:
-    return [PlannedTable(layer, table, tuple(sorted(due)), due=due)] if due else []
+def _table(layer: str, table: str, fingerprints: Mapping[date, str]) -> list[PlannedTable]:
+    """Return the table with its dates to build, in a list; an empty list if there are none."""
+    return [PlannedTable(layer, table, tuple(sorted(fingerprints)), due=fingerprints)] if fingerprints else []
 
 
 def _plain(table: PlannedTable) -> dict[str, Any]:
-    """A table of a plan as plain values."""
+    """Return a planned table as plain values."""
     return {
         "layer": table.layer,
         "table": table.table,
@@ -360,6 +370,7 @@ def _plain(table: PlannedTable) -> dict[str, Any]:
 
 
 def _files(feed: Feed, difference: FileDifference) -> list[PlannedFile]:
+    """Return the files of a raw partition that are new, changed or vanished."""
     table, day = feed.table, difference.date
     read = [
         PlannedFile(table, day, o.name, "changed" if o.name in difference.known else "new", o.size, o.version)
@@ -371,8 +382,8 @@ def _files(feed: Feed, difference: FileDifference) -> list[PlannedFile]:
 def _with_headers(
     files: Sequence[PlannedFile], feeds: Mapping[str, Feed], root: Root, landing: Landing
 ) -> tuple[list[PlannedFile], list[tuple[str, str]]]:
-    """The files with the columns that they bring or lack, and those that can't be opened, each with the reason."""
-    found: list[PlannedFile] = []
+    """Add to each file the columns that it adds or lacks. Also returns the files that can't be read, with the reason."""
+    with_headers: list[PlannedFile] = []
     unreadable: list[tuple[str, str]] = []
     for file in files:
         feed = feeds[file.table]
@@ -383,12 +394,12 @@ def _with_headers(
         except UnreadableError as error:
             unreadable.append((shown(source.path), error.reason))
         except FileNotFoundError:
-            pass  # gone since it was listed
+            pass  # deleted since it was listed
         if header is not None:
             table = open_table(root.table("raw", feed.table))
             expected = {*feed.column_names, *(f.name for f in (table.schema().fields if table is not None else ()))}
             new = tuple(name for name in header if name not in expected)
             missing = tuple(snake_case(c.name) for c in feed.missing(header))
             file = replace(file, new_columns=new, missing_columns=missing)
-        found.append(file)
-    return found, unreadable
+        with_headers.append(file)
+    return with_headers, unreadable

@@ -1,4 +1,4 @@
-"""From a plan to runs: which assets over which range of dates. Shared by the sensor and the command line."""
+"""Turns a plan into runs: which assets, over which range of dates. Shared by the sensors and the command line."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ DIFFERENCE_TAG = "lakehouse/difference"
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run: the assets by key, and the range of dates that it covers. `difference` is the same for the same state of things."""
+    """A run: asset keys, and the range of dates that it covers. `difference` is a hash of what the run is to resolve."""
 
     keys: tuple[tuple[str, str], ...]
     start: date
@@ -22,43 +22,47 @@ class PlannedRun:
 
 
 def rows_runs(plan: Plan) -> list[PlannedRun]:
-    """The runs that bring raw and silver up to date: one for each range of dates, the oldest first."""
+    """Return the runs that bring raw and silver up to date: one for each range of dates, oldest first."""
     tables = plan.of_layers("raw", "silver")
     return [
         _run(plan, tables, start, end)
-        for whole in date_ranges(d for t in tables for d in t.dates)
-        for start, end in _around_left_out(tables, *whole)
+        for first, last in date_ranges(d for t in tables for d in t.dates)
+        for start, end in _split_at_left_out(tables, first, last)
     ]
 
 
 def gold_runs(plan: Plan) -> list[PlannedRun]:
-    """The run that brings gold up to date; all its dates at once, because each model is built as a whole."""
+    """Return the run that brings gold up to date: all dates at once, because each model is built as a whole."""
     tables = plan.of_layers("gold")
     dates = [d for t in tables for d in t.dates]
     return [_run(plan, tables, min(dates), max(dates))] if dates else []
 
 
-def _around_left_out(tables: Sequence[PlannedTable], start: date, end: date) -> Iterator[tuple[date, date]]:
-    """The range in pieces. None covers a date that is left out of a table of its run: a step builds all that is stale in its range."""
+def _split_at_left_out(tables: Sequence[PlannedTable], start: date, end: date) -> Iterator[tuple[date, date]]:
+    """Split a range so that no piece has a table that both builds dates and leaves one out.
+
+    A step builds every stale date in its range, so such a piece would build the date that is left out.
+    """
     chosen = [t for t in tables if any(start <= d <= end for d in t.dates)]
     days = sorted({d for t in chosen for d in t.dates if start <= d <= end})
-    for cut in sorted({d for t in chosen for d in t.left_out if start <= d <= end}):
-        yield from _within(days, start, cut - timedelta(days=1))
-        yield from _within(days, cut, cut)
-        start = cut + timedelta(days=1)
-    yield from _within(days, start, end)
+    for excluded in sorted({d for t in chosen for d in t.left_out if start <= d <= end}):
+        yield from _span(days, start, excluded - timedelta(days=1))
+        yield from _span(days, excluded, excluded)
+        start = excluded + timedelta(days=1)
+    yield from _span(days, start, end)
 
 
-def _within(days: Sequence[date], start: date, end: date) -> list[tuple[date, date]]:
-    """From the first to the last of the days that lie in a range, if any does."""
-    found = [day for day in days if start <= day <= end]
-    return [(found[0], found[-1])] if found else []
+def _span(days: Sequence[date], start: date, end: date) -> list[tuple[date, date]]:
+    """Return the first and last of the days between `start` and `end`; an empty list if there are none."""
+    inside = [day for day in days if start <= day <= end]
+    return [(inside[0], inside[-1])] if inside else []
 
 
 def _run(plan: Plan, tables: Sequence[PlannedTable], start: date, end: date) -> PlannedRun:
+    """Return the run that builds the dates of all tables between `start` and `end`."""
     chosen = [t for t in tables if any(start <= d <= end for d in t.dates)]
     files = [f for f in plan.to_json()["files"] if start.isoformat() <= f["date"] <= end.isoformat()]
-    # Of the dates only those of the run: which others a plan knows of depends on where it looked.
+    # Only the dates of this run: which others a plan has depends on what it scanned.
     facts = [[t.key, [[d, t.due.get(d)] for d in t.dates if start <= d <= end]] for t in chosen] + files
     difference = hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]
     return PlannedRun(tuple(t.key for t in chosen), start, end, difference)

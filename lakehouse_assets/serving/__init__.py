@@ -1,1 +1,1 @@
-"""Serving: what is handed to people and programs that only read."""
+"""Serving: read-only access to the tables for people and programs."""

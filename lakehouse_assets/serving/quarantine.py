@@ -1,4 +1,4 @@
-"""What lies in quarantine: grouped for people, or all of it in a file."""
+"""The rows in quarantine: grouped for display, or exported to a file."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     import duckdb
 
 FORMATS = {".csv": "FORMAT csv, HEADER", ".parquet": "FORMAT parquet", ".json": "FORMAT json, ARRAY true"}
-"""The files that rows can be exported to, by suffix, and how DuckDB writes them."""
+"""The export formats by file suffix, as options of DuckDB's COPY."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which rows of the quarantine: those for which all that is given holds. `first` and `last` are dates, both included."""
+    """A filter on the quarantine: rows must match all fields that are given. `first` and `last` are dates, both inclusive."""
 
     layer: str | None = None
     table: str | None = None
@@ -39,15 +39,16 @@ _CHOSEN = """($layer IS NULL OR layer = $layer) AND ($table IS NULL OR table_nam
 
 
 def quarantined(root: Root, catalog: Catalog, choice: Choice, samples: int) -> list[dict[str, Any]]:
-    """Groups of `layer`, `table_name`, `date`, `rule`, `reason`, each with the number of its `rows` and up to as many `samples`.
+    """Group the rows by `layer`, `table_name`, `date`, `rule`, `reason`, each with a count, `rows`, and up to `samples` samples.
 
-    A sample has `source_file`, `row_number`, `item_number` (0 where the row is no item of another) and `payload`, the original text.
+    A sample has `source_file`, `row_number`, `item_number` (0 if the row is not an item of another) and `payload`, the original
+    text.
 
     Raises:
         QueryError: there is no such table or rule.
     """
-    with _opened(root, catalog, choice) as connection:
-        found = connection.execute(
+    with _connection(root, catalog, choice) as connection:
+        groups = connection.execute(
             f"""SELECT layer, table_name, date, rule, reason, CAST(sum(rows) AS BIGINT) AS rows,
                     list({{source_file: source_file, row_number: row_number, item_number: coalesce(item_number, 0), payload: payload}}
                          ORDER BY source_file, row_number, item_number)[1:$samples] AS samples
@@ -55,33 +56,35 @@ def quarantined(root: Root, catalog: Catalog, choice: Choice, samples: int) -> l
                 GROUP BY ALL ORDER BY layer, table_name, date, rule, reason""",
             {**asdict(choice), "samples": samples},
         )
-        names = [c[0] for c in found.description or []]
-        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        names = [c[0] for c in groups.description or []]
+        return [dict(zip(names, row, strict=True)) for row in groups.fetchall()]
 
 
 def export(root: Root, catalog: Catalog, choice: Choice, file: Path, *, overwrite: bool = False) -> int:
-    """Write the rows, all columns of `quarantine.rows`, to a file whose suffix says how; returns how many there are.
+    """Write the rows, with all columns of `quarantine.rows`, to a file; its suffix gives the format. Returns the number of rows.
 
     Raises:
-        QueryError: the suffix is none of `FORMATS`, the file is there already or can't be written, or there is no such table or rule.
+        QueryError: the suffix is not in `FORMATS`, the file exists or can't be written, or there is no such table or rule.
     """
     if file.suffix.lower() not in FORMATS:
-        raise QueryError(f"{file}: rows can be exported as {', '.join(FORMATS)}. Give the file one of these endings.")
+        raise QueryError(f"{file}: rows can be exported as {', '.join(FORMATS)}. Give the file one of these suffixes.")
     if file.exists() and not overwrite:
-        raise QueryError(f"{file} is there already: name another file, or overwrite it with --force.")
+        raise QueryError(f"{file} already exists. Name another file, or overwrite it with --force.")
     if not file.parent.is_dir():
-        raise QueryError(f"{file.parent} is no folder: make it first.")
-    with _opened(root, catalog, choice) as connection:
+        raise QueryError(f"{file.parent} is not a folder. Create it first.")
+    with _connection(root, catalog, choice) as connection:
         try:
             return _write(connection, choice, file)
         except OSError as error:
-            raise QueryError(f"{file} can't be written: {error.strerror}. Name a file in a folder of yours.") from None
+            raise QueryError(
+                f"{file} can't be written: {error.strerror}. Name a file in a folder that you can write to."
+            ) from None
 
 
 def _write(connection: "duckdb.DuckDBPyConnection", choice: Choice, file: Path) -> int:
-    """Write the file as a whole or not at all: one that is replaced stays until the new one is complete."""
-    with TemporaryDirectory(prefix=".lakehouse-", dir=file.parent) as beside:
-        written = Path(beside, file.name)
+    """Write the file atomically: an existing file stays until the new one is complete."""
+    with TemporaryDirectory(prefix=".lakehouse-", dir=file.parent) as folder:
+        written = Path(folder, file.name)
         counted = connection.execute(
             f"""COPY (FROM quarantine.rows WHERE {_CHOSEN} ORDER BY layer, table_name, date, source_file, row_number)
                 TO $written ({FORMATS[file.suffix.lower()]})""",
@@ -92,14 +95,14 @@ def _write(connection: "duckdb.DuckDBPyConnection", choice: Choice, file: Path) 
 
 
 @contextmanager
-def _opened(root: Root, catalog: Catalog, choice: Choice) -> "Iterator[duckdb.DuckDBPyConnection]":
-    """A connection that knows `quarantine.rows`, once it is sure that there are such a table and rule."""
+def _connection(root: Root, catalog: Catalog, choice: Choice) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """Open a connection with all views, and check that the table and rule of the filter exist."""
     with new_connection(root) as connection:
         open_views(connection, root)
-        standing = connection.execute("SELECT DISTINCT table_name, rule FROM quarantine.rows").fetchall()
-        tables = {f.table for f in catalog.feeds} | {t.name for t in catalog.tables} | {table for table, _ in standing}
+        quarantined_pairs = connection.execute("SELECT DISTINCT table_name, rule FROM quarantine.rows").fetchall()
+        tables = {f.table for f in catalog.feeds} | {t.name for t in catalog.tables} | {table for table, _ in quarantined_pairs}
         rules = {r.name for t in catalog.tables for r in t.all_rules if r.outcome == "drop"}
-        rules |= {r.name for t in catalog.tables for r in t.contract.waits_for} | {rule for _, rule in standing}
+        rules |= {r.name for t in catalog.tables for r in t.contract.waits_for} | {rule for _, rule in quarantined_pairs}
         _refuse_unknown("table", choice.table, tables)
         _refuse_unknown("rule", choice.rule, rules)
         yield connection
@@ -107,4 +110,4 @@ def _opened(root: Root, catalog: Catalog, choice: Choice) -> "Iterator[duckdb.Du
 
 def _refuse_unknown(what: str, name: str | None, known: Collection[str]) -> None:
     if name is not None and name not in known:
-        raise QueryError(f"{name!r} is no {what} that sends rows to quarantine. Known are: {', '.join(sorted(known))}.")
+        raise QueryError(f"{name!r} is not a {what} that sends rows to quarantine. Known are: {', '.join(sorted(known))}.")

@@ -1,8 +1,7 @@
-"""Read-only SQL over all tables, by DuckDB: schemas `raw`, `silver`, `gold`, `quarantine`, `ops`.
+"""Read-only SQL over all tables, run by DuckDB: schemas `raw`, `silver`, `gold`, `quarantine`, `ops`.
 
-A query is refused unless it is one SELECT that names nothing but these tables and the lists of them. It is judged by DuckDB's own
-parser, on the tree of the statement; and the connection that runs it can reach no file outside the root, nor the network, nor
-change its settings.
+A query is refused unless it is one SELECT that names only these tables and the lists of them. The check uses the syntax tree from
+DuckDB's own parser. The connection that runs the query can't read files outside the root, use the network or change its settings.
 """
 
 import csv
@@ -28,30 +27,30 @@ if TYPE_CHECKING:
 SCHEMAS = ("raw", "silver", "gold", "quarantine", "ops")
 
 ALLOWED_TABLE_FUNCTIONS = ("range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree")
-"""Functions in FROM that reach nothing outside the query."""
+"""Functions in FROM that read nothing outside the query."""
 
 LISTS = ("tables", "columns")
-"""What may be asked of `information_schema`."""
+"""The tables of `information_schema` that a query may read."""
 
 _SHOWN = ('"tables"', "__show_tables_expanded")
-"""What SHOW may list: DuckDB's names for TABLES and ALL TABLES."""
+"""What SHOW may list: DuckDB's internal names for TABLES and ALL TABLES."""
 
-_TELLING = re.compile(
+_FORBIDDEN = re.compile(
     r"getenv|getvariable|current_(setting|query|query_id|connection_id|transaction_id)|txid_current|version|stats|vector_type"
     r"|pg_(?!typeof$|size_pretty$).*|inet_.*|has_.*_privilege|(col|obj|shobj)_description|in_search_path|get_block_size"
     r"|json_serialize_plan|json_execute_serialized_sql|parse_duckdb_log_message|nextval|currval|sleep_ms|(read|write|http|load)_.*"
 )
-"""Scalar functions that tell of the process or the machine rather than of the tables, run SQL out of a text, or waste time."""
+"""Scalar functions that reveal the process or the machine rather than the tables, run SQL from text, or waste time."""
 
 _ROW_ACCOUNTS = "layer, table_name, date, rows_in, rows_out, rows_quarantined, rows_superseded, delta_version, run_id"
 _QUARANTINE = "layer, table_name, date, source_file, row_number, rule, reason, payload, run_id, rows, source_feed, item_number"
 
 
 def query(root: Root, sql: str) -> "duckdb.DuckDBPyRelation":
-    """The result of a query.
+    """Run a query and return its result.
 
     Raises:
-        QueryError: the query is refused, or DuckDB can't run it; the text says why.
+        QueryError: the query is refused, or DuckDB can't run it; the message says why.
     """
     import duckdb
 
@@ -65,25 +64,25 @@ def query(root: Root, sql: str) -> "duckdb.DuckDBPyRelation":
     try:
         result = connection.sql(sql)
     except duckdb.Error as error:
-        raise QueryError(f"{unquoted(root, _plain(error))}\n{_TABLES}") from None
+        raise QueryError(f"{unquoted(root, _without_position(error))}\n{_TABLES}") from None
     return result
 
 
 def refuse_unless_harmless(connection: "duckdb.DuckDBPyConnection", sql: str) -> None:
-    """Refuse all but a single SELECT (or SHOW, DESCRIBE, SUMMARIZE) over tables.
+    """Refuse anything but a single SELECT (or SHOW, DESCRIBE, SUMMARIZE) over tables.
 
     Raises:
-        QueryError: with the reason.
+        QueryError: the query is refused; the message says why.
     """
     parsed = json.loads((connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchone() or ("{}",))[0])
     if parsed.get("error"):
         if parsed.get("error_type") == "not implemented":
             raise QueryError("Only SELECT is allowed: tables are changed by landing files, not by queries.")
-        raise QueryError(f"The query can't be read: {parsed.get('error_message')}")
+        raise QueryError(f"The query can't be parsed: {parsed.get('error_message')}")
     statements = parsed["statements"]
     if len(statements) != 1:
         raise QueryError(f"One query at a time is allowed, not {len(statements)}.")
-    named = {str(node["key"]).lower() for node in _nodes(statements[0]) if "key" in node and "value" in node} - _own_names(
+    named = {str(node["key"]).lower() for node in _nodes(statements[0]) if "key" in node and "value" in node} - _internal_views(
         connection
     )
     for node in _nodes(statements[0]):
@@ -92,28 +91,28 @@ def refuse_unless_harmless(connection: "duckdb.DuckDBPyConnection", sql: str) ->
             name = node["function"]["function_name"].lower()
             if name not in ALLOWED_TABLE_FUNCTIONS:
                 raise QueryError(f"The function {name} is not allowed: queries read tables, not files or the network. {_TABLES}")
-        elif node.get("class") == "FUNCTION" and _tells(node):
-            raise QueryError(f"The function {node['function_name']} is not allowed: it tells of the machine, not of the tables.")
+        elif node.get("class") == "FUNCTION" and _is_forbidden(node):
+            raise QueryError(f"The function {node['function_name']} is not allowed: it reveals the machine, not the tables.")
         elif kind == "BASE_TABLE":
             _refuse_unless_table(node, named)
         elif kind == "SHOW_REF" and not (node.get("query") or node["table_name"] in _SHOWN or node["schema_name"] in SCHEMAS):
-            raise QueryError(f"This is not allowed: it tells of the machine, not of the tables. {_TABLES}")
+            raise QueryError(f"This is not allowed: it reveals the machine, not the tables. {_TABLES}")
 
 
 _TABLES = f"Tables are in the schemas {', '.join(SCHEMAS)}; `SHOW ALL TABLES` lists them."
 
 
-def _own_names(connection: "duckdb.DuckDBPyConnection") -> set[str]:
-    """The views that DuckDB has by itself, and finds without their schema."""
+def _internal_views(connection: "duckdb.DuckDBPyConnection") -> set[str]:
+    """Return the names of DuckDB's built-in views, which it finds without a schema."""
     return {name for (name,) in connection.execute("SELECT view_name FROM duckdb_views() WHERE internal").fetchall()}
 
 
-def _tells(function: dict[str, Any]) -> bool:
-    return function.get("schema") == "pg_catalog" or _TELLING.fullmatch(str(function["function_name"]).lower()) is not None
+def _is_forbidden(function: dict[str, Any]) -> bool:
+    return function.get("schema") == "pg_catalog" or _FORBIDDEN.fullmatch(str(function["function_name"]).lower()) is not None
 
 
 def _refuse_unless_table(node: dict[str, Any], named: set[str]) -> None:
-    """See whether a name in FROM means a table of the lakehouse, or a subquery that the query itself names (`named`)."""
+    """Check that a name in FROM is a table of the lakehouse, or a subquery that the query itself defines (`named`)."""
     catalog, schema, table = (node[part].lower() for part in ("catalog_name", "schema_name", "table_name"))
     if any(c in table for c in "/\\.*:"):
         raise QueryError(f"{node['table_name']!r} is not a table: files and addresses are not allowed. {_TABLES}")
@@ -123,11 +122,11 @@ def _refuse_unless_table(node: dict[str, Any], named: set[str]) -> None:
         known = not catalog and table in named
     if not known:
         name = ".".join(node[part] for part in ("catalog_name", "schema_name", "table_name") if node[part])
-        raise QueryError(f"{name} is not allowed: it is no table of the lakehouse. {_TABLES}")
+        raise QueryError(f"{name} is not allowed: it is not a table of the lakehouse. {_TABLES}")
 
 
 def open_views(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
-    """Views of all tables below a root, as they stand now."""
+    """Create views of the current version of all tables below a root."""
     for schema in SCHEMAS:
         connection.execute(f"CREATE SCHEMA {schema}")
     for layer in ("raw", "silver", "gold"):
@@ -136,11 +135,11 @@ def open_views(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
             if (table := open_table(uri)) is not None:
                 table_view(connection, f'{layer}."{name}"', uri, table)
     ledger = Ledger(root)
-    books = open_table(ledger.uri)
-    records = rows_of_schema(connection, file_paths(books, ledger.uri) if books else [], ledger_schema())
+    ledger_table = open_table(ledger.uri)
+    records = rows_of_schema(connection, file_paths(ledger_table, ledger.uri) if ledger_table else [], ledger_schema())
     connection.execute(f"CREATE VIEW ops.partitions AS {records}")
     connection.execute(f"CREATE VIEW ops.row_accounts AS SELECT {_ROW_ACCOUNTS} FROM ops.partitions WHERE rows_in IS NOT NULL")
-    # Of the quarantine those entries count that the ledger names: others belong to steps that were killed, or that are under way.
+    # Only entries of the quarantine that the ledger names count: others belong to steps that were killed or are still running.
     entries = Quarantine(root).entries(connection)
     connection.execute(
         f"""CREATE VIEW quarantine.rows AS SELECT {_QUARANTINE} FROM ({entries}) SEMI JOIN (
@@ -150,6 +149,7 @@ def open_views(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield all JSON objects in a syntax tree."""
     if isinstance(tree, dict):
         yield tree
         for value in tree.values():
@@ -159,20 +159,20 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
             yield from _nodes(value)
 
 
-def _plain(error: Exception) -> str:
-    """DuckDB's text without the pointers into its own messages."""
+def _without_position(error: Exception) -> str:
+    """Return DuckDB's message without the part that points into the SQL text."""
     return str(error).split("\n\nLINE")[0].strip()
 
 
 def as_json(result: "duckdb.DuckDBPyRelation") -> list[dict[str, Any]]:
-    """The rows as plain values: decimals as numbers, dates and times as text in ISO 8601, what JSON has no number for as null.
+    """Return the rows as plain values: decimals as numbers, dates and times as ISO 8601 text, NaN and infinity as null.
 
-    A second column of one name is told as `name_2`.
+    The second column of a name becomes `name_2`.
     """
     names: list[str] = []
     for name in result.columns:
-        likes = sum(n == name or n.startswith(f"{name}_") for n in names)
-        names.append(name if name not in names else f"{name}_{likes + 1}")
+        count = sum(n == name or n.startswith(f"{name}_") for n in names)
+        names.append(name if name not in names else f"{name}_{count + 1}")
     return [dict(zip(names, (_json_value(v) for v in row), strict=True)) for row in result.fetchall()]
 
 
@@ -191,7 +191,7 @@ def _json_value(value: Any) -> Any:
 
 
 def write_csv(result: "duckdb.DuckDBPyRelation", out: TextIO) -> None:
-    """Write the rows as CSV. Text that a spreadsheet would take for a formula gets a quote before it (OWASP, CSV injection)."""
+    """Write the rows as CSV. Text that a spreadsheet would read as a formula is prefixed with a quote (OWASP, CSV injection)."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(result.columns)
     while rows := result.fetchmany(10_000):

@@ -1,1 +1,1 @@
-"""What keeps tables small and quick: compaction, vacuum, checkpoints. Knows no Dagster."""
+"""Keeps tables small and fast: compaction, vacuum, checkpoints. Does not use Dagster."""

@@ -1,11 +1,12 @@
-"""Upkeep of all Delta tables: many small files become few, what no table names any more is deleted, logs are shortened.
+"""Upkeep of all Delta tables: compacts small files, deletes files that no table refers to any more, shortens logs.
 
-delta-rs does it, whatever the engine. Rows never change by it: a pass right after it finds nothing to do. Old files stay for a while,
-because a query or a step that began before may still read them. What can't be kept up is told, and the next table has its turn.
+delta-rs does the work, whatever the engine. Rows never change: a pass right after it finds nothing to do. Old files stay for a
+while, because a query or a step that began earlier may still read them. If a table can't be maintained, that is reported at the
+end, and the next table follows.
 
-Compaction gives partitions other files, and records name files. So a record that has fitted the table right before is made to fit it
-again; one that has not goes on saying that its partition is to be built. A kill in between leaves records that don't fit, and costs
-that these partitions are built once more.
+Compaction replaces a partition's files, and records name files. So records that matched the table just before are updated to
+match it again; the partitions of other records remain to be built. A kill in between leaves records that don't match, and these
+partitions are built once more.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,7 +28,7 @@ from lakehouse_assets.store.errors import explained, unquoted
 from lakehouse_assets.store.root import Root
 
 RECORDED_LAYERS = ("raw", "silver", "gold")
-"""The layers of which the ledger says how partitions stand."""
+"""The layers whose partitions have ledger records."""
 
 LAYERS = (*RECORDED_LAYERS, "quarantine", "ops")
 RUN_ID = "maintain"
@@ -44,18 +45,19 @@ class KeptTable:
 
 
 def maintain(root: Root, keep: timedelta) -> Iterator[KeptTable]:
-    """Compact, vacuum and checkpoint each table; yields as each is done. Files that left a table less than `keep` ago stay.
+    """Compact, vacuum and checkpoint each table; yields each when done.
 
-    So do rows in quarantine that no record names: a step may be about to name them.
+    Files that left a table less than `keep` ago stay. So do rows in quarantine that no record names and that are as young: a step
+    may be about to name them.
 
     Raises:
-        UpkeepError: at the end, some tables could not be kept up; the text names each, and why.
+        UpkeepError: at the end, if some tables could not be maintained; the message names each, with the reason.
     """
     faults = []
     tables = [(layer, name) for layer in LAYERS for name in root.table_names(layer)]
     for layer, name in tables:
         try:
-            with _told(root):
+            with _upkeep_errors(root):
                 kept = _maintain(root, layer, name, keep)
         except UpkeepError as error:
             faults.append(f"{layer}.{name}: {error}")
@@ -63,7 +65,7 @@ def maintain(root: Root, keep: timedelta) -> Iterator[KeptTable]:
             if kept is not None:
                 yield kept
     if faults:
-        raise UpkeepError("\n".join(["Not kept up:", *faults]))
+        raise UpkeepError("\n".join(["Not maintained:", *faults]))
 
 
 def _maintain(root: Root, layer: str, name: str, keep: timedelta) -> KeptTable | None:
@@ -74,57 +76,57 @@ def _maintain(root: Root, layer: str, name: str, keep: timedelta) -> KeptTable |
     if layer == "quarantine":
         Quarantine(root).remove_unnamed(before.timestamp())
     table = _compacted(root, layer, name)
-    # delta-rs refuses less than a week unless told that it is meant; the user has said so by naming another time.
-    # All that lies there is looked at, so that what killed steps left behind goes too. Rows set aside, which no log names, stay.
+    # delta-rs refuses to keep files for less than a week unless the check is off. The user chose the time, so it is. `full`
+    # covers every file in the folder, so files left by killed steps are deleted too. Rows set aside, which no log names, stay.
     hours = int(keep.total_seconds() // 3600)
-    unnamed = table.vacuum(retention_hours=hours, dry_run=True, enforce_retention_duration=False, full=True)
+    unreferenced = table.vacuum(retention_hours=hours, dry_run=True, enforce_retention_duration=False, full=True)
     lists, set_aside = old_lists(root, layer, name, table, before)
-    doomed = [f"{layer}/{name}/{path}" for path in unnamed if path not in set_aside]
-    root.delete([*doomed, *lists])
+    obsolete = [f"{layer}/{name}/{path}" for path in unreferenced if path not in set_aside]
+    root.delete([*obsolete, *lists])
     table.create_checkpoint()
     table.cleanup_metadata()
-    return KeptTable(f"{layer}.{name}", files_before, len(live_files(table)), len(doomed))
+    return KeptTable(f"{layer}.{name}", files_before, len(live_files(table)), len(obsolete))
 
 
 def _compacted(root: Root, layer: str, name: str) -> DeltaTable:
-    """The table with few files. Where somebody else commits meanwhile, of what stands then."""
+    """Compact a table and update its records. After a commit conflict, it starts again with the new version."""
 
     def attempt() -> tuple[Commit, Mapping[date, str]]:
         table = DeltaTable(root.table(layer, name))
-        held = contents(root, layer, name, table) if layer in RECORDED_LAYERS else {}
-        return compact(table, run_id=RUN_ID), held
+        contents_before = contents(root, layer, name, table) if layer in RECORDED_LAYERS else {}
+        return compact(table, run_id=RUN_ID), contents_before
 
-    commit, held = until_committed(attempt, attempts=5, first_pause=0.2)
+    commit, contents_before = until_committed(attempt, attempts=5, first_pause=0.2)
     compacted = DeltaTable(root.table(layer, name), version=commit.version)
     if commit.changed and layer in RECORDED_LAYERS:
-        _record(root, layer, name, compacted, held)
+        _update_records(root, layer, name, compacted, contents_before)
     return compacted
 
 
-def _record(root: Root, layer: str, name: str, compacted: DeltaTable, held: Mapping[date, str]) -> None:
-    """Make the records fit what compaction has made of the table, those that spoke of what it held before."""
+def _update_records(root: Root, layer: str, name: str, compacted: DeltaTable, contents_before: Mapping[date, str]) -> None:
+    """Update the records that matched the table before compaction to match it now."""
     own_id = table_id(compacted)
 
-    def fitting(known: Records) -> list[PartitionRecord]:
-        return [r for r in known.values() if (r.table_id, r.content) == (own_id, held.get(r.date, ""))]
+    def matching(known: Records) -> list[PartitionRecord]:
+        return [r for r in known.values() if (r.table_id, r.content) == (own_id, contents_before.get(r.date, ""))]
 
-    record_partitions(root, layer, {name: compacted}, fitting, RUN_ID)
+    record_partitions(root, layer, {name: compacted}, matching, RUN_ID)
 
 
 @contextmanager
-def _told(root: Root) -> Iterator[None]:
-    """Tell in a sentence why a table can't be kept up.
+def _upkeep_errors(root: Root) -> Iterator[None]:
+    """Turn errors of the block into an `UpkeepError` with the reason in a sentence.
 
     Raises:
-        UpkeepError: it can't.
+        UpkeepError: the table can't be maintained.
     """
     try:
         with explained(root, "delete"):
             yield
     except CommitFailedError:
-        raise UpkeepError("others committed to it all the time. Run `lakehouse maintain` again.") from None
+        raise UpkeepError("other writers kept committing to it. Run `lakehouse maintain` again.") from None
     except (DeltaError, duckdb.Error, ValueError) as error:
-        said = " ".join(unquoted(root, str(error)).split())
-        raise UpkeepError(f"{type(error).__name__}: {said}") from None
+        message = " ".join(unquoted(root, str(error)).split())
+        raise UpkeepError(f"{type(error).__name__}: {message}") from None
     except LakehouseError as error:
         raise UpkeepError(str(error)) from None

@@ -1,4 +1,4 @@
-"""The page of faults names tests that exist, and all thirty cases."""
+"""The page on faults has all thirty cases, and names only tests that exist."""
 
 import re
 from pathlib import Path

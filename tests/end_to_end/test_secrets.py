@@ -164,7 +164,7 @@ def test_a_question_that_fails_while_it_is_shown_does_not_quote_the_store(monkey
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LAKEHOUSE_ROOT", S3.uri)
-    monkeypatch.setattr(cli, "_reachable", lambda settings: settings)
+    monkeypatch.setattr(cli, "_preflight", lambda settings: settings)
     monkeypatch.setattr("lakehouse_assets.serving.query.query", lambda *_: Relation())
     told = CliRunner().invoke(cli.app, ["query", "SELECT 1"]).exception
     assert isinstance(told, QueryError)

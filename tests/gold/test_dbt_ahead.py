@@ -1,4 +1,4 @@
-"""dbt loaded ahead does what dbt does, and where none is loaded `lakehouse-dbt` is dbt."""
+"""A dbt loaded ahead does what dbt does; if none is loaded, `lakehouse-dbt` runs dbt."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def dbt(*arguments, **environment):
 def wait_until(true, seconds=30):
     deadline = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < deadline, "it did not come about in time"
+        assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.05)
 
 
@@ -65,7 +65,7 @@ def test_a_second_command_finds_dbt_itself(loaded, tmp_path):
 
 def test_the_process_ends_with_the_block_though_nobody_has_used_it():
     with loaded_ahead(PROJECT):
-        place = os.environ[PLACE]
-        running = subprocess.run(["pgrep", "-f", place], capture_output=True, text=True, check=True).stdout.split()
+        address = os.environ[PLACE]
+        running = subprocess.run(["pgrep", "-f", address], capture_output=True, text=True, check=True).stdout.split()
     assert PLACE not in os.environ
-    assert subprocess.run(["pgrep", "-f", place], capture_output=True, check=False).returncode == 1, running
+    assert subprocess.run(["pgrep", "-f", address], capture_output=True, check=False).returncode == 1, running

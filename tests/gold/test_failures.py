@@ -1,4 +1,4 @@
-"""A bad business row goes to quarantine and stops nothing; a test that fails all the same names rows and stops its model alone."""
+"""A bad row goes to quarantine and stops nothing. A dbt test that still fails names its rows and stops only its model."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ def without_rules(entity):
 
 @pytest.fixture
 def landed(world, engine, tmp_path, monkeypatch):
-    """A maker of lakehouses in which a file of each entity has landed, and of sales these."""
+    """A function that creates a lakehouse with a landed file of each entity, and the given sales."""
     monkeypatch.chdir(tmp_path)
 
     def land(*sales, entities):
@@ -55,7 +55,7 @@ def landed(world, engine, tmp_path, monkeypatch):
 
 
 def passed(lakehouse):
-    """One pass: whether it succeeded, and the last failure of gold."""
+    """Run a pass. Returns whether it succeeded, the last failure of gold, and the last result of a test."""
     done = sync(lakehouse.settings, lakehouse.catalog, lakehouse.plan(), lakehouse.definitions(), lambda _: None).succeeded
     with open_instance(lakehouse.settings.dagster_home, lakehouse.settings.root) as instance:
         failures = [
@@ -71,8 +71,8 @@ def passed(lakehouse):
     while error is not None and error.cause is not None:
         error = error.cause
     evaluations = [record.event.dagster_event.asset_check_evaluation_data for record in check.values() if record.event]
-    told = error.message.partition("Failure: ")[2].strip() if error else ""
-    return done, told, evaluations[0] if evaluations else None
+    message = error.message.partition("Failure: ")[2].strip() if error else ""
+    return done, message, evaluations[0] if evaluations else None
 
 
 @pytest.mark.worlds("sail-folder", "spark-folder")
@@ -95,15 +95,15 @@ def test_a_failed_test_names_its_rows_and_stops_its_model_for_as_long_as_the_dat
     assert not done
     assert error == (
         "gold/fact_sales: test assert_price_not_less_zero fails: 1 row, on 2026-01-31: order_id SO3.\nNot published: gold/fact_sales "
-        "and what reads them; their old rows stand until the data is mended."
+        "and the models that read them. Their old rows stay live until the data is fixed."
     )
     assert "| SO3 | -50.00 | 2026-01-31 |" in check.metadata["failing_rows"].value
     assert set(lakehouse.settings.root.table_names("gold")) == {"dim_customer", "dim_date", "dim_product"}
-    # As long as the data are so, nobody asks for it again; nor for what reads it.
+    # Until the data changes, neither the model nor its readers are requested again.
     home, root = lakehouse.settings.dagster_home, lakehouse.settings.root
     with open_instance(home, root) as instance, dg.build_sensor_context(instance=instance) as context:
-        told = lakehouse.definitions().resolve_sensor_def("gold").evaluate_tick(context)
-    assert (told.run_requests, "gold/fact_sales: refused." in (told.skip_message or "")) == ([], True)
+        result = lakehouse.definitions().resolve_sensor_def("gold").evaluate_tick(context)
+    assert (result.run_requests, "gold/fact_sales: refused." in (result.skip_message or "")) == ([], True)
     lakehouse.land("crm/sales", DAY, "a.csv", HEADING + GOOD)
     lakehouse.land("crm/sales", LATER, "a.csv", HEADING + SECOND_DAY)
     assert passed(lakehouse)[0]
@@ -118,8 +118,8 @@ FAULTS = [
 
 
 @pytest.mark.worlds("sail-folder")
-@pytest.mark.parametrize(("fault", "told"), FAULTS, ids=["a lost race", "a refused write"])
-def test_a_model_that_can_not_be_published_keeps_back_what_reads_it_and_nothing_else(landed, monkeypatch, fault, told):
+@pytest.mark.parametrize(("fault", "message"), FAULTS, ids=["a lost race", "a refused write"])
+def test_a_model_that_can_not_be_published_keeps_back_what_reads_it_and_nothing_else(landed, monkeypatch, fault, message):
     lakehouse = landed(GOOD, entities=list(catalog().tables))
     publish = gold.publish_model
 
@@ -135,7 +135,7 @@ def test_a_model_that_can_not_be_published_keeps_back_what_reads_it_and_nothing_
     assert errors == {
         "dim_customer": None,
         "dim_date": None,
-        "dim_product": f"gold/dim_product is not published: {told}",
+        "dim_product": f"gold/dim_product is not published: {message}",
         "fact_sales": "gold/fact_sales is not published: it reads gold/dim_product, which failed. The next pass builds both.",
         "sales_performance": "gold/sales_performance is not published: it reads gold/dim_product and gold/fact_sales, which failed. "
         "The next pass builds both.",

@@ -20,7 +20,7 @@ SHARED = "macros-1"
 
 
 def manifest(**reads):
-    """A dbt manifest of models, each with what it reads: `source.x` and `model.x`."""
+    """Return a dbt manifest of models, each with the nodes that it reads: `source.x` and `model.x`."""
     return {
         "nodes": {
             f"model.lakehouse.{name}": {
@@ -92,7 +92,7 @@ STATES = {"silver.sales": "s/3", "silver.customers": "c/5", "gold.fact": "f/1", 
 
 
 def changed(models=MODELS, states=STATES, shared=SHARED):
-    """The models whose fingerprint is not what it is for MODELS, STATES and SHARED."""
+    """Return the models whose fingerprint differs from the one for MODELS, STATES and SHARED."""
     pairs = zip(MODELS, models, strict=True)
     return [new.name for old, new in pairs if model_fingerprint(old, STATES, SHARED) != model_fingerprint(new, states, shared)]
 
@@ -116,7 +116,7 @@ def changed(models=MODELS, states=STATES, shared=SHARED):
     ids=[
         "nothing",
         "a silver table",
-        "a silver table made anew",
+        "a silver table created again",
         "another silver table",
         "a silver table gone",
         "a silver table that nobody reads",
@@ -165,7 +165,7 @@ SILVER = ledger(record("silver", "sales", D1, 2), record("silver", "sales", D2, 
 
 
 def built(silver=SILVER, models=MODELS, shared=SHARED):
-    """The ledger after all models were built from `silver`."""
+    """Return the ledger after all models were built from `silver`."""
     newest = {"sales": 3, "customers": 5}
     records = dict(silver)
     for m in models:
@@ -190,22 +190,22 @@ def test_the_state_of_a_table_is_its_id_and_what_its_partitions_were_built_from(
 
 
 def test_the_state_of_a_table_that_is_not_as_its_records_say_is_what_it_holds():
-    settled = record("silver", "sales", D1, 3, table_id="a")
+    verified = record("silver", "sales", D1, 3, table_id="a")
 
     def holding(content, version=3):
-        return state(settled, record("silver", "sales", D2, version, fingerprint=UNVERIFIED, table_id="a", content=content))
+        return state(verified, record("silver", "sales", D2, version, fingerprint=UNVERIFIED, table_id="a", content=content))
 
     assert holding("x") == holding("x", version=9)
-    assert len({holding("x"), holding("y"), state(settled)}) == 3
+    assert len({holding("x"), holding("y"), state(verified)}) == 3
 
 
 def test_a_model_of_which_a_partition_is_not_as_its_record_says_is_stale_on_that_date():
-    unsettled = record("gold", "people", D1, 1, UNVERIFIED, [("silver.customers", 5)])
-    assert stale_models(MODELS, built() | ledger(unsettled), SHARED) == {"people": {D1}}
+    unverified = record("gold", "people", D1, 1, UNVERIFIED, [("silver.customers", 5)])
+    assert stale_models(MODELS, built() | ledger(unverified), SHARED) == {"people": {D1}}
 
 
 def test_a_model_is_stale_where_one_that_it_reads_was_built_after_it():
-    """A person has built the fact first, and then, by hand, again what it is made of: the mart is of the older fact."""
+    """The fact was built again by hand after silver changed, so the mart is from the older fact."""
     records = built()
     newer = records | ledger(record("silver", "sales", D2, 4))
     fact = replace(records["gold", "fact", D1], fingerprint=model_fingerprint(FACT, table_states(newer), SHARED))
@@ -213,8 +213,8 @@ def test_a_model_is_stale_where_one_that_it_reads_was_built_after_it():
 
 
 def test_a_table_that_was_made_anew_makes_its_models_stale():
-    anew = record("silver", "customers", D1, 5, table_id="another")
-    assert stale_models(MODELS, built() | ledger(anew), SHARED) == {"people": {D1}}
+    another = record("silver", "customers", D1, 5, table_id="another")
+    assert stale_models(MODELS, built() | ledger(another), SHARED) == {"people": {D1}}
 
 
 def test_what_was_never_built_is_stale_on_the_dates_of_its_silver_tables():
@@ -291,7 +291,7 @@ def test_settings_count_for_all_models_and_their_comments_do_not(project):
 
 
 def with_test(**changes):
-    """The checksums of two models, of which one uses a macro and has a test, after a change to the manifest."""
+    """Return the checksums of two models after a change to the manifest. One of them uses a macro and has a test."""
     found = manifest(fact=[], people=[])
     fact = found["nodes"]["model.lakehouse.fact"]
     fact["depends_on"]["macros"] = ["macro.dbt.ref", "macro.lakehouse.key"]

@@ -1,4 +1,4 @@
-"""Publishing a model: partitions whose rows differ are written, and no other."""
+"""Publishing a model writes the partitions whose rows differ, and no others."""
 
 import duckdb
 import pytest
@@ -28,7 +28,7 @@ def publish(tmp_path):
     return run
 
 
-def standing(publish):
+def live_rows(publish):
     table = open_table(publish.root.table("gold", "things"))
     return sorted(tuple(row.values()) for row in table.to_pyarrow_table().to_pylist())
 
@@ -43,13 +43,13 @@ def test_only_differing_partitions_are_written(publish):
     before = {f for f in open_table(publish.root.table("gold", "things")).file_uris() if "2026-01-02" not in f}
     publish("SELECT CASE n WHEN 1 THEN 9 ELSE n END AS n, DATE '2026-01-01' + n::INTEGER AS _date FROM range(3) AS t (n)")
     assert before <= set(open_table(publish.root.table("gold", "things")).file_uris())
-    assert [row[0] for row in standing(publish)] == [0, 2, 9]
+    assert [row[0] for row in live_rows(publish)] == [0, 2, 9]
 
 
 def test_a_row_that_moves_to_another_date_leaves_its_old_one(publish):
     publish("SELECT 1 AS n, DATE '2026-01-01' AS _date")
     publish("SELECT 1 AS n, DATE '2026-01-05' AS _date")
-    assert [str(row[1]) for row in standing(publish)] == ["2026-01-05"]
+    assert [str(row[1]) for row in live_rows(publish)] == ["2026-01-05"]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_row_that_moves_to_another_date_leaves_its_old_one(publish):
 def test_a_column_may_change_its_type(publish, sql, rows):
     publish("SELECT 1 AS n, DATE '2026-01-01' AS _date")
     publish(sql)
-    assert [row[0] for row in standing(publish)] == rows
+    assert [row[0] for row in live_rows(publish)] == rows
     assert publish(sql)[0] is False
 
 
@@ -77,7 +77,7 @@ def test_a_column_may_go_and_another_come(publish):
 
 def test_a_model_without_a_row_is_a_table(publish):
     assert publish("SELECT 1 AS n, DATE '2026-01-01' AS _date WHERE FALSE") == (False, {})
-    assert standing(publish) == []
+    assert live_rows(publish) == []
 
 
 def test_what_another_writer_has_put_there_meanwhile_is_replaced_too(publish, monkeypatch):
@@ -87,14 +87,14 @@ def test_what_another_writer_has_put_there_meanwhile_is_replaced_too(publish, mo
     def overtaken(*args):
         found = differing(*args)
         if sql := next(others, None):
-            with monkeypatch.context() as theirs:
-                theirs.setattr(publishing, "_differing_dates", differing)
+            with monkeypatch.context() as patch:
+                patch.setattr(publishing, "_differing_dates", differing)
                 publish(sql)
         return found
 
     monkeypatch.setattr(publishing, "_differing_dates", overtaken)
     publish("SELECT 1 AS n, DATE '2026-01-01' AS _date UNION ALL SELECT 3, DATE '2026-01-03'")
-    assert [row[0] for row in standing(publish)] == [1, 3]
+    assert [row[0] for row in live_rows(publish)] == [1, 3]
 
 
 def test_a_row_without_a_date_is_refused(publish):

@@ -1,4 +1,4 @@
-"""The SQL of the models over hand-made silver rows: ties, NULLs, days far off. dbt compiles it once; DuckDB alone runs it."""
+"""The SQL of the models over hand-made silver rows: ties, NULLs, distant days. dbt compiles it once; DuckDB alone runs it."""
 
 import os
 import re
@@ -27,7 +27,7 @@ ORDER = ("dim_date", "dim_customer", "dim_product", "fact_sales", "sales_perform
 
 
 def make_silver(connection):
-    """Empty silver tables in the database `run`."""
+    """Create empty silver tables in the database `run`."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS run.silver; CREATE SCHEMA IF NOT EXISTS run.gold")
     for entity in (*crm.SYSTEM.tables, *erp.SYSTEM.tables):
         columns = ", ".join(f"{c.name} {c.type}" for c in entity.contract.table_columns)
@@ -151,9 +151,9 @@ def test_a_row_without_a_partner_keeps_its_landing_date(warehouse, grouped):
 
 def test_silver_warns_of_the_days_that_the_calendar_leaves_out():
     bounds = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]
-    told = {rule.name: rule.expression for rule in crm.SALES.contract.rules}
+    rules = {rule.name: rule.expression for rule in crm.SALES.contract.rules}
     for day in ("order", "ship", "due"):
-        assert re.findall(r"'(.+?)'", told[f"{day}_date_valid"]) == [bounds["calendar_from"], bounds["calendar_to"]]
+        assert re.findall(r"'(.+?)'", rules[f"{day}_date_valid"]) == [bounds["calendar_from"], bounds["calendar_to"]]
 
 
 def test_a_model_is_built_after_all_that_its_keys_point_at():

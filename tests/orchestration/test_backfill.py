@@ -1,4 +1,4 @@
-"""Backfills as the UI starts them: through GraphQL, carried out by the daemon's own code, shown by date."""
+"""Backfills as the UI starts them: through GraphQL, run by the daemon's own code, with their status by date."""
 
 import asyncio
 import logging
@@ -51,7 +51,7 @@ def shop(make_lakehouse):
 
 @pytest.fixture
 def dagster(shop, tmp_path):
-    """A workspace as the webserver and the daemon have it; runs are started in this process and end before the call does."""
+    """A workspace like the webserver's and the daemon's. Runs are executed in this process, before the call returns."""
     location = tmp_path / "location.py"
     location.write_text(LOCATION.format(root=shop.settings.lakehouse_root, engine=shop.settings.lakehouse_engine))
     origin = LoadableTargetOrigin(python_file=str(location), attribute="defs", working_directory=str(tmp_path))
@@ -74,23 +74,23 @@ def ask(dagster, query, **variables):
 
 
 def backfill(dagster, days):
-    """What the button "Materialize" does for a range of dates, and then the daemon; the runs that came of it."""
+    """Do what the button "Materialize" and then the daemon do for a range of dates. Returns the runs."""
     keys = [{"path": list(key.path)} for key in (RAW, SILVER)]
     done = ask(dagster, LAUNCH, params={"partitionNames": days, "assetSelection": keys})["launchPartitionBackfill"]
-    for _ in range(3):  # it asks for runs, sees how they ended, and closes the backfill
+    for _ in range(3):  # requests runs, sees how they ended, and closes the backfill
         assert [e for e in execute_backfill_iteration(dagster, logging.getLogger("backfill")) if e] == []
     assert dagster.instance.get_backfill(done["backfillId"]).status.value.startswith("COMPLETED")
     return dagster.instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": done["backfillId"]}))
 
 
 def shown(dagster, key):
-    """What the UI shows for each date that has anything to show."""
+    """Return the status that the UI shows, by date."""
     found = ask(dagster, SHOWN, key={"path": list(key.path)})["assetNodeOrError"]["assetPartitionStatuses"]["ranges"]
     return {day: span["status"] for span in found for day in DAYS if span["startKey"] <= day <= span["endKey"]}
 
 
 def commits(shop):
-    """How many commits each table has had since it was made."""
+    """Return the number of commits of each table since it was created."""
     return {layer: open_table(shop.settings.root.table(layer, "shop_orders")).version() for layer in ("raw", "silver")}
 
 
@@ -119,8 +119,8 @@ def test_where_a_date_is_refused_the_others_are_shown_as_materialized(shop, dags
     assert shown(dagster, RAW) == dict.fromkeys(DAYS, "MATERIALIZED")
     assert shown(dagster, SILVER) == {**dict.fromkeys(published, "MATERIALIZED"), DAYS[1]: "FAILED"}
     assert DAYS[1] in failure(dagster, run)
-    told = metadata(dagster, DAYS[0])
-    assert (told["dagster/partition_row_count"].value, told["rows_in"].value, told["delta_version"].value) == (1, 1, 1)
+    values = metadata(dagster, DAYS[0])
+    assert (values["dagster/partition_row_count"].value, values["rows_in"].value, values["delta_version"].value) == (1, 1, 1)
 
 
 def test_the_same_backfill_again_builds_what_is_due_and_no_more(shop, dagster):
@@ -135,9 +135,9 @@ def test_the_same_backfill_again_builds_what_is_due_and_no_more(shop, dagster):
     before = commits(shop)
     backfill(dagster, DAYS)
     assert commits(shop) == before
-    told = metadata(dagster, DAYS[1])
-    assert told["committed"].value is False
-    assert (told["rows_in"].value, told["rows_out"].value) == (1, 1)  # as they stand, though this run built nothing
+    values = metadata(dagster, DAYS[1])
+    assert values["committed"].value is False
+    assert (values["rows_in"].value, values["rows_out"].value) == (1, 1)  # the live numbers, although this run built nothing
 
 
 def failure(dagster, run):
@@ -152,7 +152,7 @@ def metadata(dagster, day, key=SILVER):
 
 
 def test_dates_on_which_nothing_landed_are_not_missing(shop, dagster):
-    """Of a missing or failed date of raw the dialog says that silver can't be materialized."""
+    """If a raw date is missing or failed, the dialog says that silver can't be materialized."""
     backfill(dagster, DAYS[:2])
     for key in (RAW, SILVER):
         assert shown(dagster, key) == dict.fromkeys((*DAYS[:2], DAYS[4]), "MATERIALIZED")
@@ -164,8 +164,8 @@ def test_dates_on_which_nothing_landed_are_not_missing(shop, dagster):
 @pytest.mark.parametrize("key", [RAW, SILVER])
 def test_a_date_on_which_nothing_landed_shows_no_number_of_the_table_as_its_own(key, dagster):
     backfill(dagster, DAYS)
-    told = metadata(dagster, DAYS[4], key)
-    assert told["dagster/partition_row_count"].value == 0
-    assert not {"dagster/row_count", "bytes", "files", "files_loaded", "partitions_built"} & told.keys()
+    values = metadata(dagster, DAYS[4], key)
+    assert values["dagster/partition_row_count"].value == 0
+    assert not {"dagster/row_count", "bytes", "files", "files_loaded", "partitions_built"} & values.keys()
     [observed] = dagster.instance.fetch_observations(key, limit=1).records
     assert observed.asset_observation.metadata["dagster/row_count"].value == 4

@@ -1,4 +1,4 @@
-"""The job `checks`: every asset check over all dates, on the tables as they stand; nothing is materialized."""
+"""The job `checks` runs every asset check over all dates, on the current tables, and materializes nothing."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from lakehouse_assets.books.ledger import Ledger
-from lakehouse_assets.cli import SAMPLE_DATA
+from lakehouse_assets.bundled import bundled
 from lakehouse_assets.delta.tables import open_table
 from lakehouse_assets.orchestration.instance import open_instance
 from lakehouse_assets.orchestration.jobs import CHECKS_JOB, LAKEHOUSE_JOB
@@ -22,10 +22,11 @@ ACCOUNTS = ("silver/crm_sales", "row_accounts")
 
 @pytest.fixture(scope="module")
 def built(world, engine):
-    """The sample data on two dates, landing to gold."""
+    """A lakehouse with the sample data on two dates, built from landing to gold."""
     lakehouse = Lakehouse(world.settings(), list(catalog().tables), engine)
-    for file in sorted(SAMPLE_DATA.glob("*/*/*/*")):
-        system, entity, day = file.relative_to(SAMPLE_DATA).parts[:3]
+    samples = bundled("sample_data")
+    for file in sorted(samples.glob("*/*/*/*")):
+        system, entity, day = file.relative_to(samples).parts[:3]
         for landed in (day, LATER) if entity == "product_categories" else (day,):
             lakehouse.land(f"{system}/{entity}", landed, file.name, Path(file).read_bytes())
     assert sync(lakehouse.settings, lakehouse.catalog, lakehouse.plan(), lakehouse.definitions(), print).succeeded
@@ -39,7 +40,7 @@ def instance(built):
 
 
 def run(built, instance, job=CHECKS_JOB, only=None):
-    """A run as the UI and the command line start it: without a date. What each check found, by asset and name."""
+    """Run a job without a date, as the UI and the command line do. Returns the run, and the evaluations by asset and check name."""
     job = built.definitions().resolve_job_def(job)
     if only is not None:
         job = job.get_subset(asset_check_selection={only})
@@ -66,7 +67,7 @@ def test_all_checks_run_over_all_dates_and_no_table_moves(built, instance):
 
 @pytest.mark.parametrize("job", [CHECKS_JOB, LAKEHOUSE_JOB])
 def test_one_check_of_an_asset_can_be_run_by_itself(built, instance, job):
-    """What the button "Execute" does on an asset's page: by whichever job has the check."""
+    """The button "Execute" on an asset's page uses any job that has the check."""
     done, found = run(built, instance, job, only=dg.AssetCheckKey(dg.AssetKey(["silver", "crm_sales"]), "row_accounts"))
     assert done.success
     assert list(found) == [ACCOUNTS]

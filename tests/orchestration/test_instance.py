@@ -1,4 +1,4 @@
-"""The Dagster instance that the lakehouse makes: what is set in it, and what becomes of runs whose process was killed."""
+"""The Dagster instance that the lakehouse creates: its settings, and what happens to runs whose process was killed."""
 
 import os
 import signal
@@ -65,7 +65,7 @@ def test_logs_of_steps_go_to_the_bucket_where_the_root_is_one(tmp_path, monkeypa
 
 
 def test_logs_go_where_the_data_lie(tmp_path, monkeypatch):
-    """The endpoint that counts for S3 counts for them, too."""
+    """The endpoint for S3 also applies to logs."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9000")
     prepare_home(tmp_path, Root.parse("s3://bucket/!prefix"))

@@ -1,4 +1,4 @@
-"""What Dagster remembers of runs goes after a while; what assets are shown to be, and what was tried in vain, stays."""
+"""Old runs are deleted from Dagster's history; the status of assets and the last failed tries are kept."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -68,14 +68,14 @@ def test_a_run_goes_with_its_files_unless_the_state_of_a_partition_rests_on_it(i
 
 def test_the_last_try_in_vain_stays_and_a_run_that_goes_on(instance, home):
     first, last = (run(instance, "2026-01-01", broken="yes", **{DIFFERENCE_TAG: "a"}) for _ in range(2))
-    settled = [
+    resolved = [
         run(instance, "2026-01-02", broken="yes", **{DIFFERENCE_TAG: "b"}),
         run(instance, "2026-01-02", **{DIFFERENCE_TAG: "b"}),
     ]
-    going_on = instance.create_run_for_job(dg.job(name="nothing")(lambda: None), status=dg.DagsterRunStatus.STARTED).run_id
+    running = instance.create_run_for_job(dg.job(name="nothing")(lambda: None), status=dg.DagsterRunStatus.STARTED).run_id
     assert purge_runs(instance, LATER) == Purged(2, 1)
-    assert {r.run_id for r in instance.get_runs()} == {last, settled[1], going_on}
-    assert logs(home) & {first, last, *settled} == {last}
+    assert {r.run_id for r in instance.get_runs()} == {last, resolved[1], running}
+    assert logs(home) & {first, last, *resolved} == {last}
 
 
 def test_an_instance_that_is_left_leaves_no_write_ahead_files(home, tmp_path):

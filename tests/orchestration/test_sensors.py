@@ -1,4 +1,4 @@
-"""The arrival sensor: what it asks for, and when it does not."""
+"""The sensors: which runs they request, and when they don't."""
 
 import shutil
 from dataclasses import replace
@@ -33,7 +33,7 @@ def instance(lakehouse):
 
 
 def tick(lakehouse, instance):
-    """What one evaluation of all sensors yields: run requests, or the reasons to skip."""
+    """Evaluate all sensors once. Returns the run requests, or the reasons to skip."""
     requests, reasons = [], []
     definitions = lakehouse.definitions()
     for name in [*(f"arrivals_{system}" for system in lakehouse.catalog.systems), "gold"]:
@@ -51,7 +51,7 @@ def all_agree(lakehouse, instance):
 
 
 def later(lakehouse, instance):
-    """The same, once all pauses are over."""
+    """Evaluate all sensors once, with all pauses over."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(faults, "FIRST_PAUSE", timedelta(0))
         return tick(lakehouse, instance)
@@ -71,9 +71,9 @@ def test_nothing_is_asked_for_where_all_agrees(lakehouse, instance):
 def test_folders_of_no_feed_are_named_where_all_agrees(lakehouse, instance):
     lakehouse.land("crm/typo", "2026-01-05", "a.csv", "id\n1\n")
     lakehouse.land("sap/orders", "2026-01-05", "a.csv", "id\n1\n")
-    told = tick(lakehouse, instance)
-    assert "landing/crm/typo/ is not loaded: no feed lands there" in told
-    assert "landing/sap/ is not loaded: no feed lands there" in told
+    message = tick(lakehouse, instance)
+    assert "landing/crm/typo/ is not loaded: no feed lands there" in message
+    assert "landing/sap/ is not loaded: no feed lands there" in message
 
 
 def test_many_files_are_one_run_over_a_range(lakehouse, instance):
@@ -116,7 +116,7 @@ def test_gold_follows_once_its_silver_tables_stand(lakehouse, instance):
 
 
 def failing(monkeypatch, error):
-    """Raw fails from now on."""
+    """Let raw fail from now on."""
 
     def write(rows, target):
         raise error
@@ -135,9 +135,9 @@ def test_a_fault_of_the_moment_is_tried_again_after_a_while(lakehouse, instance,
         for tries in (1, 2):
             [request] = later(lakehouse, instance)
             assert not run(lakehouse, instance, request).success
-            told = tick(lakehouse, instance)
-            assert f"try {tries + 1} is due at 2" in told
-            assert "a fault of the moment: GenericError" in told
+            message = tick(lakehouse, instance)
+            assert f"try {tries + 1} is due at 2" in message
+            assert "a fault of the moment: GenericError" in message
             failed = instance.get_runs(limit=1)[0]
             assert failed.tags["lakehouse/fault"] == f"moment: GenericError (run {failed.run_id[:8]})"
     [request] = later(lakehouse, instance)
@@ -170,18 +170,18 @@ def test_an_unknown_fault_is_tried_a_few_times(lakehouse, instance, monkeypatch)
 
 @pytest.mark.worlds("sail-folder")
 @pytest.mark.parametrize(
-    ("end", "told"), [("report_run_failed", "the process has gone"), ("report_run_canceled", "was cancelled")]
+    ("end", "message"), [("report_run_failed", "the process has died"), ("report_run_canceled", "was cancelled")]
 )
-def test_a_run_waits_that_was_killed_and_one_that_was_cancelled(lakehouse, instance, end, told):
+def test_a_run_waits_that_was_killed_and_one_that_was_cancelled(lakehouse, instance, end, message):
     lakehouse.land("erp/customer_locations", "2026-01-05", "loc.csv", LOCATIONS)
     [request] = tick(lakehouse, instance)
     job = lakehouse.definitions().resolve_job_def(LAKEHOUSE_JOB)
     ended = instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED)
     assert "under way" in tick(lakehouse, instance)
     getattr(instance, end)(ended)
-    assert told in tick(lakehouse, instance)
+    assert message in tick(lakehouse, instance)
     again = later(lakehouse, instance)
-    assert len(again) == 1 if end == "report_run_failed" else told in again
+    assert len(again) == 1 if end == "report_run_failed" else message in again
     lakehouse.land("erp/customer_locations", "2026-01-05", "loc.csv", LOCATIONS + "AW-2,US\n")
     assert len(tick(lakehouse, instance)) == 1
 
@@ -193,7 +193,7 @@ def test_a_run_that_settles_nothing_is_not_asked_for_at_every_tick(lakehouse, in
     job = lakehouse.definitions().resolve_job_def(LAKEHOUSE_JOB)
     done = instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED)
     instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.PIPELINE_SUCCESS.value, job.name), done.run_id)
-    assert "has not settled it" in tick(lakehouse, instance)
+    assert "has not resolved it" in tick(lakehouse, instance)
 
 
 class Ticks:
@@ -205,7 +205,7 @@ class Ticks:
         self.cursor = None
 
     def next(self):
-        """The ranges that are requested; none where nothing is."""
+        """Tick once. Returns the requested ranges."""
         with dg.build_sensor_context(instance=self._instance, cursor=self.cursor) as context:
             found = self._sensor.evaluate_tick(context)
         self.cursor = found.cursor
@@ -213,7 +213,7 @@ class Ticks:
         return [(r.tags[RANGE_START_TAG][-5:], r.tags[RANGE_END_TAG][-5:]) for r in found.run_requests or []]
 
     def start(self, request=0):
-        """The run that the last tick requested, under way."""
+        """Start a run that the last tick requested."""
         job = self._lakehouse.definitions().resolve_job_def(LAKEHOUSE_JOB)
         tags = dict(self.requests[request].tags)
         return self._instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
@@ -221,7 +221,7 @@ class Ticks:
 
 @pytest.fixture
 def ticks(lakehouse, monkeypatch):
-    """Over ten dates, five days apart, each a run of its own: 2025-01-01 to 2025-02-15."""
+    """Ticks over ten dates, five days apart, each with its own run: 2025-01-01 to 2025-02-15."""
     monkeypatch.setattr(plan, "MAX_GAP_DAYS", 3)
     monkeypatch.setattr(sensors, "ScanBudget", partial(ScanBudget, newest_dates=1, objects=1))
     lakehouse.settings = settings_from_first(lakehouse)
@@ -281,8 +281,8 @@ def test_turns_in_which_nothing_differs_go_on_while_a_run_is_under_way(lakehouse
     lakehouse.land(feed_of(ENTITY).landing, "2025-02-15", "new.csv", LOCATIONS)
     ticks.next()
     ticks.start()
-    places = [ticks.next() or ticks.cursor for _ in range(3)]
-    assert [place[-5:] for place in places] == ["01-11", "01-16", "01-21"]
+    cursors = [ticks.next() or ticks.cursor for _ in range(3)]
+    assert [cursor[-5:] for cursor in cursors] == ["01-11", "01-16", "01-21"]
 
 
 @pytest.mark.worlds("sail-folder")
@@ -338,14 +338,14 @@ CATEGORIES = "ID,CAT,SUBCAT,MAINTENANCE\nAC_BR,A,B,Yes\n"
 
 
 def tick_of(lakehouse, instance, name):
-    """What one evaluation of one sensor yields."""
+    """Evaluate one sensor once. Returns its run requests or its skip message."""
     with dg.build_sensor_context(instance=instance) as context:
         found = lakehouse.definitions().resolve_sensor_def(name).evaluate_tick(context)
     return found.run_requests or found.skip_message
 
 
 def under_way(lakehouse, instance, system):
-    """A run over all tables of a system that has not ended."""
+    """Create a run over all tables of a system that has not ended."""
     own = lakehouse.catalog.of_system(system)
     keys = [*(["raw", feed.table] for feed in own.feeds), *(["silver", table.name] for table in own.tables)]
     job = lakehouse.definitions().resolve_job_def(LAKEHOUSE_JOB)
@@ -360,7 +360,7 @@ def with_settings(lakehouse, **changes):
 
 @pytest.mark.worlds("sail-folder")
 def test_files_without_pause_starve_neither_gold_nor_another_system(lakehouse, instance):
-    """ERP files land before each tick, so raw and silver of the ERP never stand still."""
+    """ERP files land before each tick, so raw and silver of the ERP never stop changing."""
     lakehouse.land("erp/product_categories", "2026-01-05", "cat.csv", CATEGORIES)
     built = []
     for number in range(4):
@@ -368,7 +368,7 @@ def test_files_without_pause_starve_neither_gold_nor_another_system(lakehouse, i
         if number == 1:
             lakehouse.land("crm/products", "2026-01-05", "prd.csv", PRODUCTS)
         requests = tick(lakehouse, instance)
-        assert requests, "a new file is asked for at once"
+        assert requests, "a new file is requested at once"
         for request in requests:
             assert run(lakehouse, instance, request).success
             built.append((number, {key.to_user_string() for key in request.asset_selection}))
@@ -427,9 +427,9 @@ def test_a_partition_that_its_data_refuse_is_not_asked_for_until_they_change_and
     assert not run(lakehouse, instance, request).success
     assert [row["CID"] for row in lakehouse.rows("silver.erp_customer_locations", 'customer_number AS "CID"')] == ["AW1"]
     for _ in range(2):
-        told = tick_of(lakehouse, instance, "arrivals_erp")
-        assert "silver/erp_customer_locations of 2026-01-05: refused. It is asked for again once a file" in told
-    for day in ("2026-01-04", "2026-01-07"):  # on both sides of the one that is refused
+        message = tick_of(lakehouse, instance, "arrivals_erp")
+        assert "silver/erp_customer_locations of 2026-01-05: refused. It is requested again once a file" in message
+    for day in ("2026-01-04", "2026-01-07"):  # before and after the refused one
         lakehouse.land("erp/customer_locations", day, "a.csv", "CID,CNTRY\nAW-2,US\n")
     requests = tick_of(lakehouse, instance, "arrivals_erp")
     ranges = [(request.tags[RANGE_START_TAG], request.tags[RANGE_END_TAG]) for request in requests]
@@ -484,13 +484,13 @@ def test_a_backfill_keeps_the_sensor_from_its_tables_and_not_for_ever(lakehouse,
     assert "A run is under way" in tick_of(lakehouse, instance, "arrivals_erp")
     lakehouse.land("crm/products", "2026-01-05", "prd.csv", PRODUCTS)
     assert len(tick_of(lakehouse, instance, "arrivals_crm")) == 1
-    monkeypatch.setattr(sensors, "_LONGEST_BY_HAND", timedelta(0))
+    monkeypatch.setattr(sensors, "_MAX_MANUAL_WAIT", timedelta(0))
     assert len(tick_of(lakehouse, instance, "arrivals_erp")) == 1
 
 
 @pytest.mark.worlds("sail-folder")
 def test_a_feed_that_never_stands_still_starves_nobody(lakehouse, instance, monkeypatch):
-    """A run over the CRM is under way at each tick, which are 150 seconds apart, and a new file is there before it ends."""
+    """Ticks are 150 seconds apart. At each, a run over the CRM is under way, and a new file lands before it ends."""
 
     class Clock(datetime):
         passed = timedelta(0)
@@ -506,28 +506,28 @@ def test_a_feed_that_never_stands_still_starves_nobody(lakehouse, instance, monk
     lakehouse.land("erp/product_categories", "2026-01-05", "a.csv", CATEGORIES)
     lakehouse.land("erp/customer_locations", "2026-01-05", "a.csv", "CID,CNTRY\nAW-1,Nowhere\n")
     asked, gold = [], []
-    going_on = None
+    running = None
     for number in range(4):
         Clock.passed = timedelta(seconds=150 * number)
         lakehouse.land("crm/products", "2026-01-05", f"{number}.csv", PRODUCTS.replace("\n1,", f"\n{number},"))
         if number == 2:
             lakehouse.land("erp/product_categories", "2026-01-06", "b.csv", CATEGORIES)
-        if going_on is not None:
-            instance.report_run_canceled(going_on)
+        if running is not None:
+            instance.report_run_canceled(running)
         for name in ("arrivals_crm", "arrivals_erp"):
             found = tick_of(lakehouse, instance, name)
             for request in found if isinstance(found, list) else []:
                 done = run(lakehouse, instance, request)
                 tables = {key.path[-1] for key in request.asset_selection}
                 asked.append((number, sorted(tables), request.tags[RANGE_END_TAG], done.success))
-        going_on = under_way(lakehouse, instance, "crm")
+        running = under_way(lakehouse, instance, "crm")
         found = tick_of(lakehouse, instance, "gold")
         for request in found if isinstance(found, list) else []:
             assert run(lakehouse, instance, request).success
             gold.append(number)
     assert [number for number, tables, *_ in asked if tables == ["crm_products"]] == list(range(4))
-    of_erp = [(number, *rest) for number, tables, *rest in asked if "crm_products" not in tables]
-    assert of_erp == [(0, "2026-01-05", False), (2, "2026-01-06", True)], "each file once, the bad one too"
+    erp_runs = [(number, *rest) for number, tables, *rest in asked if "crm_products" not in tables]
+    assert erp_runs == [(0, "2026-01-05", False), (2, "2026-01-06", True)], "each file once, including the bad one"
     assert lakehouse.settings.lakehouse_gold_waits_seconds == 300
     assert gold[0] == 2
     assert len(gold) > 1

@@ -1,4 +1,4 @@
-"""One pass over tables of which one waits for another: it ends with every row where it belongs, whatever failed on the way."""
+"""One pass over tables of which one waits for another ends with every row in its place, whatever failed before."""
 
 from dataclasses import replace
 
@@ -44,15 +44,15 @@ def test_a_pass_brings_in_what_waited_for_what_it_brings(group, engine):
     assert one_pass(group, engine)[0].succeeded
     assert items(group) == []
     group.land(ORDERS_FEED, DATES[1], "a", [{"id": "k0", "at": 1, "said": "x", "op": "u"}])
-    result, left = one_pass(group, engine)
+    result, remaining = one_pass(group, engine)
     assert result.succeeded
-    assert left.is_empty
+    assert remaining.is_empty
     assert items(group) == [("k0", 1)]
-    # The partner goes: only a second look can tell whose rows that concerns.
+    # The partner is deleted: only a second look shows which rows that affects.
     group.land(ORDERS_FEED, DATES[2], "a", [{"id": "k0", "at": 2, "said": "x", "op": "d"}])
-    result, left = one_pass(group, engine)
+    result, remaining = one_pass(group, engine)
     assert result.succeeded
-    assert left.is_empty
+    assert remaining.is_empty
     assert items(group) == []
 
 
@@ -60,15 +60,15 @@ def test_a_partner_that_fails_keeps_no_other_rows_back(group, engine):
     group.land(ORDERS_FEED, DATES[0], "a", [{"id": "k0", "at": 1, "said": "x", "op": "u"}])
     group.land(ORDERS_FEED, DATES[1], "a", [{"id": "k1", "at": 1, "said": "fatal", "op": "u"}])
     group.land(DOCS_FEED, DATES[1], "a", [{"id": key, "at": 1, "items": [{"line": 1, "said": "x"}]} for key in ("k0", "k1")])
-    result, left = one_pass(group, engine)
+    result, remaining = one_pass(group, engine)
     errors = {t.table: t.error for t in result.tables if t.layer == "silver" and t.error}
     assert errors.keys() == {"shop_orders"}
     assert items(group) == [("k0", 1)]
-    assert ("shop_orders", (DATES[1],)) in [(t.table, t.dates) for t in left.of_layers("silver")]
+    assert ("shop_orders", (DATES[1],)) in [(t.table, t.dates) for t in remaining.of_layers("silver")]
 
 
 def test_a_feed_that_rests_makes_no_work_of_a_table_that_it_shares_with_another(group):
-    """What was built of it still stands; what is new of it waits."""
+    """Rows built from the feed stay live; new files of it wait."""
     for feed in ORDERS.feeds:
         group.land(feed, DATES[0], "a", [{"id": f"k{feed.table[-1]}", "at": 1, "said": "x", "op": "u"}])
     group.settle()
@@ -81,7 +81,7 @@ def test_a_feed_that_rests_makes_no_work_of_a_table_that_it_shares_with_another(
 
 
 def test_a_partner_that_comes_is_no_reason_to_try_again_what_was_refused(group):
-    """The date stands as it was, with a row that waits; what has landed since is refused, whether or not the partner is there."""
+    """The live date has a waiting row. What has landed since is refused, with or without the partner."""
     items_strict = replace(ITEMS, contract=replace(ITEMS.contract, rules=(*ITEMS.contract.rules, FATAL)))
     both = Catalog.from_tables([items_strict, ORDERS])
     group.land(DOCS_FEED, DATES[0], "a", [{"id": "k0", "at": 1, "items": [{"line": 1, "said": "x"}]}])

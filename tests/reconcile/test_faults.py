@@ -1,4 +1,4 @@
-"""Which failures pass by themselves, and when they are tried again."""
+"""How failures are classified, and when they are retried."""
 
 from datetime import UTC, datetime, timedelta
 

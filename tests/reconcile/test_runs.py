@@ -1,4 +1,4 @@
-"""From a plan to runs: where ranges are cut, and what tells one difference from another."""
+"""From a plan to runs: where ranges are split, and what distinguishes differences."""
 
 from datetime import date, timedelta
 
@@ -44,7 +44,7 @@ def test_a_date_that_is_left_out_of_a_table_without_work_cuts_nothing():
 
 
 def test_a_difference_is_that_of_its_own_dates():
-    """Else a run that was cancelled would be asked for again, because another date of its table has changed."""
+    """Otherwise a change on another date of its table would request a cancelled run again."""
     [alone] = rows_runs(plan(table("a", [1])))
     first, other = rows_runs(plan(table("a", [1, 60])))
     assert first == alone

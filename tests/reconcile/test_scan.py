@@ -1,4 +1,4 @@
-"""A look at a part of landing: its cost, and that looks taken by turns see what a look at all sees."""
+"""Scans of a part of landing: their cost, and that round-robin scans find what a full scan finds."""
 
 import random
 import shutil
@@ -23,7 +23,7 @@ from tests.support.recorded import CATEGORIES, FIRST, LOCATIONS, land, say_built
 
 @pytest.fixture
 def counted(monkeypatch):
-    """What a look costs: the listings that were asked for, the objects that were listed, the partitions whose files were read."""
+    """The cost of a scan: listings requested, objects listed, and partitions whose files were read."""
     cost = {"folders": 0, "listings": 0, "objects": 0, "requests": 0, "files": 0}
 
     def count(name, number=1):
@@ -73,10 +73,10 @@ def test_a_look_at_ten_times_as_many_old_objects_costs_the_same(make_lakehouse, 
         assert plan.is_empty
         costs.append(dict(counted))
     assert costs[0] == costs[1]
-    newest, turn = 2 * 3 * 2, 20
+    newest, older = 2 * 3 * 2, 20
     assert costs[0]["folders"] == 2
     assert costs[0]["listings"] == 3
-    assert costs[0]["objects"] in (newest + turn, newest + turn + 1)  # the one that tells that a date is over
+    assert costs[0]["objects"] in (newest + older, newest + older + 1)  # one more shows that a date is complete
     assert costs[0]["files"] == 2 * 3 + 10
 
 
@@ -85,12 +85,12 @@ def differing(plan):
 
 
 def disturb(lakehouse, dice):
-    """A few differences of every kind, anywhere."""
+    """Make a few random differences of any kind."""
     root, entities = lakehouse.settings.root, lakehouse.tables
     for _ in range(dice.randint(1, 5)):
         entity, day = dice.choice(entities), FIRST + timedelta(days=dice.randrange(40))
         folder = root.local_folder / "landing" / feed_of(entity).landing / str(day)
-        match dice.choice(["new", "changed", "vanished", "gone", "unsettled"]):
+        match dice.choice(["new", "changed", "vanished", "gone", "unverified"]):
             case "new":
                 lakehouse.land(feed_of(entity).landing, str(day), "late.csv", "late")
             case "changed":
@@ -99,9 +99,9 @@ def disturb(lakehouse, dice):
                 (folder / "0.csv").unlink(missing_ok=True)
             case "gone":
                 shutil.rmtree(folder, ignore_errors=True)
-            case "unsettled":
+            case "unverified":
                 if day in {key[2] for key in Ledger(root).read("raw", entity.name)}:
-                    unsettle(root, entity, day)
+                    make_unverified(root, entity, day)
 
 
 @pytest.mark.worlds("sail-folder")
@@ -115,8 +115,8 @@ def test_looks_by_turns_see_what_a_look_at_all_sees_in_as_many_looks_as_promised
     say_built(lakehouse, *lakehouse.tables)
     assert make_plan(lakehouse.settings, lakehouse.catalog).is_empty
     disturb(lakehouse, dice)
-    all_of_it = differing(make_plan(lakehouse.settings, lakehouse.catalog))
-    look = ScanBudget(
+    all_differences = differing(make_plan(lakehouse.settings, lakehouse.catalog))
+    scan_budget = ScanBudget(
         cursor=dice.choice(["", "nonsense", "zzz", "\n", f"{feed_of(LOCATIONS).landing}/2025-01-20", "erp/gone/2025-01-01"]),
         newest_dates=dice.randint(1, 5),
         objects=dice.randint(1, 20),
@@ -124,11 +124,11 @@ def test_looks_by_turns_see_what_a_look_at_all_sees_in_as_many_looks_as_promised
     )
     objects = sum(len(Landing(lakehouse.settings.root).listing(feed_of(e).landing, FIRST).objects) for e in lakehouse.tables)
     seen = set()
-    for _ in range(ceil(objects / look.objects)):
-        plan = make_plan(lakehouse.settings, lakehouse.catalog, budget=look)
+    for _ in range(ceil(objects / scan_budget.objects)):
+        plan = make_plan(lakehouse.settings, lakehouse.catalog, budget=scan_budget)
         seen |= differing(plan)
-        look = replace(look, cursor=plan.next_cursor)
-    assert seen == all_of_it
+        scan_budget = replace(scan_budget, cursor=plan.next_cursor)
+    assert seen == all_differences
 
 
 @pytest.mark.worlds("sail-folder")
@@ -140,19 +140,19 @@ def test_what_is_new_gone_or_unsettled_is_seen_by_every_look(make_lakehouse):
     say_built(lakehouse, LOCATIONS)
     land(lakehouse, LOCATIONS, [5])
     shutil.rmtree(root.local_folder / "landing" / feed_of(LOCATIONS).landing / str(FIRST + timedelta(days=10)))
-    unsettle(root, LOCATIONS, FIRST + timedelta(days=20))
-    for turn in ("2025-01-01", "2025-01-31"):
+    make_unverified(root, LOCATIONS, FIRST + timedelta(days=20))
+    for date_text in ("2025-01-01", "2025-01-31"):
         plan = make_plan(
             lakehouse.settings,
             Catalog.from_tables([LOCATIONS]),
-            budget=ScanBudget(f"{feed_of(LOCATIONS).landing}/{turn}", newest_dates=1, objects=1),
+            budget=ScanBudget(f"{feed_of(LOCATIONS).landing}/{date_text}", newest_dates=1, objects=1),
         )
         [raw] = plan.of_layers("raw")
         assert raw.dates == tuple(FIRST + timedelta(days=days) for days in (5, 10, 20))
         assert [f.change for f in plan.files] == ["new", "vanished", "new"]
 
 
-def unsettle(root, entity, day):
-    """Change a raw partition as a step does that is killed before it records it."""
+def make_unverified(root, entity, day):
+    """Change a raw partition without a record, like a step that is killed before it records it."""
     rows = pa.table({"_date": pa.array([day], pa.date32())})
     replace_rows(root.table("raw", entity.name), rows, predicate=dates_predicate([day]), key=f"killed {day}", run_id="killed")

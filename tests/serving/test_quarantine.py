@@ -1,4 +1,4 @@
-"""`lakehouse quarantine`: what it shows, what it writes, and what it refuses."""
+"""`lakehouse quarantine`: what it shows, exports and refuses."""
 
 import json
 from datetime import date
@@ -34,18 +34,19 @@ ROWS = [
 
 @pytest.fixture
 def quarantine(tmp_path, monkeypatch):
-    """The command, over a lakehouse whose quarantine holds `ROWS`."""
+    """A function that runs the command over a lakehouse whose quarantine has `ROWS`."""
     monkeypatch.setenv("LAKEHOUSE_ROOT", str(tmp_path / "root"))
     monkeypatch.chdir(tmp_path)
-    held = Quarantine(Root.parse(str(tmp_path / "root")))
+    store = Quarantine(Root.parse(str(tmp_path / "root")))
     for layer, table in {(r["layer"], r["table_name"]) for r in ROWS}:
-        mine = [r for r in ROWS if (r["layer"], r["table_name"]) == (layer, table)]
-        rows = pa.Table.from_pylist([r | {"batch": "b1"} for r in mine], schema=quarantine_schema())
-        held.add(rows, "run-1")
+        group_rows = [r for r in ROWS if (r["layer"], r["table_name"]) == (layer, table)]
+        rows = pa.Table.from_pylist([r | {"batch": "b1"} for r in group_rows], schema=quarantine_schema())
+        store.add(rows, "run-1")
         records = [
-            PartitionRecord(layer, table, day, 0, 0, 0, 0, 1, "run-1", "f1", batches=["b1"]) for day in {r["date"] for r in mine}
+            PartitionRecord(layer, table, day, 0, 0, 0, 0, 1, "run-1", "f1", batches=["b1"])
+            for day in {r["date"] for r in group_rows}
         ]
-        Ledger(held.root).record(layer, [table], lambda known, records=records: records, "run-1")
+        Ledger(store.root).record(layer, [table], lambda known, records=records: records, "run-1")
 
     def run(*options):
         done = CliRunner().invoke(app, ["quarantine", *options], catch_exceptions=True)
@@ -74,7 +75,7 @@ ALL = {
 
 
 @pytest.mark.parametrize(
-    ("options", "places"),
+    ("options", "indexes"),
     [
         ((), (0, 1, 2, 3, 4)),
         (("--layer", "silver"), (3, 4)),
@@ -91,9 +92,9 @@ ALL = {
         (("--file", "' OR 1 = 1 --"), ()),
     ],
 )
-def test_filters_choose_rows(quarantine, options, places):
+def test_filters_choose_rows(quarantine, options, indexes):
     expected = list(ALL.items())
-    assert counts(quarantine, *options) == dict(expected[place] for place in places)
+    assert counts(quarantine, *options) == dict(expected[index] for index in indexes)
 
 
 @pytest.mark.parametrize("number", [0, 1, 5, 100])
@@ -162,7 +163,7 @@ def test_an_export_of_no_row_is_a_file_all_the_same(quarantine, tmp_path, suffix
 def test_a_file_is_overwritten_only_by_force(quarantine, tmp_path):
     file = tmp_path / "rows.csv"
     file.write_text("mine")
-    with pytest.raises(QueryError, match=r"there already.*--force"):
+    with pytest.raises(QueryError, match=r"already exists.*--force"):
         quarantine("--export", str(file))
     assert file.read_text() == "mine"
     quarantine("--export", str(file), "--force", "--layer", "silver")
@@ -173,11 +174,11 @@ def test_a_file_is_overwritten_only_by_force(quarantine, tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--table", "crm_costumers"), "'crm_costumers' is no table.*crm_customers, crm_products"),
-        (("--rule", "no_such"), "'no_such' is no rule.*product_id_present.*row_is_csv"),
+        (("--table", "crm_costumers"), "'crm_costumers' is not a table.*crm_customers, crm_products"),
+        (("--rule", "no_such"), "'no_such' is not a rule.*product_id_present.*row_is_csv"),
         (("--export", "rows.xlsx"), r"rows.xlsx: rows can be exported as \.csv, \.parquet, \.json"),
-        (("--export", "rows"), "Give the file one of these endings"),
-        (("--export", "nowhere/rows.csv"), "nowhere is no folder"),
+        (("--export", "rows"), "Give the file one of these suffixes"),
+        (("--export", "nowhere/rows.csv"), "nowhere is not a folder"),
         (("--date", "2026-01-01", "--from", "2026-01-01"), "one or the other"),
         (("--from", "2026-01-02", "--to", "2026-01-01"), "is after"),
     ],
@@ -188,12 +189,12 @@ def test_what_cannot_be_is_told(quarantine, options, sentence):
 
 
 def test_a_date_that_is_none_is_told(quarantine):
-    with pytest.raises(LandingError, match="is no date"):
+    with pytest.raises(LandingError, match="is not a date"):
         quarantine("--from", "yesterday")
 
 
 def test_an_empty_quarantine_is_told(tmp_path, monkeypatch, quarantine):
     (tmp_path / "other").mkdir()
     monkeypatch.setenv("LAKEHOUSE_ROOT", str(tmp_path / "other"))
-    assert quarantine().stderr == "Nothing is in quarantine.\n"
+    assert quarantine().stderr == "The quarantine is empty.\n"
     assert groups(quarantine) == []

@@ -126,7 +126,7 @@ FILES = {
     "a file in double quotes": '"file.parquet"',
     "a file in a schema": 'raw."file.csv"',
 }
-PLACES = {
+CONTEXTS = {
     "FROM": "SELECT * FROM {}",
     "FROM first": "FROM {}",
     "subquery": "SELECT * FROM (SELECT * FROM (SELECT * FROM {}))",
@@ -159,10 +159,10 @@ PLACES = {
 
 
 @pytest.mark.parametrize("source", FILES.values(), ids=FILES.keys())
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
-def test_a_file_or_address_is_refused_wherever_it_stands(connection, place, source):
+@pytest.mark.parametrize("context", CONTEXTS.values(), ids=CONTEXTS.keys())
+def test_a_file_or_address_is_refused_wherever_it_stands(connection, context, source):
     with pytest.raises(QueryError, match="not allowed"):
-        refuse_unless_harmless(connection, place.format(source))
+        refuse_unless_harmless(connection, context.format(source))
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_file_in_place_of_a_table_s_name_is_refused(connection, sql):
     ],
 )
 @pytest.mark.parametrize(
-    "place",
+    "context",
     [
         "SELECT {}",
         "SELECT upper({})",
@@ -211,9 +211,9 @@ def test_a_file_in_place_of_a_table_s_name_is_refused(connection, sql):
         "SELECT * FROM range(length({}))",
     ],
 )
-def test_a_function_that_tells_of_the_machine_is_refused_wherever_it_stands(connection, place, call):
+def test_a_function_that_tells_of_the_machine_is_refused_wherever_it_stands(connection, context, call):
     with pytest.raises(QueryError, match="not allowed"):
-        refuse_unless_harmless(connection, place.format(call))
+        refuse_unless_harmless(connection, context.format(call))
 
 
 @pytest.mark.parametrize(
@@ -267,16 +267,16 @@ HARMLESS = {
     *("gen_random_uuid", "get_current_time", "get_current_timestamp", "map_to_pg_oid", "now", "pg_size_pretty", "pg_typeof"),
     *("random", "setseed", "today", "transaction_timestamp", "uuid", "uuidv4", "uuidv7"),
 }
-"""Functions that are not pure and tell of nothing but the time and the query: names are those of DuckDB, whoever asks."""
+"""Impure functions that reveal only the time and the query, by DuckDB's names."""
 
 
 def test_of_the_functions_that_are_not_pure_only_known_ones_are_allowed(connection):
-    """Asked of DuckDB itself, so that another version can't bring one in by the way."""
+    """The list comes from DuckDB itself, so that a new version can't add one unnoticed."""
     impure = connection.execute(
         """SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type IN ('scalar', 'macro')
            AND (schema_name = 'pg_catalog' OR stability IS NULL AND function_type = 'scalar' OR stability <> 'CONSISTENT')"""
     ).fetchall()
-    assert {name for (name,) in impure if not serving._tells({"function_name": name})} == HARMLESS
+    assert {name for (name,) in impure if not serving._is_forbidden({"function_name": name})} == HARMLESS
 
 
 def test_no_view_of_duckdb_itself_is_read_but_the_lists_of_tables(connection):
@@ -310,12 +310,12 @@ def test_a_variable_of_this_program_is_no_table(notes):
 
 @pytest.fixture
 def notes(root):
-    """A root with the table raw.notes, a row in quarantine and one in the ledger."""
+    """A root with the table raw.notes, one row in quarantine and one in the ledger."""
     rows = pa.table({"id": [1, 2], "text": ["a", "=b"], "_date": pa.array([D1, D2], pa.date32())})
     replace_rows(root.table("raw", "notes"), rows, predicate=dates_predicate([D1, D2]), key="1", run_id="run-1")
     refused = {"layer": "raw", "table_name": "notes", "date": D1, "source_file": "a.csv", "row_number": 3, "run_id": "run-1"}
     faults = {"rule": "row_has_all_fields", "reason": "expected 2 fields, found 1", "payload": "3", "rows": 1}
-    # A row counts that the ledger names; one that it doesn't is left of a step that was killed.
+    # Only a row that the ledger names counts; the other was left by a step that was killed.
     rejects = [refused | faults | {"batch": "named"}, refused | faults | {"batch": "left", "row_number": 4}]
     Quarantine(root).add(pa.Table.from_pylist(rejects, schema=quarantine_schema()), "run-1")
     record = PartitionRecord("raw", "notes", D1, 2, 1, 1, 0, 1, "run-1", "f1", batches=["named"])
@@ -376,7 +376,7 @@ def test_a_query_that_duckdb_can_t_bind_is_refused_with_a_way_on(notes, sql):
 
 
 def test_a_table_that_is_named_without_its_schema_is_refused_with_a_way_on(notes):
-    with pytest.raises(QueryError, match=r"notes is not allowed: it is no table .* Tables are in the schemas raw, silver"):
+    with pytest.raises(QueryError, match=r"notes is not allowed: it is not a table .* Tables are in the schemas raw, silver"):
         query(notes, "FROM notes")
 
 
@@ -399,7 +399,7 @@ def outside(tmp_path):
 
 @pytest.fixture
 def unchecked(monkeypatch, notes):
-    """Runs anything, as if the parser's check had been got round."""
+    """A function that runs any SQL, as if it had passed the parser's check."""
     monkeypatch.setattr(serving, "refuse_unless_harmless", lambda connection, sql: None)
     return lambda sql: query(notes, sql).fetchall()
 

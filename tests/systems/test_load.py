@@ -15,6 +15,7 @@ from lakehouse_assets.cli import app
 from lakehouse_assets.contracts.system import System
 from lakehouse_assets.definitions import defs
 from lakehouse_assets.errors import ContractError
+from lakehouse_assets.gold.project import GoldProject
 from lakehouse_assets.systems import all_systems, load_systems
 
 SOUND = '''"""A shop."""
@@ -57,6 +58,7 @@ def shop(tmp_path, monkeypatch):
     """Puts a file of a system beside the others, with replacements in the sound one."""
     monkeypatch.setattr(systems, "__path__", [*systems.__path__, str(tmp_path)])
     monkeypatch.setenv("LAKEHOUSE_ENGINE", "sail")
+    monkeypatch.setattr(GoldProject, "add_sources", lambda *_: None)  # the project is that of this checkout
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a file of the same second and size would be taken for the one before
 
     def write(*replacements):

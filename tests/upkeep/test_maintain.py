@@ -36,7 +36,7 @@ def shop(make_lakehouse):
 
 @pytest.fixture
 def one_day(make_lakehouse):
-    """A date of two files, of which a row each is in quarantine: so its raw partition has two data files."""
+    """A date with two files, so its raw partition has two data files. One row of each is in quarantine."""
     shop = make_lakehouse(ORDERS)
     for name in ("a", "b"):
         shop.land("shop/orders", DAY1, f"{name}.csv", csv((name, 1, 1), ("bad", 1, -1)))
@@ -76,19 +76,19 @@ def test_a_late_file_after_upkeep_gives_the_tables_of_a_fresh_build(shop, make_l
 
 
 class Killed(BaseException):
-    """The end of the process."""
+    """Simulates a kill of the process."""
 
 
 def kill_at(write, monkeypatch):
-    """Let what upkeep writes or deletes be the last thing that it does, the given time."""
-    left = write
+    """Kill upkeep right after its write or delete with the given number."""
+    writes_left = write
 
     def dying(function):
         def call(*args, **kwargs):
-            nonlocal left
+            nonlocal writes_left
             result = function(*args, **kwargs)
-            left -= 1
-            if left == 0:
+            writes_left -= 1
+            if writes_left == 0:
                 raise Killed
             return result
 
@@ -106,10 +106,10 @@ def test_a_kill_after_any_of_its_writes_costs_no_row_and_the_next_pass_settles_w
     tables = ("raw.shop_orders", "silver.shop_orders", "(SELECT * EXCLUDE (run_id) FROM quarantine.rows)")
     before = {table: one_day.rows(table) for table in tables}
     accounts = one_day.accounts("raw", "shop_orders"), one_day.accounts("silver", "shop_orders")
-    unsettled = 0
+    unverified = 0
     for write in count(1):
         killed = make_lakehouse(ORDERS)
-        # By links, so that files of landing keep what the store says of them.
+        # By hard links, so that landing files keep their etags.
         shutil.copytree(one_day.settings.root.uri, killed.settings.root.uri, copy_function=os.link)
         with monkeypatch.context() as patch:
             kill_at(write, patch)
@@ -120,7 +120,7 @@ def test_a_kill_after_any_of_its_writes_costs_no_row_and_the_next_pass_settles_w
                 ended = False
         assert {table: killed.rows(table) for table in tables} == before
         if not killed.plan().is_empty:
-            unsettled += 1
+            unverified += 1
             assert killed.build() == {}
             assert {table: killed.rows(table) for table in tables} == before
         assert (killed.accounts("raw", "shop_orders"), killed.accounts("silver", "shop_orders")) == accounts
@@ -128,7 +128,7 @@ def test_a_kill_after_any_of_its_writes_costs_no_row_and_the_next_pass_settles_w
         if ended:
             break
     assert write > 15
-    assert unsettled > 0
+    assert unverified > 0
 
 
 def test_a_table_that_somebody_commits_to_meanwhile_is_kept_up_all_the_same(one_day, monkeypatch):
@@ -153,9 +153,9 @@ def test_a_table_that_can_t_be_read_is_named_and_the_others_are_kept_up(one_day)
     version = DeltaTable(root.table("raw", "shop_orders")).version()
     obstore.put(root.store, f"raw/shop_orders/_delta_log/{version + 1:020}.json", b"no JSON")
     kept = []
-    with pytest.raises(UpkeepError, match=r"Not kept up:\nraw\.shop_orders: ") as told:
+    with pytest.raises(UpkeepError, match=r"Not maintained:\nraw\.shop_orders: ") as error:
         kept.extend(table.name for table in maintain(root, timedelta(0)))
-    assert "silver" not in str(told.value)
+    assert "silver" not in str(error.value)
     assert kept == ["silver.shop_orders", "quarantine.rows", "ops.partitions"]
 
 
@@ -184,11 +184,11 @@ def test_rows_in_quarantine_that_no_record_names_go_after_a_while(one_day):
         }
         Quarantine(root).add(pa.Table.from_pylist([{**row, "run_id": "killed"}], schema=quarantine_schema()), "killed")
 
-    def lies():
+    def killed_payloads():
         table = DeltaTable(Quarantine(root).uri).to_pyarrow_table(columns=["payload", "run_id"]).to_pylist()
         return sorted(row["payload"] for row in table if row["run_id"] == "killed")
 
-    assert lies() == ["0", str(8 * 86_400)]
+    assert killed_payloads() == ["0", str(8 * 86_400)]
     list(maintain(root, timedelta(days=7)))
-    assert lies() == ["0"]
+    assert killed_payloads() == ["0"]
     assert one_day.rows("quarantine.rows", "run_id") == named

@@ -1,4 +1,4 @@
--- One row a customer. The CRM leads; the ERP fills in gender where the CRM has none, and gives country and birth date.
+-- One row per customer. Gender comes from the CRM, or from the ERP if the CRM has none; country and birth date come from the ERP.
 select
     {{ surrogate_key(["'crm'", "c.customer_id"]) }} as customer_key,
     cast(c.customer_id as varchar) as customer_id,

@@ -1,4 +1,4 @@
--- One row a day, whole years, from the first to the last day within the calendar that a sale mentions.
+-- One row per day, in whole years, from the first to the last day of a sale within the calendar.
 with mentioned as (
     select unnest([order_date, ship_date, due_date]) as day, _date
     from {{ source('silver', 'crm_sales') }}

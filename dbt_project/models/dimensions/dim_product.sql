@@ -1,6 +1,6 @@
--- One row a version of a product. A version holds until the day before the next version of the same product starts: the end
--- dates of the source contradict its start dates. One without a start, or with one before the calendar, starts with the calendar. Of
--- versions that start on one day the last holds; the others end the day before they start, so they never held.
+-- One row per row version of a product. It is valid until the day before the next one of the same product starts, because the end
+-- dates of the source contradict its start dates. If the start is missing or before the calendar, it starts with the calendar. If
+-- several start on one day, the last is valid; the others end the day before they start, so they are never valid.
 with started as (
     select *, greatest(start_date, date '{{ var("calendar_from") }}') as valid_from
     from {{ source('silver', 'crm_products') }}

@@ -1,5 +1,5 @@
--- One row an order line. The product key points at the version that held on the day of the order, else at the current one.
--- depends_on: {{ ref('dim_date') }}, which has the days that the date keys point at
+-- One row per order line. The product key refers to the row version valid on the day of the order, or else to the current one.
+-- depends_on: {{ ref('dim_date') }}, which has the days that the date keys refer to
 select
     {{ surrogate_key(["'crm'", "s.order_number", "s.product_number"]) }} as sales_key,
     c.customer_key,

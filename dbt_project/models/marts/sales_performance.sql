@@ -1,4 +1,4 @@
--- Sales by month of the order, country of the customer and product line.
+-- Sales by order month, customer country and product line.
 select
     cast(date_trunc('month', case when f.order_date_key is not null then f.order_date end) as date) as month,
     coalesce(c.country, 'n/a') as country,
