@@ -30,7 +30,7 @@ def run() -> None:
     settings = load_settings()
     engine = Engine(settings.engine_config)
     engine.start_in_background()
-    from tests.retail import LINES
+    from tests.support.retail import LINES
 
     from lakehouse_assets.contracts.system import Catalog
     from lakehouse_assets.definitions import build_definitions
