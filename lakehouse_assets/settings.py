@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     lakehouse_root: str = Field("./.lakehouse", description="The root of all data: a folder, or `s3://bucket/prefix`.")
     lakehouse_engine: str = Field(
         "spark",
-        description="The engine that computes silver: `spark`, a local server started on demand; `sail`, a Rust server inside the "
+        description="The engine that computes silver: `spark`, a local server started on demand; `sail`, a Rust server in this "
         "process; `sc://host:port`, a remote Spark Connect server.",
     )
     lakehouse_start_date: date = Field(date(2026, 1, 1), description="The first partition of every table.")

@@ -15,11 +15,12 @@ def account_faults(
 ) -> list[str]:
     """The faults in a table's row accounts, one sentence each.
 
-    `standing` (the table's live rows), `quarantined` and `superseded` are actual row counts by date. `superseded` is None for a table
-    that does not keep superseded rows.
+    `standing` (the table's live rows), `quarantined` and `superseded` are actual row counts by date. `superseded` is None for a
+    table that does not keep superseded rows.
     """
     faults = []
-    # An unverified partition is being changed by a step, or the step was killed. Its counts say nothing until the next pass builds it.
+    # An unverified partition is being changed by a step, or the step was killed. Its counts say nothing until the next pass
+    # builds it.
     for r in (r for r in records if not r.is_unverified):
         if not r.adds_up:
             faults.append(

@@ -1,7 +1,7 @@
 """The ledger: the state of each partition of each table, and what it was built from. A Delta table, `ops/partitions`.
 
-A step writes its records last, and each record names exactly the files that it describes. So a record need not be trusted: `records.py`
-compares it with the table, whichever process wrote them and when. Row accounts are a view of the ledger.
+A step writes its records last, and each record names exactly the files that it describes. So a record need not be trusted:
+`records.py` compares it with the table, whichever process wrote them and when. Row accounts are a view of the ledger.
 """
 
 import hashlib
@@ -42,9 +42,9 @@ _MAX_FILES_PER_TABLE = 32
 class LandedFile:
     """A landing object as it was when a raw partition was built from it.
 
-    `version` identifies the upload in the store's listing and changes with each one; `etag` is the MD5 of the bytes. `duplicate_of`
-    names the file with the same bytes whose rows were used instead; "" if the file's own rows were used. `batch` names its rows in
-    quarantine; "" if there are none.
+    `version` identifies the upload in the store's listing and changes with each one; `etag` is the MD5 of the bytes.
+    `duplicate_of` names the file with the same bytes whose rows were used instead; "" if the file's own rows were used. `batch`
+    names its rows in quarantine; "" if there are none.
     """
 
     name: str
@@ -79,8 +79,8 @@ class InputVersion:
 class PartitionRecord:
     """One partition: its row accounts, and the fingerprint of all inputs (rows and code).
 
-    `rows_in` is None if the table has another grain than its inputs, so that rows can't add up. `table_id` and `content` identify the
-    table and the partition's files that the record describes; `batches` names its rows in quarantine.
+    `rows_in` is None if the table has another grain than its inputs, so that rows can't add up. `table_id` and `content` identify
+    the table and the partition's files that the record describes; `batches` names its rows in quarantine.
     """
 
     layer: str

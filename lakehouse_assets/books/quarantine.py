@@ -1,8 +1,8 @@
 """Quarantine: rejected rows, with the reason and their original text. A Delta table, `quarantine/rows`.
 
 A step adds its entries as batches with unique names before it commits its table. A batch counts while the ledger's record of its
-partition names it. So quarantine, table and ledger stay consistent, even if a step is killed or overtaken in between. A batch that no
-record names is removed by the step that replaced it, or by upkeep.
+partition names it. So quarantine, table and ledger stay consistent, even if a step is killed or overtaken in between. A batch
+that no record names is removed by the step that replaced it, or by upkeep.
 """
 
 import secrets
@@ -85,7 +85,7 @@ class Quarantine:
             self._remove(layer, table_name, f"batch IN ({', '.join(sql_text(b) for b in sorted(batches))})", run_id)
 
     def remove_unnamed(self, before: float) -> None:
-        """Remove batches that no record names and that were added before `before` (seconds since 1970): leftovers of killed steps."""
+        """Remove batches that no record names and that are older than `before` (epoch seconds): leftovers of killed steps."""
         named = {batch for record in Ledger(self.root).read().values() for batch in record.batches}
         table = newest_table(self.uri)
         if table is None:
@@ -109,7 +109,7 @@ class Quarantine:
         table_name: str | None = None,
         batches: Collection[str] | None = None,
     ) -> str:
-        """SQL for all entries, for those of one table, or of some batches. An entry of an older layout is one row without a batch."""
+        """SQL for all entries, or those of a table or of some batches. An entry of an older layout is one row without a batch."""
         table = newest_table(self.uri)
         partition = {k: v for k, v in {"layer": layer, "table_name": table_name}.items() if v is not None}
         files = [] if table is None else file_paths(table, self.uri, **partition)

@@ -1,8 +1,8 @@
 """Checks the ledger's records against the tables: which of them describe their partitions, and which don't.
 
-A table's log decides. A record names the table by its id and a partition's files by a hash, and counts only if both match the log now.
-So the order in which table and ledger were written doesn't matter. A step that was killed in between or overtaken by another, a table
-that was lost, replaced or restored: each leaves a record that does not match, and the partition is built again.
+A table's log decides. A record names the table by its id and a partition's files by a hash, and counts only if both match the log
+now. So the order in which table and ledger were written doesn't matter. A step that was killed in between or overtaken by
+another, a table that was lost, replaced or restored: each leaves a record that does not match, and the partition is built again.
 """
 
 import hashlib
@@ -89,9 +89,9 @@ def record_partitions(
 ) -> list[PartitionRecord]:
     """Record partitions of some tables as a step has committed them. Returns the records that were written.
 
-    `committed` holds the tables, opened at the committed versions. `records_after` computes the new records from the current ones.
-    Quarantine batches that only replaced records named are removed. A partition that another step has changed since is left to that
-    step's record: ours would be outdated.
+    `committed` holds the tables, opened at the committed versions. `records_after` computes the new records from the current
+    ones. Quarantine batches that only replaced records named are removed. A partition that another step has changed since is left
+    to that step's record: ours would be outdated.
     """
     ids = {name: table_id(table) for name, table in committed.items()}
     committed_contents = {name: contents(root, layer, name, table) for name, table in committed.items()}

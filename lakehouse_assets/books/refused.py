@@ -1,8 +1,8 @@
 """Partitions that were refused because of their data or contract. A Delta table, `ops/refused`.
 
-A refusal counts as long as the same build would change the same contents. That is what its fingerprint stands for: in gold that of the
-model, in silver that of the change (see `silver/fingerprints.py`). It changes with a file, the contract, the code, or the table. No
-table depends on refusals: they only tell sensors what not to request again.
+A refusal counts as long as the same build would change the same contents. That is what its fingerprint stands for: in gold that
+of the model, in silver that of the change (see `silver/fingerprints.py`). It changes with a file, the contract, the code, or the
+table. No table depends on refusals: they only tell sensors what not to request again.
 """
 
 from collections.abc import Mapping

@@ -1,12 +1,12 @@
 """Rows that are set aside: kept beside the table, but not part of it.
 
-A superseded row lost to another row of its key, or to a tombstone. A waiting row has no partner yet. A dropped row is kept only if its
-key matters: a complete delivery that names a key does not delete it, even if the row is bad.
+A superseded row lost to another row of its key, or to a tombstone. A waiting row has no partner yet. A dropped row is kept only
+if its key matters: a complete delivery that names a key does not delete it, even if the row is bad.
 
 The rows are in Parquet files below the table's folder that Delta does not know. Each commit names a list of those that count, in
-Delta's `txn` action, which checkpoints keep. So each version of the table has its own list, and a kill can't separate the two. That
-makes late, missing and deleted rows come out right: an older row of a key is restored from here, a tombstone waits for the row that
-it deletes, a waiting row for its partner.
+Delta's `txn` action, which checkpoints keep. So each version of the table has its own list, and a kill can't separate the two.
+That makes late, missing and deleted rows come out right: an older row of a key is restored from here, a tombstone waits for the
+row that it deletes, a waiting row for its partner.
 """
 
 import json
@@ -156,7 +156,7 @@ def superseded_rows_by_date(root: Root, layer: str, name: str, table: "DeltaTabl
 
 
 def old_lists(root: Root, layer: str, name: str, table: "DeltaTable", before: datetime) -> tuple[list[str], set[str]]:
-    """Paths (below the root) of lists that are older than `before` and not the open version's, and all files of the other lists."""
+    """Paths (below the root) of lists older than `before`, except the open version's, and all files of the other lists."""
     number = table.transaction_version(_APPLICATION)
     current = None if number is None else _path(layer, name, number)
     old: list[str] = []

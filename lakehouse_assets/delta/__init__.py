@@ -1,1 +1,1 @@
-"""Table storage: Delta commits with delta-rs, the engine's Parquet files, DuckDB views, typed handlers. Knows nothing of Dagster."""
+"""Table storage: Delta commits with delta-rs, the engine's Parquet files, DuckDB views, typed handlers. Knows no Dagster."""

@@ -1,8 +1,8 @@
 """The data files that an engine reads and writes: Parquet, partitioned by `_date`.
 
-Spark, or any engine behind Spark Connect, computes rows. delta-rs decides which files make up a table, and from which commit on. So the
-engine needs no table format, and in a cold JVM the first read is 4 s faster than with Delta's own reader. This module reads, lists and
-deletes files; their contents are up to the callers.
+Spark, or any engine behind Spark Connect, computes rows. delta-rs decides which files make up a table, and from which commit on.
+So the engine needs no table format, and in a cold JVM the first read is 4 s faster than with Delta's own reader. This module
+reads, lists and deletes files; their contents are up to the callers.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -92,8 +92,8 @@ def read_partitions(session: "SparkSession", uri: str, table: DeltaTable, dates:
 def _reports_paths(session: "SparkSession") -> bool:
     """Whether the engine can report which file a row comes from.
 
-    Spark can. Sail can't (0.7.2), and has no application id either, by which it is recognized. It uses its own Delta reader, which
-    is fast.
+    Spark can. Sail can't (0.7.2), and has no application id either, by which it is recognized. It uses its own Delta reader,
+    which is fast.
     """
     if session not in _path_reporting:
         _path_reporting[session] = bool(session.conf.get("spark.app.id", ""))

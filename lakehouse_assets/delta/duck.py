@@ -1,7 +1,7 @@
 """DuckDB connections of this process, for bookkeeping over Parquet files that fits on this machine.
 
-Views created here are temporary (TEMP) and private to the connection, unless their name has a schema. Those need a connection from
-`new_connection`.
+Views created here are temporary (TEMP) and private to the connection, unless their name has a schema. Those need a connection
+from `new_connection`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """Handlers of the typed Delta IO manager: one for each type that an asset may return or take.
 
-A handler writes exactly the partitions of the run and reads only the requested ones. The annotation of the asset's function picks the
-handler. To support a new type, add a handler to the list that `definitions.py` passes to the IO manager.
+A handler writes exactly the partitions of the run and reads only the requested ones. The annotation of the asset's function picks
+the handler. To support a new type, add a handler to the list that `definitions.py` passes to the IO manager.
 """
 
 from abc import ABC, abstractmethod

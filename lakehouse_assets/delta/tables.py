@@ -33,7 +33,7 @@ _COMMITS_PER_CHECKPOINT = 10
 """Opening a table reads all commits since the last checkpoint. 10 is Spark's default; delta-rs's is 100."""
 
 _HOOKS = PostCommitHookProperties(cleanup_expired_logs=False)
-"""`lakehouse maintain` deletes old log entries: its identity may delete. A commit's identity may lack that right and would fail."""
+"""Only `lakehouse maintain` deletes old log entries. A commit whose identity may not delete would fail if it tried."""
 
 _UNKNOWN_FEATURE = re.compile(r"Unsupported: (Feature '\w+'|[^\n]*(?:version|protocol)[^\n]*?\d+)", re.IGNORECASE)
 
@@ -41,7 +41,7 @@ _Result = TypeVar("_Result")
 
 
 def until_committed(attempt: Callable[[], _Result], *, attempts: int = 8, first_pause: float = 0.05) -> _Result:
-    """The result of `attempt`, which computes and commits. Retried, after growing pauses (seconds), if another commit comes first.
+    """The result of `attempt`, which computes and commits. If another commit comes first, it is retried after growing pauses (s).
 
     Raises:
         CommitFailedError: another commit came first at every attempt.
@@ -82,7 +82,7 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable | None:
         if match := _UNKNOWN_FEATURE.search(str(error)):
             raise NewerTableError(
                 f"{uri} was written by a newer version or another program: it needs {match[1]}, which this version doesn't know. "
-                "Nothing was changed in it. Install the newer version, or move the folder away: the next pass builds the table again."
+                "It was not changed. Install the newer version, or move the folder away: the next pass builds the table again."
             ) from None
         raise
 
@@ -90,8 +90,8 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable | None:
 def newest_table(uri: str) -> DeltaTable | None:
     """The table at its newest version; None if there is no table. This process keeps it open, and each call updates it.
 
-    Read what you need at once, because the next call updates the same object; `open_table` gives a version that stays. On S3 an update
-    takes 2 ms; opening a table takes 12 ms of CPU time alone.
+    Read what you need at once, because the next call updates the same object; `open_table` gives a version that stays. On S3 an
+    update takes 2 ms; opening a table takes 12 ms of CPU time alone.
     """
     table = _kept_open.get(uri)
     if table is not None:
@@ -330,8 +330,8 @@ def add_columns(table: DeltaTable, uri: str, fields: "Sequence[pa.Field]", *, ru
 def _committed(write: Callable[[], None], uri: str, before: int, commit_id: str) -> Commit:
     """Run `write`, which makes one commit after the version `before`. If it fails, check in the log whether it committed anyway.
 
-    A store that answers 500 may have made the commit all the same: the client then retries and conflicts with its own commit. A reply
-    may also be lost. So a failure counts only if the log has no commit with this id.
+    A store that answers 500 may have made the commit all the same: the client then retries and conflicts with its own commit. A
+    reply may also be lost. So a failure counts only if the log has no commit with this id.
     """
     try:
         write()
@@ -385,11 +385,12 @@ def commit_files(
 ) -> Commit:
     """Add data files to a table and remove others (`removed` in the form of `live_files`), in one commit.
 
-    `transaction` is added to the commit as a `txn` action. With `new_schema` the files replace the table's whole contents, and its
-    columns become those of the schema.
+    `transaction` is added to the commit as a `txn` action. With `new_schema` the files replace the table's whole contents, and
+    its columns become those of the schema.
 
     Raises:
-        CommitFailedError: another writer committed after `table` was opened. What was computed from it may be outdated: compute it
+        CommitFailedError: another writer committed after `table` was opened. What was computed from it may be outdated: compute
+        it
             again.
     """
     now = int(time.time() * 1000)  # when files were added or removed, for VACUUM alone: nothing else depends on it

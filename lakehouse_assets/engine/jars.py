@@ -21,7 +21,7 @@ _RESOLVE_SECONDS = 600
 
 @dataclass(frozen=True)
 class JarSet:
-    """Modules to resolve together, each as (organisation, name, version), and dependencies to exclude, as (organisation, name)."""
+    """Modules to resolve together, as (organisation, name, version), and dependencies to exclude, as (organisation, name)."""
 
     name: str
     modules: Sequence[tuple[str, str, str]]

@@ -73,8 +73,8 @@ def server_command(
 ) -> list[str]:
     """The command line of a Spark Connect server.
 
-    It starts the server's main class directly: spark-submit's launcher would add a Java module that slim runtimes lack. With an archive
-    of loaded classes (see https://openjdk.org/jeps/350) the JVM starts in less than half the time.
+    It starts the server's main class directly: spark-submit's launcher would add a Java module that slim runtimes lack. With an
+    archive of loaded classes (see https://openjdk.org/jeps/350) the JVM starts in less than half the time.
     """
     if dump_archive:
         sharing = [f"-XX:ArchiveClassesAtExit={archive}"]

@@ -1,8 +1,8 @@
 """One local Spark Connect server for all steps and runs of a user. The first process that needs it starts it, the others find it.
 
-Its state is in one folder: `server.json` (port, token, process ids; only the user can read it), `server.log`, and two lock files. Each
-client process holds a shared lock on `clients.lock` for its lifetime; the kernel releases it however the process ends. The server's
-supervisor (`supervisor.py`) stops the server when no process has held that lock for a while.
+Its state is in one folder: `server.json` (port, token, process ids; only the user can read it), `server.log`, and two lock files.
+Each client process holds a shared lock on `clients.lock` for its lifetime; the kernel releases it however the process ends. The
+server's supervisor (`supervisor.py`) stops the server when no process has held that lock for a while.
 """
 
 import fcntl
@@ -165,8 +165,8 @@ def command_for(config: ServerConfig, port: int, *, dump_archive: bool = False) 
         # Delta, DuckDB and delta-rs all expect this, not Spark's old INT96.
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.session.timeZone": "UTC",
-        # A task's files are moved to their final path when the task ends, not again when the job ends. Nothing reads them before a
-        # Delta commit names them.
+        # A task's files are moved to their final path when the task ends, not again when the job ends. Nothing reads them before
+        # a Delta commit names them.
         "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
     }
     if config.reads_s3:

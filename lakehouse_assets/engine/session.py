@@ -27,7 +27,7 @@ _SESSION_LOST = ("INVALID_HANDLE.SESSION", "INVALID_HANDLE.OPERATION", "server s
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """The engine: `spark` (a local server, configured by `server`), `sail`, or the address of a remote server, `sc://host:port`."""
+    """The engine: `spark` (a local server, configured by `server`), `sail`, or a remote server's address, `sc://host:port`."""
 
     kind: str
     server: ServerConfig

@@ -69,7 +69,7 @@ def _remove_state(folder: Path) -> None:
 
 
 def _die_with_parent() -> None:
-    """Have the kernel end the server if the supervisor is killed, since nothing else would stop it. Does nothing outside Linux."""
+    """Have the kernel end the server if the supervisor is killed, since nothing else would stop it. Works on Linux only."""
     set_parent_death_signal = 1
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)

@@ -49,9 +49,9 @@ __all__ = [
 class QuickStartDbt(DbtCliResource):
     """Starts dbt 4 s faster (of 9 s; dagster-dbt 0.29.27).
 
-    dagster-dbt starts a separate dbt process to get dbt's version, and loads the whole project a second time to look up columns in
-    the warehouse after the build. Here the version comes from the installed package, and columns are read from Delta. If the overridden
-    names no longer exist, dagster-dbt never calls them.
+    dagster-dbt starts a separate dbt process to get dbt's version, and loads the whole project a second time to look up columns
+    in the warehouse after the build. Here the version comes from the installed package, and columns are read from Delta. If the
+    overridden names no longer exist, dagster-dbt never calls them.
     """
 
     @property

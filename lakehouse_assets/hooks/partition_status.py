@@ -13,8 +13,9 @@ def show_as_built(
 ) -> None:
     """Mark partitions that are rightly empty as materialized in the UI, although no run has built them.
 
-    Otherwise its dialogs warn for each that downstream assets can't be materialized. An event for each date would mark them too, but
-    would cost a kilobyte and distort the asset's freshness. This only changes Dagster's cache of the events, so each pass repeats it.
+    Otherwise its dialogs warn for each that downstream assets can't be materialized. An event for each date would mark them too,
+    but would cost a kilobyte and distort the asset's freshness. This only changes Dagster's cache of the events, so each pass
+    repeats it.
     """
     if not PARTITION_STATUS.is_usable or not instance.event_log_storage.can_write_asset_status_cache():
         return

@@ -1,8 +1,8 @@
 """A run launcher that notices when a code server has ended, and with it the runs that were its child processes.
 
-Dagster's run monitoring checks workers only if the launcher supports it, and the launcher that starts runs in code servers does not. So
-a run whose container was killed would stay "started" until its maximum runtime, and the sensor would wait for it. The deployment's
-`dagster.yaml` names this class.
+Dagster's run monitoring checks workers only if the launcher supports it, and the launcher that starts runs in code servers does
+not. So a run whose container was killed would stay "started" until its maximum runtime, and the sensor would wait for it. The
+deployment's `dagster.yaml` names this class.
 """
 
 import json
@@ -34,8 +34,8 @@ class AttentiveRunLauncher(dg.DefaultRunLauncher):
     def check_run_worker_health(self, run: dg.DagsterRun) -> "CheckRunHealthResult":
         """Report a run as lost if its code server answers twice in a row that it does not know the run.
 
-        Once is not enough: the server may have just restarted, before the daemon has reloaded its definitions. Without them the daemon
-        can't retry the run, and it would not try a second time.
+        Once is not enough: the server may have just restarted, before the daemon has reloaded its definitions. Without them the
+        daemon can't retry the run, and it would not try a second time.
         """
         from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
         from dagster._core.storage.tags import GRPC_INFO_TAG

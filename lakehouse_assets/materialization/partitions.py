@@ -1,4 +1,4 @@
-"""The daily partitions that all tables share, so that a run of a date or range covers the whole graph; and the pools of tables."""
+"""The daily partitions that all tables share, so that a run of a date or range covers the whole graph; and their pools."""
 
 from datetime import date
 

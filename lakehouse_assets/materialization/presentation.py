@@ -43,8 +43,8 @@ def silver_description(table: SilverTable) -> str:
     resolution = {
         "upsert": f"one row per {_names(contract.key)}; {wins}",
         "snapshot": "the rows of a date are replaced as a whole",
-        "history": f"one row version per {_names(contract.key)} and change; a row version is valid from `{contract.valid_from}` until "
-        f"the next one that differs in {_names(contract.tracked_columns)}; of row versions with the same start {wins}",
+        "history": f"one row version per {_names(contract.key)} and change; a row version is valid from `{contract.valid_from}` "
+        f"until the next one that differs in {_names(contract.tracked_columns)}; of row versions with the same start {wins}",
     }[contract.mode]
     if contract.deleted:
         resolution += f"; `{contract.deleted}` deletes"

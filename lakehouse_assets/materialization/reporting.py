@@ -108,7 +108,7 @@ def _facts(target: Target) -> TableFacts:
 
 
 def _recorded_accounts(target: Target, dates: Collection[date]) -> dict[date, dict[str, Any]]:
-    """The ledger's accounts of dates that needed no build: the UI shows only the newest materialization, so it must repeat them."""
+    """The ledger's accounts of dates that needed no build. The UI shows only the newest materialization, so it repeats them."""
     if not dates:
         return {}
     records = Ledger(target.root).read(target.layer, target.name)

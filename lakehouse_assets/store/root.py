@@ -22,8 +22,8 @@ _LIKE_AN_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|[^/]*:.*@")
 class Root:
     """A folder, or a prefix of an S3 bucket, that holds `landing/ raw/ silver/ gold/ quarantine/ ops/`.
 
-    `uri` is an absolute path or `s3://bucket/prefix`, without a trailing slash. Readers and writers of tables take their URIs from
-    here, so that another kind of store needs a change of this class alone.
+    `uri` is an absolute path or `s3://bucket/prefix`, without a trailing slash. Readers and writers of tables take their URIs
+    from here, so that another kind of store needs a change of this class alone.
     """
 
     uri: str

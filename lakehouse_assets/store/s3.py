@@ -24,7 +24,7 @@ _RETRIES = {"max_retries": 5, "retry_timeout": timedelta(seconds=20)}
 
 
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-"""The variables from which the libraries take an endpoint. The first takes precedence over the second; only delta-rs reads the last."""
+"""The variables from which libraries take an endpoint. The first overrides the second; only delta-rs reads the last."""
 
 _ENDPOINT = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?")
 
