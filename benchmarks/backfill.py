@@ -30,12 +30,11 @@ def run() -> None:
     settings = load_settings()
     engine = Engine(settings.engine_config)
     engine.start_in_background()
-    from tests.support.retail import LINES
-
     from lakehouse_assets.contracts.system import Catalog
     from lakehouse_assets.definitions import build_definitions
     from lakehouse_assets.orchestration.sync import sync
     from lakehouse_assets.reconcile.plan import make_plan
+    from tests.support.retail import LINES
 
     catalog = Catalog.from_tables([LINES])
     plan = make_plan(settings, catalog)

@@ -260,15 +260,11 @@ def _start(config: ServerConfig, log: Callable[[str], None]) -> Server:
         if supervisor.poll() is not None:
             break
         time.sleep(_POLL_SECONDS)
+    fault = f"did not start within {START_SECONDS} s" if supervisor.poll() is None else "ended at once"
     supervisor.terminate()
     log_lines = config.log.read_text(errors="replace").strip().splitlines()
-    raise EngineError(
-        f"The Spark server did not start within {START_SECONDS} s"
-        if supervisor.poll() is None
-        else "The Spark server ended at once"
-        + (f" ({log_lines[-1].strip()})" if log_lines else "")
-        + f". Its log is {config.log}."
-    )
+    last_line = f" ({log_lines[-1].strip()})" if log_lines else ""
+    raise EngineError(f"The Spark server {fault}{last_line}. Its log is {config.log}.")
 
 
 def answers(server: Server) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lakehouse_assets.engine import server
 from lakehouse_assets.engine.server import (
     Server,
     ServerConfig,
@@ -16,6 +17,7 @@ from lakehouse_assets.engine.server import (
     server_environment,
     write_state,
 )
+from lakehouse_assets.errors import EngineError
 
 SERVER = Server(port=15002, token="a token", supervisor_pid=1, java_pid=2)
 CONFIG = ServerConfig(cache=Path("/cache"), memory="2g", idle_seconds=300, port=0)
@@ -88,3 +90,18 @@ def test_other_settings_mean_another_server(change):
 
 def test_the_token_goes_to_the_server_by_the_environment():
     assert server_environment("a token")["SPARK_CONNECT_AUTHENTICATE_TOKEN"] == "a token"
+
+
+@pytest.mark.parametrize(
+    ("command", "seconds", "fault"),
+    [
+        (["sh", "-c", "echo loading; exec sleep 60"], 1, r"did not start within 1 s \(loading\)"),
+        (["sh", "-c", "echo no memory; exit 1"], 30, r"ended at once \(no memory\)"),
+    ],
+)
+def test_a_server_that_does_not_start_is_reported_with_the_last_line_of_its_log(command, seconds, fault, tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "START_SECONDS", seconds)
+    monkeypatch.setattr(server, "command_for", lambda config, port: command)
+    config = replace(CONFIG, cache=tmp_path)
+    with pytest.raises(EngineError, match=rf"The Spark server {fault}\. Its log is {config.log}\."):
+        server.connect(config, lambda line: None)
