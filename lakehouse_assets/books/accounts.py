@@ -9,13 +9,13 @@ from lakehouse_assets.books.ledger import PartitionRecord
 
 def account_faults(
     records: Sequence[PartitionRecord],
-    standing: dict[date, int],
+    live: dict[date, int],
     quarantined: dict[date, int],
     superseded: dict[date, int] | None = None,
 ) -> list[str]:
     """The faults in a table's row accounts, one sentence each.
 
-    `standing` (the table's live rows), `quarantined` and `superseded` are actual row counts by date. `superseded` is None for a
+    `live` (the table's live rows), `quarantined` and `superseded` are actual row counts by date. `superseded` is None for a
     table that does not keep superseded rows.
     """
     faults = []
@@ -28,14 +28,14 @@ def account_faults(
                 f"{r.rows_superseded} were superseded."
             )
         for what, recorded, actual in (
-            ("are in the table", r.rows_out, standing.get(r.date, 0)),
+            ("are in the table", r.rows_out, live.get(r.date, 0)),
             ("are in quarantine", r.rows_quarantined, quarantined.get(r.date, 0)),
             ("are kept as superseded", r.rows_superseded, r.rows_superseded if superseded is None else superseded.get(r.date, 0)),
         ):
             if recorded != actual:
                 faults.append(f"{r.date}: {actual} rows {what}, the ledger says {recorded}.")
     recorded_dates = {r.date for r in records}
-    for what, rows_by_date in (("are in the table", standing), ("are in quarantine", quarantined)):
+    for what, rows_by_date in (("are in the table", live), ("are in quarantine", quarantined)):
         faults += [
             f"{day}: {rows} rows {what}, but the ledger has no record of them."
             for day, rows in sorted(rows_by_date.items())

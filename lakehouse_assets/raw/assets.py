@@ -14,7 +14,7 @@ from lakehouse_assets.materialization.partitions import table_pool
 from lakehouse_assets.materialization.presentation import docs_metadata, raw_schema
 from lakehouse_assets.materialization.reporting import report, step_target
 from lakehouse_assets.raw.load import READER_VERSION, land
-from lakehouse_assets.raw.publish import publish_landed
+from lakehouse_assets.raw.write import write_landed
 from lakehouse_assets.store.errors import Unquoted
 from lakehouse_assets.store.root import Root
 
@@ -61,7 +61,7 @@ def raw_asset(
     def _raw(context: dg.AssetExecutionContext) -> None:
         target = step_target(context, root, layer="raw", name=feed.table, description=description)
         landed = land(feed, root, start, target.dates, context.log)
-        written = publish_landed(landed, target)
+        written = write_landed(landed, target)
         report(context, target, written)
         _show_empty_dates(context.instance, feed, readers, partitions, root, start)
 

@@ -59,7 +59,7 @@ class PlannedTable:
     dates: tuple[date, ...]
     again: int = 0
     """How many of the dates are built again although their files have not changed."""
-    due: Mapping[date, str] = field(default_factory=dict)
+    to_build: Mapping[date, str] = field(default_factory=dict)
     """By date, the fingerprint of what it is to be built from. It distinguishes differences over the same dates."""
     left_out: tuple[date, ...] = ()
     """Stale partitions that are not built: they were refused, and their inputs have not changed since."""
@@ -279,7 +279,7 @@ def _gold_plan(settings: Settings, refusals: Refusals) -> Plan:
     records = read_books(settings.root, _gold_tables(all_models), brief=True)
     planned = {t.table: t for t in _gold(project, {}, records, settings.lakehouse_start_date)}
     known = {(layer, name, fingerprint) for layer, name, _, fingerprint in refusals}
-    refused = [name for name, t in planned.items() if ("gold", name, next(iter(t.due.values()))) in known]
+    refused = [name for name, t in planned.items() if ("gold", name, next(iter(t.to_build.values()))) in known]
     left_out = set(refused)
     for model in all_models:
         if left_out.intersection(model.refs):
@@ -355,7 +355,7 @@ def _by_table(records: Records) -> dict[tuple[str, str], dict[date, PartitionRec
 
 def _table(layer: str, table: str, fingerprints: Mapping[date, str]) -> list[PlannedTable]:
     """Return the table with its dates to build, in a list; an empty list if there are none."""
-    return [PlannedTable(layer, table, tuple(sorted(fingerprints)), due=fingerprints)] if fingerprints else []
+    return [PlannedTable(layer, table, tuple(sorted(fingerprints)), to_build=fingerprints)] if fingerprints else []
 
 
 def _plain(table: PlannedTable) -> dict[str, Any]:
@@ -364,7 +364,7 @@ def _plain(table: PlannedTable) -> dict[str, Any]:
         "layer": table.layer,
         "table": table.table,
         "dates": [day.isoformat() for day in table.dates],
-        "due": {day.isoformat(): fingerprint for day, fingerprint in sorted(table.due.items())},
+        "due": {day.isoformat(): fingerprint for day, fingerprint in sorted(table.to_build.items())},
         "again": table.again,
     }
 

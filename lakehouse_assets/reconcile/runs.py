@@ -63,6 +63,6 @@ def _run(plan: Plan, tables: Sequence[PlannedTable], start: date, end: date) -> 
     chosen = [t for t in tables if any(start <= d <= end for d in t.dates)]
     files = [f for f in plan.to_json()["files"] if start.isoformat() <= f["date"] <= end.isoformat()]
     # Only the dates of this run: which others a plan has depends on what it scanned.
-    facts = [[t.key, [[d, t.due.get(d)] for d in t.dates if start <= d <= end]] for t in chosen] + files
+    facts = [[t.key, [[d, t.to_build.get(d)] for d in t.dates if start <= d <= end]] for t in chosen] + files
     difference = hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]
     return PlannedRun(tuple(t.key for t in chosen), start, end, difference)

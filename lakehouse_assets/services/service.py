@@ -84,7 +84,7 @@ class Service(ABC):
         """The user to run as, for a service that must not run as root; None means the current user."""
         return None
 
-    def settle(self) -> None:  # noqa: B027 - most services have nothing to do here
+    def after_start(self) -> None:  # noqa: B027 - most services have nothing to do here
         """Finish the set-up on the running service, for example create a bucket. Does nothing if that is done."""
 
     def ports(self) -> Sequence[int]:
@@ -131,7 +131,7 @@ class Service(ABC):
             log_start = self.log.stat().st_size if self.log.exists() else 0
             self._start()
         self._wait_until_healthy(log_start)
-        self.settle()
+        self.after_start()
         tell(f"{self.name} answers at {self.address}")
 
     def down(self, tell: Tell) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lakehouse_assets.errors import ServiceError
-from lakehouse_assets.services.programs import built_with_go, found
+from lakehouse_assets.services.programs import built_with_go, find_program
 from lakehouse_assets.services.service import Service, Tell
 
 BUCKET = "lakehouse"
@@ -34,9 +34,9 @@ class ObjectStore(Service):
     def prepare(self, tell: Tell) -> None:
         """See `Service.prepare`."""
         (self.folder / "data").mkdir(exist_ok=True)
-        self._program = found(self.name) or built_with_go(self.name, self.module, self._programs, tell)
+        self._program = find_program(self.name) or built_with_go(self.name, self.module, self._programs, tell)
 
-    def settle(self) -> None:
+    def after_start(self) -> None:
         """Create the bucket if it does not exist."""
         import boto3
         from botocore.config import Config

@@ -58,7 +58,7 @@ def _items(connection: "duckdb.DuckDBPyConnection", given: Input) -> dict[date, 
     return dict(counted.fetchall())
 
 
-def published_records(
+def built_records(
     target: Target,
     came_in: Mapping[date, int],
     hits: Mapping[date, list[RuleHits]],
@@ -66,9 +66,9 @@ def published_records(
     waiting: Mapping[date, str],
     inputs: list[InputVersion],
     committed: DeltaTable,
-    published: Mapping[date, str],
+    built: Mapping[date, str],
 ) -> list[PartitionRecord]:
-    """Return the records of the built partitions, at the committed version. `published` has their fingerprints."""
+    """Return the records of the built partitions, at the committed version. `built` has their fingerprints."""
     live = table_facts(committed).rows_by_date
     superseded = superseded_rows_by_date(target.root, target.layer, target.name, committed)
     assert superseded is not None, "the commit lists them"
@@ -89,7 +89,7 @@ def published_records(
             inputs=inputs,
             batches=[batches[day]] if day in batches else [],
         )
-        for day, fingerprint in sorted(published.items())
+        for day, fingerprint in sorted(built.items())
     ]
 
 
@@ -97,7 +97,7 @@ def touched_records(
     target: Target,
     before: DeltaTable,
     committed: DeltaTable,
-    published: Collection[date],
+    built: Collection[date],
     known: Mapping[date, PartitionRecord],
 ) -> list[PartitionRecord]:
     """Return updated records of the `known` partitions that the commit changed without building them.
@@ -117,7 +117,7 @@ def touched_records(
             run_id=target.run_id,
         )
         for day, record in sorted(known.items())
-        if day not in published
+        if day not in built
         and content_before.get(day, "") != content_after.get(day, "")
         and record.content == content_before.get(day, "")
     ]

@@ -58,7 +58,7 @@ from lakehouse_assets.delta.tables import (
     until_committed,
 )
 from lakehouse_assets.errors import AuditError, ContractError
-from lakehouse_assets.silver.accounts import published_records, rows_in, touched_records
+from lakehouse_assets.silver.accounts import built_records, rows_in, touched_records
 from lakehouse_assets.silver.deliveries import Accepted, deliveries
 from lakehouse_assets.silver.fingerprints import RawRecords, change, differing, silver_fingerprints, with_empty_dates
 from lakehouse_assets.silver.judge import Partners, decide, judge, table_columns
@@ -334,7 +334,7 @@ def _account(
     committed = open_table(target.uri, version=commit.version)
     assert committed is not None, "the commit made this version"
     inputs = partner_versions(before.partners)
-    records = published_records(target, came_in, hits, batches, stage.waiting(), inputs, committed, to_build)
+    records = built_records(target, came_in, hits, batches, stage.waiting(), inputs, committed, to_build)
     record_partitions(
         target.root,
         target.layer,

@@ -49,18 +49,20 @@ def stale_dates(
     return differing(silver_fingerprints(table, with_empty_dates(table, raw, silver), accepted), silver)
 
 
-def differing(due: Mapping[date, str], silver: Mapping[date, PartitionRecord]) -> dict[date, str]:
-    """Return those of the fingerprints `due` that differ from what silver was built from."""
-    return {day: fingerprint for day, fingerprint in due.items() if day not in silver or built_from(silver[day]) != fingerprint}
+def differing(wanted: Mapping[date, str], silver: Mapping[date, PartitionRecord]) -> dict[date, str]:
+    """Return those of the fingerprints `wanted` that differ from what silver was built from."""
+    return {
+        day: fingerprint for day, fingerprint in wanted.items() if day not in silver or built_from(silver[day]) != fingerprint
+    }
 
 
-def change(standing: PartitionRecord | None, due: str) -> str:
+def change(record: PartitionRecord | None, wanted: str) -> str:
     """Describe a rebuild of a partition: the fingerprint it was built from, and the one it would be built from.
 
     A change that was refused once would be refused again. The old fingerprint matters too: if a partition was built later, and
     its table is then lost, building it again was never refused.
     """
-    return f"{'nothing' if standing is None else built_from(standing)} to {due}"
+    return f"{'nothing' if record is None else built_from(record)} to {wanted}"
 
 
 def with_waiting(fingerprint: str, waiting: str | None) -> str:

@@ -9,7 +9,7 @@ from lakehouse_assets.contracts.contract import Contract, Outcome, Relationship,
 from lakehouse_assets.contracts.provenance import BROKEN_RULES, IDENTITY, IN_SILVER
 from lakehouse_assets.contracts.system import Input, SilverTable
 from lakehouse_assets.silver.transform import broken
-from lakehouse_assets.silver.winners import DELETED, STANDS, VALID_TO, settle
+from lakehouse_assets.silver.winners import DELETED, LIVE, VALID_TO, resolve_winners
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -71,15 +71,15 @@ def decide(judged: Sequence["DataFrame"], contract: Contract) -> "DataFrame":
     from pyspark.sql import functions as F
 
     rows = reduce(lambda one, other: one.unionByName(other), judged)
-    for columns in settle(contract, within=[_PASSED]):
+    for columns in resolve_winners(contract, within=[_PASSED]):
         rows = rows.withColumns({name: F.expr(expression) for name, expression in columns.items()})
-    is_live = f"{_PASSED} = '{OK}' AND {STANDS}"
+    is_live = f"{_PASSED} = '{OK}' AND {LIVE}"
     return rows.selectExpr(
         *(f"`{name}`" for name in contract.column_names),
         *validity(contract, is_live, f"`{contract.valid_from}`", VALID_TO),
         *IN_SILVER,
         DELETED,
-        f"CASE WHEN {_PASSED} <> '{OK}' THEN {_PASSED} WHEN {STANDS} THEN '{OK}' ELSE '{SUPERSEDED}' END AS {VERDICT}",
+        f"CASE WHEN {_PASSED} <> '{OK}' THEN {_PASSED} WHEN {LIVE} THEN '{OK}' ELSE '{SUPERSEDED}' END AS {VERDICT}",
     )
 
 

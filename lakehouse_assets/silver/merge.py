@@ -20,15 +20,15 @@ from lakehouse_assets.silver.judge import OK, VERDICT, table_columns, validity
 from lakehouse_assets.silver.stage import Stage, landed_view, staged_columns
 from lakehouse_assets.silver.winners import (
     DELETED,
-    GONE_BEFORE,
-    GONE_ON,
-    STANDS,
+    ENDED_BEFORE,
+    ENDED_ON,
+    LIVE,
     VALID_FROM,
     VALID_TO,
     deciding_columns,
     identity,
     in_duckdb,
-    settle,
+    resolve_winners,
 )
 
 if TYPE_CHECKING:
@@ -94,16 +94,16 @@ def changed_rows(stage: Stage, replaced: Held, others: Held, deliveries: Deliver
             )
         )
     resolved = f"({candidates})"
-    for columns in settle(contract, with_deliveries=is_complete):
+    for columns in resolve_winners(contract, with_deliveries=is_complete):
         added = ", ".join(f"{in_duckdb(sql)} AS {name}" for name, sql in columns.items())
         resolved = f"(SELECT *, {added} FROM {resolved})"
-    verdict = f"CASE WHEN {STANDS} THEN '{OK}' ELSE '{SUPERSEDED}' END"
+    verdict = f"CASE WHEN {LIVE} THEN '{OK}' ELSE '{SUPERSEDED}' END"
     differs = f"{verdict} <> {VERDICT}"
     columns_out = [*IDENTITY, f"{verdict} AS {_NEW_VERDICT}"]
     if contract.validity:
         valid_from = VALID_FROM if is_complete else f'"{contract.valid_from}"'
         columns_out += [f"{valid_from} AS {VALID_FROM}", VALID_TO]
-        differs += f" OR ({STANDS} AND ({VALID_TO} IS DISTINCT FROM valid_to OR {valid_from} IS DISTINCT FROM valid_from))"
+        differs += f" OR ({LIVE} AND ({VALID_TO} IS DISTINCT FROM valid_to OR {valid_from} IS DISTINCT FROM valid_from))"
     changes: pa.Table = connection.execute(
         f"SELECT {', '.join(columns_out)} FROM {resolved} WHERE {VERDICT} <> '{_END}' AND ({differs})"
     ).to_arrow_table()
@@ -130,14 +130,14 @@ def _with_ends(stage: Stage, candidates: str, deliveries: Deliveries) -> str:
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE presence AS
             SELECT {key}, {FEED}, {DATE_COLUMN},
-                min(ended) OVER ({by_key} ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS {GONE_ON},
-                max(ended) OVER ({by_key} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS {GONE_BEFORE},
+                min(ended) OVER ({by_key} ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS {ENDED_ON},
+                max(ended) OVER ({by_key} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS {ENDED_BEFORE},
                 ended
             FROM (SELECT p.*, CASE WHEN day < coalesce(lead({DATE_COLUMN}) OVER ({by_key}), DATE '9999-12-31') THEN day END AS ended
                   FROM ({present}) AS p ASOF LEFT JOIN delivered AS d ON p.{FEED} = d.feed AND p.{DATE_COLUMN} < d.day)"""
     )
     with_presence = (
-        f"SELECT c.*, {GONE_ON}, {GONE_BEFORE} FROM ({candidates}) AS c LEFT JOIN presence USING ({key}, {FEED}, {DATE_COLUMN})"
+        f"SELECT c.*, {ENDED_ON}, {ENDED_BEFORE} FROM ({candidates}) AS c LEFT JOIN presence USING ({key}, {FEED}, {DATE_COLUMN})"
     )
     if contract.mode != "history":
         return with_presence
@@ -155,7 +155,7 @@ def _with_ends(stage: Stage, candidates: str, deliveries: Deliveries) -> str:
         for name in dict.fromkeys([*deciding_columns(contract), *IDENTITY])
     ]
     ends = f"""SELECT {", ".join(columns)}, TRUE AS {DELETED}, '{_END}' AS {VERDICT}, NULL AS valid_from, NULL AS valid_to,
-               NULL AS {GONE_ON}, NULL AS {GONE_BEFORE} FROM presence WHERE ended IS NOT NULL"""
+               NULL AS {ENDED_ON}, NULL AS {ENDED_BEFORE} FROM presence WHERE ended IS NOT NULL"""
     return f"{with_presence} UNION ALL {ends}"
 
 

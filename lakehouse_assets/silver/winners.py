@@ -14,12 +14,12 @@ from lakehouse_assets.contracts.provenance import DATE_COLUMN, FEED, FILE, ITEM,
 DELETED = "_deleted"
 """Whether a row is a tombstone."""
 
-STANDS = "_stands"
+LIVE = "_live"
 """Whether a row is live."""
 
 VALID_FROM, VALID_TO = "_valid_from", "_valid_to"
 
-GONE_ON, GONE_BEFORE = "_gone_on", "_gone_before"
+ENDED_ON, ENDED_BEFORE = "_ended_on", "_ended_before"
 """For rows of feeds with complete deliveries: the date of the first delivery after the row that ends its key's presence, and of
 the last one before it. NULL if there is none."""
 
@@ -27,29 +27,29 @@ Projection = dict[str, str]
 """Columns to add to a relation: names and their SQL. Names are quoted with backticks; see `in_duckdb`."""
 
 
-def settle(contract: Contract, within: Sequence[str] = (), *, with_deliveries: bool = False) -> list[Projection]:
-    """Return successive projections that add `_stands` (boolean: live), and for a history `_valid_to`.
+def resolve_winners(contract: Contract, within: Sequence[str] = (), *, with_deliveries: bool = False) -> list[Projection]:
+    """Return successive projections that add `_live` (boolean: live), and for a history `_valid_to`.
 
     The rows have the contract's columns, those of `IDENTITY`, and `_deleted`. Rows that differ in a column of `within` are
-    treated separately. With `with_deliveries`, rows also have `_gone_on` and `_gone_before`, and a history gets `_valid_from`.
+    treated separately. With `with_deliveries`, rows also have `_ended_on` and `_ended_before`, and a history gets `_valid_from`.
     """
     key = [*within, *identity(contract)]
-    was_deleted = f"{GONE_ON} IS NOT NULL"
+    was_deleted = f"{ENDED_ON} IS NOT NULL"
     if contract.mode != "history":
         partition = [*_names(key), *([was_deleted] if with_deliveries else [])]
         present = f" AND NOT {was_deleted}" if with_deliveries else ""
         return [
             {"_rank": f"ROW_NUMBER() OVER (PARTITION BY {', '.join(partition)} ORDER BY {order(contract)})"},
-            {STANDS: f"_rank = 1 AND NOT {DELETED}{present}"},
+            {LIVE: f"_rank = 1 AND NOT {DELETED}{present}"},
         ]
     moment = f"`{contract.valid_from}`"
     counts = f"ROW_NUMBER() OVER (PARTITION BY {_listed(key)}, {{moment}} ORDER BY {order(contract)}) = 1"
     first: list[Projection] = [{"_counts": counts.format(moment=moment)}]
     if with_deliveries:
         # A key that returns is valid from the delivery that has it again. A row version from after its key's end is never valid.
-        back = f"{GONE_BEFORE} IS NOT NULL AND ({moment} IS NULL OR CAST({moment} AS DATE) <= {GONE_BEFORE})"
+        back = f"{ENDED_BEFORE} IS NOT NULL AND ({moment} IS NULL OR CAST({moment} AS DATE) <= {ENDED_BEFORE})"
         type_ = contract.validity[0].type
-        late = f"{GONE_ON} IS NOT NULL AND CAST({VALID_FROM} AS DATE) >= {GONE_ON} AND NOT {DELETED}"
+        late = f"{ENDED_ON} IS NOT NULL AND CAST({VALID_FROM} AS DATE) >= {ENDED_ON} AND NOT {DELETED}"
         first = [
             {VALID_FROM: f"CASE WHEN {back} AND NOT {DELETED} THEN CAST({DATE_COLUMN} AS {type_}) ELSE {moment} END"},
             {"_late": f"COALESCE({late}, FALSE)"},
@@ -64,7 +64,7 @@ def settle(contract: Contract, within: Sequence[str] = (), *, with_deliveries: b
     return [
         *first,
         {"_opens": f"_counts AND ({opens})"},
-        {VALID_TO: f"CASE WHEN _opens THEN LEAD({moment}) {until} END", STANDS: f"_opens AND NOT {DELETED}"},
+        {VALID_TO: f"CASE WHEN _opens THEN LEAD({moment}) {until} END", LIVE: f"_opens AND NOT {DELETED}"},
     ]
 
 
@@ -80,7 +80,7 @@ def identity(contract: Contract) -> list[str]:
 
 
 def deciding_columns(contract: Contract) -> list[str]:
-    """Return the contract's columns that `settle` reads."""
+    """Return the contract's columns that `resolve_winners` reads."""
     tracked = contract.tracked_columns if contract.mode == "history" else ()
     return [name for name in contract.column_names if name in {*contract.key, *contract.sequence_columns, *tracked}]
 

@@ -13,9 +13,9 @@ from lakehouse_assets.books.set_aside import read_set_aside
 from lakehouse_assets.contracts.contract import Column, Rule
 from lakehouse_assets.delta.handlers import Target
 from lakehouse_assets.delta.tables import open_table
-from lakehouse_assets.raw import publish
+from lakehouse_assets.raw import write
 from lakehouse_assets.raw.load import land
-from lakehouse_assets.raw.publish import publish_landed
+from lakehouse_assets.raw.write import write_landed
 from lakehouse_assets.silver import stage
 from tests.support.declare import feed_of, with_function
 from tests.support.orders import DAY1, DAY2, DAY3, ORDERS, csv, take
@@ -43,7 +43,7 @@ class Writer:
         return self
 
     def write(self):
-        publish_landed(self.rows, self.target)
+        write_landed(self.rows, self.target)
 
 
 def as_it_lies(shop, make_lakehouse):
@@ -85,10 +85,10 @@ def test_a_raw_writer_that_wrote_before_another_which_had_read_less_leaves_what_
 def test_a_raw_writer_that_is_overtaken_between_its_commit_and_its_record_leaves_what_lies_in_landing(
     shop, make_lakehouse, monkeypatch
 ):
-    record_partitions = publish.record_partitions
+    record_partitions = write.record_partitions
 
     def overtaken(*args):
-        monkeypatch.setattr(publish, "record_partitions", record_partitions)
+        monkeypatch.setattr(write, "record_partitions", record_partitions)
         slow.write()  # it read the old bytes
         return record_partitions(*args)
 
@@ -96,7 +96,7 @@ def test_a_raw_writer_that_is_overtaken_between_its_commit_and_its_record_leaves
     slow = Writer(shop).read()
     shop.land("shop/orders", DAY1, "a.csv", csv(("A", 2, 20)))
     quick = Writer(shop).read()
-    monkeypatch.setattr(publish, "record_partitions", overtaken)
+    monkeypatch.setattr(write, "record_partitions", overtaken)
     quick.write()
     as_it_lies(shop, make_lakehouse)
 

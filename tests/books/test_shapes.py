@@ -151,6 +151,6 @@ def test_an_order_that_comes_while_its_items_are_judged_brings_them_in(tmp_path,
         items = building(group, ITEMS).go_until("before commit")
         group.build_silver(ORDERS, DATES)
         items.finish()
-        assert any(name == ITEMS.name for _, name, _ in group.due())
+        assert any(name == ITEMS.name for _, name, _ in group.to_build())
         settle(group)
-        assert not group.due()
+        assert not group.to_build()

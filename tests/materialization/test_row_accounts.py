@@ -41,7 +41,7 @@ def test_a_table_of_another_grain_has_nothing_to_add_up():
 
 
 @pytest.mark.parametrize(
-    ("record", "standing", "quarantined", "fault"),
+    ("record", "live", "quarantined", "fault"),
     [
         (
             account(D1, 10, 7, 1, 1),
@@ -78,8 +78,8 @@ def test_a_table_of_another_grain_has_nothing_to_add_up():
         "rows of an unknown date",
     ],
 )
-def test_a_fault_is_told(record, standing, quarantined, fault):
-    assert account_faults([record], standing, quarantined) == [fault]
+def test_a_fault_is_told(record, live, quarantined, fault):
+    assert account_faults([record], live, quarantined) == [fault]
 
 
 def test_rows_in_quarantine_for_an_unknown_date_are_a_fault():

@@ -121,7 +121,7 @@ def failing(monkeypatch, error):
     def write(rows, target):
         raise error
 
-    monkeypatch.setattr(assets, "publish_landed", write)
+    monkeypatch.setattr(assets, "write_landed", write)
 
 
 THROTTLED = GenericError("Generic S3 error: Server returned non-2xx status code: 503 Service Unavailable: SlowDown")

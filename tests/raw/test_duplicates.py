@@ -20,9 +20,9 @@ from lakehouse_assets.delta.handlers import Target
 from lakehouse_assets.delta.tables import forget_open_tables, newest_table, open_table
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw import load as loading
-from lakehouse_assets.raw import publish
+from lakehouse_assets.raw import write
 from lakehouse_assets.raw.load import land
-from lakehouse_assets.raw.publish import publish_landed
+from lakehouse_assets.raw.write import write_landed
 from lakehouse_assets.serving.query import query
 from lakehouse_assets.store.root import Root
 
@@ -73,7 +73,7 @@ class Shop:
     def build(self, feed: Feed = ORDERS):
         self.runs += 1
         target = Target(self.root, "raw", "shop_orders", [D1, D2], f"run-{self.runs}", LOG)
-        return publish_landed(self.load(feed), target)
+        return write_landed(self.load(feed), target)
 
     def rows(self):
         table = open_table(self.root.table("raw", "shop_orders"))
@@ -132,7 +132,7 @@ def test_what_is_superseded_is_counted_in_table_and_quarantine(shop, monkeypatch
     shop.drop(D1, "b.csv", ONE)
     landed = shop.load()
     landed.rows = landed.rows.slice(0, 1)  # a row is lost on the way
-    publish_landed(landed, Target(shop.root, "raw", "shop_orders", [D1], "run", LOG))
+    write_landed(landed, Target(shop.root, "raw", "shop_orders", [D1], "run", LOG))
     [record] = shop.records().values()
     assert (record.rows_out, record.rows_superseded, record.adds_up) == (1, 1, False)
 
@@ -329,7 +329,7 @@ def build_and_kill(shop: Shop, kill: str) -> None:
     """A pass that ends at the given place as if the process had been killed there."""
     owner, name, call = {
         "before quarantine": (Quarantine, "add", 1),
-        "before the table": (publish, "replace_rows_at", 1),
+        "before the table": (write, "replace_rows_at", 1),
         "before the ledger": (Ledger, "record", 1),
         "before old rejects go": (Quarantine, "remove", 1),
     }[kill]

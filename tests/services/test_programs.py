@@ -10,7 +10,7 @@ import pytest
 
 from lakehouse_assets.errors import ServiceError
 from lakehouse_assets.services import programs
-from lakehouse_assets.services.programs import built_with_go, found, installed_from_pypi
+from lakehouse_assets.services.programs import built_with_go, find_program, installed_from_pypi
 
 # It writes what Go would build into GOBIN, and into a file how it was called.
 GO = f"""#!{sys.executable}
@@ -94,24 +94,24 @@ def pypi(tmp_path, monkeypatch):
 def test_a_program_on_the_path_comes_first(path, tmp_path):
     on_path = script(path / "initdb", "")
     script(tmp_path / "17" / "initdb", "")
-    assert found("initdb", tmp_path / "17") == on_path
+    assert find_program("initdb", tmp_path / "17") == on_path
 
 
 def test_of_several_folders_the_highest_version_is_taken(path, tmp_path):
     folders = [tmp_path / version / "bin" for version in ("9.6", "16", "15", "9.10")]
     for folder in folders:
         script(folder / "initdb", "")
-    assert found("initdb", *folders) == tmp_path / "16" / "bin" / "initdb"
+    assert find_program("initdb", *folders) == tmp_path / "16" / "bin" / "initdb"
 
 
 def test_a_folder_without_the_program_is_passed_over(path, tmp_path):
     (tmp_path / "17").mkdir()
     script(tmp_path / "16" / "initdb", "")
-    assert found("initdb", tmp_path / "16", tmp_path / "17") == tmp_path / "16" / "initdb"
+    assert find_program("initdb", tmp_path / "16", tmp_path / "17") == tmp_path / "16" / "initdb"
 
 
 def test_a_program_that_is_nowhere_is_none(path, tmp_path):
-    assert found("initdb", tmp_path) is None
+    assert find_program("initdb", tmp_path) is None
 
 
 def test_go_builds_the_program_into_the_folder(go, cache):

@@ -47,7 +47,7 @@ class Web(Service):
     def prepare(self, tell):
         self.prepared += 1
 
-    def settle(self):
+    def after_start(self):
         self.settled += 1
 
     def command(self):

@@ -28,7 +28,7 @@ from lakehouse_assets.contracts.system import Catalog, Input, SilverTable
 from lakehouse_assets.delta.tables import forget_open_tables
 from lakehouse_assets.materialization.row_accounts import row_accounts_result
 from lakehouse_assets.raw.load import land
-from lakehouse_assets.raw.publish import publish_landed
+from lakehouse_assets.raw.write import write_landed
 from lakehouse_assets.reconcile.plan import make_plan
 from lakehouse_assets.serving.query import query
 from lakehouse_assets.settings import Settings
@@ -248,7 +248,7 @@ class Group:
 
     def build_raw(self, feed: Feed, dates: Sequence[date]) -> None:
         landed = land(feed, self.settings.root, START, dates, LOG)
-        publish_landed(landed, target(self.settings.root, "raw", feed.table, dates))
+        write_landed(landed, target(self.settings.root, "raw", feed.table, dates))
 
     def build_silver(self, table: SilverTable, dates: Sequence[date]) -> None:
         if any(self.settings.root.table_names("raw") and f.table in self.settings.root.table_names("raw") for f in table.feeds):
@@ -265,7 +265,7 @@ class Group:
     def settle(self) -> int:
         """Passes until nothing is due; how many there were."""
         for number in range(PASSES):
-            if not (due := self.due()):
+            if not (due := self.to_build()):
                 return number
             for feed in CATALOG.feeds:
                 for dates in [d for layer, name, d in due if (layer, name) == ("raw", feed.table)]:
@@ -273,13 +273,13 @@ class Group:
             for table in CATALOG.by_partners():
                 for dates in [d for layer, name, d in due if (layer, name) == ("silver", table.name)]:
                     self.build_silver(table, dates)
-        raise AssertionError(f"passes don't end: {self.due()}")
+        raise AssertionError(f"passes don't end: {self.to_build()}")
 
     def accept(self, feed: Feed, day: date) -> None:
         """Accept the delivery as raw has it, where raw has what landed."""
         records = read_books(self.settings.root, [("raw", feed.table)])
         record = records.get(("raw", feed.table, day))
-        if record is not None and not record.is_unverified and not any(name == feed.table for _, name, _ in self.due()):
+        if record is not None and not record.is_unverified and not any(name == feed.table for _, name, _ in self.to_build()):
             AcceptedDeliveries(self.settings.root).add(feed.table, day, record.fingerprint)
             self.accepted[feed.table, day] = self._delivery(feed, day)
 

@@ -137,9 +137,9 @@ class Machine:
 
     def maintain(self, hours: int) -> None:
         """Upkeep; of a table that a writer works on it keeps what left it lately, as it is to be used. It makes no work."""
-        due = None if self.writers else self.due()
+        due = None if self.writers else self.to_build()
         self.shop.maintain(timedelta(hours=168 if self.writers else hours))
-        assert due is None or self.due() == due, "upkeep has made work"
+        assert due is None or self.to_build() == due, "upkeep has made work"
 
     # What must be so.
 
@@ -148,11 +148,11 @@ class Machine:
         if self.writers:
             return
         for _ in range(PASSES):
-            planned = self.due()
+            planned = self.to_build()
             if not planned:
                 break
             self.shop.build(planned)
-        assert not self.due(), "passes don't end in an empty plan"
+        assert not self.to_build(), "passes don't end in an empty plan"
 
     def due(self) -> list[tuple[str, str, tuple[date, ...]]]:
         """What a pass would build."""
@@ -160,7 +160,7 @@ class Machine:
 
     def check(self) -> None:
         """An empty plan means that all is right; and nobody ever sees a table with a hole, but by the hand that made it."""
-        if not self.writers and not self.due():
+        if not self.writers and not self.to_build():
             self.compare()
 
     def compare(self) -> None:
@@ -357,7 +357,7 @@ class StrictMachine(SilverMachine):
     def due(self) -> list[tuple[str, str, tuple[date, ...]]]:
         due = [
             (layer, table, tuple(day for day in dates if layer != "silver" or not self.is_refused(day)))
-            for layer, table, dates in super().due()
+            for layer, table, dates in super().to_build()
         ]
         return [table for table in due if table[2]]
 

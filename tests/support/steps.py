@@ -17,7 +17,7 @@ from lakehouse_assets.gold.models import Model, model_fingerprint, table_states
 from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw.load import land, load
-from lakehouse_assets.raw.publish import publish_landed
+from lakehouse_assets.raw.write import write_landed
 from lakehouse_assets.store.root import Root
 from tests.support.declare import feed_of
 from tests.support.target import LOG, target
@@ -29,7 +29,7 @@ RunModels = Callable[[Path, Collection[str]], set[str]]
 
 def build_raw(root: Root, entity: SilverTable, start: date, dates: Sequence[date]) -> None:
     """Bring partitions of a raw table up to date."""
-    publish_landed(land(feed_of(entity), root, start, dates, LOG), target(root, "raw", entity.name, dates))
+    write_landed(land(feed_of(entity), root, start, dates, LOG), target(root, "raw", entity.name, dates))
 
 
 def stand_for_silver(root: Root, entity: SilverTable, start: date, dates: Sequence[date]) -> None:
@@ -38,7 +38,7 @@ def stand_for_silver(root: Root, entity: SilverTable, start: date, dates: Sequen
     records = {key[2]: record for key, record in Ledger(root).read("silver", entity.name).items()}
     built = verified(root, "silver", entity.name, open_table(root.table("silver", entity.name)), records)
     landed = load(feed_of(entity), landing, landing.listing(feed_of(entity).landing, start, dates).objects, built, dates, LOG)
-    publish_landed(landed, target(root, "silver", entity.name, dates))
+    write_landed(landed, target(root, "silver", entity.name, dates))
 
 
 def build_gold(root: Root, models: Sequence[Model], selected: Collection[str], database: Path, run: RunModels) -> None:

@@ -55,7 +55,7 @@ class Writer(threading.Thread):
         self.met: list[Fault] = []
         self.kept: dict[str, Any] = {}
         self._work, self._killed = work, False
-        self._go, self._stands = threading.Semaphore(0), threading.Semaphore(0)
+        self._go, self._live = threading.Semaphore(0), threading.Semaphore(0)
         self.start()
 
     def run(self) -> None:
@@ -66,7 +66,7 @@ class Writer(threading.Thread):
         except BaseException as error:  # noqa: BLE001 - it is looked at by whoever started the writer
             self.error = error
         self.done = True
-        self._stands.release()
+        self._live.release()
 
     def go(self, requests: int = 1) -> "Writer":
         """Let it go on until it stands before or after a request, so many times."""
@@ -74,7 +74,7 @@ class Writer(threading.Thread):
             if self.done:
                 break
             self._go.release()
-            assert self._stands.acquire(timeout=_SECONDS), f"the writer stands still after {self.at}"
+            assert self._live.acquire(timeout=_SECONDS), f"the writer stands still after {self.at}"
         return self
 
     def go_until(self, place: str) -> "Writer":
@@ -93,7 +93,7 @@ class Writer(threading.Thread):
     def pause(self, place: str) -> None:
         self.die_if_killed()
         self.at = place
-        self._stands.release()
+        self._live.release()
         self._go.acquire()
         self.die_if_killed()
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def publish_landed(rows: LandedRows, target: Target) -> Written:
+def write_landed(rows: LandedRows, target: Target) -> Written:
     """Replace the rows of files that were read or deleted, in one commit; write nothing if no file differs.
 
     Loads again if another step has changed these partitions since the rows were loaded.
