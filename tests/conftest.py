@@ -55,6 +55,12 @@ QUICK = tuple(
 """What the inner loop runs: each rule of each stage once, on Sail and a folder."""
 
 
+FIXED_PORTS = ("tests/deploy", "tests/services/test_stack.py")
+"""Tests of whole stacks, whose ports are given: one process runs them one after the other."""
+
+SLOWEST_FIRST = ("cluster-minio", "spark-minio", "", "spark-folder", "sail-minio", "sail-versitygw", "sail-folder")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--world", action="append", choices=EVERY_WORLD, help="run only in these worlds")
 
@@ -76,14 +82,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("world", worlds, indirect=True, scope="session")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `-n`, let one process run all tests of a module in a world: it starts the world's services and fixtures once."""
+    """Group the tests by worlds, the slowest first, so that each world is set up once.
+
+    With `-n`, one process runs all tests of a module in a world: it starts the world's services and fixtures once.
+    """
     for item in items:
-        world = item.callspec.params.get("world", "") if hasattr(item, "callspec") else ""
-        if item.nodeid.startswith(QUICK) and world in ("", "sail-folder"):
+        world, module = _world(item), item.nodeid.split("::")[0]
+        if module.startswith(QUICK) and world in ("", "sail-folder"):
             item.add_marker("quick")
         if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(f"{item.nodeid.split('::')[0]}@{world}"))
+            item.add_marker(pytest.mark.xdist_group("ports" if module.startswith(FIXED_PORTS) else f"{module}@{world}"))
+    # pytest itself groups by the position of a world among a test's own worlds, which says little.
+    items.sort(key=lambda item: (SLOWEST_FIRST.index(_world(item)), not item.nodeid.startswith(FIXED_PORTS)))
+
+
+def _world(item: pytest.Item) -> str:
+    """The world of a test; empty where it needs none."""
+    return item.callspec.params.get("world", "") if hasattr(item, "callspec") else ""
 
 
 @pytest.fixture(scope="session")

@@ -345,7 +345,9 @@ class StackOnThisMachine:
     def judge_a_run_that_nobody_knows(self, port: int) -> list[str]:
         """What monitoring is told, at two looks, of a run that has started in the code server at a port."""
         code = f"""
-            from lakehouse_assets.hooks.run_launcher import *
+            from dagster import DagsterRun
+            from dagster._core.storage.tags import GRPC_INFO_TAG
+            from lakehouse_assets.hooks.run_launcher import AttentiveRunLauncher
             launcher = AttentiveRunLauncher()
             run = DagsterRun("lakehouse", run_id="unknown", tags={{GRPC_INFO_TAG: '{{"host": "127.0.0.1", "port": {port}}}'}})
             for look in range(2):

@@ -17,7 +17,7 @@ from tests.support.lakehouse import Lakehouse
 from tests.support.things import DATES, Shop, entity
 
 KILLS = int(os.environ.get("LAKEHOUSE_KILLS", "24"))
-KILLS_OF_ALL = int(os.environ.get("LAKEHOUSE_KILLS_OF_ALL", "3"))
+KILLS_OF_ALL = int(os.environ.get("LAKEHOUSE_KILLS_OF_ALL", "2"))
 
 Build = Callable[..., str]
 
