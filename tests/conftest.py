@@ -82,8 +82,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("world", worlds, indirect=True, scope="session")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Group the tests by worlds, the slowest first, so that each world is set up once.
 
     With `-n`, one process runs all tests of a module in a world: it starts the world's services and fixtures once.
@@ -94,13 +94,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("quick")
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group("ports" if module.startswith(FIXED_PORTS) else f"{module}@{world}"))
+    yield
     # pytest itself groups by the position of a world among a test's own worlds, which says little.
     items.sort(key=lambda item: (SLOWEST_FIRST.index(_world(item)), not item.nodeid.startswith(FIXED_PORTS)))
 
 
 def _world(item: pytest.Item) -> str:
-    """The world of a test; empty where it needs none."""
-    return item.callspec.params.get("world", "") if hasattr(item, "callspec") else ""
+    """The world of a test; empty where it needs none, or where `--world` leaves it none."""
+    world = item.callspec.params.get("world", "") if hasattr(item, "callspec") else ""
+    return world if world in EVERY_WORLD else ""
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,17 @@ import pytest
 from lakehouse_assets.books.accounts import account_faults
 from lakehouse_assets.books.ledger import Ledger, PartitionRecord
 from lakehouse_assets.delta.tables import dates_predicate, replace_rows
+from lakehouse_assets.materialization import row_accounts
 from lakehouse_assets.materialization.row_accounts import dates_table, row_accounts_result
 from lakehouse_assets.store.root import Root
 
 D1, D2 = date(2026, 1, 1), date(2026, 1, 2)
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch):
+    """A check looks again before it fails: here nobody else is writing."""
+    monkeypatch.setattr(row_accounts, "_FIRST_PAUSE_SECONDS", 0.001)
 
 
 def account(day, rows_in, rows_out, quarantined=0, superseded=0):

@@ -14,7 +14,7 @@ def day(number):
 
 def table(name, numbers, *, left_out=(), layer="silver", mark="as it is"):
     due = {day(n): mark for n in numbers}
-    return PlannedTable(layer, name, tuple(due), due=due, left_out=tuple(day(n) for n in left_out))
+    return PlannedTable(layer, name, tuple(due), to_build=due, left_out=tuple(day(n) for n in left_out))
 
 
 def ranges(*tables):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakehouse_assets.contracts.contract import Column, Contract
-from lakehouse_assets.silver.winners import in_duckdb, settle
+from lakehouse_assets.silver.winners import in_duckdb, resolve_winners
 from tests.support.oracle import Row, expected
 
 UPSERT = Contract(
@@ -45,7 +45,7 @@ def settled(contract: Contract, given_rows: list[Row]) -> dict[tuple[str, str, i
     types = (pa.string(), pa.int32(), pa.string(), pa.bool_(), pa.string(), pa.string(), pa.int64(), pa.int64(), pa.string())
     landed = pa.table([pa.array(c, t) for c, t in zip(columns or [()] * 9, types, strict=True)], names=names)
     sql = "landed"
-    for projection in settle(contract):
+    for projection in resolve_winners(contract):
         sql = f"(SELECT *, {', '.join(f'{in_duckdb(e)} AS {n}' for n, e in projection.items())} FROM {sql})"
     until = "_valid_to" if contract.mode == "history" else "NULL"
     with _duckdb.cursor() as connection:

@@ -259,7 +259,7 @@ class Group:
             self.build_raw(feed, dates)
         self.build_silver(table, dates)
 
-    def due(self) -> list[tuple[str, str, tuple[date, ...]]]:
+    def to_build(self) -> list[tuple[str, str, tuple[date, ...]]]:
         return [(t.layer, t.table, t.dates) for t in make_plan(self.settings, CATALOG).of_layers("raw", "silver")]
 
     def settle(self) -> int:

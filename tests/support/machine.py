@@ -154,7 +154,7 @@ class Machine:
             self.shop.build(planned)
         assert not self.to_build(), "passes don't end in an empty plan"
 
-    def due(self) -> list[tuple[str, str, tuple[date, ...]]]:
+    def to_build(self) -> list[tuple[str, str, tuple[date, ...]]]:
         """What a pass would build."""
         return self.shop.plan(*self.layers)
 
@@ -354,7 +354,7 @@ class StrictMachine(SilverMachine):
                 before.append(now)
         super().check()
 
-    def due(self) -> list[tuple[str, str, tuple[date, ...]]]:
+    def to_build(self) -> list[tuple[str, str, tuple[date, ...]]]:
         due = [
             (layer, table, tuple(day for day in dates if layer != "silver" or not self.is_refused(day)))
             for layer, table, dates in super().to_build()
