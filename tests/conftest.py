@@ -6,6 +6,7 @@ about; `--world` picks others, such as `--world spark-folder --world sail-minio`
 
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from filelock import FileLock
 
 from lakehouse_assets.engine.server import port_answers
 from lakehouse_assets.engine.session import Engine
@@ -56,7 +58,7 @@ QUICK = tuple(
 
 
 FIXED_PORTS = ("tests/deploy", "tests/services/test_stack.py")
-"""Tests of whole stacks, whose ports are given: one process runs them one after the other."""
+"""Tests of whole stacks, whose ports are given."""
 
 SLOWEST_FIRST = ("cluster-minio", "spark-minio", "", "spark-folder", "sail-minio", "sail-versitygw", "sail-folder")
 
@@ -84,16 +86,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Group the tests by worlds, the slowest first, so that each world is set up once.
-
-    With `-n`, one process runs all tests of a module in a world: it starts the world's services and fixtures once.
-    """
+    """Group the tests by worlds, the slowest first, so that a process sets each world up once."""
     for item in items:
-        world, module = _world(item), item.nodeid.split("::")[0]
-        if module.startswith(QUICK) and world in ("", "sail-folder"):
+        if item.nodeid.startswith(QUICK) and _world(item) in ("", "sail-folder"):
             item.add_marker("quick")
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group("ports" if module.startswith(FIXED_PORTS) else f"{module}@{world}"))
     yield
     # pytest itself groups by the position of a world among a test's own worlds, which says little.
     items.sort(key=lambda item: (SLOWEST_FIRST.index(_world(item)), not item.nodeid.startswith(FIXED_PORTS)))
@@ -103,6 +99,16 @@ def _world(item: pytest.Item) -> str:
     """The world of a test; empty where it needs none, or where `--world` leaves it none."""
     world = item.callspec.params.get("world", "") if hasattr(item, "callspec") else ""
     return world if world in EVERY_WORLD else ""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ports(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let only one process at a time run tests whose ports are given."""
+    if not request.node.nodeid.startswith(FIXED_PORTS):
+        yield
+        return
+    with FileLock(Path(tempfile.gettempdir(), "lakehouse-tests-ports.lock")):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ TABLES = {
 }
 
 
-pytestmark = [pytest.mark.worlds("sail-folder"), pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.worlds("sail-folder")
 """What the tables hold is asked in one world; the others' are the same."""
 
 
