@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from lakehouse_assets.engine.remote import RemoteServer
 from lakehouse_assets.engine.sail import Sail
@@ -59,15 +59,17 @@ class Engine:
         self._lost = False
 
     def session(self) -> "SparkSession":
-        """The session, connected on first use, and again if the server was lost. Its DataFrames end with it: call this each time.
+        """The session, connected on first use, and again if it was stopped or the server was lost.
 
-        Requests of the session raise EngineLostError if the server is lost.
+        Its DataFrames end with it: call this each time. Requests of the session raise EngineLostError if the server is lost.
 
         Raises:
             EngineError: the engine can't be started or reached.
         """
         with self._lock:
-            if self._lost or not self._server.answers():
+            # PySpark has one session for a server and a process: another engine of this process may have stopped it.
+            is_stopped = self._session is not None and cast("Any", self._session).is_stopped
+            if self._lost or is_stopped or not self._server.answers():
                 self._leave(tell_server=False)  # the next server is found or started
             if self._session is None:
                 self._session = self._connected()
@@ -92,7 +94,7 @@ class Engine:
     def _leave(self, *, tell_server: bool) -> None:
         """Stop the session. Otherwise PySpark would return it again when a new one is requested."""
         if self._session is not None:
-            session: Any = self._session  # typed as a classic session, which lacks the attribute
+            session: Any = self._session  # typed as a classic session, which lacks the attributes
             session.release_session_on_close = tell_server
             session.stop()
         self._session, self._lost = None, False
