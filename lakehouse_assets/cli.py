@@ -131,9 +131,10 @@ def land(
 ) -> None:
     """Put files into landing. The next pass or the sensor loads them."""
     from lakehouse_assets.landing.objects import Landing
+    from lakehouse_assets.systems import catalog
 
     settings = load_settings()
-    known = sorted(feed.landing for feed in load_catalog(settings).feeds)
+    known = sorted(feed.landing for feed in catalog(settings.system_packages).feeds)
     if feed not in known:
         raise LandingError(f"{feed!r} is not a feed of the lakehouse. Known are: {', '.join(known)}.")
     landing_date = _date(day)
@@ -153,9 +154,10 @@ def accept(
 ) -> None:
     """Let a complete delivery delete the keys that it lacks, even if it is much smaller than the one before."""
     from lakehouse_assets.silver.deliveries import accept_delivery
+    from lakehouse_assets.systems import catalog
 
     settings = _preflight(load_settings(), writes=True)
-    complete = {f.landing: f for f in load_catalog(settings).feeds if f.complete}
+    complete = {f.landing: f for f in catalog(settings.system_packages).feeds if f.complete}
     if feed not in complete:
         known = f"Known are: {', '.join(sorted(complete))}." if complete else "There are none."
         raise LandingError(f"{feed!r} is not a feed of complete deliveries. {known}")
@@ -296,11 +298,12 @@ def quarantine(
 ) -> None:
     """Show the rejected rows: reasons, counts, samples. Or export all of them to a file."""
     from lakehouse_assets.serving import quarantine as serving
+    from lakehouse_assets.systems import catalog
 
     begin, end = _range(day, first, last)
     choice = serving.Choice(layer=layer, table=table, first=begin, last=end, rule=rule, file=file)
     settings = _preflight(load_settings())
-    root, declared = settings.root, load_catalog(settings)
+    root, declared = settings.root, catalog(settings.system_packages)
     if export is not None:
         rows = serving.export(root, declared, choice, export, overwrite=force)
         _say(f"{rows} rows are in {export}.")

@@ -82,7 +82,6 @@ def _s3_client(root: Root) -> dict[str, Any]:
 def defs() -> dg.Definitions:
     """Return the definitions for the environment's settings, for Dagster to load."""
     try:
-        settings = load_settings()
-        return build_definitions(settings, catalog=load_catalog(settings))
+        return build_definitions(load_settings())
     except LakehouseError as error:
         raise load_error(str(error)) from None

@@ -13,7 +13,6 @@ from dotenv import load_dotenv
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from lakehouse_assets.bundled import built_in_project
 from lakehouse_assets.engine.remote import ADDRESS
 from lakehouse_assets.engine.server import ServerConfig
 from lakehouse_assets.engine.session import EngineConfig
@@ -107,12 +106,12 @@ class Settings(BaseSettings):
         """The packages that declare source systems."""
         return tuple(filter(None, (name.strip() for name in self.lakehouse_systems.split(","))))
 
-    @property
+    @cached_property
     def gold_project(self) -> "GoldProject":
         """The dbt project with the gold models."""
-        from lakehouse_assets.gold.project import GoldProject
+        from lakehouse_assets.gold.project import GoldProject, built_in_folder
 
-        own_project, built_in = self.lakehouse_dbt_project, built_in_project(self._cache)
+        own_project, built_in = self.lakehouse_dbt_project, built_in_folder(self._cache)
         return GoldProject(own_project.expanduser().absolute() if own_project else built_in, package=built_in)
 
     @property

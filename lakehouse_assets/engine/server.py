@@ -23,6 +23,7 @@ from typing import IO
 from lakehouse_assets.engine.jars import engine_jars, spark_home
 from lakehouse_assets.engine.java import find_java, server_command
 from lakehouse_assets.errors import EngineError
+from lakehouse_assets.files import PRIVATE, write_whole
 from lakehouse_assets.store.s3 import identity as store_identity
 from lakehouse_assets.store.s3 import s3_settings
 
@@ -211,11 +212,7 @@ def read_state(folder: Path) -> Server | None:
 
 def write_state(folder: Path, server: Server) -> None:
     """Publish a server to other processes in `server.json`, which only the user can read."""
-    file = folder / "server.json"
-    unfinished = file.with_suffix(".tmp")
-    with os.fdopen(os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as out:
-        json.dump(asdict(server), out)
-    unfinished.rename(file)
+    write_whole(folder / "server.json", json.dumps(asdict(server)), PRIVATE)
 
 
 def free_port() -> int:

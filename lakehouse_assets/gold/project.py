@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,8 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from lakehouse_assets.bundled import bundled, is_installed
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.errors import LakehouseError
+from lakehouse_assets.files import write_whole
 from lakehouse_assets.gold.dbt_ahead import executable
 from lakehouse_assets.gold.models import Model, project_digest, read_models, shared_digest
 
@@ -38,33 +42,30 @@ class GoldProject:
         """The folder in which dbt keeps the parsed project."""
         return self.folder / "target"
 
-    def prepare_manifest(self) -> None:
+    def prepare_manifest(self) -> str:
         """Bring the manifest up to date. dbt parses the project only if a file has changed since the last time.
+
+        Returns a hash of all files that the manifest depends on.
 
         Raises:
             LakehouseError: dbt can't parse the project; the message is dbt's.
         """
         os.environ[PACKAGE] = str(self.package)  # both this process and child processes may run dbt
-        parsed_from, digest = self.target / "parsed-from", self.digest
+        parsed_from, digest = self.target / "parsed-from", " ".join(map(project_digest, self._folders))
         if not self._manifest.exists() or not parsed_from.exists() or parsed_from.read_text() != digest:
             if self._has_packages:
                 self._run_dbt("deps")
             self._run_dbt("parse", "--target-path", "target")
             parsed_from.write_text(digest)
+        return digest
 
     def manifest(self) -> Mapping[str, Any]:
         """Return dbt's manifest of the current project; raises as `prepare_manifest` does."""
-        self.prepare_manifest()
-        return _parsed(self._manifest, self.digest)
+        return _parsed(self._manifest, self.prepare_manifest())
 
     def models(self) -> list[Model]:
         """Return the models of the current project, each after those that it reads; raises as `prepare_manifest` does."""
         return read_models(self.manifest())
-
-    @property
-    def digest(self) -> str:
-        """A hash of all files that the manifest depends on."""
-        return " ".join(map(project_digest, self._folders))
 
     @property
     def shared_digest(self) -> str:
@@ -92,10 +93,7 @@ class GoldProject:
         self._write_sources(_sources(catalog))
 
     def _write_sources(self, tables: Mapping[str, Mapping[str, str]]) -> None:
-        file = self.folder / _SOURCES
-        unfinished = file.with_name(f".sources-{os.getpid()}")
-        unfinished.write_text(sources_page(tables))
-        unfinished.replace(file)
+        write_whole(self.folder / _SOURCES, sources_page(tables))
 
     @property
     def _manifest(self) -> Path:
@@ -115,6 +113,26 @@ class GoldProject:
         if done.returncode != 0:
             output = (done.stdout + done.stderr).strip()
             raise LakehouseError(f"dbt {arguments[0]} failed for the project in {self.folder}: {output}")
+
+
+def built_in_folder(cache: Path) -> Path:
+    """The folder of the bundled dbt project. dbt writes into it, so for an installed package this is a copy in `cache`."""
+    folder = bundled("dbt_project")
+    if not is_installed():
+        return folder
+    copy = cache / "dbt" / f"lakehouse-{project_digest(folder)}"
+    if not copy.exists():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(dir=copy.parent))
+        shutil.copytree(folder, unfinished / copy.name)
+        try:
+            (unfinished / copy.name).rename(copy)
+        except OSError:
+            if not copy.exists():  # otherwise another process was faster
+                raise
+        finally:
+            shutil.rmtree(unfinished)
+    return copy
 
 
 _SOURCES = Path("models", "sources.yml")

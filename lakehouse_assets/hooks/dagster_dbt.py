@@ -1,6 +1,7 @@
 """dagster-dbt without start-up costs that bring this project no benefit. Import dagster-dbt from here."""
 
 import sys
+from contextlib import suppress
 from importlib.metadata import version as installed_version
 from typing import Any
 
@@ -8,33 +9,21 @@ from packaging.version import Version
 
 # dagster-dbt imports half of dbt-core for a few names, and falls back to its own if dbt-core is missing. dbt runs in a separate
 # process, so this one does not need dbt-core: hiding it saves 1 s in each process that loads the definitions.
-_hidden = "dbt.version" not in sys.modules
-if _hidden:
+if "dbt.version" not in sys.modules:
     sys.modules["dbt.version"] = None  # type: ignore[assignment]
-try:
-    from dagster_dbt import (
-        DagsterDbtTranslator,
-        DagsterDbtTranslatorSettings,
-        DbtCliInvocation,
-        DbtCliResource,
-        DbtProject,
-        dbt_assets,
-    )
-except ImportError:
-    # The fallback, for a dagster-dbt that can't do without dbt-core.
+    # A dagster-dbt that can't do without dbt-core is imported below, with it.
+    with suppress(ImportError):
+        import dagster_dbt  # noqa: F401
     del sys.modules["dbt.version"]
-    _hidden = False
-    from dagster_dbt import (
-        DagsterDbtTranslator,
-        DagsterDbtTranslatorSettings,
-        DbtCliInvocation,
-        DbtCliResource,
-        DbtProject,
-        dbt_assets,
-    )
-finally:
-    if _hidden:
-        del sys.modules["dbt.version"]
+
+from dagster_dbt import (
+    DagsterDbtTranslator,
+    DagsterDbtTranslatorSettings,
+    DbtCliInvocation,
+    DbtCliResource,
+    DbtProject,
+    dbt_assets,
+)
 
 __all__ = [
     "DagsterDbtTranslator",

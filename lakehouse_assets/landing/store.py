@@ -20,7 +20,7 @@ import obstore
 from obstore.exceptions import BaseError, GenericError
 
 from lakehouse_assets.errors import UnreadableError
-from lakehouse_assets.store.errors import AnsweredError, client_answer
+from lakehouse_assets.store.errors import Answer, AnsweredError, client_answer
 from lakehouse_assets.store.root import Root
 from lakehouse_assets.store.s3 import identity, s3_settings
 
@@ -360,7 +360,7 @@ def _as_obstore_errors(key: str) -> Iterator[None]:
         yield
     except ClientError as error:
         answer = client_answer(error.response)
-        if answer.code in ("NoSuchKey", "404"):
+        if answer.code == "NoSuchKey" or answer == Answer(status="404"):
             raise FileNotFoundError(key) from None
         raise AnsweredError(answer) from None
     except BotoCoreError as error:

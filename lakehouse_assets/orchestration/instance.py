@@ -84,10 +84,11 @@ def prepare_home(home: Path, root: Root) -> None:
         text += _EVENT_STORAGE.format(home=json.dumps(str(home))[1:-1])
     if root.bucket:
         prefix = "/".join(filter(None, [root.prefix, "dagster", "compute-logs"]))
-        region = json.dumps(s3_settings().region)
+        store = s3_settings()
+        region = json.dumps(store.region)
         text += _S3_LOGS.format(bucket=json.dumps(root.bucket), prefix=json.dumps(prefix), region=region)
-        if endpoint := s3_settings().endpoint:
-            text += f"    endpoint_url: {endpoint}\n"
+        if store.endpoint:
+            text += f"    endpoint_url: {store.endpoint}\n"
     # Readable by this user only: people add passwords to it.
     with os.fdopen(os.open(config, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as out:
         out.write(text)

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lakehouse_assets.errors import ServiceError
+from lakehouse_assets.files import PRIVATE, write_whole
 from lakehouse_assets.services.programs import find_program, installed_from_pypi
-from lakehouse_assets.services.service import Service, Tell, write_whole
+from lakehouse_assets.services.service import Service, Tell
 
 USER = "lakehouse"
 DATABASE = "dagster"
@@ -111,7 +112,7 @@ class Postgres(Service):
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
         try:
-            write_whole(password, self._password)
+            write_whole(password, self._password, PRIVATE)
             if (user := self.user()) is not None:
                 for path in (unfinished, password):
                     shutil.chown(path, user)

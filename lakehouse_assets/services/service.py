@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from lakehouse_assets.errors import ServiceError
+from lakehouse_assets.files import PRIVATE, write_whole
 
 START_SECONDS = 60
 STOP_SECONDS = 20
@@ -193,7 +194,7 @@ class Service(ABC):
                 )
             except OSError as error:
                 raise ServiceError(f"{self.name}: {command[0]} can't be run: {error.strerror}.") from None
-        write_whole(self._state, json.dumps({"pid": started.pid, "began": _began(started.pid)}))
+        write_whole(self._state, json.dumps({"pid": started.pid, "began": _began(started.pid)}), PRIVATE)
 
     def _wait_until_healthy(self, log_start: int) -> None:
         """Wait until the service answers. The error quotes the log from `log_start` (bytes), where this start's output begins."""
@@ -211,14 +212,6 @@ class Service(ABC):
         raise ServiceError(
             f"{self.name} {does} at {self.address} ({' / '.join(last_lines) or 'it logged nothing'}). Its log is {self.log}."
         )
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write a file atomically, so that a reader never sees half of it. Only the user can read it."""
-    unfinished = file.with_name(f".{file.name}-{os.getpid()}")
-    with os.fdopen(os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as out:
-        out.write(text)
-    unfinished.replace(file)
 
 
 def free_port(preferred: int) -> int:

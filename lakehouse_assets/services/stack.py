@@ -9,9 +9,10 @@ from typing import Literal
 from filelock import FileLock
 
 from lakehouse_assets.errors import ServiceError
+from lakehouse_assets.files import PRIVATE, write_whole
 from lakehouse_assets.services.kafka import Kafka
 from lakehouse_assets.services.postgres import Postgres
-from lakehouse_assets.services.service import PortTakenError, Service, Status, Tell, free_port, write_whole
+from lakehouse_assets.services.service import PortTakenError, Service, Status, Tell, free_port
 from lakehouse_assets.services.store import BUCKET, REGION, MinIO, ObjectStore, VersityGateway
 
 StoreKind = Literal["minio", "versitygw"]
@@ -124,7 +125,7 @@ class Stack:
             postgres_port=free_port(5432),
             postgres_password=secrets.token_urlsafe(24),
         )
-        write_whole(self._file, json.dumps(asdict(decided), indent=2))
+        write_whole(self._file, json.dumps(asdict(decided), indent=2), PRIVATE)
         return decided
 
     def _services(self, decided: StackSettings) -> list[Service]:

@@ -140,7 +140,7 @@ def client_answer(response: Mapping[str, Any]) -> Answer:
     status = str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
     code = str(response["Error"].get("Code", ""))
     # The answer to a HEAD request has no body, so botocore puts the status into the code.
-    return Answer("" if code.isdigit() and code != "404" else code, status)
+    return Answer("" if code.isdigit() else code, status)
 
 
 def _folder_error(root: Root, error: Exception, right: str) -> SettingsError:

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from lakehouse_assets.errors import ServiceError
+from lakehouse_assets.files import PRIVATE, write_whole
 from lakehouse_assets.services import service as service_module
-from lakehouse_assets.services.service import PortTakenError, Process, Service, free_port, write_whole
+from lakehouse_assets.services.service import PortTakenError, Process, Service, free_port
 
 WEB = "import http.server; http.server.test(http.server.SimpleHTTPRequestHandler, port={port}, bind='127.0.0.1')"
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + WEB
@@ -420,5 +421,5 @@ def test_a_file_is_put_in_place_whole_and_for_the_user_alone(tmp_path):
     file = tmp_path / "settings.json"
     file.write_text("of an earlier time, longer than what follows")
     file.chmod(0o644)
-    write_whole(file, "new")
+    write_whole(file, "new", PRIVATE)
     assert (file.read_text(), oct(file.stat().st_mode & 0o777), list(tmp_path.iterdir())) == ("new", "0o600", [file])

@@ -2,7 +2,6 @@
 
 import http.server
 import json
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,28 +21,6 @@ BOTH_CHECKS = pytest.mark.parametrize("check", [check_readable, check_writable])
 BOTH_STORES = pytest.mark.parametrize("name", ["minio", "versitygw"])
 MAY_READ = ["s3:GetObject", "s3:ListBucket"]
 MAY_WRITE = ["s3:PutObject"]
-
-
-@pytest.fixture
-def settings(monkeypatch, tmp_path):
-    """Sets a whole environment of a store; nothing of the machine's own stays in it."""
-
-    def put(environment):
-        for name in [n for n in os.environ if n.startswith("AWS_")]:
-            monkeypatch.delenv(name)
-        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no config"))
-        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no credentials"))
-        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        for key, value in environment.items():
-            monkeypatch.setenv(key, value)
-        return Root.parse(environment["LAKEHOUSE_ROOT"])
-
-    return put
-
-
-@pytest.fixture
-def minio(stores):
-    return stores("minio")
 
 
 def restricted(environment, actions):
