@@ -17,7 +17,7 @@ def main() -> int:
     try:
         settings = load_settings()
         load_catalog(settings)
-        settings.gold_project.prepare_manifest()
+        settings.gold_project.manifest()
         prepare(settings.local_spark)
         prepare_home(settings.dagster_home, settings.root)
     except LakehouseError as error:

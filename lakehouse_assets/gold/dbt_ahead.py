@@ -78,7 +78,7 @@ def _wait(address: str, project: Path) -> NoReturn:
         from dbt.contracts.graph.manifest import Manifest
 
         del duckdb  # imported now only to save time later
-        parsed = dbtRunner().invoke(["--quiet", "--no-version-check", "--log-level-file", "none", "parse"])
+        parsed = dbtRunner().invoke(["--quiet", "--no-version-check", "--log-level-file", "none", "--no-write-json", "parse"])
         connection, _ = listener.accept()
         Path(address).unlink()
     with connection:

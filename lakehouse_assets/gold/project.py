@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lakehouse_assets.bundled import bundled, is_installed
 from lakehouse_assets.contracts.system import Catalog
@@ -37,34 +37,17 @@ class GoldProject:
     folder: Path
     package: Path
 
-    @property
-    def target(self) -> Path:
-        """The folder in which dbt keeps the parsed project."""
-        return self.folder / "target"
-
-    def prepare_manifest(self) -> str:
-        """Bring the manifest up to date. dbt parses the project only if a file has changed since the last time.
-
-        Returns a hash of all files that the manifest depends on.
+    def manifest(self) -> Mapping[str, Any]:
+        """Return dbt's manifest of the current project. dbt parses the project only if a file has changed since the last time.
 
         Raises:
             LakehouseError: dbt can't parse the project; the message is dbt's.
         """
         os.environ[PACKAGE] = str(self.package)  # both this process and child processes may run dbt
-        parsed_from, digest = self.target / "parsed-from", " ".join(map(project_digest, self._folders))
-        if not self._manifest.exists() or not parsed_from.exists() or parsed_from.read_text() != digest:
-            if self._has_packages:
-                self._run_dbt("deps")
-            self._run_dbt("parse", "--target-path", "target")
-            parsed_from.write_text(digest)
-        return digest
-
-    def manifest(self) -> Mapping[str, Any]:
-        """Return dbt's manifest of the current project; raises as `prepare_manifest` does."""
-        return _parsed(self._manifest, self.prepare_manifest())
+        return _manifest(self, " ".join(map(project_digest, self._folders)))
 
     def models(self) -> list[Model]:
-        """Return the models of the current project, each after those that it reads; raises as `prepare_manifest` does."""
+        """Return the models of the current project, each after those that it reads; raises as `manifest` does."""
         return read_models(self.manifest())
 
     @property
@@ -96,8 +79,17 @@ class GoldProject:
         write_whole(self.folder / _SOURCES, sources_page(tables))
 
     @property
-    def _manifest(self) -> Path:
-        return self.target / "manifest.json"
+    def _target(self) -> Path:
+        """The folder in which dbt keeps the parsed project."""
+        return self.folder / "target"
+
+    @property
+    def _parsed(self) -> Path:
+        """The manifest and the digest of the project from which it was parsed.
+
+        dbt's own `manifest.json` does not serve: each dbt command writes it, in place, while other processes read it.
+        """
+        return self._target / "parsed.json"
 
     @property
     def _has_packages(self) -> bool:
@@ -106,6 +98,18 @@ class GoldProject:
     @property
     def _folders(self) -> list[Path]:
         return [self.folder, self.package] if self._has_packages and self.folder != self.package else [self.folder]
+
+    def _parse(self) -> Mapping[str, Any]:
+        if self._has_packages:
+            self._run_dbt("deps")
+        self._target.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="parse-", dir=self._target) as folder:
+            with suppress(FileNotFoundError):  # what dbt need not parse again
+                shutil.copy(self._target / _PARTIAL, folder)
+            self._run_dbt("parse", "--target-path", folder)
+            Path(folder, _PARTIAL).replace(self._target / _PARTIAL)
+            parsed: Mapping[str, Any] = json.loads(Path(folder, "manifest.json").read_text())
+        return parsed
 
     def _run_dbt(self, *arguments: str) -> None:
         command = [executable("dbt"), "--quiet", "--no-version-check", *arguments]
@@ -137,6 +141,9 @@ def built_in_folder(cache: Path) -> Path:
 
 _SOURCES = Path("models", "sources.yml")
 
+_PARTIAL = "partial_parse.msgpack"
+"""What dbt keeps of the files that it has parsed."""
+
 
 def _sources(catalog: Catalog) -> dict[str, dict[str, str]]:
     return {t.name: {"name": t.name, "description": t.contract.description} for t in sorted(catalog.tables, key=lambda t: t.name)}
@@ -158,7 +165,11 @@ def sources_page(tables: Mapping[str, Mapping[str, str]]) -> str:
 
 
 @cache
-def _parsed(manifest: Path, digest: str) -> Mapping[str, Any]:
-    del digest  # part of the cache key: the file changes with it
-    parsed: Mapping[str, Any] = json.loads(manifest.read_text())
-    return parsed
+def _manifest(project: GoldProject, digest: str) -> Mapping[str, Any]:
+    with suppress(FileNotFoundError):
+        stored = json.loads(project._parsed.read_text())
+        if stored["digest"] == digest:
+            return cast("Mapping[str, Any]", stored["manifest"])
+    manifest = project._parse()
+    write_whole(project._parsed, json.dumps({"digest": digest, "manifest": manifest}))
+    return manifest
