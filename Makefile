@@ -13,10 +13,10 @@ demo: setup  ## land the sample data and build it from landing to gold
 	@$(BIN)/lakehouse demo
 
 test: setup lint  ## lint, type check, layer check, and all tests
-	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile
+	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 quick: setup  ## the tests of the inner loop: one engine, one store, no services
-	@$(BIN)/pytest -m quick -n logical --maxprocesses 4 --dist loadfile
+	@$(BIN)/pytest -m quick -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 dev: setup  ## run the Dagster UI at http://localhost:3000
 	@DAGSTER_HOME="$$($(BIN)/python -m lakehouse_assets.setup)" $(BIN)/dg dev

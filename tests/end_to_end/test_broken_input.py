@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.worlds("sail-folder", "spark-folder")
+
 DAY = "2026-01-31"
 
 CUSTOMERS = """cst_id,cst_key,cst_firstname,cst_lastname,cst_marital_status,cst_gndr,cst_create_date

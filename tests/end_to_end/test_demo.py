@@ -216,7 +216,7 @@ def test_the_tables_are_those_of_every_other_world(command, world):
     assert others == dict.fromkeys(others, _digests_by_world[world.name])
 
 
-@pytest.mark.worlds("spark-folder", "sail-minio")
+@pytest.mark.worlds("sail-minio")
 def test_a_changed_file_rebuilds_what_depends_on_it_and_nothing_else(command, world, tmp_path):
     """The tables then equal those of a build from nothing."""
     before = command.versions()
@@ -255,7 +255,7 @@ def _digests(command: Command, *tables: str) -> dict[str, object]:
     return {str(row.pop("name")): row for row in command.query(" UNION ALL ".join(parts))}
 
 
-@pytest.mark.worlds("spark-folder", "sail-minio")
+@pytest.mark.worlds("spark-folder")
 def test_two_passes_at_once_both_succeed_and_leave_the_tables_of_one(command, world, tmp_path):
     both = Command(world, tmp_path)
     both.copy_landing(command)

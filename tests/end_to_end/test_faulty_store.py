@@ -285,7 +285,7 @@ def storm(store: Store, tables: TwoTables, chance: random.Random, seed: object, 
     return failed
 
 
-SHARE = {1: 2}
+SHARE = {1: 1}
 """Seeds and rounds of the usual run."""
 
 SOAK_SEED, SOAK_ROUNDS = int(os.environ.get("SOAK_SEED", "100")), int(os.environ.get("SOAK_ROUNDS", "500"))
@@ -311,23 +311,19 @@ def test_two_machines_over_a_faulty_store_lose_nothing_and_double_nothing(seed, 
 LOST = {"500 after": Fault.ERROR_AFTER, "lost reply": Fault.LOST_REPLY}
 
 COMMITS = [
-    ("raw/shop_things", 0, "500 after"),
     ("raw/shop_things", 0, "lost reply"),
     ("silver/shop_things", 0, "500 after"),
-    ("silver/shop_things", 0, "lost reply"),
     ("quarantine/rows", 0, "500 after"),
-    ("gold/things", 0, "500 after"),
     ("gold/things", 0, "lost reply"),
     # A pass commits to the ledger five times, of which raw and silver of either table are the first four.
     ("ops/partitions", 0, "500 after"),
     ("ops/partitions", 1, "lost reply"),
-    ("ops/partitions", 2, "lost reply"),
     ("ops/partitions", 3, "500 after"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("earlier", "table", "skip", "fault"), [*((1, *commit) for commit in COMMITS), *((0, *commit) for commit in COMMITS[:5:2])]
+    ("earlier", "table", "skip", "fault"), [*((1, *commit) for commit in COMMITS), *((0, *commit) for commit in COMMITS[:3])]
 )
 def test_a_commit_of_which_nobody_hears_counts_once_and_keeps_its_files(earlier, table, skip, fault, store, two_tables):
     tables, machine = two_tables((table, skip)), store.machines[0]

@@ -16,8 +16,8 @@ import pytest
 from tests.support.lakehouse import Lakehouse
 from tests.support.things import DATES, Shop, entity
 
-KILLS = int(os.environ.get("LAKEHOUSE_KILLS", "24"))
-KILLS_OF_ALL = int(os.environ.get("LAKEHOUSE_KILLS_OF_ALL", "2"))
+KILLS = int(os.environ.get("LAKEHOUSE_KILLS", "12"))
+KILLS_OF_ALL = int(os.environ.get("LAKEHOUSE_KILLS_OF_ALL", "1"))
 
 Build = Callable[..., str]
 

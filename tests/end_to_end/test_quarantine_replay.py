@@ -10,6 +10,8 @@ from lakehouse_assets.materialization.row_accounts import row_accounts_result
 from lakehouse_assets.serving.quarantine import Choice, quarantined
 from tests.support.orders import ORDERS, csv
 
+pytestmark = pytest.mark.worlds("sail-folder", "spark-folder")
+
 DAY1, DAY2 = "2026-01-01", "2026-01-02"
 HEADER = "id,at,amount\n"
 RELAXED = Rule("total_not_negative", "total >= -100", "drop", "A total is a refund of a hundred at most.")

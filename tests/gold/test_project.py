@@ -45,8 +45,8 @@ def test_a_manifest_that_dbt_is_writing_is_not_read(project):
 def test_processes_that_parse_a_project_at_once_all_get_the_whole(project):
     (project.folder / "target").mkdir()
     (project.folder / "target" / "partial_parse.msgpack").write_bytes(b"half of it")
-    with ThreadPoolExecutor(3) as pool:
-        first, *others = pool.map(names, [project.folder] * 3)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(names, [project.folder] * 2)
     assert first
-    assert others == [first, first]
+    assert second == first
     assert sorted(path.name for path in (project.folder / "target").glob("parse*")) == ["parsed.json"]

@@ -67,6 +67,7 @@ def test_the_demo_runs_from_an_empty_folder(environment, tmp_path):
     assert not (installed / "target").exists(), "dbt writes into the installed package"
 
 
+@pytest.mark.parametrize("environment", ["3.11"], indirect=True)
 def test_a_project_of_one_s_own_runs_and_its_test_passes(environment, tmp_path):
     run(environment / "lakehouse", "init", "acme", cwd=tmp_path)
     project = tmp_path / "acme"

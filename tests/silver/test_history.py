@@ -9,6 +9,8 @@ from lakehouse_assets.contracts.feeds import SourceColumn
 from lakehouse_assets.errors import ContractError
 from tests.support.declare import one_feed
 
+pytestmark = pytest.mark.worlds("sail-folder", "spark-folder")
+
 DAY1, DAY2, DAY3 = "2026-01-01", "2026-01-02", "2026-01-03"
 
 

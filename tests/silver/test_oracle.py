@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.things import DATES, KEYS, Shop, entity
 
-EXAMPLES = {"sail-folder": 20, "sail-minio": 3, "spark-folder": 2}
+EXAMPLES = {"sail-folder": 14, "sail-minio": 2, "spark-folder": 1}
 
 
 @pytest.mark.worlds(*EXAMPLES)

@@ -11,6 +11,8 @@ from lakehouse_assets.contracts.contract import Column
 from lakehouse_assets.errors import SettingsError
 from tests.support.orders import DAY1, DAY2, DAY3, ORDERS, csv
 
+pytestmark = pytest.mark.worlds("sail-folder", "spark-folder")
+
 
 @pytest.fixture
 def shop(make_lakehouse):
