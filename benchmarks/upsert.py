@@ -29,8 +29,7 @@ from lakehouse_assets.delta.handlers import Target  # noqa: E402
 from lakehouse_assets.delta.tables import open_table  # noqa: E402
 from lakehouse_assets.engine.session import Engine  # noqa: E402
 from lakehouse_assets.landing.objects import Landing  # noqa: E402
-from lakehouse_assets.raw.load import land  # noqa: E402
-from lakehouse_assets.raw.write import write_landed  # noqa: E402
+from lakehouse_assets.raw.write import load_partitions  # noqa: E402
 from lakehouse_assets.settings import Settings, load_settings  # noqa: E402
 from lakehouse_assets.silver.build import build_partitions  # noqa: E402
 from tests.support.declare import feed_of, one_feed  # noqa: E402
@@ -107,8 +106,7 @@ def product(settings: Settings, engine: Engine, day: date, file: Path) -> float:
     """Load a file into raw, and return the seconds of the silver step alone."""
     root, run_id, log = settings.root, uuid4().hex, logging.getLogger("bench")
     Landing(root).put(feed_of(TABLE).landing, day, file)
-    landed = land(feed_of(TABLE), root, day, [day], log)
-    write_landed(landed, Target(root, "raw", TABLE.name, [day], run_id, log))
+    load_partitions(feed_of(TABLE), Target(root, "raw", TABLE.name, [day], run_id, log), day)
     began = time.perf_counter()
     build_partitions(TABLE, engine.session, Target(root, "silver", TABLE.name, [day], run_id, log))
     return time.perf_counter() - began

@@ -8,7 +8,8 @@ that no record names is removed by the step that replaced it, or by upkeep.
 import secrets
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
@@ -50,6 +51,10 @@ def quarantine_schema() -> "pa.Schema":
     )
 
 
+_BYTES_AT_ONCE = 32 * 1024 * 1024
+"""How many bytes of rows are gathered before they are written."""
+
+
 def new_batch() -> str:
     """A name for rows that are quarantined together. It begins with the time, by which upkeep skips batches of running steps."""
     return f"{_milliseconds(time.time())}-{secrets.token_hex(4)}"
@@ -78,6 +83,34 @@ class Quarantine:
         """Add rows, each with the name of its batch."""
         if rows.num_rows:
             append_rows(self.uri, rows, run_id=run_id, partition_by=("layer", "table_name"), description=_DESCRIPTION)
+
+    @contextmanager
+    def adding(self, run_id: str) -> Iterator["Callable[[pa.Table], None]"]:
+        """Add many rows, each with the name of its batch: the block gets the function that takes them, in pieces.
+
+        They are written whenever some have gathered, and at the end of the block, so that memory stays bounded.
+        """
+        import pyarrow as pa
+
+        waiting: list[pa.Table] = []
+        size = 0
+
+        def write() -> None:
+            nonlocal size
+            if waiting:
+                self.add(pa.concat_tables(waiting), run_id)
+            waiting.clear()
+            size = 0
+
+        def take(rows: "pa.Table") -> None:
+            nonlocal size
+            waiting.append(rows)
+            size += rows.nbytes
+            if size >= _BYTES_AT_ONCE:
+                write()
+
+        yield take
+        write()
 
     def remove(self, layer: str, table_name: str, batches: Collection[str], run_id: str) -> None:
         """Remove batches that no record names any more."""

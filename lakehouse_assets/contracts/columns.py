@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 
+@lru_cache(maxsize=1_000)  # each file of a feed has the same names
 def snake_case(name: str) -> str:
     """Convert a name to snake_case: `CustomerID` and `Customer ID` become `customer_id`; no letter or digit makes `column`.
 

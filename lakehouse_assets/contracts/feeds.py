@@ -50,7 +50,7 @@ class Json:
 
 
 Format = Csv | Json
-"""The format of a feed's files. Each has a reader in `raw/readers/formats.py`."""
+"""The format of a feed's files. Each has a reader in `raw/readers/formats.py`. A file may also be packed, as `.gz` or `.zst`."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The data files that an engine reads and writes: Parquet, partitioned by `_date`.
+"""The data files that engines and this process read and write: Parquet, partitioned by `_date`.
 
 Spark, or any engine behind Spark Connect, computes rows. delta-rs decides which files make up a table, and from which commit on.
 So the engine needs no table format, and in a cold JVM the first read is 4 s faster than with Delta's own reader. This module
@@ -25,7 +25,15 @@ from lakehouse_assets.store.root import Root
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
     from pyspark.sql import DataFrame, SparkSession
+
+
+_ROW_GROUP_BYTES = 32 * 1024 * 1024
+"""The size of a row group in memory. Compressed, it is a third to a tenth of it."""
+
+_FILE_BYTES = 32 * 1024 * 1024
+"""A data file of this size is finished; it may exceed it by a row group."""
 
 
 @dataclass
@@ -66,6 +74,72 @@ class DataFolder:
         path = f"{self.layer}/{self.table}/{self.name}/{name}.parquet"
         obstore.put(self.root.store, path, buffer.getvalue())
         return self.root.path(path)
+
+
+class DataFileWriter:
+    """Writes rows of one date into a folder, as Parquet files of bounded size. Holds one row group and one file in memory."""
+
+    def __init__(self, folder: DataFolder, day: date, columns: "pa.Schema") -> None:
+        self._folder, self._day = folder, day
+        self._columns = columns
+        """The columns of the current file, `_date` not among them. A file has no fewer than the one before."""
+        self._waiting: list[pa.Table] = []
+        self._waiting_bytes = 0
+        self._buffer = BytesIO()
+        self._parquet: ParquetWriter | None = None
+        self._rows = 0
+        self._written: list[DataFile] = []
+
+    def write(self, rows: "pa.Table") -> None:
+        """Add rows. They may lack columns, which are NULL then, and have new ones."""
+        self._waiting.append(rows)
+        self._waiting_bytes += rows.nbytes
+        if self._waiting_bytes >= _ROW_GROUP_BYTES:
+            self._write_row_group()
+
+    def close(self) -> list[DataFile]:
+        """Finish the last file, and return all of them."""
+        self._write_row_group()
+        self._put()
+        return self._written
+
+    def _write_row_group(self) -> None:
+        """Write the waiting rows, in a new file if they have columns that the current one lacks."""
+        import pyarrow as pa
+        import pyarrow.parquet as parquet
+
+        if not self._waiting:
+            return
+        rows = pa.concat_tables([self._columns.empty_table(), *self._waiting], promote_options="default").unify_dictionaries()
+        self._waiting, self._waiting_bytes = [], 0
+        if rows.schema != self._columns:
+            self._put()
+            self._columns = rows.schema
+        if self._parquet is None:
+            texts = [f.name for f in rows.schema if not pa.types.is_integer(f.type)]
+            numbers = {f.name: "DELTA_BINARY_PACKED" for f in rows.schema if pa.types.is_integer(f.type)}
+            self._parquet = parquet.ParquetWriter(
+                self._buffer,
+                rows.schema,
+                # Readers other than Arrow know no dictionaries of its types, and Arrow shall read them as the plain types.
+                store_schema=False,
+                use_dictionary=texts,
+                column_encoding=numbers,
+            )
+        self._parquet.write_table(rows, row_group_size=max(rows.num_rows, 1))
+        self._rows += rows.num_rows
+        if self._buffer.tell() >= _FILE_BYTES:
+            self._put()
+
+    def _put(self) -> None:
+        """Put the current file into the store."""
+        if self._parquet is None:
+            return
+        self._parquet.close()
+        path = f"{self._folder.name}/{DATE_COLUMN}={self._day.isoformat()}/{uuid4().hex}.parquet"
+        obstore.put(self._folder.root.store, f"{self._folder.layer}/{self._folder.table}/{path}", self._buffer.getvalue())
+        self._written.append(DataFile(path, self._buffer.tell(), self._rows, self._day))
+        self._buffer, self._parquet, self._rows = BytesIO(), None, 0
 
 
 @contextmanager

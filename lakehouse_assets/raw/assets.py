@@ -13,8 +13,8 @@ from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.materialization.partitions import table_pool
 from lakehouse_assets.materialization.presentation import docs_metadata, raw_schema
 from lakehouse_assets.materialization.reporting import report, step_target
-from lakehouse_assets.raw.load import READER_VERSION, land
-from lakehouse_assets.raw.write import write_landed
+from lakehouse_assets.raw.load import READER_VERSION
+from lakehouse_assets.raw.write import load_partitions
 from lakehouse_assets.store.errors import Unquoted
 from lakehouse_assets.store.root import Root
 
@@ -60,9 +60,7 @@ def raw_asset(
     @Unquoted(root)
     def _raw(context: dg.AssetExecutionContext) -> None:
         target = step_target(context, root, layer="raw", name=feed.table, description=description)
-        landed = land(feed, root, start, target.dates, context.log)
-        written = write_landed(landed, target)
-        report(context, target, written)
+        report(context, target, load_partitions(feed, target, start))
         _show_empty_dates(context.instance, feed, readers, partitions, root, start)
 
     return _raw

@@ -3,38 +3,40 @@
 Partition d of a raw table is a function of the landing objects dated d. Only files that are new or changed since the partition
 was built are read; exactly the rows of changed and deleted files are replaced. If files have equal bytes, the first by name is
 loaded. The others are its duplicates, and one of them replaces it if it changes or is deleted.
+
+Files are hashed first: the hashes say which of them to load, and each row carries its file's. A small file's bytes are kept from then
+on; a larger file is read a second time, and again if it has changed in between.
 """
 
 import hashlib
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import partial
 from logging import Logger
-from typing import TYPE_CHECKING
 
 from lakehouse_assets.books.ledger import LandedFile, Ledger, PartitionRecord
-from lakehouse_assets.books.quarantine import new_batch
+from lakehouse_assets.books.quarantine import Quarantine
 from lakehouse_assets.books.records import contents, verified
 from lakehouse_assets.contracts.feeds import Feed
-from lakehouse_assets.contracts.provenance import DATE_COLUMN, ETAG, FILE, IN_RAW, ROW, typed_columns
-from lakehouse_assets.contracts.types import type_of
+from lakehouse_assets.delta.data_files import DataFolder
+from lakehouse_assets.delta.handlers import Target
 from lakehouse_assets.delta.tables import open_table
 from lakehouse_assets.errors import UnreadableError
 from lakehouse_assets.landing.objects import Landing, LandingObject, content_etag, shown
-from lakehouse_assets.raw.readers.batch import Batch, rejects_table
+from lakehouse_assets.raw.readers.batch import RefusedFileError
 from lakehouse_assets.raw.readers.formats import read_rows
-from lakehouse_assets.store.root import Root
+from lakehouse_assets.raw.stage import Stage, StagedDate, StagedFile
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-READER_VERSION = "3"
+READER_VERSION = "4"
 """Increase it when the readers return other rows for the same bytes: then every raw partition is built again."""
 
 _MAX_READS = 3
+
+_SMALL_BYTES, _KEPT_BYTES = 32 * 1024 * 1024, 64 * 1024 * 1024
+"""Up to which size the bytes of a file are kept between hashing and parsing, and those of all files of a date together."""
 
 _PROGRESS_SECONDS, _LARGE_BYTES = 2.0, 20_000_000
 """How often a run logs its progress, and the size from which it logs a file: a log line costs as much as reading a small file."""
@@ -57,25 +59,31 @@ class FileDifference:
     """All files of the date, including the kept ones."""
 
 
+@dataclass(frozen=True)
+class LoadedDate:
+    """What one partition is now built from, and how its rows change."""
+
+    files: list[LandedFile]
+    fingerprint: str
+    loaded: set[str]
+    """The files whose rows are staged."""
+    outgoing: set[str] | None
+    """The files whose live rows are to be removed; None if all rows of the date are replaced."""
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether a row comes or goes."""
+        return bool(self.loaded) or self.outgoing is None or bool(self.outgoing)
+
+
 @dataclass
-class LandedRows:
-    """The result of loading: the rows of the files read, the rejected rows, and what each partition is now built from.
+class Landed:
+    """The result of loading: what each partition is now built from, and what its rows are: see `Stage`."""
 
-    `rows`: the source's columns as text, `_source_file`, `_source_etag`, `_row_number` (int64), `_date` (date32).
-    `rejects`: the fields of `Reject`, `date`, `source_file` and `batch` (see `Quarantine`).
-    """
-
-    rows: "pa.Table"
-    rejects: "pa.Table"
-    files: dict[date, list[LandedFile]]
-    fingerprints: dict[date, str]
-    replaced: dict[date, set[str] | None]
-    """The files whose rows are removed or added, by date; None if all rows of the date are replaced."""
+    stage: Stage
+    dates: dict[date, LoadedDate] = field(default_factory=dict)
     base: Mapping[date, str] = field(default_factory=dict)
     """The table's content on each date (see `contents`) at the time of loading. If it has changed, load again."""
-    load_again: "Callable[[], LandedRows] | None" = None
-    """Loads again, from landing and the table as they are then."""
-    new_columns: list[str] = field(default_factory=list)
     unstable: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
@@ -99,49 +107,44 @@ def differences(
     return [d for d in compared if d is not None]
 
 
-def land(feed: Feed, root: Root, start: date, dates: Sequence[date], log: Logger) -> LandedRows:
-    """Compare landing with the given partitions of the raw table, and read the files that differ.
+def land(feed: Feed, target: Target, start: date, folder: DataFolder) -> Landed:
+    """Compare landing with the target's partitions of the raw table, and stage the rows of the files that differ, in `folder`.
 
     Raises:
         UnreadableError: the feed's folder can't be listed.
     """
-    records = {key[2]: record for key, record in Ledger(root).read("raw", feed.table).items()}
-    table = open_table(root.table("raw", feed.table))
-    built = verified(root, "raw", feed.table, table, records)
+    root, log = target.root, target.log
+    records = {key[2]: record for key, record in Ledger(root).read(target.layer, target.name).items()}
+    table = open_table(target.uri)
+    built = verified(root, target.layer, target.name, table, records)
     # List after opening the table: if another step commits newer files in between, this step's commit fails.
     landing = Landing(root)
-    listing = landing.listing(feed.landing, start, dates)
+    listing = landing.listing(feed.landing, start, target.dates)
     for path, reason in listing.ignored:
         log.warning(f"{path} is not loaded: {reason}.")
     if "" in listing.hidden:
         raise UnreadableError(*listing.ignored[0])
-    rows = load(feed, landing, listing.objects, built, dates, log, listing.hidden)
-    current = contents(root, "raw", feed.table, table)
-    rows.base = {day: current.get(day, "") for day in rows.files}
-    rows.load_again = partial(land, feed, root, start, dates, log)
-    return rows
+    with Quarantine(root).adding(target.run_id) as add_rejects:
+        landed = load(landing, listing.objects, built, Stage(feed, target, folder, add_rejects), listing.hidden)
+    current = contents(root, target.layer, target.name, table)
+    landed.base = {day: current.get(day, "") for day in landed.dates}
+    return landed
 
 
 def load(
-    feed: Feed,
     landing: Landing,
     objects: Sequence[LandingObject],
     built: dict[date, PartitionRecord],
-    dates: Sequence[date],
-    log: Logger,
+    stage: Stage,
     hidden: Collection[str] = (),
-) -> LandedRows:
-    """Read new and changed files of the given partitions, and duplicates whose first file was deleted.
+) -> Landed:
+    """Stage new and changed files of the stage's partitions, and duplicates whose first file was deleted.
 
     A file that can't be read does not block the others. Its live rows stay; a date that must be replaced as a whole is postponed.
     """
-    import pyarrow as pa
-
-    tables: list[pa.Table] = []
-    refused: list[pa.Table] = []
-    landed = LandedRows(_empty_rows(feed), _stamped_rejects(None, None, None, rejects_table([])), {}, {}, {})
-    batch = new_batch()
-    to_load = differences(feed, objects, built, dates, hidden)
+    feed, log = stage.feed, stage.target.log
+    landed = Landed(stage)
+    to_load = differences(feed, objects, built, stage.target.dates, hidden)
     total = sum(len(d.read) for d in to_load)
     log.info(f"Files to read: {total:,}")
     done, last_logged = 0, time.monotonic()
@@ -152,26 +155,19 @@ def load(
             log.info(f"Reading {difference.date}, file {done:,} of {total:,}")
         day = _Day(feed, landing, difference, log)
         day.resolve()
+        replaces_rows = difference.whole and built[difference.date].content != ""
+        staged = None
+        while staged is None and not (replaces_rows and day.unreadable):
+            staged = day.stage(stage)
         landed.unstable += day.unstable
         landed.unreadable += day.unreadable
-        if day.unreadable and difference.whole and built[difference.date].content:
+        if staged is None:
             log.warning(f"{difference.date} stays as it is until all of its files can be read.")
             continue
-        for name, (parts, rejects) in sorted(day.read.items()):
-            tables += parts
-            if any(table.num_rows for table in rejects):
-                day.files[name] = replace(day.files[name], batch=f"{batch}-{len(refused)}")
-                refused.append(_stamped_rejects(difference.date, name, day.files[name].batch, pa.concat_tables(rejects)))
-        landed.files[difference.date] = [day.files[name] for name in sorted(day.files)]
-        landed.fingerprints[difference.date] = raw_fingerprint(feed, landed.files[difference.date])
-        if difference.whole:
-            landed.replaced[difference.date] = None
-        elif replaced := day.read.keys() | day.outgoing():
-            landed.replaced[difference.date] = set(replaced)
-    landed.rows = pa.concat_tables([landed.rows, *tables], promote_options="default")
-    landed.rejects = pa.concat_tables([landed.rejects, *refused])
-    known = set(landed.rows.schema.names[: len(feed.columns) + len(IN_RAW)])
-    landed.new_columns = [name for name in landed.rows.schema.names if name not in known]
+        staged.finish()
+        files = [day.files[name] for name in sorted(day.files)]
+        outgoing = None if difference.whole else day.outgoing()
+        landed.dates[difference.date] = LoadedDate(files, raw_fingerprint(feed, files), day.loaded, outgoing)
     return landed
 
 
@@ -182,73 +178,130 @@ def raw_fingerprint(feed: Feed, files: Sequence[LandedFile]) -> str:
 
 
 class _Day:
-    """Resolves which files of one date are loaded, and which are duplicates."""
+    """Resolves which files of one date are loaded, and which are duplicates. Their hashes decide, before any is parsed."""
 
     def __init__(self, feed: Feed, landing: Landing, difference: FileDifference, log: Logger) -> None:
         self.files = {f.name: f for f in difference.kept}
         """The files that the partition is now built from, by name."""
-        self.read: dict[str, tuple[list[pa.Table], list[pa.Table]]] = {}
-        """Rows and rejects of loaded files that are not in the table yet."""
+        self.loaded: set[str] = set()
+        """The files whose rows are staged."""
         self.unstable: list[str] = []
         self.unreadable: list[str] = []
         self._feed, self._landing, self._difference, self._log = feed, landing, difference, log
         self._objects = {o.name: o for o in difference.objects}
         self._live_etags = {n: f.etag for n, f in difference.known.items() if not f.duplicate_of}
         """The MD5 of the files whose rows were live in the table before, by name."""
+        self._hashed: dict[str, _Content] = {}
+        """What was read of files in this step, by name."""
+        self._room = _KEPT_BYTES
+        """How many bytes of further files may be kept."""
+        self._changes: Counter[str] = Counter()
+        """How often a file had changed when it was read for the second time."""
 
     def resolve(self) -> None:
-        """Read files until `files` lists all that are loaded, and the rows of each are in the table or in `read`."""
-        etags: set[str] = set()
+        """Read the hashes of files until `files` lists all that are loaded, and each is the one that was hashed or is live."""
         for obj in self._difference.read:
-            self._read(obj)
-            # Keep only one copy of equal rows.
-            if obj.name in self.read and self.files[obj.name].etag in etags:
-                del self.read[obj.name]
-            elif obj.name in self.read:
-                etags.add(self.files[obj.name].etag)
-        self._mark_duplicates()
-        # A duplicate replaces a file that has changed or was deleted. The duplicate may have changed too, and so on.
-        while unread := [name for name, file in sorted(self.files.items()) if not self._has_rows(file)]:
-            for name in unread:
-                self._read(self._objects[name])
-            self._mark_duplicates()
+            self._hash(obj)
+        self._settle()
+
+    def stage(self, stage: Stage) -> StagedDate | None:
+        """Stage the rows of the files to load. None if one has changed since it was hashed: then call it again."""
+        staged = stage.begin(self._difference.date)
+        for name in self._to_load():
+            kept = self._parsed(self._objects[name], staged)
+            if kept is None:
+                self._hash_again(name)
+                return None
+            self.files[name] = replace(self.files[name], rows_in=kept.rows_in, rows_out=kept.rows_out, batch=kept.batch)
+        self.loaded = set(self._to_load())
         for name, file in sorted(self.files.items()):
+            first = self.files.get(file.duplicate_of, file)
+            self.files[name] = replace(file, rows_in=first.rows_in, rows_out=first.rows_out)
             before = self._difference.known.get(name)
             if file.duplicate_of and (before is None or before.duplicate_of != file.duplicate_of):
-                path, first = self._objects[name].path, file.duplicate_of
-                self._log.warning(f"{path} is not loaded: it has the same bytes as {first} of the same date.")
+                path = self._objects[name].path
+                self._log.warning(f"{path} is not loaded: it has the same bytes as {file.duplicate_of} of the same date.")
+        return staged
 
     def outgoing(self) -> set[str]:
         """Return the files whose live rows are to be removed from the table."""
         loaded = {name: f.etag for name, f in self.files.items() if not f.duplicate_of}
         return {name for name, etag in self._live_etags.items() if loaded.get(name) != etag}
 
-    def _has_rows(self, file: LandedFile) -> bool:
-        """Whether the file's rows are read or live, or not needed because it is a duplicate."""
-        return bool(file.duplicate_of) or file.name in self.read or self._live_etags.get(file.name) == file.etag
+    def _to_load(self) -> list[str]:
+        """Return the files whose rows belong to the partition and are not live, by name."""
+        return [n for n, file in sorted(self.files.items()) if not file.duplicate_of and self._live_etags.get(n) != file.etag]
 
-    def _read(self, obj: LandingObject) -> None:
-        """Read a file into `files` and `read`; if it can't be read or keeps changing, keep its live rows."""
+    def _settle(self) -> None:
+        """Mark duplicates, and hash files that are to be loaded although their record says otherwise."""
+        self._mark_duplicates()
+        # A duplicate replaces a file that has changed or was deleted. The duplicate may have changed too, and so on.
+        while unread := [name for name in self._to_load() if name not in self._hashed]:
+            for name in unread:
+                self._hash(self._objects[name])
+            self._mark_duplicates()
+
+    def _hash(self, obj: LandingObject) -> None:
+        """Read a file's hash into `files`; if it can't be read or keeps changing, keep its live rows."""
         if obj.size > _LARGE_BYTES:
             self._log.info(f"Reading {obj.path} ({obj.size:,} bytes)")
         try:
-            result = _read_stable(self._feed, self._landing, obj)
+            content = _read_stable(self._landing, obj, min(_SMALL_BYTES, self._room))
         except UnreadableError as error:
             self._log.warning(f"{shown(obj.path)} is not loaded: {error.reason}.")
             self.unreadable.append(obj.path)
             self._keep(obj)
             return
-        if result is not None:
-            file, parts, rejects = result
-            if self._live_etags.get(file.name) == file.etag:
-                # Uploaded again with the same bytes: its rows are live already.
-                self.files[file.name] = replace(file, batch=self._difference.known[file.name].batch)
-            else:
-                self.files[file.name] = file
-                self.read[file.name] = parts, rejects
+        if content is None:
+            self.unstable.append(obj.path)
+            self._keep(obj)
             return
-        self.unstable.append(obj.path)
-        self._keep(obj)
+        self._hashed[obj.name] = content
+        self._room -= len(content.data or b"")
+        if self._live_etags.get(obj.name) == content.etag:
+            # Uploaded again with the same bytes: its rows are live already.
+            self.files[obj.name] = replace(self._difference.known[obj.name], version=obj.version)
+        else:
+            self.files[obj.name] = LandedFile(obj.name, obj.version, content.etag, content.size, 0, 0)
+
+    def _hash_again(self, name: str) -> None:
+        """Hash a file that has changed since, but not for ever: give up on one that keeps changing."""
+        obj = self._objects[name]
+        self._changes[name] += 1
+        if self._changes[name] < _MAX_READS:
+            self._hash(obj)
+        else:
+            self.unstable.append(obj.path)
+            self._keep(obj)
+        self._settle()
+
+    def _parsed(self, obj: LandingObject, staged: StagedDate) -> StagedFile | None:
+        """Stage the rows of a file; None if it has changed since it was hashed."""
+        content = self._hashed[obj.name]
+        etag = content_etag()
+
+        def checked() -> Iterator[bytes]:
+            for piece in self._landing.read(obj):
+                etag.update(piece)
+                yield piece
+
+        pieces = iter([content.data]) if content.data is not None else checked()
+        file = staged.file(obj.name, content.etag)
+        try:
+            try:
+                for batch in read_rows(pieces, self._feed, obj.name, content.size):
+                    file.add(batch)
+            except RefusedFileError as refusal:
+                file = staged.file(obj.name, content.etag)
+                file.add(refusal.batch)
+            for _ in pieces:  # a reader may refuse a file early, but the hash covers all of it
+                pass
+        except (FileNotFoundError, UnreadableError):
+            return None
+        if content.data is None and etag.hexdigest() != content.etag:
+            return None
+        file.keep()
+        return file
 
     def _keep(self, obj: LandingObject) -> None:
         """Keep a file that can't be read as it is in the table; forget it if it has no live rows."""
@@ -271,8 +324,6 @@ class _Day:
                 if original == name
                 else replace(file, duplicate_of=original, batch="")
             )
-            if original != name:
-                self.read.pop(name, None)
 
 
 def _difference(
@@ -299,8 +350,19 @@ def _is_hidden(path: str, hidden: Collection[str]) -> bool:
     return any(h in ("", path) or path.startswith(f"{h}/") for h in hidden)
 
 
-def _read_stable(feed: Feed, landing: Landing, obj: LandingObject) -> "tuple[LandedFile, list[pa.Table], list[pa.Table]] | None":
+@dataclass(frozen=True)
+class _Content:
+    """What was read of an object: the MD5 and number of its bytes, and the bytes themselves if they are few."""
+
+    etag: str
+    size: int
+    data: bytes | None
+
+
+def _read_stable(landing: Landing, obj: LandingObject, most: int) -> _Content | None:
     """Read an object again until it does not change during the read; None if it was deleted or keeps changing.
+
+    Its bytes are kept if they are at most `most`.
 
     Raises:
         UnreadableError: it can't be read.
@@ -308,64 +370,19 @@ def _read_stable(feed: Feed, landing: Landing, obj: LandingObject) -> "tuple[Lan
     version: str | None = obj.version
     for _ in range(_MAX_READS):
         etag, size = content_etag(), 0
-
-        def counted(etag: "hashlib._Hash" = etag) -> Iterator[bytes]:
-            nonlocal size
+        kept: list[bytes] | None = []
+        try:
             for piece in landing.read(obj):
                 etag.update(piece)
                 size += len(piece)
-                yield piece
-
-        try:
-            pieces = counted()
-            batches = list(read_rows(pieces, feed))
-            for _ in pieces:  # a reader may refuse a file early, but the hash covers all of it
-                pass
+                if kept is not None and size <= most:
+                    kept.append(piece)
+                else:
+                    kept = None
         except FileNotFoundError:
             return None
         after = landing.version(obj)
         if after == version:
-            rows_in = sum(b.rows_in for b in batches)
-            rows_out = sum(b.rows.num_rows for b in batches)
-            file = LandedFile(obj.name, obj.version, etag.hexdigest(), size, rows_in, rows_out)
-            return file, [_stamped(b, obj, file) for b in batches], [b.rejects for b in batches]
+            return _Content(etag.hexdigest(), size, None if kept is None else b"".join(kept))
         version = after
     return None
-
-
-def _stamped(batch: Batch, obj: LandingObject, file: LandedFile) -> "pa.Table":
-    """Return the rows of a batch with the provenance columns added."""
-    import pyarrow as pa
-
-    rows, count = batch.rows, batch.rows.num_rows
-    numbers = rows.column(ROW)
-    return (
-        rows.drop_columns([ROW])
-        .append_column(FILE, pa.repeat(pa.scalar(obj.name), count))
-        .append_column(ETAG, pa.repeat(pa.scalar(file.etag), count))
-        .append_column(ROW, numbers)
-        .append_column(DATE_COLUMN, pa.repeat(pa.scalar(obj.date, pa.date32()), count))
-    )
-
-
-def _stamped_rejects(day: date | None, name: str | None, batch: str | None, rejects: "pa.Table") -> "pa.Table":
-    """Return the rejects of a file with their date, source file and batch added."""
-    import pyarrow as pa
-
-    own = {
-        "date": pa.scalar(day, pa.date32()),
-        "source_file": pa.scalar(name, pa.string()),
-        "batch": pa.scalar(batch, pa.string()),
-    }
-    for column, value in own.items():
-        rejects = rejects.append_column(column, pa.repeat(value, rejects.num_rows))
-    return rejects
-
-
-def _empty_rows(feed: Feed) -> "pa.Table":
-    """Return an empty table with the columns of the feed's raw table: it is created even before the first row."""
-    import pyarrow as pa
-
-    text = [(name, pa.string()) for name in feed.column_names]
-    own = [(name, type_of(kind).in_arrow) for name, kind in typed_columns(IN_RAW).items()]
-    return pa.schema([*text, *own]).empty_table()

@@ -1,5 +1,4 @@
 import hashlib
-import logging
 import os
 from dataclasses import replace
 from datetime import date
@@ -10,11 +9,11 @@ import pytest
 from lakehouse_assets.books.ledger import PartitionRecord
 from lakehouse_assets.contracts.feeds import Csv, Feed, SourceColumn
 from lakehouse_assets.landing.objects import Landing
-from lakehouse_assets.raw.load import differences, load
+from lakehouse_assets.raw.load import differences
+from tests.support.staged import staged, staged_rejects, staged_rows
 
 START = date(2026, 1, 1)
 D1, D2 = date(2026, 1, 1), date(2026, 1, 2)
-LOG = logging.getLogger("test")
 
 CUSTOMERS = Feed("shop/customers", (SourceColumn("id", "Number"), SourceColumn("Full Name", "Name")))
 
@@ -45,14 +44,14 @@ class Shop:
         listing = self.listing()
         return differences(feed, listing.objects, self.built, dates, listing.hidden)
 
-    def load(self, *dates, feed=CUSTOMERS):
+    def load(self, *dates, feed=CUSTOMERS, objects=None):
         listing = self.listing()
-        return load(feed, self.landing, listing.objects, self.built, dates, LOG, listing.hidden)
+        return staged(self.root, self.landing, feed, dates, objects or listing.objects, self.built, listing.hidden)
 
     def build(self, *dates, feed=CUSTOMERS):
         """Load, and note down what the partitions were built from, as a raw asset does."""
         landed = self.load(*dates, feed=feed)
-        for day, files in landed.files.items():
+        for day, loaded in landed.dates.items():
             self.built[day] = PartitionRecord(
                 layer="raw",
                 table_name="shop_customers",
@@ -63,8 +62,8 @@ class Shop:
                 rows_superseded=0,
                 delta_version=0,
                 run_id="r",
-                fingerprint=landed.fingerprints[day],
-                files=files,
+                fingerprint=loaded.fingerprint,
+                files=loaded.files,
             )
         return landed
 
@@ -84,9 +83,15 @@ def told(found):
 
 
 def rows(landed):
-    return [
-        tuple(row.values()) for row in landed.rows.select(["id", "full_name", "_source_file", "_row_number", "_date"]).to_pylist()
-    ]
+    order = [("_date", "ascending"), ("_source_file", "ascending"), ("_row_number", "ascending")]
+    columns = ["id", "full_name", "_source_file", "_row_number", "_date"]
+    return [tuple(row.values()) for row in staged_rows(landed).sort_by(order).select(columns).to_pylist()]
+
+
+def replaced(landed):
+    """The files whose rows come or go, by date; None if all rows of the date are replaced."""
+    changed = {day: loaded for day, loaded in landed.dates.items() if loaded.is_changed}
+    return {day: None if loaded.outgoing is None else loaded.loaded | loaded.outgoing for day, loaded in changed.items()}
 
 
 def test_an_empty_landing_differs_from_nothing(shop):
@@ -160,18 +165,18 @@ def test_rows_say_where_they_come_from(shop):
 
 def test_rows_carry_the_hash_of_their_file(shop):
     shop.drop(D1, "a.csv", csv("1,Ann"))
-    assert shop.load(D1).rows.column("_source_etag").to_pylist() == [hashlib.md5(csv("1,Ann")).hexdigest()]
+    assert staged_rows(shop.load(D1)).column("_source_etag").to_pylist() == [hashlib.md5(csv("1,Ann")).hexdigest()]
 
 
 def test_a_file_is_noted_with_its_size_and_counts(shop):
     shop.drop(D1, "a.csv", csv("1,Ann", "2"))
-    file = shop.load(D1).files[D1][0]
+    file = shop.load(D1).dates[D1].files[0]
     assert (file.name, file.size, file.rows_in, file.rows_out) == ("a.csv", len(csv("1,Ann", "2")), 2, 1)
 
 
 def test_rejects_say_where_they_come_from(shop):
     shop.drop(D1, "a.csv", csv("1,Ann", "2"))
-    rejects = shop.load(D1).rejects.select(["date", "source_file", "row_number", "payload"]).to_pylist()
+    rejects = staged_rejects(shop.load(D1)).select(["date", "source_file", "row_number", "payload"]).to_pylist()
     assert [tuple(r.values()) for r in rejects] == [(D1, "a.csv", 3, "2")]
 
 
@@ -185,19 +190,19 @@ def test_a_file_that_lacks_a_required_column_does_not_keep_its_neighbours_out(sh
 def test_a_refused_file_leaves_no_column(shop, text):
     shop.drop(D1, "a.csv", text)
     landed = shop.load(D1)
-    assert (landed.rows.column_names, landed.new_columns) == (shop.load(D2).rows.column_names, [])
-    assert landed.rejects.num_rows == 1
+    assert (staged_rows(landed).column_names, landed.stage.new_columns) == (staged_rows(shop.load(D2)).column_names, [])
+    assert staged_rejects(landed).num_rows == 1
 
 
 def test_a_file_that_is_refused_before_its_end_is_known_by_all_its_bytes(shop, monkeypatch):
     monkeypatch.setattr("lakehouse_assets.landing.store._CHUNK_BYTES", 1000)
     data = bytes(range(256)) * 200
     shop.drop(D1, "a.csv", data)
-    [file] = shop.load(D1).files[D1]
+    [file] = shop.load(D1).dates[D1].files
     assert (file.etag, file.size, file.rows_in) == (hashlib.md5(data).hexdigest(), len(data), 1)
 
 
-def test_a_refused_file_takes_no_more_memory_than_a_good_one(shop):
+def test_a_refused_file_takes_no_more_memory_than_a_good_one_and_the_lines_of_a_block(shop):
     import tracemalloc
 
     def peak(header):
@@ -210,23 +215,23 @@ def test_a_refused_file_takes_no_more_memory_than_a_good_one(shop):
 
     good, _ = peak(b"id,Full Name")
     refused, landed = peak(b"id,Whole Name")
-    assert refused < good
-    assert landed.rejects["rows"].to_pylist() == [100_000]
+    assert refused < good + 4 * 1024**2
+    assert staged_rejects(landed)["rows"].to_pylist() == [100_000]
 
 
 def test_a_table_without_files_has_its_columns(shop):
-    assert shop.load(D1).rows.column_names == ["id", "full_name", "_source_file", "_source_etag", "_row_number", "_date"]
+    assert staged_rows(shop.load(D1)).column_names == ["id", "full_name", "_source_file", "_source_etag", "_row_number", "_date"]
 
 
 def test_columns_that_nobody_asked_for_are_reported(shop):
     shop.drop(D1, "a.csv", b"id,Full Name,E-Mail\n1,Ann,ann@example.org\n")
-    assert shop.load(D1).new_columns == ["e_mail"]
+    assert shop.load(D1).stage.new_columns == ["e_mail"]
 
 
 def test_rows_of_files_without_a_new_column_have_no_value_there(shop):
     shop.drop(D1, "a.csv", csv("1,Ann"))
     shop.drop(D1, "b.csv", b"id,Full Name,E-Mail\n2,Bob,bob@example.org\n")
-    assert shop.load(D1).rows.column("e_mail").to_pylist() == [None, "bob@example.org"]
+    assert staged_rows(shop.load(D1)).column("e_mail").to_pylist() == [None, "bob@example.org"]
 
 
 def test_columns_in_another_order_are_the_same_columns(shop):
@@ -237,7 +242,7 @@ def test_columns_in_another_order_are_the_same_columns(shop):
 def test_nothing_is_replaced_where_nothing_differs(shop):
     shop.drop(D1, "a.csv", csv("1,Ann"))
     shop.build(D1)
-    assert shop.load(D1).files == {}
+    assert shop.load(D1).dates == {}
 
 
 def test_only_the_rows_of_a_changed_file_are_replaced(shop):
@@ -245,7 +250,7 @@ def test_only_the_rows_of_a_changed_file_are_replaced(shop):
     shop.drop(D1, "b.csv", csv("2,Bob"))
     shop.build(D1)
     shop.drop(D1, "a.csv", csv("1,Anna"))
-    assert shop.load(D1).replaced == {D1: {"a.csv"}}
+    assert replaced(shop.load(D1)) == {D1: {"a.csv"}}
 
 
 def test_only_the_rows_of_a_changed_file_are_read(shop):
@@ -261,7 +266,7 @@ def test_the_rows_of_a_vanished_file_are_replaced_by_none(shop):
     shop.build(D1)
     shop.remove(D1, "a.csv")
     landed = shop.load(D1)
-    assert (landed.replaced, rows(landed), landed.files) == ({D1: {"a.csv"}}, [], {D1: []})
+    assert (replaced(landed), rows(landed), landed.dates[D1].files) == ({D1: {"a.csv"}}, [], [])
 
 
 def test_a_renamed_file_is_one_that_vanished_and_one_that_is_new(shop):
@@ -269,14 +274,14 @@ def test_a_renamed_file_is_one_that_vanished_and_one_that_is_new(shop):
     shop.build(D1)
     shop.remove(D1, "a.csv")
     shop.drop(D1, "b.csv", csv("1,Ann"))
-    assert shop.load(D1).replaced == {D1: {"a.csv", "b.csv"}}
+    assert replaced(shop.load(D1)) == {D1: {"a.csv", "b.csv"}}
 
 
 def test_files_that_did_not_change_stay_among_what_the_partition_was_built_from(shop):
     shop.drop(D1, "b.csv", csv("2,Bob"))
     shop.build(D1)
     shop.drop(D1, "a.csv", csv("1,Ann"))
-    assert [f.name for f in shop.load(D1).files[D1]] == ["a.csv", "b.csv"]
+    assert [f.name for f in shop.load(D1).dates[D1].files] == ["a.csv", "b.csv"]
 
 
 def test_the_same_bytes_uploaded_again_replace_no_rows(shop):
@@ -284,7 +289,7 @@ def test_the_same_bytes_uploaded_again_replace_no_rows(shop):
     shop.build(D1)
     shop.drop(D1, "a.csv", csv("1,Ann"))
     landed = shop.load(D1)
-    assert (landed.replaced, rows(landed)) == ({}, [])
+    assert (replaced(landed), rows(landed)) == ({}, [])
 
 
 def test_the_same_bytes_uploaded_again_are_read_once_only(shop):
@@ -297,16 +302,16 @@ def test_the_same_bytes_uploaded_again_are_read_once_only(shop):
 
 def test_the_same_bytes_uploaded_again_leave_the_fingerprint(shop):
     shop.drop(D1, "a.csv", csv("1,Ann"))
-    before = shop.build(D1).fingerprints[D1]
+    before = shop.build(D1).dates[D1].fingerprint
     shop.drop(D1, "a.csv", csv("1,Ann"))
-    assert shop.load(D1).fingerprints[D1] == before
+    assert shop.load(D1).dates[D1].fingerprint == before
 
 
 def test_another_way_of_reading_replaces_all_rows_of_the_date(shop):
     shop.drop(D1, "a.csv", csv("1,Ann"))
     shop.build(D1)
     feed = replace(CUSTOMERS, format=Csv(encoding="latin-1"))
-    assert shop.load(D1, feed=feed).replaced == {D1: None}
+    assert replaced(shop.load(D1, feed=feed)) == {D1: None}
 
 
 def test_a_file_that_vanishes_after_the_listing_keeps_its_rows_until_the_next_pass(shop):
@@ -315,8 +320,8 @@ def test_a_file_that_vanishes_after_the_listing_keeps_its_rows_until_the_next_pa
     shop.drop(D1, "a.csv", csv("1,Anna"))
     objects = shop.listing().objects
     shop.remove(D1, "a.csv")
-    landed = load(CUSTOMERS, shop.landing, objects, shop.built, [D1], LOG)
-    assert (landed.unstable, landed.replaced) == (["landing/shop/customers/2026-01-01/a.csv"], {})
+    landed = shop.load(D1, objects=objects)
+    assert (landed.unstable, replaced(landed)) == (["landing/shop/customers/2026-01-01/a.csv"], {})
 
 
 def test_the_listing_goes_by_date_then_name(shop):
@@ -396,7 +401,7 @@ def test_what_stands_of_a_changed_file_stays_while_it_can_not_be_read(shop, monk
     with monkeypatch.context() as closed:
         unreadable(closed, "a.csv")
         landed = shop.build(D1)
-    assert (landed.replaced, [f.name for f in landed.files[D1]]) == ({}, ["a.csv"])
+    assert (replaced(landed), [f.name for f in landed.dates[D1].files]) == ({}, ["a.csv"])
     assert rows(shop.load(D1)) == [("1", "Anna", "a.csv", 2, D1)]
 
 
@@ -425,5 +430,5 @@ def test_a_date_to_be_read_another_way_stays_as_it_is_while_part_of_it_can_not_b
     for hidden in ("part", "b.csv"):
         with monkeypatch.context() as closed:
             unreadable(closed, hidden)
-            assert shop.load(D1, feed=other).files == {}
+            assert shop.load(D1, feed=other).dates == {}
     assert [d.whole for d in shop.differences(feed=other)] == [True]

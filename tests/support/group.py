@@ -27,14 +27,13 @@ from lakehouse_assets.contracts.feeds import Complete, Csv, Feed, Format, Json, 
 from lakehouse_assets.contracts.system import Catalog, Input, SilverTable
 from lakehouse_assets.delta.tables import forget_open_tables
 from lakehouse_assets.materialization.row_accounts import row_accounts_result
-from lakehouse_assets.raw.load import land
-from lakehouse_assets.raw.write import write_landed
+from lakehouse_assets.raw.write import load_partitions
 from lakehouse_assets.reconcile.plan import make_plan
 from lakehouse_assets.serving.query import query
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.silver.build import build_partitions
 from lakehouse_assets.silver.deliveries import held_deliveries
-from tests.support.target import LOG, target
+from tests.support.target import target
 
 START = date(2026, 1, 1)
 DATES = [START + timedelta(days=n) for n in range(5)]
@@ -247,8 +246,7 @@ class Group:
     # What the package does.
 
     def build_raw(self, feed: Feed, dates: Sequence[date]) -> None:
-        landed = land(feed, self.settings.root, START, dates, LOG)
-        write_landed(landed, target(self.settings.root, "raw", feed.table, dates))
+        load_partitions(feed, target(self.settings.root, "raw", feed.table, dates), START)
 
     def build_silver(self, table: SilverTable, dates: Sequence[date]) -> None:
         if any(self.settings.root.table_names("raw") and f.table in self.settings.root.table_names("raw") for f in table.feeds):

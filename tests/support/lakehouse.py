@@ -19,8 +19,7 @@ from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.errors import AuditError
 from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB
 from lakehouse_assets.orchestration.sensors import run_tags
-from lakehouse_assets.raw.load import land
-from lakehouse_assets.raw.write import write_landed
+from lakehouse_assets.raw.write import load_partitions
 from lakehouse_assets.reconcile.plan import Plan, make_plan
 from lakehouse_assets.reconcile.runs import rows_runs
 from lakehouse_assets.serving.query import query
@@ -107,8 +106,7 @@ class Lakehouse:
         """Bring these partitions of raw and silver up to date by their handlers alone, without Dagster; what the audit refused."""
         root, run_id, log = self.settings.root, uuid4().hex, logging.getLogger("tests")
         for feed in entity.feeds:
-            landed = land(feed, root, self.settings.lakehouse_start_date, dates, log)
-            write_landed(landed, Target(root, "raw", feed.table, dates, run_id, log))
+            load_partitions(feed, Target(root, "raw", feed.table, dates, run_id, log), self.settings.lakehouse_start_date)
         return self.build_silver(entity, dates)
 
     def build_silver(self, table: SilverTable, dates: Sequence[date]) -> str | None:

@@ -8,19 +8,16 @@ from uuid import uuid4
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
-from lakehouse_assets.books.ledger import Ledger, PartitionRecord
-from lakehouse_assets.books.records import record_partitions, verified
+from lakehouse_assets.books.ledger import PartitionRecord
+from lakehouse_assets.books.records import record_partitions
 from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.delta.duck import new_connection
-from lakehouse_assets.delta.tables import open_table
 from lakehouse_assets.gold.models import Model, model_fingerprint, table_states
 from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model
-from lakehouse_assets.landing.objects import Landing
-from lakehouse_assets.raw.load import land, load
-from lakehouse_assets.raw.write import write_landed
+from lakehouse_assets.raw.write import load_partitions
 from lakehouse_assets.store.root import Root
 from tests.support.declare import feed_of
-from tests.support.target import LOG, target
+from tests.support.target import target
 from tests.support.writers import pause
 
 RunModels = Callable[[Path, Collection[str]], set[str]]
@@ -29,16 +26,12 @@ RunModels = Callable[[Path, Collection[str]], set[str]]
 
 def build_raw(root: Root, entity: SilverTable, start: date, dates: Sequence[date]) -> None:
     """Bring partitions of a raw table up to date."""
-    write_landed(land(feed_of(entity), root, start, dates, LOG), target(root, "raw", entity.name, dates))
+    load_partitions(feed_of(entity), target(root, "raw", entity.name, dates), start)
 
 
 def stand_for_silver(root: Root, entity: SilverTable, start: date, dates: Sequence[date]) -> None:
     """Write what landed into silver as raw would have it."""
-    landing = Landing(root)
-    records = {key[2]: record for key, record in Ledger(root).read("silver", entity.name).items()}
-    built = verified(root, "silver", entity.name, open_table(root.table("silver", entity.name)), records)
-    landed = load(feed_of(entity), landing, landing.listing(feed_of(entity).landing, start, dates).objects, built, dates, LOG)
-    write_landed(landed, target(root, "silver", entity.name, dates))
+    load_partitions(feed_of(entity), target(root, "silver", entity.name, dates), start)
 
 
 def build_gold(root: Root, models: Sequence[Model], selected: Collection[str], database: Path, run: RunModels) -> None:

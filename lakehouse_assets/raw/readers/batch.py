@@ -1,14 +1,16 @@
-"""The output of every reader: parsed rows and rejects, each with its row number."""
+"""The output of every reader: parsed rows and rejects, each with its row number, or the refusal of the whole file."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.provenance import ROW
-from lakehouse_assets.raw.readers.text import MOST_SHOWN
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+MOST_SHOWN = 10_000
+"""How many bytes of a row quarantine keeps: of a longer row, its head and its tail."""
 
 SAMPLE_ROWS = 5
 """How many rows of a refused file its quarantine entry shows."""
@@ -65,11 +67,18 @@ def rows_of(rejects: "pa.Table") -> int:
     return int(pc.sum(rejects.column("rows")).as_py() or 0)
 
 
-def refused(rule: str, reason: str, beginning: Iterable[str], rows: int) -> Batch:
-    """Return the batch of a file that is refused as a whole: one reject, and no columns, because no row enters the table."""
-    import pyarrow as pa
+class RefusedFileError(Exception):
+    """A file is refused as a whole: `batch`, of one reject, stands for all of it, and no batch before counts."""
 
-    text = "\n".join(beginning)
-    payload = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} […]"
-    entry = Reject(None, rule, reason, payload, max(rows, 1))
-    return Batch(pa.table({ROW: pa.array([], pa.int64())}), rejects_table([entry]))
+    def __init__(self, rule: str, reason: str, beginning: Iterable[str] = (), rows: int = 1) -> None:
+        super().__init__(reason)
+        text = "\n".join(beginning)
+        payload = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} […]"
+        self._entry = Reject(None, rule, reason, payload, max(rows, 1))
+
+    @property
+    def batch(self) -> Batch:
+        """The one reject, and no columns, because no row enters the table."""
+        import pyarrow as pa
+
+        return Batch(pa.table({ROW: pa.array([], pa.int64())}), rejects_table([self._entry]))

@@ -1,24 +1,26 @@
 """Reads CSV tolerantly: a broken row never costs a good one.
 
-This module splits files into records, because the parsers of DuckDB and Arrow let an unclosed quote swallow everything after it.
-Arrow then parses the records. A record's number is the line on which it starts, as in an editor: the header's is 1.
+Blocks of lines that need no care go to Arrow as they are: text without NULs, each line a record with the right number of fields.
+All others are split into records here, because the parsers of DuckDB and Arrow let an unclosed quote swallow everything after it; Arrow
+then parses the records. A record's number is the line on which it starts, as in an editor: the header's is 1.
 """
 
+import codecs
 import csv
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
-from io import BytesIO
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.feeds import Csv, Feed
 from lakehouse_assets.contracts.provenance import ROW
-from lakehouse_assets.raw.readers.batch import SAMPLE_ROWS, Batch, Reject, refused, rejects_table
+from lakehouse_assets.raw.readers.batch import SAMPLE_ROWS, Batch, RefusedFileError, Reject, rejects_table
 from lakehouse_assets.raw.readers.missing import has_too_many_columns, lacks_columns, rename_advice
-from lakehouse_assets.raw.readers.text import Text, decoded
+from lakehouse_assets.raw.readers.text import MAX_LINE_BYTES, Text, decoded
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyarrow.csv import InvalidRow
 
 MAX_LINES_PER_RECORD = 200
 """A quoted field may span lines; if it spans more than this, its quote counts as never closed."""
@@ -26,6 +28,7 @@ MAX_LINES_PER_RECORD = 200
 _BATCH_RECORDS = 100_000
 _BATCH_BYTES = 32 * 1024 * 1024
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
+_LINE_END = re.compile(rb"\r\n?|\n")
 _OTHER_DELIMITERS = (",", ";", "\t", "|")
 
 Record = tuple[int, bytes]
@@ -35,31 +38,46 @@ Record = tuple[int, bytes]
 def read_csv(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
     """Yield the rows of a CSV file, in batches, in the order of the file.
 
-    A file is refused as a whole if its header is missing or broken, lacks a required column, or has too many columns.
+    Raises:
+        RefusedFileError: the header is missing or broken, lacks a required column, or has too many columns; or the file has no lines.
     """
     form = _csv(feed)
     text = decoded(pieces, form.encoding)
-    records = _records(text, _Grammar(form.delimiter))
-    first = next(records, None)
+    grammar = _Grammar(form.delimiter)
+    reader = _RecordReader(text, grammar)
+    first = reader.next()
     if first is None:
-        yield refused("file_has_header", "the file is empty: it has no header", [], 1)
-        return
+        raise RefusedFileError("file_has_header", "the file is empty: it has no header")
     header, fault = _header(first, feed, text)
     if fault is not None:
-        yield _refused(fault, first, records, text)
-        return
+        raise _refusal(fault, first, reader, text, form)
     good: list[Record] = []
     rejects: list[Reject] = []
-    size = 0
+    size, yielded = 0, False
 
     def batch() -> Batch:
+        nonlocal size, yielded
+        yielded = True
         rows = _parse(good, header, form, rejects, text)
         result = Batch(rows, rejects_table(rejects))
         good.clear()
         rejects.clear()
+        size = 0
         return result
 
-    for item in records:
+    while True:
+        if (block := reader.next_block()) is not None:
+            if (rows := _parse_block(block, reader.line, header, form, grammar)) is not None:
+                if good or rejects:
+                    yield batch()
+                yielded = True
+                yield Batch(rows, rejects_table([]))
+                reader.pass_over(rows.num_rows)
+                continue
+            reader.open(block)
+        item = reader.next()
+        if item is None:
+            break
         if isinstance(item, Reject):
             rejects.append(item)
             size += len(item.payload)
@@ -68,29 +86,42 @@ def read_csv(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
             size += len(item[1])
         if len(good) + len(rejects) >= _BATCH_RECORDS or size >= _BATCH_BYTES:
             yield batch()
-            size = 0
-    yield batch()
+    if good or rejects or not yielded:
+        yield batch()
 
 
 def read_header(pieces: Iterable[bytes], feed: Feed) -> list[str]:
-    """Return the columns of a CSV file under their names in the raw table; none if its header can't be read."""
+    """Return the columns of a CSV file under their names in the raw table; none if its header can't be read.
+
+    Raises:
+        RefusedFileError: the file has no lines.
+    """
     form = _csv(feed)
     text = decoded(pieces, form.encoding)
-    return next((_header(item, feed, text)[0] for item in _records(text, _Grammar(form.delimiter))), [])
+    first = _RecordReader(text, _Grammar(form.delimiter)).next()
+    return [] if first is None else _header(first, feed, text)[0]
 
 
-def _refused(fault: Reject, first: "Record | Reject", records: "Iterator[Record | Reject]", text: Text) -> Batch:
-    """Refuse a file for its header: count its rows, and show the first of them below the header."""
+def _refusal(fault: Reject, first: Record | Reject, reader: "_RecordReader", text: Text, form: Csv) -> RefusedFileError:
+    """Return the refusal of a file for its header: count its rows, and show the first of them below the header."""
     beginning = [fault.payload]
     if fault.rule == "file_is_text" or text.unmarked_utf16 is not None:
-        return refused(fault.rule, fault.reason, beginning, 1)
+        return RefusedFileError(fault.rule, fault.reason, beginning)
     # A broken first line may not be a header, so it counts as a row.
     rows = 1 if isinstance(first, Reject) else 0
-    for item in records:
+    while True:
+        if len(beginning) > SAMPLE_ROWS and (block := reader.next_block()) is not None:
+            if b'"' not in block and form.delimiter.strip():
+                lines = block.splitlines()
+                rows += sum(map(bool, map(bytes.strip, lines)))
+                reader.pass_over(len(lines))
+                continue
+            reader.open(block)
+        if (item := reader.next()) is None:
+            return RefusedFileError(fault.rule, fault.reason, beginning, rows)
         rows += 1
         if len(beginning) <= SAMPLE_ROWS:
             beginning.append(item.payload if isinstance(item, Reject) else text.shown(item[1]))
-    return refused(fault.rule, fault.reason, beginning, rows)
 
 
 class _Grammar:
@@ -103,6 +134,10 @@ class _Grammar:
         value = rb'(?:"(?:[^"]|"")*+"|(?!")[^%b\r\n]*+)' % d
         self.complete = re.compile(rb"%b(?:%b%b)*+\Z" % (value, d, value))
         self.open = re.compile(rb'(?:%b%b)*+"(?:[^"]|"")*+\Z' % (value, d))
+        on_a_line = rb'(?:"(?:[^"\r\n]|"")*+"|(?!")[^%b\r\n]*+)' % d
+        record = rb"%b(?:%b%b)*+" % (on_a_line, d, on_a_line)
+        self.line_by_line = re.compile(rb"(?:%b\r?\n)*+(?:%b)?\Z" % (record, record))
+        """Lines that are each a record."""
         self._value = re.compile(rb"%b(?:%b|\Z)" % (value, d))
 
     def fields(self, text: bytes) -> int:
@@ -119,22 +154,35 @@ class _Grammar:
         return not text.strip() and self.delimiter not in text
 
 
-def _records(text: Text, grammar: _Grammar) -> Iterator[Record | Reject]:
-    """Split a file into records. An unclosed quote costs only its own line: the next line is read as usual."""
-    reader = _RecordReader(text, grammar)
-    while (item := reader.next()) is not None:
-        yield item
-
-
 class _RecordReader:
-    """Reads records, and reads lines again after an unclosed quote."""
+    """Reads records, and reads lines again after an unclosed quote. Between two records it may hand out a block of lines."""
 
     def __init__(self, text: Text, grammar: _Grammar) -> None:
+        self.line = 1
+        """The number of the next line that no block or record has taken, nor looked at."""
         self._text = text
-        self._lines = _lines(text.pieces)
+        self._blocks = _with_first_line_alone(text.blocks(line_ends=b"\r\n"))
+        self._lines: Iterator[bytes] = iter(())
+        self._ahead: bytes | None = None
         self._grammar = grammar
         self._waiting: deque[tuple[int, bytes]] = deque()
         self._fields: int | None = None
+
+    def next_block(self) -> bytes | None:
+        """Return the next block, if all lines before it were read; None if not, or at the end. `open` or `pass_over` follows."""
+        if self._waiting:
+            return None
+        if self._ahead is None:
+            self._ahead = next(self._lines, None)
+        return next(self._blocks, None) if self._ahead is None else None
+
+    def pass_over(self, lines: int) -> None:
+        """Count the lines of a block that was read elsewhere."""
+        self.line += lines
+
+    def open(self, block: bytes) -> None:
+        """Read the lines of a block next."""
+        self._lines = iter(block.splitlines(keepends=True))
 
     def next(self) -> Record | Reject | None:
         """Return the next record, a reject, or None at the end of the file."""
@@ -148,7 +196,19 @@ class _RecordReader:
         return None
 
     def _next_line(self) -> tuple[int, bytes] | None:
-        return self._waiting.popleft() if self._waiting else next(self._lines, None)
+        return self._waiting.popleft() if self._waiting else self._unseen_line()
+
+    def _unseen_line(self) -> tuple[int, bytes] | None:
+        """Return the next line that was not looked at yet, with its number; None at the end of the file."""
+        line = self._ahead if self._ahead is not None else next(self._lines, None)
+        self._ahead = None
+        while line is None:
+            if (block := next(self._blocks, None)) is None:
+                return None
+            self.open(block)
+            line = next(self._lines, None)
+        self.line += 1
+        return self.line - 1, line
 
     def _record(self, number: int, line: bytes, text: bytes) -> Record | Reject:
         """Return the record that starts on a line, joined with the next lines if a quote is open."""
@@ -167,15 +227,18 @@ class _RecordReader:
         and the one that seems to close the quote, the quote was a typing error and costs only its own line.
         """
         lines = [first]
-        quotes = first.count(b'"')
+        size, quotes = len(first), first.count(b'"')
         misfit: tuple[int, bytes] | None = None
         for index in range(MAX_LINES_PER_RECORD):
             if index == len(self._waiting):
-                next_line = next(self._lines, None)
+                next_line = self._unseen_line()
                 if next_line is None:
                     break
                 self._waiting.append(next_line)
             line = self._waiting[index][1]
+            size += len(line)
+            if size > MAX_LINE_BYTES:
+                break
             lines.append(line)
             quotes += line.count(b'"')
             # A record's quotes come in pairs, so match only then.
@@ -214,19 +277,15 @@ class _RecordReader:
         return any(b'"' not in text and self._grammar.fields(text) == self._fields for text in inside)
 
 
-def _lines(pieces: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield numbered lines with their line ends: LF, CRLF or CR."""
-    number, rest = 0, b""
-    for piece in pieces:
-        lines = (rest + piece).splitlines(keepends=True)
-        # The last line may continue in the next chunk, and a chunk may end within a CRLF.
-        rest = lines.pop() if lines else b""
-        for line in lines:
-            number += 1
-            yield number, line
-    for line in rest.splitlines(keepends=True):
-        number += 1
-        yield number, line
+def _with_first_line_alone(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """Cut the first line, which is most likely the header, from its block: the rest may need no care."""
+    first = next(blocks, b"")
+    if (end := _LINE_END.search(first)) is not None:
+        yield first[: end.end()]
+        first = first[end.end() :]
+    if first:
+        yield first
+    yield from blocks
 
 
 def _header(item: Record | Reject, feed: Feed, text: Text) -> tuple[list[str], Reject | None]:
@@ -292,16 +351,39 @@ def _csv(feed: Feed) -> Csv:
     return feed.format
 
 
+def _parse_block(block: bytes, line: int, header: list[str], form: Csv, grammar: _Grammar) -> "pa.Table | None":
+    """Parse a block of which each line is a row, the first at `line`; None if that isn't sure, so that its lines need care.
+
+    A single column could not tell a blank line from a row.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    if len(header) == 1 or b"\0" in block or (b'"' in block and not grammar.line_by_line.match(block)):
+        return None
+    each = np.frombuffer(block, np.uint8)  # counts 10 times as fast as `bytes`
+    line_feeds, returns = each == ord("\n"), each == ord("\r")
+    if np.any(returns[:-1] & ~line_feeds[1:]) or returns[-1]:
+        return None
+    try:
+        if not block.isascii():
+            block.decode()
+        rows = _parse_text(block, header, form)
+    except (UnicodeDecodeError, pa.ArrowInvalid):  # ArrowInvalid: a line has another number of fields
+        return None
+    lines = int(np.count_nonzero(line_feeds)) + (not line_feeds[-1])  # unless one is blank, each is a row
+    return rows.append_column(ROW, pa.arange(line, line + lines)) if rows.num_rows == lines else None
+
+
 def _parse(records: list[Record], header: list[str], form: Csv, rejects: list[Reject], file: Text) -> "pa.Table":
     """Parse records with Arrow; add those with another number of fields than the header to `rejects`."""
     import pyarrow as pa
-    import pyarrow.csv as arrow_csv
 
     if not records:
         return pa.table({**{name: pa.array([], pa.string()) for name in header}, ROW: pa.array([], pa.int64())})
     bad: set[int] = set()
 
-    def refuse(row: "arrow_csv.InvalidRow") -> str:
+    def refuse(row: "InvalidRow") -> str:
         index = row.number - 1
         bad.add(index)
         number, text = records[index]
@@ -309,20 +391,36 @@ def _parse(records: list[Record], header: list[str], form: Csv, rejects: list[Re
         rejects.append(Reject(number, "row_has_all_fields", reason, file.shown(text)))
         return "skip"
 
-    data = b"\n".join(text for _, text in records) + b"\n"
-    table = arrow_csv.read_csv(
-        BytesIO(data),
+    rows = _parse_text(b"\n".join(text for _, text in records) + b"\n", header, form, refuse)
+    numbers = [number for index, (number, _) in enumerate(records) if index not in bad]
+    return rows.append_column(ROW, pa.array(numbers, pa.int64()))
+
+
+def _parse_text(
+    data: bytes, header: list[str], form: Csv, invalid_row: "Callable[[InvalidRow], str] | None" = None
+) -> "pa.Table":
+    """Parse valid UTF-8 with Arrow. An empty field is NULL unless it has quotes; blank lines are skipped.
+
+    Raises:
+        ArrowInvalid: a row has another number of fields than the header, and there is no `invalid_row`.
+    """
+    import pyarrow as pa
+    import pyarrow.csv as arrow_csv
+
+    if data.startswith(codecs.BOM_UTF8):
+        data = codecs.BOM_UTF8 + data  # Arrow skips a mark at the start, but here it belongs to a row
+    return arrow_csv.read_csv(
+        pa.BufferReader(data),
         # Threads would lose the numbers of rejected rows. A block must hold the longest record, so make it hold all.
         read_options=arrow_csv.ReadOptions(use_threads=False, column_names=header, block_size=len(data) + 1),
         parse_options=arrow_csv.ParseOptions(
-            delimiter=form.delimiter, newlines_in_values=True, invalid_row_handler=refuse, ignore_empty_lines=False
+            delimiter=form.delimiter, newlines_in_values=True, invalid_row_handler=invalid_row, ignore_empty_lines=True
         ),
         convert_options=arrow_csv.ConvertOptions(
+            check_utf8=False,
             column_types=dict.fromkeys(header, pa.string()),
             null_values=[""],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
         ),
     )
-    numbers = [number for index, (number, _) in enumerate(records) if index not in bad]
-    return table.append_column(ROW, pa.array(numbers, pa.int64()))

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from lakehouse_assets.contracts.feeds import Csv, Feed, Format, Json
-from lakehouse_assets.raw.readers.batch import Batch
+from lakehouse_assets.raw.readers.batch import Batch, RefusedFileError
 from lakehouse_assets.raw.readers.csv import read_csv
 from lakehouse_assets.raw.readers.csv import read_header as read_csv_header
 from lakehouse_assets.raw.readers.jsonl import read_jsonl, read_keys
+from lakehouse_assets.raw.readers.packed import unpacked
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,20 @@ READERS: dict[type[Format], Reader] = {
 }
 
 
-def read_rows(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
-    """Yield the rows of a landing file, in batches, in the order of the file; rows that can't be parsed are rejects."""
-    return READERS[type(feed.format)].rows(pieces, feed)
+def read_rows(pieces: Iterable[bytes], feed: Feed, name: str, size: int) -> Iterator[Batch]:
+    """Yield the rows of a landing file, in batches, in the order of the file; rows that can't be parsed are rejects.
+
+    `name` and `size` (bytes) are those of the file: one whose name ends in .gz or .zst is unpacked.
+
+    Raises:
+        RefusedFileError: the file is refused as a whole, maybe after the first batches.
+    """
+    return READERS[type(feed.format)].rows(unpacked(pieces, name, size), feed)
 
 
-def read_header(pieces: Iterable[bytes], feed: Feed) -> list[str]:
+def read_header(pieces: Iterable[bytes], feed: Feed, name: str, size: int) -> list[str]:
     """Return the columns of a landing file under their names in the raw table; none if they are unknown."""
-    return READERS[type(feed.format)].header(pieces, feed)
+    try:
+        return READERS[type(feed.format)].header(unpacked(pieces, name, size), feed)
+    except RefusedFileError:
+        return []

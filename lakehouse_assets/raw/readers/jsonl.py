@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.contracts.feeds import Feed, Json
 from lakehouse_assets.contracts.provenance import ROW
-from lakehouse_assets.raw.readers.batch import SAMPLE_ROWS, Batch, Reject, refused, rejects_table
+from lakehouse_assets.raw.readers.batch import SAMPLE_ROWS, Batch, RefusedFileError, Reject, rejects_table
 from lakehouse_assets.raw.readers.missing import has_too_many_columns, lacks_columns, rename_advice
 from lakehouse_assets.raw.readers.text import Text, decoded
 
@@ -57,8 +57,11 @@ class _NamedRow:
 def read_jsonl(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
     """Yield the rows of a JSON Lines file, in batches, in the order of the file.
 
-    A file is refused as a whole if no line is a row, no row has a required column, or its rows have too many keys. Blank lines
-    and a lone `null` (which Kafka sends after a delete) are not rows.
+    Blank lines and a lone `null` (which Kafka sends after a delete) are not rows.
+
+    Raises:
+        RefusedFileError: no line is a row, no row has a required column, or the rows have too many keys. That may show after the
+            first batches.
     """
     text = decoded(pieces, "utf-8")
     buffer = _Buffer()
@@ -73,8 +76,7 @@ def read_jsonl(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
             beginning.append(item.payload if isinstance(item, Reject) else text.shown(item.line))
         if isinstance(item, Reject):
             if count == 1 and text.is_binary:
-                yield refused("file_is_text", text.binary_reason, beginning, 1)
-                return
+                raise RefusedFileError("file_is_text", text.binary_reason, beginning)
             first_fault = first_fault or f"line {item.row_number}: {item.reason}"
             buffer.add(item, len(item.payload))
         elif too_many is None:
@@ -86,15 +88,16 @@ def read_jsonl(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
                 buffer.add(_NamedRow(item.number, names, item.values), len(item.line), len(fields))
         if too_many is not None:
             buffer = _Buffer()  # from here on, only count rows
+        elif buffer.is_full:
+            yield buffer.batch()
     if too_many is not None:
-        yield refused("file_has_few_new_columns", too_many, beginning, count)
-    elif count and not buffer.has_rows:
-        yield refused("file_is_json", f"no line of the file is a JSON object: {first_fault}", beginning, count)
-    elif count and feed.missing(fields):
+        raise RefusedFileError("file_has_few_new_columns", too_many, beginning, count)
+    if count and not buffer.has_rows:
+        raise RefusedFileError("file_is_json", f"no line of the file is a JSON object: {first_fault}", beginning, count)
+    if count and feed.missing(fields):
         reason = lacks_columns(feed, fields) + rename_advice(feed, list(fields.values()), fields)
-        yield refused("file_has_required_columns", reason, beginning, count)
-    else:
-        yield from buffer.batches()
+        raise RefusedFileError("file_has_required_columns", reason, beginning, count)
+    yield buffer.batch()
 
 
 def read_keys(pieces: Iterable[bytes], feed: Feed) -> list[str]:
@@ -112,14 +115,14 @@ def read_keys(pieces: Iterable[bytes], feed: Feed) -> list[str]:
 
 
 class _Buffer:
-    """Collects rows and rejects, and converts them to Arrow in batches. Keeps all of them until the file's columns are known."""
+    """Collects rows and rejects, and converts them to Arrow in batches."""
 
     def __init__(self) -> None:
         self.has_rows = False
-        self._done: list[Batch] = []
+        """Whether a row was ever added."""
         self._rows: list[_NamedRow] = []
         self._rejects: list[Reject] = []
-        self._bytes = 0
+        self._bytes = self._values = 0
 
     def add(self, item: _NamedRow | Reject, size: int, columns: int = 0) -> None:
         """Add a row or reject of `size` bytes; `columns` is the number of the file's columns so far."""
@@ -127,21 +130,21 @@ class _Buffer:
             self._rejects.append(item)
         else:
             self._rows.append(item)
+            self._values = len(self._rows) * columns
             self.has_rows = True
         self._bytes += size
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time for a batch."""
         count = len(self._rows) + len(self._rejects)
-        if count >= _BATCH_ROWS or self._bytes >= _BATCH_BYTES or len(self._rows) * columns >= _BATCH_VALUES:
-            self._finish()
+        return count >= _BATCH_ROWS or self._bytes >= _BATCH_BYTES or self._values >= _BATCH_VALUES
 
-    def batches(self) -> list[Batch]:
-        """Return all batches: at least one, even if it is empty."""
-        if self._rows or self._rejects or not self._done:
-            self._finish()
-        return self._done
-
-    def _finish(self) -> None:
-        self._done.append(Batch(_table(self._rows), rejects_table(self._rejects)))
-        self._rows, self._rejects, self._bytes = [], [], 0
+    def batch(self) -> Batch:
+        """Return what was collected since the last batch, maybe nothing."""
+        batch = Batch(_table(self._rows), rejects_table(self._rejects))
+        self._rows, self._rejects, self._bytes, self._values = [], [], 0, 0
+        return batch
 
 
 class _Namer:
@@ -163,7 +166,8 @@ def _rows(text: Text, feed: Feed) -> Iterator[_Row | Reject]:
     """Yield a row or a reject for each line; skip blank lines and `null`."""
     form = feed.format
     assert isinstance(form, Json), "the reader is chosen by the format"
-    for number, line in enumerate(_lines(text.pieces), start=1):
+    lines = (line for block in text.blocks(line_ends=b"\n") for line in block.removesuffix(b"\n").split(b"\n"))
+    for number, line in enumerate(lines, start=1):
         line = line.strip(b" \t\r\n")
         if not line:
             continue
@@ -177,18 +181,6 @@ def _rows(text: Text, feed: Feed) -> Iterator[_Row | Reject]:
             yield _Row(number, line, tuple(row), [_text(v) for v in row.values()])
         except _NotARowError as error:
             yield Reject(number, "row_is_json", str(error), text.shown(line))
-
-
-def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield lines without their line feeds."""
-    rest: list[bytes] = []
-    for piece in pieces:
-        first, *more = piece.split(b"\n")
-        rest.append(first)
-        for next_line in more:
-            yield b"".join(rest)
-            rest = [next_line]
-    yield b"".join(rest)
 
 
 def _object(line: bytes, form: Json) -> dict[str, Any] | None:

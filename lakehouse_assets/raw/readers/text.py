@@ -6,11 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-MOST_SHOWN = 10_000
-"""How many bytes of a row quarantine keeps: of a longer row, its head and its tail."""
+from lakehouse_assets.raw.readers.batch import MOST_SHOWN, RefusedFileError
+
+MAX_LINE_BYTES = 16 * 1024 * 1024
+"""No line is longer: the readers hold whole lines in memory. A longer one is no text of lines."""
 
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _START = 8192
+_BLOCK_BYTES = 1024 * 1024
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -40,7 +43,10 @@ class Text:
     @property
     def binary_reason(self) -> str:
         """The message for a binary file."""
-        return f"the file is not text: byte 0x00 is at position {self.start.index(0) + 1}; have it sent unpacked, as agreed"
+        return (
+            f"the file is not text: byte 0x00 is at position {self.start.index(0) + 1}; have it sent as text, "
+            "which may be packed if the name ends in .gz or .zst"
+        )
 
     @property
     def unmarked_utf16(self) -> str | None:
@@ -49,6 +55,40 @@ class Text:
         if max(first, second) < 0.5 or min(first, second) > 0.25:
             return None
         return "utf-16-be" if first > second else "utf-16-le"
+
+    def blocks(self, *, line_ends: bytes) -> Iterator[bytes]:
+        """Yield the text in blocks of whole lines, of about 1 MiB. The last line may lack its end.
+
+        `line_ends` holds the bytes that end a line: LF, or CR and LF. No block ends between CR and LF.
+
+        Raises:
+            RefusedFileError: a line is longer than `MAX_LINE_BYTES`.
+        """
+        begun: list[bytes] = []
+        size = 0
+        for part in (piece[n : n + _BLOCK_BYTES] for piece in self.pieces for n in range(0, len(piece), _BLOCK_BYTES)):
+            if b"\r" in line_ends and begun and begun[-1].endswith(b"\r") and not part.startswith(b"\n"):
+                yield b"".join(begun)
+                begun, size = [], 0
+            # A CR at the end of a part may be half of a line end.
+            cut = max(part.rfind(b"\n"), part.rfind(b"\r", 0, -1) if b"\r" in line_ends else -1) + 1
+            if cut:
+                yield b"".join([*begun, part[:cut]])
+                begun, size = [], 0
+            if cut < len(part):
+                begun.append(part[cut:])
+                size += len(part) - cut
+            if size > MAX_LINE_BYTES:
+                raise self._without_lines(b"".join(begun))
+        if begun:
+            yield b"".join(begun)
+
+    def _without_lines(self, beginning: bytes) -> RefusedFileError:
+        shown = [self._shown(beginning[: _character_boundary(beginning, _START)])]
+        if self.is_binary:
+            return RefusedFileError("file_is_text", self.binary_reason, shown)
+        reason = f"the file has a line of more than {MAX_LINE_BYTES // 1024**2} MiB: have it sent in lines, as agreed"
+        return RefusedFileError("file_has_lines", reason, shown)
 
     def fault(self, row: bytes) -> tuple[str, str] | None:
         """Return the broken rule and the reason if a row is not in the file's encoding, else None."""

@@ -10,8 +10,10 @@ import pytest
 
 from lakehouse_assets.contracts.feeds import Csv, Feed, SourceColumn
 from lakehouse_assets.raw.readers import csv as reader
+from lakehouse_assets.raw.readers import text
 from lakehouse_assets.raw.readers.csv import read_csv, read_header
 from lakehouse_assets.raw.readers.missing import MAX_NEW_COLUMNS
+from tests.support.batches import settled
 
 SPECTRUM = Path(__file__).parents[2] / "data" / "csv_spectrum"
 
@@ -31,7 +33,7 @@ def rejected(batches):
 
 def read(*pieces, like=ABC):
     """All of a file at once: rows and rejects as tuples that begin with the row number."""
-    batches = list(read_csv(pieces, like))
+    batches = settled(read_csv(pieces, like))
     return Found(
         [c for c in batches[0].rows.column_names if c != "_row_number"],
         [(row.pop("_row_number"), *row.values()) for b in batches for row in b.rows.to_pylist()],
@@ -41,7 +43,7 @@ def read(*pieces, like=ABC):
 
 
 def reasons(*pieces, like=ABC):
-    return [r["reason"] for r in rejected(read_csv(pieces, like))]
+    return [r["reason"] for r in rejected(settled(read_csv(pieces, like)))]
 
 
 WIDE = 'a,b,c\r\n1,"ß\r\n😀",3\r\n4,5,6\r\n'
@@ -212,7 +214,7 @@ def test_a_file_with_a_header_only_has_no_rows_and_no_rejects(data):
 
 def entry(*pieces, like=ABC):
     """The one entry that a file is which is refused as a whole, and that nothing else is left of it."""
-    [batch] = read_csv(pieces, like)
+    [batch] = settled(read_csv(pieces, like))
     assert (batch.rows.num_rows, batch.rows.column_names) == (0, ["_row_number"])
     [found] = batch.rejects.to_pylist()
     assert (found.pop("row_number"), batch.rows_in) == (None, found["rows"])
@@ -490,6 +492,16 @@ def test_a_file_of_one_column_is_read():
 
 def test_a_field_of_several_megabytes_is_read():
     assert [len(row[2]) for row in read(b'a,b,c\n1,"' + b"x" * 3_000_000 + b'",3\n').rows] == [3_000_000]
+
+
+@pytest.mark.parametrize("end", [b"", b"\n4,5,6\n"], ids=["the last", "with others behind it"])
+def test_a_line_that_is_too_long_to_be_one_refuses_its_file(end, monkeypatch):
+    monkeypatch.setattr(text, "MAX_LINE_BYTES", 2_000_000)
+    pieces = [b"a,b,c\n1,2,3\n", *[b"x" * 100_000] * 50, end]
+    assert rejected(settled(read_csv(pieces, ABC)))[0]["rule"] == "file_has_lines"
+    assert entry(*[b"\0" * 100_000] * 50)["rule"] == "file_is_text"
+    wide = entry(*["x€".encode("cp1252") * 50_000] * 50, like=feed("a", encoding="cp1252"))
+    assert wide["payload"].startswith("x€x€")
 
 
 def test_a_broken_row_far_down_a_long_file_has_its_number():

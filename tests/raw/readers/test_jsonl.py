@@ -6,9 +6,11 @@ import pytest
 
 from lakehouse_assets.contracts.feeds import Csv, Feed, Json, SourceColumn
 from lakehouse_assets.raw.readers import jsonl as reader
+from lakehouse_assets.raw.readers import text
 from lakehouse_assets.raw.readers.formats import READERS, read_header, read_rows
 from lakehouse_assets.raw.readers.jsonl import MAX_NESTING, read_jsonl, read_keys
 from lakehouse_assets.raw.readers.missing import MAX_NEW_COLUMNS
+from tests.support.batches import settled
 
 Found = namedtuple("Found", "rows rejects rows_in")
 
@@ -26,7 +28,7 @@ def rejected(batches):
 
 def read(*pieces, like=ANY):
     """All of a file at once: rows as dictionaries without what is NULL, rejects as tuples that begin with the row number."""
-    batches = list(read_jsonl(pieces, like))
+    batches = settled(read_jsonl(pieces, like))
     return Found(
         [{k: v for k, v in row.items() if v is not None} for b in batches for row in b.rows.to_pylist()],
         sorted(((r["row_number"], r["rule"], r["payload"]) for r in rejected(batches)), key=lambda r: (r[0] or 0, *r[1:])),
@@ -35,7 +37,7 @@ def read(*pieces, like=ANY):
 
 
 def reasons(*pieces, like=ANY):
-    return [r["reason"] for r in rejected(read_jsonl(pieces, like))]
+    return [r["reason"] for r in rejected(settled(read_jsonl(pieces, like)))]
 
 
 def value(text):
@@ -175,7 +177,7 @@ def test_a_line_that_is_nested_as_deeply_as_is_allowed_is_read():
 
 def entry(*pieces, like=ANY):
     """The one entry that a file is which is refused as a whole, and that nothing else is left of it."""
-    [batch] = read_jsonl(pieces, like)
+    [batch] = settled(read_jsonl(pieces, like))
     assert (batch.rows.num_rows, batch.rows.column_names) == (0, ["_row_number"])
     [found] = batch.rejects.to_pylist()
     assert (found.pop("row_number"), batch.rows_in) == (None, found["rows"])
@@ -296,6 +298,11 @@ def test_a_batch_holds_no_more_than_its_size(monkeypatch):
     assert [b.rows_in for b in read_jsonl([b'{"a":1}\n' * 5], ANY)] == [2, 2, 1]
 
 
+def test_a_line_that_is_too_long_to_be_one_refuses_its_file(monkeypatch):
+    monkeypatch.setattr(text, "MAX_LINE_BYTES", 2_000_000)
+    assert entry(b'{"a":1}\n', b'{"a":"', *[b"x" * 100_000] * 50, b'"}')["rule"] == "file_has_lines"
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_what_a_json_writer_writes_is_read_back(seed):
     chance = random.Random(seed)
@@ -310,9 +317,9 @@ def test_the_columns_alone_can_be_read():
 
 def test_the_format_of_the_contract_decides_how_a_file_is_read():
     csv = Feed("shop/things", columns=(), format=Csv())
-    assert [b.rows.column_names for b in read_rows([b"x,y\n1,2\n"], csv)] == [["x", "y", "_row_number"]]
-    assert [b.rows.column_names for b in read_rows([b'{"x":1}\n'], ANY)] == [["x", "_row_number"]]
-    assert (read_header([b"x,y\n"], csv), read_header([b'{"x":1}'], ANY)) == (["x", "y"], ["x"])
+    assert [b.rows.column_names for b in read_rows([b"x,y\n1,2\n"], csv, "a", 8)] == [["x", "y", "_row_number"]]
+    assert [b.rows.column_names for b in read_rows([b'{"x":1}\n'], ANY, "a", 8)] == [["x", "_row_number"]]
+    assert (read_header([b"x,y\n"], csv, "a", 4), read_header([b'{"x":1}'], ANY, "a", 7)) == (["x", "y"], ["x"])
 
 
 def test_every_format_has_a_reader():

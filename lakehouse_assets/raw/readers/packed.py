@@ -1,0 +1,81 @@
+"""Unpacks compressed files, as a stream: `.gz` and `.zst` by the file's name, of one or several members."""
+
+import io
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from lakehouse_assets.raw.readers.batch import RefusedFileError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SUFFIXES = {".gz": "gzip", ".zst": "zstd"}
+"""The compression by the end of a file's name, in any case."""
+
+MOST_TIMES, ALWAYS_ALLOWED = 200, 256 * 1024 * 1024
+"""A file may unpack to so many times its size, or to so many bytes if that is more. Text compresses 5 to 50 times."""
+
+_PIECE_BYTES = 1024 * 1024
+
+
+def unpacked(pieces: Iterable[bytes], name: str, size: int) -> Iterable[bytes]:
+    """Return the bytes of a file of `size` bytes, unpacked if its name says that it is compressed.
+
+    Raises:
+        RefusedFileError: while it is read: the file is damaged, cut off, or unpacks to too much.
+    """
+    compression = next((c for suffix, c in SUFFIXES.items() if name.lower().endswith(suffix)), None)
+    return pieces if compression is None else _unpacked(_Source(pieces), compression, size)
+
+
+def _unpacked(source: "_Source", compression: str, size: int) -> Iterator[bytes]:
+    import pyarrow as pa
+
+    limit = max(MOST_TIMES * size, ALWAYS_ALLOWED)
+    done = 0
+    stream = pa.CompressedInputStream(pa.PythonFile(source, mode="r"), compression)
+    while piece := _read(stream, source, compression):
+        done += len(piece)
+        if done > limit:
+            reason = (
+                f"the file of {size:,} bytes unpacks to more than {limit:,} bytes; allowed are {MOST_TIMES} times its size, "
+                f"or {ALWAYS_ALLOWED // 1024**2} MiB if that is more: have it sent unpacked, or in several files"
+            )
+            raise RefusedFileError("file_has_bounded_size", reason)
+        yield piece
+
+
+def _read(stream: "pa.CompressedInputStream", source: "_Source", compression: str) -> bytes:
+    try:
+        return bytes(stream.read(_PIECE_BYTES))
+    except OSError as error:
+        if source.error is not None:
+            raise source.error from None
+        fault = "is cut off" if "runcated" in str(error) else "is damaged"
+        reason = f"the file {fault}: it can't be unpacked with {compression} ({error}); have it sent again"
+        raise RefusedFileError("file_unpacks", reason) from None
+
+
+class _Source(io.RawIOBase):
+    """A stream of bytes in pieces as a file. `error` is what the stream raised: Arrow would hide that the store did."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self.error: Exception | None = None
+        self._pieces = iter(pieces)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        """It can be read only."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Return at most `size` bytes; none at the end."""
+        try:
+            while not self._rest and (piece := next(self._pieces, None)) is not None:
+                self._rest = memoryview(piece)
+        except Exception as error:
+            self.error = error
+            raise
+        count = len(self._rest) if size < 0 else size
+        read, self._rest = bytes(self._rest[:count]), self._rest[count:]
+        return read
