@@ -6,7 +6,6 @@ loaded. The others are its duplicates, and one of them replaces it if it changes
 """
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse_assets.books.ledger import LandedFile, Ledger, PartitionRecord
 from lakehouse_assets.books.quarantine import new_batch
+from lakehouse_assets.books.raw_fingerprint import raw_fingerprint
 from lakehouse_assets.books.records import contents, verified
 from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.provenance import DATE_COLUMN, ETAG, FILE, IN_RAW, ROW, typed_columns
@@ -30,9 +30,6 @@ from lakehouse_assets.store.root import Root
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-READER_VERSION = "3"
-"""Increase it when the readers return other rows for the same bytes: then every raw partition is built again."""
 
 _MAX_READS = 3
 
@@ -173,12 +170,6 @@ def load(
     known = set(landed.rows.schema.names[: len(feed.columns) + len(IN_RAW)])
     landed.new_columns = [name for name in landed.rows.schema.names if name not in known]
     return landed
-
-
-def raw_fingerprint(feed: Feed, files: Sequence[LandedFile]) -> str:
-    """Return the fingerprint of a raw partition: a hash of its loaded files' names and bytes, the reader version and the feed."""
-    facts = [READER_VERSION, feed.digest(), sorted((f.name, f.etag) for f in files if not f.duplicate_of)]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 class _Day:
