@@ -242,7 +242,7 @@ def test_a_compacted_date_takes_additions(shop, added, expect):
     assert len(silver_files(shop)) == 1
     shop.land("shop/orders", DAY1, "d.csv", csv(("D", 1, 10)))
     expect()
-    shop.land("shop/orders", DAY1, "e.csv", csv(("A", 2, 10), ("D", 2, 14)))
+    shop.land("shop/orders", DAY1, "e.csv", csv(("A", 2, 10), ("E", 2, 14)))
     shop.land("shop/orders", DAY2, "e.csv", csv(("C", 2, 10)))
     expect()
     assert [a for a in added if a] == [{DAY1: 1}] * 3
@@ -276,7 +276,12 @@ def test_additions_of_each_feed_and_of_items_that_wait(tmp_path, engine, added):
     assert land(ORDERS_FEED, "b", order("k0")) == [{str(day): 1}]
     assert waiting != {r.fingerprint for r in Ledger(group.settings.root).read("silver", ITEMS.name).values()}
     assert land(DOCS_FEED, "c", item(1, "z", 3), item(2, "x")) == [{str(day): 1}]
-    assert land(ORDERS_FEED, "c", order("k0", 9, "d")) == [{str(day): 1}]
+    # Upkeep puts rows of built and of added files into one file.
+    group.land(DOCS_FEED, day, "d", [item(1, "u", 4), item(4, "x")])
+    group.build_raw(DOCS_FEED, [day])
+    list(maintain(group.settings.root, timedelta(days=7)))
+    assert land(ORDERS_FEED, "c", order("k3")) == [{str(day): 1}] * 2
+    assert land(ORDERS_FEED, "d", order("k0", 9, "d")) == [{str(day): 1}]
 
 
 def test_the_hash_of_what_waits_is_that_of_the_whole_date(tmp_path, engine):
