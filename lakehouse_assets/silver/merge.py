@@ -14,7 +14,7 @@ from lakehouse_assets.books.set_aside import BATCH, DROPPED, SUPERSEDED, WAITING
 from lakehouse_assets.contracts.contract import Contract
 from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, ITEM, ROW, typed_columns
 from lakehouse_assets.delta.data_files import DataFolder
-from lakehouse_assets.delta.duck import files_view
+from lakehouse_assets.delta.duck import files_view, rows_of_files
 from lakehouse_assets.delta.tables import sql_date, sql_text
 from lakehouse_assets.silver.judge import OK, VERDICT, table_columns, validity
 from lakehouse_assets.silver.stage import MOST_SMALL_FILES, ROWS_PER_FILE, Stage, landed_view, pieces_to_merge, staged_columns
@@ -169,17 +169,21 @@ def with_changes(stage: Stage, current: Held, changes: "pa.Table") -> Held:
     """Return the files of live rows, and the batches and dates of superseded ones, that hold one of the `changes`."""
     if not changes.num_rows:
         return Held([], SetAside())
-    connection, columns = stage.connection, typed_columns((FEED, FILE, ROW, ITEM))
+    connection, own = stage.connection, typed_columns((FEED, FILE, ROW, ITEM))
     changed = current.of(set(changes.column(DATE_COLUMN).to_pylist()))
+    by_path = {f"{stage.uri}/{f['path']}": f for f in changed.files}
     superseded = changed.aside.with_reason(SUPERSEDED)
-    files_view(connection, "by_path", stage.uri, changed.files, {**columns, "_path": "string"})
-    landed_view(connection, "by_batch", stage.uri, superseded.files, {**columns, BATCH: "string"}, superseded.places)
+    live = rows_of_files(list(by_path), {**own, "_path": "string"})
+    landed_view(connection, "by_batch", stage.uri, superseded.files, {**own, BATCH: "string"}, superseded.places)
     connection.register("changes", changes)
+    # The date is compared here: a join with it would keep DuckDB from skipping row groups by the other columns.
+    found = connection.execute(
+        f"SELECT DISTINCT _path, {DATE_COLUMN} FROM ({live}) JOIN changes USING ({', '.join(own)})"
+    ).fetchall()
     same_row = f"SEMI JOIN changes USING ({', '.join(IDENTITY)})"
-    paths = {path for (path,) in connection.execute(f"SELECT DISTINCT _path FROM by_path {same_row}").fetchall()}
     places = set(connection.execute(f"SELECT DISTINCT {BATCH}, {DATE_COLUMN} FROM by_batch {same_row}").fetchall())
     connection.unregister("changes")
-    files = [f for f in changed.files if f"{stage.uri}/{f['path']}" in paths]
+    files = [file for path, day in found if (file := by_path[path])["date"] == day]
     return Held(files, superseded.of_places(places))
 
 
