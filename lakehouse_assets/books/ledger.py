@@ -132,7 +132,7 @@ class Ledger:
         partition = {k: v for k, v in (("layer", layer), ("table_name", table_name)) if v is not None}
         left_out = ("files", "rules", "sources") if brief else ("sources",)
         # Unlike EXCLUDE, this allows for a ledger of an older layout that lacks a column.
-        columns = f"COLUMNS(name -> name NOT IN ({', '.join(map(sql_text, left_out))}))"
+        columns = f"COLUMNS(lambda name: name NOT IN ({', '.join(map(sql_text, left_out))}))"
         return self._records(newest_table(self.uri), columns, "true", partition)
 
     def read_dates(self, layer: str, dates: Mapping[str, Collection[date]]) -> Records:

@@ -1,7 +1,8 @@
 """Finds the dates to which landing files were only added since silver built them: of these, only the added rows are built.
 
 What such a date has already, live, set aside or in quarantine, stays as it is. Its rows compete with the added ones by the same rule
-as rows of other dates, so the table is the one that the whole date would make. That needs functions that treat each row on its own.
+as rows of other dates, so the table is the one that the whole date would make. Where a row depends on others in another way, dates are
+built whole.
 """
 
 import json
@@ -13,6 +14,7 @@ from lakehouse_assets.books.ledger import LandedFile, Ledger, PartitionRecord
 from lakehouse_assets.books.raw_fingerprint import fingerprint_of_etags, raw_fingerprint
 from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.system import SilverTable
+from lakehouse_assets.hooks.spark_plan import is_row_by_row_sql
 from lakehouse_assets.silver.fingerprints import RawRecords, built_from, silver_fingerprints
 from lakehouse_assets.store.root import Root
 
@@ -85,10 +87,19 @@ def with_additions(
         day: "" if day in unknown else json.dumps({feed: _etags(files) for feed, files in feeds.items()})
         for day, feeds in loaded.items()
     }
-    # A complete delivery may delete any key, whichever file names it.
-    may_extend = fingerprints.keys() - unknown - set(whole) if not any(feed.complete for feed in table.feeds) else set()
+    may_extend = fingerprints.keys() - unknown - set(whole) if _takes_additions(table) else set()
     records = _records(root, table, {day for day in may_extend if day in silver and not silver[day].is_unverified}, silver)
     return ToBuild(fingerprints, sources, _additions(table, raw, records, loaded))
+
+
+def _takes_additions(table: SilverTable) -> bool:
+    """Return whether what becomes of a row depends on no other row of its date, but for those of its key.
+
+    A complete delivery may delete any key, and a rule may count rows. Functions are looked at when they are applied.
+    """
+    contract = table.contract
+    expressions = [*(rule.expression for rule in contract.rules), contract.deleted or ""]
+    return not any(feed.complete for feed in table.feeds) and all(map(is_row_by_row_sql, expressions))
 
 
 def _landed(root: Root, feed: Feed, dates: Iterable[date], raw: RawRecords) -> dict[date, dict[str, LandedFile]]:

@@ -54,6 +54,7 @@ from lakehouse_assets.delta.tables import (
     until_committed,
 )
 from lakehouse_assets.errors import AuditError, ContractError
+from lakehouse_assets.hooks.spark_plan import is_row_by_row
 from lakehouse_assets.silver.accounts import built_records, rows_in, touched_records
 from lakehouse_assets.silver.additions import ToBuild, with_additions
 from lakehouse_assets.silver.deliveries import Accepted, deliveries
@@ -120,8 +121,6 @@ def _build_once(table: SilverTable, session: Session, target: Target) -> Written
     before = _with_new_columns(before, target)
     if before.full_rebuild and live_files(before.silver):
         target.log.info(f"{target.layer}/{target.name} is rebuilt from scratch: its columns or its layout have changed.")
-    if to_build.additions:
-        target.log.info(f"Partitions of which only the added files are built: {len(to_build.additions):,}")
     with _recording_refusals(before, target, to_build):
         return _build(before, session, target, to_build)
 
@@ -135,11 +134,15 @@ def _build(before: Before, session: Session, target: Target, to_build: ToBuild) 
     partners = _partners(session(), target, before)
     while to_build.dates:
         with data_folder(target.root, target.layer, target.name, target.run_id) as folder, connect(target.root) as connection:
-            judged = [
-                judge(transform(_read(session(), target, before, feed, to_build), table, given), table, given, partners)
+            inputs = [
+                (given, transform(_read(session(), target, before, given.feed.table, to_build), table, given))
                 for given in table.inputs
-                if (feed := given.feed.table) in before.raw
+                if given.feed.table in before.raw
             ]
+            if to_build.additions and not all(is_row_by_row(rows) for given, rows in inputs if to_build.files(given.feed.table)):
+                to_build = replace(to_build, additions={})
+                continue
+            judged = [judge(rows, table, given, partners) for given, rows in inputs]
             stage = Stage(folder, table, connection)
             stage.write(decide(judged, table.contract), to_build.dates, to_build.added_rows())
             hits |= stage.rule_hits()
@@ -151,6 +154,8 @@ def _build(before: Before, session: Session, target: Target, to_build: ToBuild) 
                     raise _audit_error(table, refused, hits, None, refused={*to_build.dates, *refused})
                 to_build = to_build.without(refused)
                 continue
+            if to_build.additions:
+                target.log.info(f"Partitions of which only the added files were read: {len(to_build.additions):,}")
             batches = quarantine_rows(Quarantine(target.root), stage, target, before.raw, to_build)
             after = _reconcile(session, stage, target, before, to_build)
             commit = _commit(stage, target, before, to_build, after)

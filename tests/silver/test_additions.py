@@ -11,7 +11,7 @@ from lakehouse_assets.contracts.contract import Rule
 from lakehouse_assets.delta.tables import live_files, open_table
 from lakehouse_assets.silver import build, merge, quarantine
 from lakehouse_assets.upkeep.maintain import maintain
-from tests.support.declare import feed_of, with_feed
+from tests.support.declare import feed_of, with_feed, with_function
 from tests.support.group import CHANGES_FEED, DATES, DOCS_FEED, ITEMS, ORDERS_FEED, Group
 from tests.support.orders import DAY1, DAY2, ORDERS, csv
 
@@ -191,6 +191,27 @@ def test_a_date_is_built_whole_if_more_than_its_files_has_changed(change, shop, 
     shop.land("shop/orders", DAY1, "c.csv", csv(("A", 2, 20), ("C", 1, 10)))
     expect()
     assert added[-2] == {}
+
+
+def counted(raw):
+    return raw.selectExpr("*", "id AS order_id", "at AS changed_at", "count(*) OVER (PARTITION BY _date) AS total")
+
+
+UNIQUE = Rule("at_unique", "count(*) OVER (PARTITION BY changed_at, _date) = 1", "drop", "A time is unique.")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [with_function(TABLE, counted), replace(TABLE, contract=replace(TABLE.contract, rules=(UNIQUE,)))],
+    ids=["function", "rule"],
+)
+def test_a_date_is_built_whole_if_its_rows_depend_on_each_other(table, make_lakehouse, added):
+    shop = make_lakehouse(table)
+    for name, row in (("a.csv", ("A", 1, 10)), ("b.csv", ("B", 1, 10))):
+        shop.land("shop/orders", DAY1, name, csv(row))
+        assert shop.build_directly() == {}
+    totals = [row["total"] for row in shop.rows("silver.shop_orders")]
+    assert totals == ([2, 2] if table.contract.rules != (UNIQUE,) else [])
 
 
 def test_a_refused_addition_leaves_the_date_as_it_was(shop, added, expect):
