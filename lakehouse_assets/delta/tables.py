@@ -125,31 +125,23 @@ def table_facts(table: DeltaTable) -> TableFacts:
 
 def live_files(table: DeltaTable) -> list[dict[str, Any]]:
     """The live files: `path`, `size_bytes`, `num_records`, and `date` (None unless the table is partitioned by `_date`)."""
-    return [_live_file(add) for add in _adds(table)]
+    adds = _adds(table)
+    partition = f"partition.{DATE_COLUMN}"
+    return [
+        {"path": a["path"], "size_bytes": a["size_bytes"], "num_records": a["num_records"] or 0, "date": a.get(partition)}
+        for a in adds
+    ]
 
 
 def files_with(table: DeltaTable, column: str, values: Mapping[date, Collection[str] | None]) -> list[dict[str, Any]]:
     """The live files that may hold a row with one of the values of a text column by date (None: any), by the log's statistics."""
+    bounds = {add["path"]: (add.get(f"min.{column}"), add.get(f"max.{column}")) for add in _adds(table)}
 
-    def may_hold(add: dict[str, Any]) -> bool:
-        wanted = values.get(add[_DATE_OF_FILE], ())
-        low, high = add.get(f"min.{column}"), add.get(f"max.{column}")
+    def may_hold(file: dict[str, Any]) -> bool:
+        wanted, (low, high) = values.get(file["date"], ()), bounds[file["path"]]
         return wanted is None or any((low is None or low <= value) and (high is None or value <= high) for value in wanted)
 
-    return [_live_file(add) for add in _adds(table) if may_hold(add)]
-
-
-_DATE_OF_FILE = f"partition.{DATE_COLUMN}"
-
-
-def _live_file(add: dict[str, Any]) -> dict[str, Any]:
-    """A live file as `live_files` returns it, from its add entry."""
-    return {
-        "path": add["path"],
-        "size_bytes": add["size_bytes"],
-        "num_records": add["num_records"] or 0,
-        "date": add.get(_DATE_OF_FILE),
-    }
+    return [file for file in live_files(table) if may_hold(file)]
 
 
 def file_paths(table: DeltaTable, uri: str, **partition: str) -> list[str]:

@@ -299,7 +299,7 @@ def _rewrite(
     aside = rewritten.aside
     superseded = read_aside_rows(session, stage.folder, target.uri, aside, contract) if aside.batches else None
     rows = merged(session, stage.folder, contract, live, superseded, changes)
-    stage.rewrite(rows, {f["path"]: f["date"] for f in rewritten.files}, aside, rewritten.rows)
+    stage.rewrite(rows, {f["path"]: f["date"] for f in rewritten.files}, aside, rewritten.count)
 
 
 def _commit(stage: Stage, target: Target, before: Before, to_build: ToBuild, after: _After) -> Commit:

@@ -56,7 +56,7 @@ class Held:
         return Held([f for f in self.files if f["date"] not in dates], self.aside.without(dates))
 
     @property
-    def rows(self) -> int:
+    def count(self) -> int:
         """How many rows these are."""
         live: int = sum(f["num_records"] for f in self.files)
         return live + sum(self.aside.rows_by_date.values())
