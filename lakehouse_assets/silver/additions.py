@@ -18,6 +18,9 @@ from lakehouse_assets.hooks.spark_plan import is_row_by_row_sql
 from lakehouse_assets.silver.fingerprints import RawRecords, built_from, silver_fingerprints
 from lakehouse_assets.store.root import Root
 
+FEW_ROWS = 20_000
+"""A date with fewer rows is built whole: that costs less than the look at what it has already."""
+
 _Etags = dict[str, dict[str, str]]
 """By feed: the etags of the landing files of a date whose rows are loaded, by name."""
 
@@ -88,7 +91,8 @@ def with_additions(
         for day, feeds in loaded.items()
     }
     may_extend = fingerprints.keys() - unknown - set(whole) if _takes_additions(table) else set()
-    records = _records(root, table, {day for day in may_extend if day in silver and not silver[day].is_unverified}, silver)
+    known = {day for day in may_extend if day in silver and not silver[day].is_unverified}
+    records = _records(root, table, {day for day in known if (silver[day].rows_in or 0) >= FEW_ROWS}, silver)
     return ToBuild(fingerprints, sources, _additions(table, raw, records, loaded))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.settings import Settings
+from lakehouse_assets.silver import additions
 from tests.support import machine
 from tests.support.machine import (
     DATES,
@@ -34,6 +35,12 @@ from tests.support.machine import (
 from tests.support.writers import Fault
 
 pytestmark = pytest.mark.worlds("sail-folder")
+
+
+@pytest.fixture(autouse=True)
+def _no_date_is_small(monkeypatch):
+    monkeypatch.setattr(additions, "FEW_ROWS", 0)
+
 
 D1, D2 = DATES
 ALL = 1_000

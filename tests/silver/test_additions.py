@@ -9,7 +9,7 @@ from lakehouse_assets.books.ledger import Ledger
 from lakehouse_assets.books.set_aside import read_set_aside
 from lakehouse_assets.contracts.contract import Rule
 from lakehouse_assets.delta.tables import live_files, open_table
-from lakehouse_assets.silver import build, merge, quarantine
+from lakehouse_assets.silver import additions, build, merge, quarantine
 from lakehouse_assets.upkeep.maintain import maintain
 from tests.support.declare import feed_of, with_feed, with_function
 from tests.support.group import CHANGES_FEED, DATES, DOCS_FEED, ITEMS, ORDERS_FEED, Group
@@ -24,6 +24,11 @@ TABLE = replace(
         ORDERS.contract, rules=(*ORDERS.contract.rules, Rule("total_even", "total % 2 = 0", "warn", "A total is even."))
     ),
 )
+
+
+@pytest.fixture(autouse=True)
+def _no_date_is_small(monkeypatch):
+    monkeypatch.setattr(additions, "FEW_ROWS", 0)
 
 
 @pytest.fixture
@@ -212,6 +217,14 @@ def test_a_date_is_built_whole_if_its_rows_depend_on_each_other(table, make_lake
         assert shop.build_directly() == {}
     totals = [row["total"] for row in shop.rows("silver.shop_orders")]
     assert totals == ([2, 2] if table.contract.rules != (UNIQUE,) else [])
+
+
+def test_a_small_date_is_built_whole(shop, added, expect, monkeypatch):
+    monkeypatch.setattr(additions, "FEW_ROWS", 3)
+    for name, key in (("a.csv", "A"), ("b.csv", "B"), ("c.csv", "C")):
+        shop.land("shop/orders", DAY1, name, csv((key, 1, 10), (f"{key}{key}", 1, 10)))
+        expect()
+    assert [a for a in added if a] == [{DAY1: 1}]
 
 
 def test_a_refused_addition_leaves_the_date_as_it_was(shop, added, expect):
