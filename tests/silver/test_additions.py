@@ -8,7 +8,8 @@ import pytest
 from lakehouse_assets.books.ledger import Ledger
 from lakehouse_assets.books.set_aside import read_set_aside
 from lakehouse_assets.contracts.contract import Rule
-from lakehouse_assets.delta.tables import live_files, open_table
+from lakehouse_assets.contracts.provenance import FILE
+from lakehouse_assets.delta.tables import files_with, live_files, open_table
 from lakehouse_assets.silver import additions, build, merge, quarantine
 from lakehouse_assets.upkeep.maintain import maintain
 from tests.support.declare import feed_of, with_feed, with_function
@@ -101,6 +102,10 @@ def test_only_the_rows_of_added_files_are_written(shop, added, expect):
         assert added[-2:] == [{DAY1: 1}, {}]
     assert silver_files(shop).items() >= before.items()
     assert len(silver_files(shop)) == 4
+    raw = open_table(shop.settings.root.table("raw", "shop_orders"))
+    assert len(live_files(raw)) == 4
+    for name in ("c.csv", "o'brien \\n %20.csv"):
+        assert len(files_with(raw, FILE, {D1: [name]})) == 1
 
 
 def test_rows_of_a_date_supersede_each_other_and_only_their_files_are_written_again(shop, added, expect):
