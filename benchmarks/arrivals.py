@@ -20,13 +20,13 @@ import obstore
 import pyarrow as pa
 
 from lakehouse_assets.books.ledger import LandedFile, PartitionRecord
+from lakehouse_assets.books.raw_fingerprint import raw_fingerprint
 from lakehouse_assets.books.records import record_partitions
 from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.delta.tables import open_table, replace_rows
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.orchestration.instance import open_instance
 from lakehouse_assets.orchestration.sensors import arrival_sensor
-from lakehouse_assets.raw.load import raw_fingerprint
 from lakehouse_assets.reconcile.plan import make_plan
 from lakehouse_assets.settings import Settings, load_settings
 from lakehouse_assets.silver.fingerprints import silver_fingerprints

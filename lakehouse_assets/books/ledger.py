@@ -80,7 +80,8 @@ class PartitionRecord:
     """One partition: its row accounts, and the fingerprint of all inputs (rows and code).
 
     `rows_in` is None if the table has another grain than its inputs, so that rows can't add up. `table_id` and `content` identify
-    the table and the partition's files that the record describes; `batches` names its rows in quarantine.
+    the table and the partition's files that the record describes; `batches` names its rows in quarantine. `sources` are the landing
+    files that a silver partition was built from, as JSON: `{feed: {file name: etag}}`; "" if that is unknown.
     """
 
     layer: str
@@ -99,6 +100,7 @@ class PartitionRecord:
     table_id: str = ""
     content: str = ""
     batches: list[str] = field(default_factory=list)
+    sources: str = ""
 
     @property
     def is_unverified(self) -> bool:
@@ -123,14 +125,23 @@ class Ledger:
         return self.root.path("ops", "partitions")
 
     def read(self, layer: str | None = None, table_name: str | None = None, *, brief: bool = False) -> Records:
-        """Records by layer, table and date: all, or those of a layer or table. `brief` leaves out `files` and `rules`."""
+        """Records by layer, table and date: all, or those of a layer or table.
+
+        They lack `sources`, which are long and which only the build of a date needs; `brief` leaves out `files` and `rules` too.
+        """
         partition = {k: v for k, v in (("layer", layer), ("table_name", table_name)) if v is not None}
-        return self._records(newest_table(self.uri), "* EXCLUDE (files, rules)" if brief else "*", "true", partition)
+        left_out = ("files", "rules", "sources") if brief else ("sources",)
+        # Unlike EXCLUDE, this allows for a ledger of an older layout that lacks a column.
+        columns = f"COLUMNS(lambda name: name NOT IN ({', '.join(map(sql_text, left_out))}))"
+        return self._records(newest_table(self.uri), columns, "true", partition)
 
     def read_dates(self, layer: str, dates: Mapping[str, Collection[date]]) -> Records:
         """The full records of the given tables and dates of a layer, by layer, table and date."""
-        condition = _dates_condition({table: days for table, days in dates.items() if days})
-        return self._records(newest_table(self.uri), "*", condition, {"layer": layer}) if condition else {}
+        chosen = {table: days for table, days in dates.items() if days}
+        if not chosen:
+            return {}
+        partition = {"layer": layer, **({"table_name": min(chosen)} if len(chosen) == 1 else {})}
+        return self._records(newest_table(self.uri), "*", _dates_condition(chosen), partition)
 
     def _records(self, table: DeltaTable | None, columns: str, condition: str, partition: dict[str, str]) -> Records:
         """Records from the files of a partition of the ledger that meet a condition."""
@@ -252,5 +263,6 @@ def ledger_schema() -> "pa.Schema":
             ("table_id", pa.string()),
             ("content", pa.string()),
             ("batches", pa.list_(pa.string())),
+            ("sources", pa.string()),
         ]
     )

@@ -8,7 +8,7 @@ that no record names is removed by the step that replaced it, or by upkeep.
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -155,12 +155,26 @@ class Quarantine:
             else f"{entries} WHERE FALSE"
         )
 
-    def counted(self, layer: str, table_name: str, batches: Collection[str]) -> dict[date, int]:
-        """How many rows of some batches of a table are in quarantine, by date, counted in the quarantine table itself.
+    def read(self, layer: str, table_name: str, batches: Collection[str]) -> "pa.Table":
+        """The entries of some batches of a table."""
+        if not batches:
+            return quarantine_schema().empty_table()
+        with connect(self.root) as connection:
+            names = ", ".join(quarantine_schema().names)
+            entries = self.entries(connection, layer, table_name, batches)
+            return connection.execute(f"SELECT {names} FROM ({entries})").to_arrow_table()
 
-        A process reads each file only once.
-        """
-        table = newest_table(self.uri) if batches else None
+    def counted(self, layer: str, table_name: str, batches: Collection[str]) -> dict[date, int]:
+        """How many rows of some batches of a table are in quarantine, by date, counted in the quarantine table itself."""
+        rows_by_date: Counter[date] = Counter()
+        for (batch, day), number in self.rows_by_batch(layer, table_name).items() if batches else ():
+            if batch in batches:
+                rows_by_date[day] += number
+        return dict(rows_by_date)
+
+    def rows_by_batch(self, layer: str, table_name: str) -> Mapping[tuple[str, date], int]:
+        """How many rows of a table are in quarantine, by batch and date. A process reads each file only once."""
+        table = newest_table(self.uri)
         if table is None:
             return {}
         key, files = (self.uri, layer, table_name), set(file_paths(table, self.uri, layer=layer, table_name=table_name))
@@ -174,11 +188,7 @@ class Quarantine:
                 counts = connection.execute(query).fetchall()
             rows = rows + Counter({(batch, day): int(number) for batch, day, number in counts})
             _counted[key] = frozenset(files), rows
-        rows_by_date: Counter[date] = Counter()
-        for (batch, day), number in rows.items():
-            if batch in batches:
-                rows_by_date[day] += number
-        return dict(rows_by_date)
+        return rows
 
     def _remove(self, layer: str, table_name: str, condition: str, run_id: str) -> None:
         """Remove the entries of a table that meet a condition."""

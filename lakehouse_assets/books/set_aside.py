@@ -12,7 +12,7 @@ row that it deletes, a waiting row for its partner.
 import json
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -83,6 +83,17 @@ class SetAside:
     def without(self, dates: Collection[date]) -> "SetAside":
         """The rows of all other dates."""
         return self._where(lambda day: day not in dates)
+
+    def of_places(self, places: Collection[tuple[str, date]]) -> "SetAside":
+        """The rows of some batches and dates, see `places`."""
+        kept = (replace(b, rows={day: rows for day, rows in b.rows.items() if (b.name, day) in places}) for b in self.batches)
+        return SetAside(tuple(batch for batch in kept if batch.rows), self.deliveries)
+
+    def minus(self, other: "SetAside") -> "SetAside":
+        """These rows without another's, which are some batches and dates of these."""
+        taken = {(batch.name, batch.reason, day) for batch in other.batches for day in batch.rows}
+        kept = (replace(b, rows={d: n for d, n in b.rows.items() if (b.name, b.reason, d) not in taken}) for b in self.batches)
+        return SetAside(tuple(batch for batch in kept if batch.rows), self.deliveries)
 
     def __add__(self, other: "SetAside") -> "SetAside":
         feeds = self.deliveries.keys() | other.deliveries.keys()

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 SilverFunction = Callable[["DataFrame"], "DataFrame"]
 """Takes rows of one feed (all text, with the provenance columns) and returns them with the contract's columns added. It keeps all
-rows and all columns: the rules decide which rows to drop, and they may use the source's columns."""
+rows and all columns: the rules decide which rows to drop, and they may use the source's columns. If it makes each row from one row
+alone, a date to which files are added is built from these files."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ So the engine needs no table format, and in a cold JVM the first read is 4 s fas
 reads, lists and deletes files; their contents are up to the callers.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,10 +17,10 @@ from weakref import WeakKeyDictionary
 import obstore
 from deltalake import DeltaTable
 
-from lakehouse_assets.contracts.provenance import DATE_COLUMN
+from lakehouse_assets.contracts.provenance import DATE_COLUMN, FILE
 from lakehouse_assets.contracts.types import from_delta
 from lakehouse_assets.delta.duck import connect
-from lakehouse_assets.delta.tables import DataFile, dates_predicate, live_files, sql_text
+from lakehouse_assets.delta.tables import DataFile, dates_predicate, files_with, live_files, sql_text
 from lakehouse_assets.store.root import Root
 
 if TYPE_CHECKING:
@@ -161,6 +161,33 @@ def read_partitions(session: "SparkSession", uri: str, table: DeltaTable, dates:
         return _read_files(session, uri, files, table)
     rows = session.read.format("delta").option("versionAsOf", table.version()).load(uri)
     return rows if dates is None else rows.where(dates_predicate(dates))
+
+
+def read_sources(
+    session: "SparkSession", uri: str, table: DeltaTable, sources: Mapping[date, Collection[str] | None]
+) -> "DataFrame":
+    """The rows that come from the given landing files by date (None: from any) at the opened version, with all columns.
+
+    Parquet files that can't hold such a row are not read.
+    """
+    if all(names is None for names in sources.values()):
+        return read_partitions(session, uri, table, sorted(sources))
+    from pyspark.sql import functions as F
+
+    if _reports_paths(session):
+        rows = _read_files(session, uri, [f["path"] for f in files_with(table, FILE, sources)], table)
+    else:
+        rows = read_partitions(session, uri, table, sorted(sources))  # Sail's own reader skips files by statistics
+    # Lists, because engines can't handle a predicate that nests deeper with each date; literals, because SQL text knows escapes.
+    day, file = F.col(DATE_COLUMN), F.col(FILE)
+    whole = [F.lit(date) for date, names in sources.items() if names is None]
+    some = {date: names for date, names in sources.items() if names is not None}
+    names = sorted({name for of_date in some.values() for name in of_date})
+    wanted = day.isin([F.lit(date) for date in some]) & file.isin(names)
+    if len(some) > 1:
+        places = [f"{date} {name}" for date, of_date in some.items() for name in of_date]
+        wanted &= F.concat_ws(" ", day.cast("string"), file).isin(places)
+    return rows.where(wanted | day.isin(whole) if whole else wanted)
 
 
 def _reports_paths(session: "SparkSession") -> bool:

@@ -7,7 +7,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -131,6 +131,17 @@ def live_files(table: DeltaTable) -> list[dict[str, Any]]:
         {"path": a["path"], "size_bytes": a["size_bytes"], "num_records": a["num_records"] or 0, "date": a.get(partition)}
         for a in adds
     ]
+
+
+def files_with(table: DeltaTable, column: str, values: Mapping[date, Collection[str] | None]) -> list[dict[str, Any]]:
+    """The live files that may hold a row with one of the values of a text column by date (None: any), by the log's statistics."""
+    bounds = {add["path"]: (add.get(f"min.{column}"), add.get(f"max.{column}")) for add in _adds(table)}
+
+    def may_hold(file: dict[str, Any]) -> bool:
+        wanted, (low, high) = values.get(file["date"], ()), bounds[file["path"]]
+        return wanted is None or any((low is None or low <= value) and (high is None or value <= high) for value in wanted)
+
+    return [file for file in live_files(table) if may_hold(file)]
 
 
 def file_paths(table: DeltaTable, uri: str, **partition: str) -> list[str]:

@@ -112,6 +112,12 @@ SPARK_CLIENT = Hook(
     without="a step that loses the server fails with PySpark's own error and is not run again automatically.",
 )
 
+SPARK_PLAN = Hook(
+    "pyspark",
+    ("pyspark.sql.connect.plan:LogicalPlan.to_proto",),
+    without="a silver date to which files were added is built whole.",
+)
+
 PROCESS_END = Hook(
     "Python", ("atexit:_run_exitfuncs",), without="a command ends as any Python program does, up to a second later."
 )
@@ -125,5 +131,6 @@ ALL_HOOKS = (
     RUN_LAUNCHER,
     DAGSTER_DBT,
     SPARK_CLIENT,
+    SPARK_PLAN,
     PROCESS_END,
 )

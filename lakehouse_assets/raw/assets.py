@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
+from lakehouse_assets.books.raw_fingerprint import READER_VERSION
 from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.contracts.system import SilverTable
@@ -13,7 +14,6 @@ from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.materialization.partitions import table_pool
 from lakehouse_assets.materialization.presentation import docs_metadata, raw_schema
 from lakehouse_assets.materialization.reporting import report, step_target
-from lakehouse_assets.raw.load import READER_VERSION
 from lakehouse_assets.raw.write import load_partitions
 from lakehouse_assets.store.errors import Unquoted
 from lakehouse_assets.store.root import Root

@@ -8,8 +8,6 @@ Files are hashed first: the hashes say which of them to load, and each row carri
 on; a larger file is read a second time, and again if it has changed in between.
 """
 
-import hashlib
-import json
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +17,7 @@ from logging import Logger
 
 from lakehouse_assets.books.ledger import LandedFile, Ledger, PartitionRecord
 from lakehouse_assets.books.quarantine import Quarantine
+from lakehouse_assets.books.raw_fingerprint import raw_fingerprint
 from lakehouse_assets.books.records import contents, verified
 from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.delta.data_files import DataFolder
@@ -29,9 +28,6 @@ from lakehouse_assets.landing.objects import Landing, LandingObject, content_eta
 from lakehouse_assets.raw.readers.batch import RefusedFileError
 from lakehouse_assets.raw.readers.formats import read_rows
 from lakehouse_assets.raw.stage import Stage, StagedDate, StagedFile
-
-READER_VERSION = "4"
-"""Increase it when the readers return other rows for the same bytes: then every raw partition is built again."""
 
 _MAX_READS = 3
 
@@ -169,12 +165,6 @@ def load(
         outgoing = None if difference.whole else day.outgoing()
         landed.dates[difference.date] = LoadedDate(files, raw_fingerprint(feed, files), day.loaded, outgoing)
     return landed
-
-
-def raw_fingerprint(feed: Feed, files: Sequence[LandedFile]) -> str:
-    """Return the fingerprint of a raw partition: a hash of its loaded files' names and bytes, the reader version and the feed."""
-    facts = [READER_VERSION, feed.digest(), sorted((f.name, f.etag) for f in files if not f.duplicate_of)]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 class _Day:

@@ -7,10 +7,10 @@ from datetime import date
 from itertools import groupby
 
 from lakehouse_assets.books.ledger import PartitionRecord
+from lakehouse_assets.books.raw_fingerprint import raw_fingerprint
 from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.errors import UnreadableError
 from lakehouse_assets.landing.objects import Landing, LandingObject
-from lakehouse_assets.raw.load import raw_fingerprint
 
 Built = Mapping[str, Mapping[date, PartitionRecord]]
 """The records of raw partitions by table and date. A scan does not need the files in them."""

@@ -1,12 +1,12 @@
 """Builds partitions of a silver table, from raw rows to the commit, in these steps:
 
-    read        the raw partitions to build, for each input
+    read        the raw partitions to build, for each input; of a date to which files were only added, these files
     transform   apply the input's function, then the contract's types
     judge       apply all rules, and look for partners
     decide      which rows of a key are live
     stage       write all rows by verdict, in one job of the engine
     quarantine  the rows that can't be loaded, with the reason and the original text
-    reconcile   find what the new rows change in other partitions
+    reconcile   find what the new rows change in other partitions, and in what a date had already
     commit      everything at once, or nothing
     account     record the figures of each partition in the ledger
 
@@ -32,18 +32,14 @@ from lakehouse_assets.books.quarantine import Quarantine
 from lakehouse_assets.books.records import record_partitions, verified
 from lakehouse_assets.books.refused import RefusedPartitions
 from lakehouse_assets.books.set_aside import (
-    DROPPED,
-    SUPERSEDED,
-    WAITING,
     Deliveries,
     SetAside,
     delete_set_aside,
     read_set_aside,
     write_set_aside,
 )
-from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.contracts.system import SilverTable
-from lakehouse_assets.delta.data_files import data_folder, read_partitions
+from lakehouse_assets.delta.data_files import data_folder, read_partitions, read_sources
 from lakehouse_assets.delta.duck import connect
 from lakehouse_assets.delta.handlers import Source, Target, Written, missing_table
 from lakehouse_assets.delta.tables import (
@@ -58,14 +54,16 @@ from lakehouse_assets.delta.tables import (
     until_committed,
 )
 from lakehouse_assets.errors import AuditError, ContractError
+from lakehouse_assets.hooks.spark_plan import is_row_by_row
 from lakehouse_assets.silver.accounts import built_records, rows_in, touched_records
+from lakehouse_assets.silver.additions import ToBuild, with_additions
 from lakehouse_assets.silver.deliveries import Accepted, deliveries
 from lakehouse_assets.silver.fingerprints import RawRecords, change, differing, silver_fingerprints, with_empty_dates
 from lakehouse_assets.silver.judge import Partners, decide, judge, table_columns
-from lakehouse_assets.silver.merge import Held, changed_rows, merged
+from lakehouse_assets.silver.merge import Held, changed_rows, merged, with_changes, with_small_files
 from lakehouse_assets.silver.quarantine import quarantine_rows
 from lakehouse_assets.silver.schema import added_columns, contract_schema, is_reshaped
-from lakehouse_assets.silver.stage import Stage, read_aside_rows, read_staged
+from lakehouse_assets.silver.stage import Stage, is_staged, read_aside_rows, read_staged
 from lakehouse_assets.silver.transform import transform
 from lakehouse_assets.silver.waiting import OpenedPartners, changed_partners, open_partners, partner_versions
 
@@ -117,7 +115,7 @@ def _build_once(table: SilverTable, session: Session, target: Target) -> Written
     """Find the stale partitions, and build them at the current table versions."""
     before = _open_tables(table, target)
     to_build = _to_build(before, target)
-    if not to_build:
+    if not to_build.dates:
         target.log.info("These partitions are up to date.")
         return Written(Commit(before.silver.version(), changed=False))
     before = _with_new_columns(before, target)
@@ -127,38 +125,44 @@ def _build_once(table: SilverTable, session: Session, target: Target) -> Written
         return _build(before, session, target, to_build)
 
 
-def _build(before: Before, session: Session, target: Target, to_build: dict[date, str]) -> Written:
+def _build(before: Before, session: Session, target: Target, to_build: ToBuild) -> Written:
     """Run the steps of a build. Dates with a row that broke a `fail` rule are left out, and reported at the end."""
     table = before.table
     hits: dict[date, list[RuleHits]] = {}
     refused: set[date] = set()
     written: Written | None = None
     partners = _partners(session(), target, before)
-    while to_build:
+    while to_build.dates:
         with data_folder(target.root, target.layer, target.name, target.run_id) as folder, connect(target.root) as connection:
-            judged = [
-                judge(transform(_read(session(), target, before, feed, to_build), table, given), table, given, partners)
+            inputs = [
+                (given, transform(_read(session(), target, before, given.feed.table, to_build), table, given))
                 for given in table.inputs
-                if (feed := given.feed.table) in before.raw
+                if given.feed.table in before.raw
             ]
+            if to_build.additions and not all(is_row_by_row(rows) for given, rows in inputs if to_build.files(given.feed.table)):
+                to_build = replace(to_build, additions={})
+                continue
+            judged = [judge(rows, table, given, partners) for given, rows in inputs]
             stage = Stage(folder, table, connection)
-            stage.write(decide(judged, table.contract), to_build)
+            stage.write(decide(judged, table.contract), to_build.dates, to_build.added_rows())
             hits |= stage.rule_hits()
             if stage.rejected_dates:
                 # Rows of a refused date must not supersede rows of others: judge again without it.
                 refused |= stage.rejected_dates
                 if before.full_rebuild and refused & table_facts(before.silver).rows_by_date.keys():
                     # Its live rows can't stay in a table with other column types, so no date can be rebuilt yet.
-                    raise _audit_error(table, refused, hits, None, refused=set(to_build) | refused)
-                to_build = {day: fingerprint for day, fingerprint in to_build.items() if day not in refused}
+                    raise _audit_error(table, refused, hits, None, refused={*to_build.dates, *refused})
+                to_build = to_build.without(refused)
                 continue
-            batches = quarantine_rows(Quarantine(target.root), stage, target, before.raw)
+            if to_build.additions:
+                target.log.info(f"Partitions of which only the added files were read: {len(to_build.additions):,}")
+            batches = quarantine_rows(Quarantine(target.root), stage, target, before.raw, to_build)
             after = _reconcile(session, stage, target, before, to_build)
             commit = _commit(stage, target, before, to_build, after)
             came_in = rows_in(connection, table, target, before.raw_records, before.raw, to_build)
             records = _account(stage, target, before, to_build, commit, hits, batches, came_in)
             by_date = {r.date: account_metadata(r) for r in records}
-            written = Written(commit, {"partitions_built": len(to_build)}, by_date)
+            written = Written(commit, {"partitions_built": len(to_build.dates)}, by_date)
             break
     if refused:
         unchanged = Written(Commit(before.silver.version(), changed=False))
@@ -178,7 +182,7 @@ def _open_tables(table: SilverTable, target: Target) -> Before:
     ledger = Ledger(root)
     names = {feed.table for feed in table.feeds}
     keys = [*(("raw", name) for name in sorted(names)), ("silver", table.name)]
-    known = {(layer, name): {key[2]: r for key, r in ledger.read(layer, name).items()} for layer, name in keys}
+    known = {(layer, name): {key[2]: r for key, r in ledger.read(layer, name, brief=True).items()} for layer, name in keys}
     accepted = AcceptedDeliveries(root).read() if any(feed.complete for feed in table.feeds) else set()
     # Fix the versions: raw is read at these, and if another writer commits to silver after this, the commit fails.
     raw = {name: opened for name in sorted(names) if (opened := open_table(root.table("raw", name))) is not None}
@@ -192,16 +196,19 @@ def _open_tables(table: SilverTable, target: Target) -> Before:
     return Before(table, silver, aside, records, raw, with_empty_dates(table, raw_records, records), partners, accepted)
 
 
-def _to_build(before: Before, target: Target) -> dict[date, str]:
-    """Return the partitions to build, with their fingerprints: the target's stale ones, or all in a full rebuild."""
+def _to_build(before: Before, target: Target) -> ToBuild:
+    """Return the partitions to build: the target's stale ones, or all in a full rebuild."""
     contract = before.table.contract
     current = silver_fingerprints(before.table, before.raw_records, before.accepted)
     stale = differing(current, before.records)
+    again: Collection[date] = ()
     if before.aside is not None:
         again = changed_partners(target.root, contract, before.silver, before.aside, before.partners, before.records)
         stale |= {day: current[day] for day in again & current.keys()}
-    to_build = {day: stale[day] for day in target.dates if day in stale}
-    return current if to_build and before.full_rebuild else to_build
+    fingerprints = {day: stale[day] for day in target.dates if day in stale}
+    if fingerprints and before.full_rebuild:
+        fingerprints = again = current
+    return with_additions(target.root, before.table, fingerprints, before.raw_records, before.records, whole=again)
 
 
 def _with_new_columns(before: Before, target: Target) -> Before:
@@ -216,9 +223,9 @@ def _with_new_columns(before: Before, target: Target) -> Before:
     return replace(before, silver=DeltaTable(target.uri))
 
 
-def _read(session: "SparkSession", target: Target, before: Before, feed: str, to_build: Collection[date]) -> "DataFrame":
+def _read(session: "SparkSession", target: Target, before: Before, feed: str, to_build: ToBuild) -> "DataFrame":
     """Read the raw rows of a feed for the partitions to build."""
-    return read_partitions(session, target.root.table("raw", feed), before.raw[feed], sorted(to_build))
+    return read_sources(session, target.root.table("raw", feed), before.raw[feed], to_build.files(feed))
 
 
 def _partners(session: "SparkSession", target: Target, before: Before) -> Partners:
@@ -254,50 +261,50 @@ class _After:
     aside: SetAside
 
 
-def _reconcile(session: Session, stage: Stage, target: Target, before: Before, to_build: Mapping[date, str]) -> _After:
-    """Find what the staged rows change in other partitions, and let the engine rewrite those."""
-    held = before.held
-    others = held.without(to_build)
-    counted = _deliveries(before, to_build)
-    touched: set[date] = set()
-    has_others = others.files or others.aside.batches or any(counted.values())
-    if stage.contract.mode != "snapshot" and has_others:
-        changes = changed_rows(stage, held.of(to_build), others, counted)
-        rewritten = set(changes.column(DATE_COLUMN).to_pylist())
-        touched = rewritten - to_build.keys()
-        if rewritten:
+def _reconcile(session: Session, stage: Stage, target: Target, before: Before, to_build: ToBuild) -> _After:
+    """Find what the staged rows change among those that stay, and let the engine rewrite the files with such a row."""
+    held = before.held.without(to_build.whole)
+    # In a snapshot only rows of one date compete.
+    rivals = held if stage.contract.mode != "snapshot" else held.of(to_build.additions)
+    counted = _deliveries(before, to_build.dates)
+    rewritten = Held([], SetAside())
+    if rivals.files or rivals.aside.batches or any(counted.values()):
+        changes = changed_rows(stage, before.held.of(to_build.whole), rivals, counted)
+        current = Held([*held.files, *(f.as_dict() for f in stage.ok)], held.aside + stage.aside)
+        rewritten = with_changes(stage, current, changes)
+        dates = {*to_build.additions, *(f["date"] for f in rewritten.files), *rewritten.aside.rows_by_date}
+        rewritten = with_small_files(rewritten, current, dates & {f["date"] for f in held.files})
+        # A compacted file lacks the dates of its rows, so the engine reads its date whole.
+        compacted = held.of({f["date"] for f in rewritten.files if not is_staged(f["path"])}).files
+        rewritten = Held([*{f["path"]: f for f in [*rewritten.files, *compacted]}.values()], rewritten.aside)
+        if rewritten.files or rewritten.aside.batches:
             with _as_conflict(target.uri, before.silver.version()):
-                _rewrite(session(), stage, target, before.silver, others.of(touched), changes, rewritten)
-    removed = to_build.keys() | touched
-    kept = held.aside.without(to_build)
-    kept = kept.with_reason(SUPERSEDED).without(touched) + kept.with_reason(WAITING, DROPPED)
-    aside = stage.in_few_batches(kept + stage.aside)
-    return _After(held.of(removed).files, SetAside(aside.batches, counted))
+                _rewrite(session(), stage, target, before.silver, rewritten, changes)
+    paths = {f["path"] for f in rewritten.files}
+    removed = before.held.of(to_build.whole).files + [f for f in held.files if f["path"] in paths]
+    aside = stage.in_few_batches(held.aside.minus(rewritten.aside) + stage.aside)
+    return _After(removed, SetAside(aside.batches, counted))
 
 
 def _rewrite(
-    session: "SparkSession",
-    stage: Stage,
-    target: Target,
-    silver: DeltaTable,
-    touched: Held,
-    changes: "pa.Table",
-    dates: set[date],
+    session: "SparkSession", stage: Stage, target: Target, silver: DeltaTable, rewritten: Held, changes: "pa.Table"
 ) -> None:
-    """Let the engine rewrite the partitions in which a row changes its state."""
-    contract = stage.contract
-    columns = table_columns(contract)
-    live = read_partitions(session, target.uri, silver, sorted({f["date"] for f in touched.files})).select(*columns)
-    if staged := [f.path for f in stage.ok if f.date in dates]:
-        live = live.unionByName(read_staged(session, target.uri, staged, contract).select(*columns))
-    aside = touched.aside.with_reason(SUPERSEDED) + stage.aside.with_reason(SUPERSEDED).of(dates)
+    """Let the engine write rows again, of live files and of batches set aside, in their new state."""
+    contract, columns = stage.contract, table_columns(stage.contract)
+    compacted = {f["date"] for f in rewritten.files if not is_staged(f["path"])}
+    live = read_partitions(session, target.uri, silver, sorted(compacted)).select(*columns)
+    own = {f.path for f in stage.ok}
+    if paths := [f["path"] for f in rewritten.files if f["date"] not in compacted or f["path"] in own]:
+        live = live.unionByName(read_staged(session, target.uri, paths, contract).select(*columns))
+    aside = rewritten.aside
     superseded = read_aside_rows(session, stage.folder, target.uri, aside, contract) if aside.batches else None
-    stage.rewrite(merged(session, stage.folder, contract, live, superseded, changes), dates)
+    rows = merged(session, stage.folder, contract, live, superseded, changes)
+    stage.rewrite(rows, {f["path"]: f["date"] for f in rewritten.files}, aside, rewritten.count)
 
 
-def _commit(stage: Stage, target: Target, before: Before, to_build: Mapping[date, str], after: _After) -> Commit:
+def _commit(stage: Stage, target: Target, before: Before, to_build: ToBuild, after: _After) -> Commit:
     """Commit the staged files to the table, directly after the version that the build started from."""
-    facts = [stage.table.name, sorted((day.isoformat(), fingerprint) for day, fingerprint in to_build.items())]
+    facts = [stage.table.name, sorted((day.isoformat(), fingerprint) for day, fingerprint in to_build.fingerprints.items())]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     new_schema = contract_schema(stage.contract) if before.full_rebuild else None
     transaction = write_set_aside(target.root, target.layer, target.name, after.aside)
@@ -324,24 +331,25 @@ def _account(
     stage: Stage,
     target: Target,
     before: Before,
-    to_build: Mapping[date, str],
+    to_build: ToBuild,
     commit: Commit,
     hits: Mapping[date, list[RuleHits]],
-    batches: Mapping[date, str],
+    batches: Mapping[date, list[str]],
     came_in: Mapping[date, int],
 ) -> list[PartitionRecord]:
     """Record the built partitions, and others whose rows the commit changed; return the records of the built ones."""
     committed = open_table(target.uri, version=commit.version)
     assert committed is not None, "the commit made this version"
     inputs = partner_versions(before.partners)
-    records = built_records(target, came_in, hits, batches, stage.waiting(), inputs, committed, to_build)
+    waiting = stage.waiting(before.held.aside.of(to_build.additions))
+    records = built_records(target, came_in, hits, batches, waiting, inputs, committed, to_build)
     record_partitions(
         target.root,
         target.layer,
         {target.name: committed},
         lambda known: [
             *records,
-            *touched_records(target, before.silver, committed, to_build.keys(), {key[2]: r for key, r in known.items()}),
+            *touched_records(target, before.silver, committed, to_build.dates, {key[2]: r for key, r in known.items()}),
         ],
         target.run_id,
     )
@@ -349,13 +357,14 @@ def _account(
 
 
 @contextmanager
-def _recording_refusals(before: Before, target: Target, to_build: Mapping[date, str]) -> Iterator[None]:
+def _recording_refusals(before: Before, target: Target, to_build: ToBuild) -> Iterator[None]:
     """Record partitions refused because of their data or contract: they are not requested again until either changes."""
     try:
         yield
     except (AuditError, ContractError) as error:
-        refused = error.refused if isinstance(error, AuditError) else to_build.keys()
-        changes = {day: change(before.records.get(day), to_build[day]) for day in refused if day in to_build}
+        refused = error.refused if isinstance(error, AuditError) else to_build.dates
+        wanted = to_build.fingerprints
+        changes = {day: change(before.records.get(day), wanted[day]) for day in refused if day in wanted}
         RefusedPartitions(target.root).record(target.layer, before.table.name, changes, str(error), target.run_id)
         raise
 

@@ -1,8 +1,8 @@
 """Reconciles staged rows with the rows that other partitions have of the same keys.
 
 DuckDB reads only the deciding columns of these keys and finds the rows whose state changes: a live row is superseded, a
-superseded row is live again, a row version ends earlier. The engine then rewrites the partitions with such a row; all others stay
-as they are.
+superseded row is live again, a row version ends earlier. The engine then rewrites the files with such a row; all others stay as they
+are.
 """
 
 from collections.abc import Collection
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from lakehouse_assets.books.set_aside import DROPPED, SUPERSEDED, WAITING, Deliveries, SetAside
+from lakehouse_assets.books.set_aside import BATCH, DROPPED, SUPERSEDED, WAITING, Deliveries, SetAside
 from lakehouse_assets.contracts.contract import Contract
-from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, ITEM, ROW
+from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, ITEM, ROW, typed_columns
 from lakehouse_assets.delta.data_files import DataFolder
-from lakehouse_assets.delta.duck import files_view
+from lakehouse_assets.delta.duck import files_view, rows_of_files
 from lakehouse_assets.delta.tables import sql_date, sql_text
 from lakehouse_assets.silver.judge import OK, VERDICT, table_columns, validity
-from lakehouse_assets.silver.stage import Stage, landed_view, staged_columns
+from lakehouse_assets.silver.stage import MOST_SMALL_FILES, ROWS_PER_FILE, Stage, landed_view, pieces_to_merge, staged_columns
 from lakehouse_assets.silver.winners import (
     DELETED,
     ENDED_BEFORE,
@@ -54,6 +54,12 @@ class Held:
     def without(self, dates: Collection[date]) -> "Held":
         """Return the part with all other dates."""
         return Held([f for f in self.files if f["date"] not in dates], self.aside.without(dates))
+
+    @property
+    def count(self) -> int:
+        """How many rows these are."""
+        live: int = sum(f["num_records"] for f in self.files)
+        return live + sum(self.aside.rows_by_date.values())
 
 
 def changed_rows(stage: Stage, replaced: Held, others: Held, deliveries: Deliveries) -> "pa.Table":
@@ -157,6 +163,38 @@ def _with_ends(stage: Stage, candidates: str, deliveries: Deliveries) -> str:
     ends = f"""SELECT {", ".join(columns)}, TRUE AS {DELETED}, '{_END}' AS {VERDICT}, NULL AS valid_from, NULL AS valid_to,
                NULL AS {ENDED_ON}, NULL AS {ENDED_BEFORE} FROM presence WHERE ended IS NOT NULL"""
     return f"{with_presence} UNION ALL {ends}"
+
+
+def with_changes(stage: Stage, current: Held, changes: "pa.Table") -> Held:
+    """Return the files of live rows, and the batches and dates of superseded ones, that hold one of the `changes`."""
+    if not changes.num_rows:
+        return Held([], SetAside())
+    connection, own = stage.connection, typed_columns((FEED, FILE, ROW, ITEM))
+    changed = current.of(set(changes.column(DATE_COLUMN).to_pylist()))
+    by_path = {f"{stage.uri}/{f['path']}": f for f in changed.files}
+    superseded = changed.aside.with_reason(SUPERSEDED)
+    live = rows_of_files(list(by_path), {**own, "_path": "string"})
+    landed_view(connection, "by_batch", stage.uri, superseded.files, {**own, BATCH: "string"}, superseded.places)
+    connection.register("changes", changes)
+    # The date is compared here: a join with it would keep DuckDB from skipping row groups by the other columns.
+    found = connection.execute(
+        f"SELECT DISTINCT _path, {DATE_COLUMN} FROM ({live}) JOIN changes USING ({', '.join(own)})"
+    ).fetchall()
+    same_row = f"SEMI JOIN changes USING ({', '.join(IDENTITY)})"
+    places = set(connection.execute(f"SELECT DISTINCT {BATCH}, {DATE_COLUMN} FROM by_batch {same_row}").fetchall())
+    connection.unregister("changes")
+    files = [file for path, day in found if (file := by_path[path])["date"] == day]
+    return Held(files, superseded.of_places(places))
+
+
+def with_small_files(rewritten: Held, current: Held, dates: Collection[date]) -> Held:
+    """Add small files of the given dates to what is rewritten, where a date has too many: see `pieces_to_merge`."""
+    paths, files = {f["path"] for f in rewritten.files}, list(rewritten.files)
+    for day in dates:
+        others = (f for f in current.files if f["date"] == day and f["path"] not in paths)
+        small = sorted((f for f in others if f["num_records"] < ROWS_PER_FILE), key=lambda f: f["num_records"])
+        files += small[: pieces_to_merge([f["num_records"] for f in small], MOST_SMALL_FILES)]
+    return Held(files, rewritten.aside)
 
 
 def merged(

@@ -10,23 +10,30 @@ from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEE
 from lakehouse_assets.contracts.system import Input, SilverTable
 from lakehouse_assets.delta.duck import files_view
 from lakehouse_assets.delta.handlers import Target
-from lakehouse_assets.delta.tables import live_files
+from lakehouse_assets.delta.tables import files_with
+from lakehouse_assets.silver.additions import ToBuild
 from lakehouse_assets.silver.judge import VERDICT
-from lakehouse_assets.silver.stage import Stage
+from lakehouse_assets.silver.stage import Stage, pieces_to_merge
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
+_MOST_BATCHES = 16
+"""The most batches in quarantine that a date has, as long as they have few rows: see `pieces_to_merge`."""
 
-def quarantine_rows(quarantine: Quarantine, stage: Stage, target: Target, raw: "Mapping[str, DeltaTable]") -> dict[date, str]:
-    """Write staged rows that can't be loaded to quarantine, with the source's values as JSON; return each date's batch name.
 
-    `raw` has the raw tables by name, at the versions that the rows were read from.
+def quarantine_rows(
+    quarantine: Quarantine, stage: Stage, target: Target, raw: "Mapping[str, DeltaTable]", to_build: ToBuild
+) -> dict[date, list[str]]:
+    """Write staged rows that can't be loaded to quarantine, with the source's values as JSON; return each date's batches.
+
+    A date to which files were added keeps its batches, in few: small ones are written again, as part of the new batch. `raw` has the
+    raw tables by name, at the versions that the rows were read from.
     """
     import pyarrow as pa
 
     rows = stage.quarantined().to_pylist()
-    payloads = _payloads(stage, target, raw, rows)
+    payloads = _payloads(stage, target, raw, rows, to_build)
     batch = new_batch()
     batches = {row[DATE_COLUMN]: f"{batch}-{row[DATE_COLUMN]}" for row in rows}
     reasons = _reasons(stage.table)
@@ -52,8 +59,27 @@ def quarantine_rows(quarantine: Quarantine, stage: Stage, target: Target, raw: "
                 "item_number": row[ITEM],
             }
         )
+    kept = {day: added.before.batches for day, added in to_build.additions.items()}
+    merged = _small_batches(quarantine, stage.table.name, {day: names for day, names in kept.items() if day in batches})
+    again = quarantine.read(target.layer, stage.table.name, merged).to_pylist()
+    entries += [{**entry, "batch": batches[entry["date"]]} for entry in again]
     quarantine.add(pa.Table.from_pylist(entries, schema=quarantine_schema()), target.run_id)
-    return batches
+    return {
+        day: [*(name for name in kept.get(day, ()) if name not in merged), *([batches[day]] if day in batches else ())]
+        for day in kept.keys() | batches.keys()
+    }
+
+
+def _small_batches(quarantine: Quarantine, table: str, batches: Mapping[date, list[str]]) -> set[str]:
+    """Return the batches to merge into the new one of their date."""
+    small: set[str] = set()
+    for day, names in batches.items():
+        if len(names) >= _MOST_BATCHES:
+            rows = quarantine.rows_by_batch("silver", table)
+            ordered = sorted((rows.get((name, day), 0), name) for name in names)
+            number = pieces_to_merge([size for size, _ in ordered], _MOST_BATCHES - 1)
+            small.update(name for _, name in ordered[:number])
+    return small
 
 
 def _reasons(table: SilverTable) -> dict[str, str]:
@@ -68,7 +94,7 @@ def _reasons(table: SilverTable) -> dict[str, str]:
 
 
 def _payloads(
-    stage: Stage, target: Target, raw: "Mapping[str, DeltaTable]", rows: list[dict[str, Any]]
+    stage: Stage, target: Target, raw: "Mapping[str, DeltaTable]", rows: list[dict[str, Any]], to_build: ToBuild
 ) -> dict[tuple[Any, ...], str]:
     """Return the source's values of the rows, by identity: the raw columns as JSON, of an `each` list only the row's item."""
     days = {row[DATE_COLUMN] for row in rows}
@@ -78,7 +104,8 @@ def _payloads(
         if table is not None and any(row[FEED] == given.feed.table for row in rows):
             source = [f.name for f in table.schema().fields if f.name not in IN_RAW]
             columns = dict.fromkeys(source, "string") | {FILE: "string", ROW: "bigint"}
-            files = [f for f in live_files(table) if f["date"] in days]
+            wanted = {day: names for day, names in to_build.files(given.feed.table).items() if day in days}
+            files = files_with(table, FILE, wanted)
             files_view(stage.connection, "raw_rows", target.root.table("raw", given.feed.table), files, columns)
             as_json = ", ".join(f"'{name}', {_shown(name, given)}" for name in source)
             result = stage.connection.execute(

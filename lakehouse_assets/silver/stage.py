@@ -5,7 +5,7 @@ file per date would cost more than the rows. DuckDB then reads from these files 
 quarantine, keys that other partitions have too.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -46,11 +46,15 @@ _MANY_DATES = date.min
 _REPARTITION_DATES = 16
 """From this many dates on, one task writes each date: else each task writes a file per date. With fewer, tasks would be idle."""
 
-_EXAMPLES = 5
+ROWS_PER_FILE = 100_000
+"""So many rows are worth a task of their own, and a file. What adds to a date in smaller pieces would leave one for each task."""
 
-_MOST_BATCHES = 64
-"""The most batches of rows set aside for one reason that a commit lists. Beyond it, the smallest three quarters are merged into
-one, as in a log-structured merge."""
+MOST_EXAMPLES = 5
+"""Of so many rows that break a rule the record of a date has the keys."""
+
+MOST_SMALL_FILES, _MOST_BATCHES = 16, 64
+"""The most files of few rows that a date has, and the most batches of rows set aside for one reason that a commit lists. Beyond it,
+the small ones are merged: see `pieces_to_merge`."""
 
 
 @dataclass
@@ -76,9 +80,12 @@ class Stage:
         """The address of the table."""
         return self.folder.root.table(self.folder.layer, self.folder.table)
 
-    def write(self, rows: "DataFrame", dates: Collection[date]) -> None:
-        """Let the engine compute and write all rows of `dates`; then create the view `staged` over them."""
-        files, self.aside = self._write(rows, "judged", dates)
+    def write(self, rows: "DataFrame", dates: Collection[date], count: int | None) -> None:
+        """Let the engine compute and write all rows of `dates`; then create the view `staged` over them.
+
+        `count` is about how many rows these are; None if they may be many.
+        """
+        files, self.aside = self._write(rows, "judged", dates, count)
         self.ok = files[OK]
         columns = staged_columns(self.contract)
         files_view(self.connection, f"staged_{OK}", self.uri, [f.as_dict() for f in self.ok], columns)
@@ -88,12 +95,11 @@ class Stage:
         self.connection.execute(f"CREATE OR REPLACE TEMP VIEW staged AS {staged}")
         self.rejected_dates = set(self._rows_by_date(f"staged_{FAILED}")) if files[FAILED] else set()
 
-    def rewrite(self, merged: "DataFrame", dates: Collection[date]) -> None:
-        """Let the engine write the live and superseded rows of `dates` by their new verdict, replacing the staged ones."""
-        files, aside = self._write(merged, "merged", dates)
-        self.ok = [f for f in self.ok if f.date not in dates] + files[OK]
-        superseded, others = self.aside.with_reason(SUPERSEDED), self.aside.with_reason(WAITING, DROPPED)
-        self.aside = others + superseded.without(dates) + aside
+    def rewrite(self, merged: "DataFrame", live: Mapping[str, date], superseded: SetAside, count: int) -> None:
+        """Let the engine write `count` rows again by their new verdict: of `live`, files with their date, and of `superseded`."""
+        files, aside = self._write(merged, "merged", {*live.values(), *superseded.rows_by_date}, count)
+        self.ok = [f for f in self.ok if f.path not in live] + files[OK]
+        self.aside = self.aside.minus(superseded) + aside
 
     def in_few_batches(self, aside: SetAside) -> SetAside:
         """Return the same rows in fewer batches: merge the smallest ones, so that a commit never lists too many."""
@@ -103,10 +109,11 @@ class Stage:
         return few
 
     def _in_few_batches(self, aside: SetAside, reason: str) -> SetAside:
-        if len(aside.batches) <= _MOST_BATCHES:
-            return SetAside(aside.batches)
         ordered = sorted(aside.batches, key=lambda batch: sum(batch.rows.values()))
-        few = SetAside(tuple(ordered[: -_MOST_BATCHES // 4]))
+        number = pieces_to_merge([sum(batch.rows.values()) for batch in ordered], _MOST_BATCHES)
+        if not number:
+            return SetAside(aside.batches)
+        few = SetAside(tuple(ordered[:number]))
         name = f"{self.folder.name}/few-{reason}"
         columns = staged_columns(self.contract)
         landed_view(self.connection, "scattered", self.uri, few.files, columns, few.places)
@@ -117,13 +124,13 @@ class Stage:
             self.connection.execute(f"COPY ({rows}) TO {sql_text(str(file))} (FORMAT parquet)")
             obstore.put(self.folder.root.store, f"{self.folder.layer}/{self.folder.table}/{name}.parquet", file)
         merged = Batch(name, (f"{name}.parquet",), few.rows_by_date, reason)
-        return SetAside((*ordered[-_MOST_BATCHES // 4 :], merged))
+        return SetAside((*ordered[number:], merged))
 
     def rule_hits(self) -> dict[date, list[RuleHits]]:
         """Return, by date, each broken rule with its number of rows and the keys of some of them."""
         key = " || ', ' || ".join(f"COALESCE(CAST(\"{k}\" AS VARCHAR), 'NULL')" for k in self.contract.key)
         counted = self.connection.execute(
-            f"""SELECT {DATE_COLUMN}, rule, count(*), list({key} ORDER BY {FILE}, {ROW}, {ITEM})[1:{_EXAMPLES}]
+            f"""SELECT {DATE_COLUMN}, rule, count(*), list({key} ORDER BY {FILE}, {ROW}, {ITEM})[1:{MOST_EXAMPLES}]
                 FROM (SELECT *, unnest(string_split({BROKEN_RULES}, ',')) AS rule FROM staged WHERE {BROKEN_RULES} IS NOT NULL)
                 GROUP BY ALL ORDER BY ALL"""
         ).fetchall()
@@ -141,13 +148,18 @@ class Stage:
         ).to_arrow_table()
         return rows
 
-    def waiting(self) -> dict[date, str]:
-        """Return, by date, a hash of the rows that wait."""
+    def waiting(self, kept: SetAside) -> dict[date, str]:
+        """Return, by date, a hash of the rows that wait: the staged ones, and those in `kept`."""
+        waiting, types = kept.with_reason(WAITING), typed_columns((FILE, ROW, ITEM, FEED))
+        landed_view(self.connection, "kept_waiting", self.uri, waiting.files, types, waiting.places)
+        rows = f"(FROM kept_waiting UNION ALL SELECT {', '.join((*types, DATE_COLUMN))} FROM staged_{WAITING})"
         identity = " || '/' || ".join(f"CAST({name} AS VARCHAR)" for name in (FILE, ROW, ITEM, FEED))
-        hashes = f"SELECT {DATE_COLUMN}, md5(string_agg({identity}, ',' ORDER BY {identity})) FROM staged_{WAITING} GROUP BY ALL"
+        hashes = f"SELECT {DATE_COLUMN}, md5(string_agg({identity}, ',' ORDER BY {identity})) FROM {rows} GROUP BY ALL"
         return {day: str(value)[:8] for day, value in self.connection.execute(hashes).fetchall()}
 
-    def _write(self, rows: "DataFrame", part: str, dates: Collection[date]) -> tuple[dict[str, list[DataFile]], SetAside]:
+    def _write(
+        self, rows: "DataFrame", part: str, dates: Collection[date], count: int | None
+    ) -> tuple[dict[str, list[DataFile]], SetAside]:
         """Let the engine write rows below the folder `part`; return the files by verdict, and the rows to set aside."""
         from pyspark.sql import functions as F
 
@@ -156,6 +168,8 @@ class Stage:
         staged = rows.withColumns({LANDED: F.col(DATE_COLUMN), BATCH: F.lit(batch), DATE_COLUMN: F.expr(by_date)})
         if len(dates) >= _REPARTITION_DATES:
             staged = staged.repartition(LANDED)
+        elif count is not None:
+            staged = staged.coalesce(1 + count // ROWS_PER_FILE)
         written = self.folder.write(staged, part, VERDICT)
         files = {v: [f for f in written if f"/{VERDICT}={v}/" in f.path] for v in VERDICTS}
         kept = [reason for reason in self._kept() if files[reason]]
@@ -175,6 +189,27 @@ class Stage:
         """Count the rows of a view by date."""
         counted = self.connection.execute(f"SELECT {DATE_COLUMN}, count(*) FROM {view} GROUP BY ALL")
         return dict(counted.fetchall())
+
+
+def pieces_to_merge(sizes: Sequence[int], most: int) -> int:
+    """Return how many of the smallest of some pieces to merge into one: 0 unless there are more than `most`. `sizes` ascend.
+
+    Each remaining piece is larger than all smaller ones together, so few remain. And each row that is written again is then in a
+    piece at least twice as large: a row is written again only as often as its date, or table, has doubled.
+    """
+    number = total = 0
+    for place, size in enumerate(sizes if len(sizes) > most else (), start=1):
+        number = place if size <= total else number
+        total += size
+    return number
+
+
+def is_staged(path: str) -> bool:
+    """Return whether a stage has written a data file, so that it has `staged_columns` and the dates of its rows.
+
+    Files that `lakehouse maintain` has compacted have only the columns of the table.
+    """
+    return f"/{VERDICT}={OK}/" in path
 
 
 def staged_columns(contract: Contract) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pytest
 
 from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.settings import Settings
+from lakehouse_assets.silver import additions
 from tests.support import machine
 from tests.support.machine import (
     DATES,
@@ -35,6 +36,12 @@ from tests.support.writers import Fault
 
 pytestmark = pytest.mark.worlds("sail-folder")
 
+
+@pytest.fixture(autouse=True)
+def _no_date_is_small(monkeypatch):
+    monkeypatch.setattr(additions, "FEW_ROWS", 0)
+
+
 D1, D2 = DATES
 ALL = 1_000
 """So many requests are all that a writer does."""
@@ -57,9 +64,11 @@ SOAK = 300
 RAW, SILVER, GOLD = ("build_raw", DATES), ("build_silver", DATES), ("build_gold", MODELS)
 NEWER: list[Action] = [("land", D2, "a.csv", [thing(at=3)]), RAW, ("go_on", 0, ALL)]
 """A row arrives that supersedes the one that stands on the date before, and is in raw."""
-CHANGED: list[Action] = [*NEWER, ("settle",), ("land", D1, "b.csv", [thing(at=4)]), RAW, ("go_on", 0, ALL)]
-"""A file changes, so that its row supersedes in its turn one of the date after."""
-CHANGED_BACK: list[Action] = [("land", D1, "b.csv", machine.B), RAW, ("go_on", 0, ALL)]
+ADDED: list[Action] = [("land", D2, "c.csv", [thing(at=5), thing("k3"), thing("k3", said="bad")]), RAW, ("go_on", 0, ALL)]
+"""A file is added to a date, with a row that supersedes one of the date, and is in raw."""
+CHANGED: list[Action] = [*NEWER, ("settle",), ("land", D1, "b.csv", [thing(at=4)]), *ADDED]
+"""A file changes, so that its row supersedes in its turn one of the date after; and to that date a file is added."""
+CHANGED_BACK: list[Action] = [("land", D1, "b.csv", machine.B), ("remove", D2, "c.csv"), RAW, ("go_on", 0, ALL)]
 
 
 @pytest.mark.parametrize("kind", SEEDS, ids=lambda kind: kind.__name__)
@@ -91,6 +100,14 @@ def test_two_writers_of_raw_and_silver_in_any_order_leave_what_landed(engine):
     for steps in range(1, 7, 2):
         between: list[Action] = [RAW, ("go_on", 0, steps), ("remove", D1, "b.csv"), SILVER, ("go_on", 1, ALL), ("go_on", 0, ALL)]
         play(SilverMachine, [("settle",), ("land", D2, "a.csv", [thing()]), *between], engine.session)
+
+
+def test_two_writers_of_a_date_to_which_files_are_added_leave_what_landed(engine):
+    more: list[Action] = [("land", D2, "d.csv", [thing(at=6), thing("k4")]), RAW, ("go_on", 1, ALL)]
+    for first in (2, 6):
+        for second in (5, ALL):
+            writers: list[Action] = [SILVER, ("go_on", 0, first), *more, SILVER, ("go_on", 1, second)]
+            play(SilverMachine, [*NEWER, ("settle",), *ADDED, *writers, ("go_on", 0, ALL), ("go_on", 1, ALL)], engine.session)
 
 
 @pytest.mark.parametrize("first", DATES, ids=["the-older-date-first", "the-newer-date-first"])

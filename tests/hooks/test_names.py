@@ -4,10 +4,13 @@ import importlib
 import re
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
 import yaml
+from pyspark.sql import Window
+from pyspark.sql import functions as F
 
 import lakehouse_assets
 from lakehouse_assets.engine import session as engine_session
@@ -17,6 +20,7 @@ from lakehouse_assets.hooks.load_error import load_error
 from lakehouse_assets.hooks.names import ALL_HOOKS, Hook
 from lakehouse_assets.hooks.partition_status import show_as_built
 from lakehouse_assets.hooks.run_launcher import AttentiveRunLauncher
+from lakehouse_assets.hooks.spark_plan import is_row_by_row
 from lakehouse_assets.hooks.step_context import add_partition_metadata, asset_description
 from lakehouse_assets.orchestration.instance import prepare_home
 from lakehouse_assets.orchestration.run_history import purge_runs
@@ -85,6 +89,9 @@ class TestThePlainWays:
     def test_the_launcher_says_that_it_can_t_look(self):
         assert AttentiveRunLauncher().supports_check_run_worker_health is False
 
+    def test_no_plan_is_known_to_be_row_by_row(self):
+        assert not is_row_by_row(SimpleNamespace(_plan=None))
+
     def test_a_command_ends_as_python_does(self):
         with pytest.raises(SystemExit) as end:
             process_end.end_process(3)
@@ -120,6 +127,24 @@ def test_a_client_tells_of_each_error_first(monkeypatch):
     engine = engine_session.Engine(engine_session.EngineConfig("sc://localhost:1", None))
     with pytest.raises(EngineLostError):
         engine._notice_loss(ValueError("lost"))
+
+
+@pytest.mark.worlds("sail-folder")
+@pytest.mark.parametrize(
+    ("by_itself", "made"),
+    [
+        (True, lambda rows: rows.selectExpr("*", "upper(id) AS up").where("n > 1").drop("n")),
+        (True, lambda rows: rows.withColumn("up", F.transform(F.split("id", ","), F.upper)[0])),
+        (False, lambda rows: rows.withColumn("place", F.row_number().over(Window.partitionBy("id").orderBy("n")))),
+        (False, lambda rows: rows.selectExpr("*", "ROW_NUMBER() Over (ORDER BY n) AS place")),
+        (False, lambda rows: rows.withColumn("most", F.expr("(SELECT 1)"))),
+        (False, lambda rows: rows.distinct()),
+        (False, lambda rows: rows.groupBy("id").count()),
+        (False, lambda rows: rows.join(rows, "id")),
+    ],
+)
+def test_a_plan_tells_whether_rows_depend_on_each_other(by_itself, made, engine):
+    assert is_row_by_row(made(engine.session().createDataFrame([], "id string, n int"))) is by_itself
 
 
 def _later():

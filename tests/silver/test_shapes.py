@@ -15,6 +15,7 @@ from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.errors import LandingError
 from lakehouse_assets.reconcile.plan import make_plan, make_silver_plan
 from lakehouse_assets.serving.query import query
+from lakehouse_assets.silver import additions
 from lakehouse_assets.silver.deliveries import accept_delivery, held_deliveries
 from tests.support.group import (
     BROKEN,
@@ -32,6 +33,11 @@ from tests.support.group import (
 )
 
 pytestmark = pytest.mark.worlds("sail-folder")
+
+
+@pytest.fixture(autouse=True)
+def _no_date_is_small(monkeypatch):
+    monkeypatch.setattr(additions, "FEW_ROWS", 0)
 
 
 def arrive(group: Group, chance: random.Random) -> None:

@@ -25,6 +25,7 @@ from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.orchestration.sync import sync
 from lakehouse_assets.reconcile.plan import make_plan
 from lakehouse_assets.settings import Settings
+from lakehouse_assets.silver import additions
 from lakehouse_assets.systems import catalog
 from tests.support.lakehouse import Lakehouse
 from tests.support.things import entity
@@ -34,6 +35,7 @@ def build(request: dict[str, Any]) -> None:
     """Bring a lakehouse up to date."""
     settings = Settings(lakehouse_root=request["root"], lakehouse_engine=request["engine"])
     engine = Engine(settings.engine_config)
+    additions.FEW_ROWS = 0
     declared = Catalog.from_tables([entity(request["mode"])]) if request["mode"] else catalog()
     plan = make_plan(settings, declared)
     if request["mode"]:

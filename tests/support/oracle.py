@@ -1,4 +1,4 @@
-"""What upserts and histories must give, in plain Python: no SQL, no storage, no increments. Tests compare tables with it."""
+"""What each write mode must give, in plain Python: no SQL, no storage, no increments. Tests compare tables with it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -44,8 +44,12 @@ def expected(rows: Iterable[Row], mode: str) -> Expected:
             found.quarantined[row.date] = found.quarantined.get(row.date, 0) + 1
         else:
             good.append(row)
-    for _, of_key in groupby(sorted(good, key=lambda r: str(r.key)), key=lambda r: r.key):
-        (_upserted if mode == "upsert" else _versions)(list(of_key), found)
+
+    def competes(row: Row) -> tuple[str, str]:
+        return str(row.key), row.date if mode == "snapshot" else ""
+
+    for _, of_key in groupby(sorted(good, key=competes), key=competes):
+        (_versions if mode == "history" else _upserted)(list(of_key), found)
     for row in good:
         if row.place not in found.standing:
             found.superseded[row.date] = found.superseded.get(row.date, 0) + 1

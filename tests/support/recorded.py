@@ -5,10 +5,10 @@ from datetime import date, timedelta
 import pyarrow as pa
 
 from lakehouse_assets.books.ledger import LandedFile, PartitionRecord
+from lakehouse_assets.books.raw_fingerprint import raw_fingerprint
 from lakehouse_assets.books.records import record_partitions
 from lakehouse_assets.delta.tables import open_table, replace_rows
 from lakehouse_assets.landing.objects import Landing
-from lakehouse_assets.raw.load import raw_fingerprint
 from lakehouse_assets.silver.fingerprints import silver_fingerprints
 from lakehouse_assets.systems import catalog
 from tests.support.declare import feed_of
