@@ -14,7 +14,7 @@ from lakehouse_assets.books.set_aside import DROPPED, SUPERSEDED, WAITING, Deliv
 from lakehouse_assets.contracts.contract import Contract
 from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, ITEM, ROW
 from lakehouse_assets.delta.data_files import DataFolder
-from lakehouse_assets.delta.duck import files_view
+from lakehouse_assets.delta.duck import files_view, files_with_keys
 from lakehouse_assets.delta.tables import sql_date, sql_text
 from lakehouse_assets.silver.judge import OK, VERDICT, table_columns, validity
 from lakehouse_assets.silver.stage import Stage, landed_view, staged_columns
@@ -64,13 +64,18 @@ def changed_rows(stage: Stage, replaced: Held, others: Held, deliveries: Deliver
     """
     contract, connection = stage.contract, stage.connection
     is_complete = any(feed.complete for feed in stage.table.feeds)
-    types = {name: kind for name, kind in staged_columns(contract).items() if name != BROKEN_RULES}
-    for name, held in (("replaced", replaced), ("other", others)):
-        files_view(connection, f"{name}_{OK}", stage.uri, held.files, types)
-        for reason in (SUPERSEDED, WAITING, DROPPED):
-            aside = held.aside.with_reason(reason)
-            landed_view(connection, f"{name}_{reason}", stage.uri, aside.files, types, aside.places)
     key = ", ".join(f'"{name}"' for name in identity(contract))
+    _open_views(stage, "replaced", replaced)
+    if not is_complete:
+        # A removed row is no longer a candidate, but rows that it superseded may become live again.
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE keys AS "
+            + " UNION ".join(
+                f"SELECT {key} FROM {rows}_{verdict}" for rows in ("staged", "replaced") for verdict in (OK, SUPERSEDED)
+            )
+        )
+        others = _with_keys(stage, others)
+    _open_views(stage, "other", others)
     decides = ", ".join([*(f'"{name}"' for name in deciding_columns(contract)), *IDENTITY])
     # A complete delivery may end any key; otherwise only keys of staged or removed rows can change.
     key_filter = "" if is_complete else f" SEMI JOIN keys USING ({key})"
@@ -85,14 +90,6 @@ def changed_rows(stage: Stage, replaced: Held, others: Held, deliveries: Deliver
     )
     if is_complete:
         candidates = _with_ends(stage, candidates, deliveries)
-    else:
-        # A removed row is no longer a candidate, but rows that it superseded may become live again.
-        connection.execute(
-            "CREATE OR REPLACE TEMP TABLE keys AS "
-            + " UNION ".join(
-                f"SELECT {key} FROM {rows}_{verdict}" for rows in ("staged", "replaced") for verdict in (OK, SUPERSEDED)
-            )
-        )
     resolved = f"({candidates})"
     for columns in resolve_winners(contract, with_deliveries=is_complete):
         added = ", ".join(f"{in_duckdb(sql)} AS {name}" for name, sql in columns.items())
@@ -108,6 +105,26 @@ def changed_rows(stage: Stage, replaced: Held, others: Held, deliveries: Deliver
         f"SELECT {', '.join(columns_out)} FROM {resolved} WHERE {VERDICT} <> '{_END}' AND ({differs})"
     ).to_arrow_table()
     return changes
+
+
+def _open_views(stage: Stage, name: str, held: Held) -> None:
+    """Create the views `<name>_<verdict>` over live rows, and over rows set aside for each reason."""
+    types = {column: kind for column, kind in staged_columns(stage.contract).items() if column != BROKEN_RULES}
+    files_view(stage.connection, f"{name}_{OK}", stage.uri, held.files, types)
+    for reason in (SUPERSEDED, WAITING, DROPPED):
+        aside = held.aside.with_reason(reason)
+        landed_view(stage.connection, f"{name}_{reason}", stage.uri, aside.files, types, aside.count, aside.places)
+
+
+def _with_keys(stage: Stage, held: Held) -> Held:
+    """Return the part in files that may have one of the `keys`, by the bounds of their columns."""
+    types = staged_columns(stage.contract)
+    aside = {file: batch.bounds.get(file, {}) for batch in held.aside.batches for file in batch.files}
+    bounds = [*(file["bounds"] for file in held.files), *aside.values()]
+    possible = files_with_keys(stage.connection, "keys", {name: types[name] for name in stage.contract.key}, bounds)
+    live = [file for file, may_have in zip(held.files, possible, strict=False) if may_have]
+    of_aside = {file for file, may_have in zip(aside, possible[len(held.files) :], strict=True) if may_have}
+    return Held(live, held.aside.with_files(of_aside))
 
 
 def _with_ends(stage: Stage, candidates: str, deliveries: Deliveries) -> str:
