@@ -105,6 +105,11 @@ class SetAside:
         """Batch and date of these rows. They select the rows in the files, by `_batch` and `_landed`."""
         return [(batch.name, day) for batch in self.batches for day in sorted(batch.rows)]
 
+    @property
+    def bounds(self) -> dict[str, Mapping[str, Bounds]]:
+        """By file: the bounds of key columns, where they are known."""
+        return {file: batch.bounds.get(file, {}) for batch in self.batches for file in batch.files}
+
     def with_files(self, files: Collection[str]) -> "SetAside":
         """The rows in some of the files."""
         batches = (replace(batch, files=tuple(file for file in batch.files if file in files)) for batch in self.batches)

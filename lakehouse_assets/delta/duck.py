@@ -99,13 +99,13 @@ def files_view(
 def rows_of_files(paths: Sequence[str], columns: Mapping[str, str], count: int, computed: Mapping[str, str] | None = None) -> str:
     """SQL for the rows of Parquet files: `columns` (name to type; NULL where a file lacks it), and others `computed` by SQL.
 
-    `count` is about how many rows there are. The SQL may use `filename`: if a condition on a computed column can't be true in a
-    file, DuckDB does not open it. Knowing columns and count, it opens no file to plan a query, and can look for the values of a
-    join's smaller side in the statistics of the larger side's row groups.
+    `count` is about how many rows there are. The SQL may use `filename` and `file_index`: if a condition on a computed column can't
+    be true in a file, DuckDB does not open it. Knowing columns and count, it opens no file to plan a query, and can look for the
+    values of a join's smaller side in the statistics of the larger side's row groups.
     """
     types = {column: in_duckdb(kind) for column, kind in columns.items()}
-    # `filename` is what DuckDB calls the path of a row's file. A column of the data may have this name, too.
-    own = {column: f"{column} in the file" if column.lower() == "filename" else column for column in types}
+    # A column of the data may have the name that DuckDB gives to the path or the number of a row's file.
+    own = {column: f"{column} in the file" if column.lower() in ("filename", "file_index") else column for column in types}
     if paths:
         stored = ", ".join(
             f"{sql_text(column)}: {{name: {sql_text(own[column])}, type: {sql_text(kind)}, default_value: NULL}}"
@@ -115,7 +115,7 @@ def rows_of_files(paths: Sequence[str], columns: Mapping[str, str], count: int, 
         rows = f"read_parquet([{listed}], schema = MAP {{{stored}}}, explicit_cardinality = {max(count, 1)})"
     else:
         nulls = (f"CAST(NULL AS {kind}) AS {_quoted(own[column])}" for column, kind in types.items())
-        rows = f"(SELECT {', '.join([*nulls, 'NULL AS filename'])} WHERE FALSE)"
+        rows = f"(SELECT {', '.join([*nulls, 'NULL AS filename', 'NULL AS file_index'])} WHERE FALSE)"
     shown = [*(f"{_quoted(own[c])} AS {_quoted(c)}" for c in types), *(f"{sql} AS {c}" for c, sql in (computed or {}).items())]
     return f"SELECT {', '.join(shown)} FROM {rows}"
 

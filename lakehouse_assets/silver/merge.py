@@ -15,6 +15,7 @@ from lakehouse_assets.contracts.contract import Contract
 from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, ITEM, ROW
 from lakehouse_assets.delta.data_files import DataFolder
 from lakehouse_assets.delta.duck import files_view, files_with_keys
+from lakehouse_assets.delta.key_filter import WORTHWHILE, key_filter
 from lakehouse_assets.delta.tables import sql_date, sql_text
 from lakehouse_assets.silver.judge import OK, VERDICT, table_columns, validity
 from lakehouse_assets.silver.stage import Stage, landed_view, staged_columns
@@ -47,6 +48,22 @@ class Held:
     files: list[dict[str, Any]]
     aside: SetAside
 
+    @property
+    def rows(self) -> dict[str, int]:
+        """The files with live and superseded rows, and how many rows each has; of a batch's files, each its share."""
+        superseded = self.aside.with_reason(SUPERSEDED).batches
+        shares = {file: 1 + sum(batch.rows.values()) // len(batch.files) for batch in superseded for file in batch.files}
+        return {file["path"]: file["num_records"] for file in self.files} | shares
+
+    @property
+    def is_large(self) -> bool:
+        """Whether there are so many rows that the key filter is worthwhile."""
+        return sum(self.rows.values()) >= WORTHWHILE
+
+    def in_files(self, files: Collection[str]) -> "Held":
+        """Return the part in some of the files."""
+        return Held([f for f in self.files if f["path"] in files], self.aside.with_files(files))
+
     def of(self, dates: Collection[date]) -> "Held":
         """Return the part with the given dates."""
         return Held([f for f in self.files if f["date"] in dates], self.aside.of(dates))
@@ -64,29 +81,18 @@ def changed_rows(stage: Stage, replaced: Held, others: Held, deliveries: Deliver
     """
     contract, connection = stage.contract, stage.connection
     is_complete = any(feed.complete for feed in stage.table.feeds)
-    key = ", ".join(f'"{name}"' for name in identity(contract))
     _open_views(stage, "replaced", replaced)
-    if not is_complete:
-        # A removed row is no longer a candidate, but rows that it superseded may become live again.
-        connection.execute(
-            "CREATE OR REPLACE TEMP TABLE keys AS "
-            + " UNION ".join(
-                f"SELECT {key} FROM {rows}_{verdict}" for rows in ("staged", "replaced") for verdict in (OK, SUPERSEDED)
-            )
-        )
-        others = _with_keys(stage, others)
-    _open_views(stage, "other", others)
-    decides = ", ".join([*(f'"{name}"' for name in deciding_columns(contract)), *IDENTITY])
-    # A complete delivery may end any key; otherwise only keys of staged or removed rows can change.
-    key_filter = "" if is_complete else f" SEMI JOIN keys USING ({key})"
+    if is_complete:
+        # A complete delivery may end any key.
+        _open_views(stage, "other", others)
+    else:
+        _find(stage, others)
     candidates = " UNION ALL ".join(
-        f"SELECT {decides}, {_deleted(verdict)} AS {DELETED}, '{verdict}' AS {VERDICT}{_held_validity(contract)} FROM {view}"
-        for view, verdict in (
-            (f"staged_{OK}", OK),
-            (f"staged_{SUPERSEDED}", SUPERSEDED),
-            (f"(FROM other_{OK}{key_filter})", OK),
-            (f"(FROM other_{SUPERSEDED}{key_filter})", SUPERSEDED),
-        )
+        [f"SELECT {_decides(contract, verdict)} FROM staged_{verdict}" for verdict in (OK, SUPERSEDED)]
+        + [
+            f"SELECT {_decides(contract, verdict)} FROM other_{verdict}" if is_complete else f"FROM found_{verdict}"
+            for verdict in (OK, SUPERSEDED)
+        ]
     )
     if is_complete:
         candidates = _with_ends(stage, candidates, deliveries)
@@ -116,15 +122,36 @@ def _open_views(stage: Stage, name: str, held: Held) -> None:
         landed_view(stage.connection, f"{name}_{reason}", stage.uri, aside.files, types, aside.count, aside.places)
 
 
-def _with_keys(stage: Stage, held: Held) -> Held:
-    """Return the part in files that may have one of the `keys`, by the bounds of their columns."""
-    types = staged_columns(stage.contract)
-    aside = {file: batch.bounds.get(file, {}) for batch in held.aside.batches for file in batch.files}
-    bounds = [*(file["bounds"] for file in held.files), *aside.values()]
-    possible = files_with_keys(stage.connection, "keys", {name: types[name] for name in stage.contract.key}, bounds)
-    live = [file for file, may_have in zip(held.files, possible, strict=False) if may_have]
-    of_aside = {file for file, may_have in zip(aside, possible[len(held.files) :], strict=True) if may_have}
-    return Held(live, held.aside.with_files(of_aside))
+def _find(stage: Stage, others: Held) -> None:
+    """Create the tables `found_<verdict>`, of those of the other rows that have a key of a staged or removed row.
+
+    Only files are read that may have such a key, by the bounds of their columns and by the key filter.
+    """
+    contract, connection, folder = stage.contract, stage.connection, stage.folder
+    key = ", ".join(f'"{name}"' for name in identity(contract))
+    # A removed row is no longer a candidate, but rows that it superseded may become live again.
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE keys AS "
+        + " UNION ".join(f"SELECT {key} FROM {rows}_{verdict}" for rows in ("staged", "replaced") for verdict in (OK, SUPERSEDED))
+    )
+    types = {name: kind for name, kind in staged_columns(contract).items() if name in contract.key}
+    bounds = {file["path"]: file["bounds"] for file in others.files} | others.aside.bounds
+    possible = files_with_keys(connection, "keys", types, list(bounds.values()))
+    to_read = others.in_files({file for file, may_have in zip(bounds, possible, strict=True) if may_have})
+    known = key_filter(folder.root, folder.layer, folder.table, types) if to_read.is_large else None
+    if known is not None:
+        to_read = to_read.in_files(to_read.rows.keys() - known.files_without(connection, "keys", to_read.rows))
+    _open_views(stage, "other", to_read)
+    for verdict in (OK, SUPERSEDED):
+        connection.execute(
+            f"""CREATE OR REPLACE TEMP TABLE found_{verdict} AS
+                SELECT {_decides(contract, verdict)} FROM other_{verdict} SEMI JOIN keys USING ({key})"""
+        )
+    if known is not None and to_read.is_large:
+        days = {day for (day,) in connection.execute(f"SELECT DISTINCT {DATE_COLUMN} FROM found_{OK}").fetchall()}
+        # Where most files have one of the keys, a filter would not help the next time either.
+        if 2 * sum(to_read.of(days).rows.values()) < sum(to_read.rows.values()):
+            known.extend(connection, to_read.rows, kept=others.rows)
 
 
 def _with_ends(stage: Stage, candidates: str, deliveries: Deliveries) -> str:
@@ -213,11 +240,10 @@ def merged(
     )
 
 
-def _deleted(verdict: str) -> str:
-    """SQL: whether a row is a tombstone. Live rows never are, and compacted tables lack the column."""
-    return "FALSE" if verdict == OK else DELETED
-
-
-def _held_validity(contract: Contract) -> str:
-    """SQL: the validity columns to select, for a history."""
-    return ", valid_from, valid_to" if contract.validity else ""
+def _decides(contract: Contract, verdict: str) -> str:
+    """SQL: of rows with a verdict, the columns that decide, those of `IDENTITY`, `_deleted`, `_verdict`, and a history's validity."""
+    deciding = [*(f'"{name}"' for name in deciding_columns(contract)), *IDENTITY]
+    # Live rows are no tombstones, and compacted tables lack the column.
+    deleted = "FALSE" if verdict == OK else DELETED
+    validity_columns = ["valid_from", "valid_to"] if contract.validity else []
+    return ", ".join([*deciding, f"{deleted} AS {DELETED}", f"'{verdict}' AS {VERDICT}", *validity_columns])
