@@ -112,7 +112,7 @@ def rows_of_files(paths: Sequence[str], columns: Mapping[str, str], count: int, 
             for column, kind in types.items()
         )
         listed = ", ".join(map(sql_text, paths))
-        rows = f"read_parquet([{listed}], schema = MAP {{{stored}}}, explicit_cardinality = {max(count, 1)})"
+        rows = f"read_parquet([{listed}], schema = MAP {{{stored}}}, filename = true, explicit_cardinality = {max(count, 1)})"
     else:
         nulls = (f"CAST(NULL AS {kind}) AS {_quoted(own[column])}" for column, kind in types.items())
         rows = f"(SELECT {', '.join([*nulls, 'NULL AS filename', 'NULL AS file_index'])} WHERE FALSE)"
@@ -157,6 +157,8 @@ def files_with_keys(
 
     `keys` is a relation with the columns of `key` (name to Spark type). Each column of a key is looked at by itself.
     """
+    import pyarrow as pa
+
     possible = [True] * len(files)
     for column, kind in ((column, kind) for column, kind in key.items() if kind in _ORDERED):
         bounded = [(number, file[column]) for number, file in enumerate(files) if possible[number] and column in file]
@@ -165,13 +167,16 @@ def files_with_keys(
         type_ = in_duckdb(kind)
         # Some writers cut moments to milliseconds.
         beyond = " + INTERVAL 1 MILLISECOND" if kind == "timestamp" else ""
-        listed = ", ".join(f"({number}, {sql_text(low)}, {sql_text(high)})" for number, (low, high) in bounded)
+        numbers, pairs = zip(*bounded, strict=True)
+        low, high = (pa.array(values, pa.string()) for values in zip(*pairs, strict=True))
+        # Not as literals: a text may have any character, and SQL ends at a NUL.
+        connection.register("bounded", pa.table({"number": numbers, "low": low, "high": high}))
         # Of the values from the lower bound on, the first decides.
         within = connection.execute(
-            f"""SELECT number FROM (SELECT number, CAST(low AS {type_}) AS low, CAST(high AS {type_}){beyond} AS high
-                                    FROM (VALUES {listed}) AS texts (number, low, high)) AS bounded
-                ASOF JOIN (SELECT DISTINCT "{column}" AS value FROM {keys}) AS present ON low <= value WHERE value <= high"""
+            f"""SELECT number FROM (SELECT number, CAST(low AS {type_}) AS low, CAST(high AS {type_}){beyond} AS high FROM bounded)
+                ASOF JOIN (SELECT DISTINCT "{column}" AS value FROM {keys}) ON low <= value WHERE value <= high"""
         ).fetchall()
+        connection.unregister("bounded")
         found = {number for (number,) in within}
         for number, _ in bounded:
             possible[number] = number in found

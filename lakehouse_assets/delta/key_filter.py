@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 WORTHWHILE = 250_000
 """Keys of fewer rows are read. When files that no run names have so many rows together, a run is written for them."""
 
+
+def is_worthwhile(rows: int) -> bool:
+    """Whether a filter reads less than the keys of so many rows."""
+    return rows >= WORTHWHILE
+
+
 _LARGEST = 4_000_000
 """A run has at most so many rows, unless one file has more: that bounds the memory that writing takes."""
 
@@ -83,6 +89,8 @@ class Run:
         """
         import numpy as np
 
+        if not len(hashes):
+            return set()
         buckets = np.unique(hashes >> (_BITS_OF_HASH - self.bits))
         spans = _spans(self._starts[buckets], self._starts[buckets + 1])
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -152,7 +160,7 @@ class KeyFilter:
         """
         named = {file for run in self.runs for file in run.files}
         unnamed = {file: rows for file, rows in files.items() if file not in named}
-        if sum(unnamed.values()) < WORTHWHILE:
+        if not is_worthwhile(sum(unnamed.values())):
             return
         runs = sorted((run for run in self.runs if not run.is_unused(kept)), key=lambda run: run.rows)
         for part in _parts(unnamed):

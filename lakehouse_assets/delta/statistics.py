@@ -4,6 +4,7 @@ A reader skips a file whose bounds exclude the values that it looks for, without
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +12,6 @@ from decimal import Decimal
 from typing import Any
 
 from lakehouse_assets.contracts.types import from_delta
-
-_COLUMNS = 32
-"""A commit has statistics of a table's first 32 columns, as is the default of Delta's property `dataSkippingNumIndexedCols`."""
 
 TEXT_LENGTH = 64
 """Longer texts are cut in statistics."""
@@ -64,23 +62,37 @@ def bounds(chunks: Sequence[Chunk], kind: str) -> Bounds | None:
         return _text_bounds(min(least), max(greatest))
     if kind in ("date", "timestamp", "timestamp_ntz") and all(map(_IN_FOUR_DIGIT_YEAR.fullmatch, [*least, *greatest])):
         return min(least), max(greatest)  # these texts sort like the values
-    # Booleans are not worth it. Bounds of floating-point numbers leave out NaN, which is greater than all to some readers.
+    if kind == "boolean":
+        return min(least), max(greatest)
+    # The bounds of floating-point numbers leave out NaN, like those that delta-rs writes. Silver tables have none.
+    if kind in ("float", "double") and all(math.isfinite(float(value)) for value in (*least, *greatest)):
+        return str(min(map(float, least))), str(max(map(float, greatest)))
     return None
 
 
-def statistics_json(rows: int, footer: Footer, types: Mapping[str, str]) -> str:
-    """The field `stats` of a file in Delta's log, with the table's columns (name to type in the Delta schema)."""
-    kinds = {name: from_delta(kind) for name, kind in list(types.items())[:_COLUMNS] if name in footer}
+def statistics_json(rows: int, footer: Footer | None, types: Mapping[str, str]) -> str:
+    """The field `stats` of a file in Delta's log, with the table's columns (name to type in the Delta schema).
+
+    If a column's bounds are unknown, the rows stand alone: delta-rs 1.6.6 finds no value of a column without bounds, once another
+    has them (`to_pyarrow_dataset`).
+    """
+    statistics: dict[str, Any] = {"numRecords": rows}
+    if footer is None:
+        return json.dumps(statistics)
     least, greatest, nulls = {}, {}, {}
-    for name, kind in kinds.items():
-        low, high = (_in_json(value, kind) for value in bounds(footer[name], kind) or (None, None))
-        if low is not None and high is not None:
-            least[name], greatest[name] = low, high
-        counts = [chunk.nulls for chunk in footer[name]]
-        if None not in counts:
-            nulls[name] = sum(filter(None, counts))
-    columns = {"minValues": least, "maxValues": greatest, "nullCount": nulls}
-    return json.dumps({"numRecords": rows} | {name: values for name, values in columns.items() if values})
+    for name, kind in types.items():
+        counts = [chunk.nulls for chunk in footer.get(name, [])]
+        if None in counts:
+            return json.dumps(statistics)
+        nulls[name] = sum(filter(None, counts)) if counts else rows
+        if nulls[name] == rows:
+            continue
+        low, high = (_in_json(value, from_delta(kind)) for value in bounds(footer[name], from_delta(kind)) or (None, None))
+        if low is None or high is None:
+            return json.dumps(statistics)
+        least[name], greatest[name] = low, high
+    # Not as escapes: delta-rs reads those of U+10FFFF as U+FFFFF.
+    return json.dumps(statistics | {"minValues": least, "maxValues": greatest, "nullCount": nulls}, ensure_ascii=False)
 
 
 def _text_bounds(least: str, greatest: str) -> Bounds | None:
@@ -100,6 +112,10 @@ def _in_json(value: str | None, kind: str) -> Any:
     if kind.startswith("decimal"):
         # Some readers take a number for floating-point, which keeps 15 digits.
         return float(value) if len(re.sub("[-.]", "", value)) <= 15 else None
+    if kind == "boolean":
+        return value == "true"
+    if kind in ("float", "double"):
+        return float(value)
     if kind.startswith("timestamp"):
         return value.replace(" ", "T").replace("+00", "Z")
     return value

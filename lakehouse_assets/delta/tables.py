@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
@@ -381,8 +381,8 @@ class DataFile:
     size_bytes: int
     num_records: int
     date: date | None
-    footer: Footer = field(default_factory=dict)
-    """What is known of its columns."""
+    footer: Footer | None = None
+    """None if nothing is known of its columns."""
 
     def as_dict(self) -> dict[str, Any]:
         """The file in the form of `live_files`."""
@@ -409,7 +409,7 @@ def commit_files(
             it again.
     """
     columns = table.schema() if new_schema is None else Schema.from_arrow(new_schema)
-    types = {f.name: str(f.type.type) for f in columns.fields if isinstance(f.type, PrimitiveType)}
+    types = {f.name: str(f.type.type) for f in columns.fields if isinstance(f.type, PrimitiveType) and f.name != DATE_COLUMN}
     now = int(time.time() * 1000)  # when files were added or removed, for VACUUM alone: nothing else depends on it
     adds = [
         AddAction(

@@ -15,7 +15,7 @@ from lakehouse_assets.contracts.contract import Contract
 from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, ITEM, ROW
 from lakehouse_assets.delta.data_files import DataFolder
 from lakehouse_assets.delta.duck import files_view, files_with_keys
-from lakehouse_assets.delta.key_filter import WORTHWHILE, key_filter
+from lakehouse_assets.delta.key_filter import is_worthwhile, key_filter
 from lakehouse_assets.delta.tables import sql_date, sql_text
 from lakehouse_assets.silver.judge import OK, VERDICT, table_columns, validity
 from lakehouse_assets.silver.stage import Stage, landed_view, staged_columns
@@ -54,11 +54,6 @@ class Held:
         superseded = self.aside.with_reason(SUPERSEDED).batches
         shares = {file: 1 + sum(batch.rows.values()) // len(batch.files) for batch in superseded for file in batch.files}
         return {file["path"]: file["num_records"] for file in self.files} | shares
-
-    @property
-    def is_large(self) -> bool:
-        """Whether there are so many rows that the key filter is worthwhile."""
-        return sum(self.rows.values()) >= WORTHWHILE
 
     def in_files(self, files: Collection[str]) -> "Held":
         """Return the part in some of the files."""
@@ -138,7 +133,7 @@ def _find(stage: Stage, others: Held) -> None:
     bounds = {file["path"]: file["bounds"] for file in others.files} | others.aside.bounds
     possible = files_with_keys(connection, "keys", types, list(bounds.values()))
     to_read = others.in_files({file for file, may_have in zip(bounds, possible, strict=True) if may_have})
-    known = key_filter(folder.root, folder.layer, folder.table, types) if to_read.is_large else None
+    known = key_filter(folder.root, folder.layer, folder.table, types) if is_worthwhile(sum(to_read.rows.values())) else None
     if known is not None:
         to_read = to_read.in_files(to_read.rows.keys() - known.files_without(connection, "keys", to_read.rows))
     _open_views(stage, "other", to_read)
@@ -147,7 +142,7 @@ def _find(stage: Stage, others: Held) -> None:
             f"""CREATE OR REPLACE TEMP TABLE found_{verdict} AS
                 SELECT {_decides(contract, verdict)} FROM other_{verdict} SEMI JOIN keys USING ({key})"""
         )
-    if known is not None and to_read.is_large:
+    if known is not None and is_worthwhile(sum(to_read.rows.values())):
         days = {day for (day,) in connection.execute(f"SELECT DISTINCT {DATE_COLUMN} FROM found_{OK}").fetchall()}
         # Where most files have one of the keys, a filter would not help the next time either.
         if 2 * sum(to_read.of(days).rows.values()) < sum(to_read.rows.values()):

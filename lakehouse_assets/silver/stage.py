@@ -170,9 +170,9 @@ class Stage:
             batches.append(Batch(batch, paths, self._rows_by_date("written"), reason, known))
         return files, SetAside(tuple(batches))
 
-    def _bounds(self, footer: Footer) -> dict[str, Bounds]:
+    def _bounds(self, footer: Footer | None) -> dict[str, Bounds]:
         """The bounds of the key's columns in a file, where they are known."""
-        types = staged_columns(self.contract)
+        footer, types = footer or {}, staged_columns(self.contract)
         known = {name: bounds(footer[name], types[name]) for name in self.contract.key if name in footer}
         return {name: pair for name, pair in known.items() if pair is not None}
 
