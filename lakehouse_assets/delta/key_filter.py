@@ -1,18 +1,18 @@
 """The key filter: which data files may have a key, told by a small part of a file of hashes.
 
 Bounds of columns don't help where keys are spread at random, because each file's range then holds every key. The filter is a set of
-runs in a table's folder `_keys`. A run names data files and has the hash of each row's key with the number of its file: 8 bytes a
-row. To look up a thousand keys, its head is read, and of its entries a thousand buckets with some 64 each.
+segments in a table's folder `_keys`. A segment names data files and has the hash of each row's key with the number of its file: 8 bytes
+a row. To look up a thousand keys, its head is read, and of its entries a thousand buckets with some 64 each.
 
-A data file never changes, and no other ever has its path. So what a run says of a file holds in every version of the table, and no
-commit needs to name runs. The keys of a file that no run names are read: a run may be lost, left over, or written twice.
+A data file never changes, and no other ever has its path. So what a segment says of a file holds in every version of the table, and no
+commit needs to name segments. The keys of a file that no segment names are read: a segment may be lost, left over, or written twice.
 
     part      content
     head      JSON: `key` (names of columns), `files` (paths relative to the table), `rows`, `bits`
-    starts    2^bits + 1 numbers: the first entry of each bucket, and the end of the last. A bucket are the first bits of a hash.
+    starts    2^bits + 1 numbers: the first entry of each bucket, and the end of the last. The first bits of a hash tell its bucket.
     entries   in the order of the hashes, for each row: the other bits of the hash, the number of the file
 
-Numbers are unsigned, little-endian, of 32 bits. A run's name is `<id>-<bytes of the head>`.
+Numbers are unsigned, little-endian, of 32 bits. A segment's name is `<id>-<bytes of the head>`.
 """
 
 import json
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
 WORTHWHILE = 250_000
-"""Keys of fewer rows are read. When files that no run names have so many rows together, a run is written for them."""
+"""Keys of fewer rows are read. When files that no segment names have so many rows together, a segment is written for them."""
 
 
 def is_worthwhile(rows: int) -> bool:
@@ -45,7 +45,7 @@ def is_worthwhile(rows: int) -> bool:
 
 
 _LARGEST = 4_000_000
-"""A run has at most so many rows, unless one file has more: that bounds the memory that writing takes."""
+"""A segment has at most so many rows, unless one file has more: that bounds the memory that writing takes."""
 
 _BITS_OF_HASH = 44
 """A thousand keys in 4 million rows give one needless file in 4,000 look-ups."""
@@ -71,8 +71,8 @@ _AS_TEXT = {
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run by its head. `entries_at` is where the numbers begin."""
+class Segment:
+    """A segment by its head. `entries_at` is where the numbers begin."""
 
     root: Root
     path: str
@@ -85,7 +85,7 @@ class Run:
         """The files that may have a key with one of the hashes.
 
         Raises:
-            FileNotFoundError: another writer has merged this run into a larger one.
+            FileNotFoundError: another writer has merged this segment into a larger one.
         """
         import numpy as np
 
@@ -133,12 +133,12 @@ class Run:
 
 @dataclass(frozen=True)
 class KeyFilter:
-    """The runs of a table, and its key: columns with their Spark types."""
+    """The segments of a table, and its key: columns with their Spark types."""
 
     root: Root
     folder: str
     key: Mapping[str, str]
-    runs: tuple[Run, ...]
+    segments: tuple[Segment, ...]
 
     def files_without(self, connection: "duckdb.DuckDBPyConnection", keys: str, files: Collection[str]) -> set[str]:
         """Those of the files that surely have none of the keys, a relation with the key's columns."""
@@ -146,31 +146,31 @@ class KeyFilter:
 
         hashes = np.unique(_hashed(connection, f"SELECT {_hash(self.key)} AS hash FROM {keys}")["hash"])
         without: set[str] = set()
-        for run in self.runs:
+        for segment in self.segments:
             # So many keys are in nearly every bucket, and in nearly every file.
-            if any(file in files for file in run.files) and len(hashes) * _ROWS_PER_BUCKET < run.rows:
+            if any(file in files for file in segment.files) and len(hashes) * _ROWS_PER_BUCKET < segment.rows:
                 with suppress(FileNotFoundError):
-                    without |= {*run.files} - run.files_with(hashes)
+                    without |= {*segment.files} - segment.files_with(hashes)
         return without & {*files}
 
     def extend(self, connection: "duckdb.DuckDBPyConnection", files: Mapping[str, int], kept: Collection[str]) -> None:
-        """Write runs for those of the files (with their rows) that no run names, if that is worthwhile.
+        """Write segments for those of the files (with their rows) that no segment names, if that is worthwhile.
 
-        `kept` are all files of the table. Runs that name none of them are deleted, and runs merged into a new one.
+        `kept` are all files of the table. Runs that name none of them are deleted, and segments merged into a new one.
         """
-        named = {file for run in self.runs for file in run.files}
+        named = {file for segment in self.segments for file in segment.files}
         unnamed = {file: rows for file, rows in files.items() if file not in named}
         if not is_worthwhile(sum(unnamed.values())):
             return
-        runs = sorted((run for run in self.runs if not run.is_unused(kept)), key=lambda run: run.rows)
+        segments = sorted((segment for segment in self.segments if not segment.is_unused(kept)), key=lambda segment: segment.rows)
         for part in _parts(unnamed):
             merged, rows = [], sum(part.values())
-            # A run at least doubles by merging: so there are few, and each row is written few times.
-            while runs and runs[0].rows <= rows and rows + runs[0].rows <= _LARGEST:
-                merged.append(runs.pop(0))
+            # A segment at least doubles by merging: so there are few, and each row is written few times.
+            while segments and segments[0].rows <= rows and rows + segments[0].rows <= _LARGEST:
+                merged.append(segments.pop(0))
                 rows += merged[-1].rows
             self._write(*_merged(merged, kept, *self._read(connection, part)))
-        self.root.delete([run.path for run in self.runs if run not in runs])
+        self.root.delete([segment.path for segment in self.segments if segment not in segments])
 
     def _read(self, connection: "duckdb.DuckDBPyConnection", files: Mapping[str, int]) -> tuple[list[str], "Numbers", "Numbers"]:
         """The files, the hash of each row's key, and the number of its file."""
@@ -180,7 +180,7 @@ class KeyFilter:
         return list(files), found["hash"], found["file"]
 
     def _write(self, files: Sequence[str], hashes: "Numbers", numbers: "Numbers") -> None:
-        """Write a run."""
+        """Write a segment."""
         import numpy as np
 
         order = np.argsort(hashes)
@@ -196,23 +196,23 @@ class KeyFilter:
 
 
 def key_filter(root: Root, layer: str, table: str, key: Mapping[str, str]) -> KeyFilter | None:
-    """The filter of a table, with the runs that there are now; None if a column of the key has a type without one."""
+    """The filter of a table, with the segments that there are now; None if a column of the key has a type without one."""
     if not key.keys() <= {name for name, kind in key.items() if kind in _AS_TEXT}:
         return None
     folder = f"{layer}/{table}/{_FOLDER}"
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         opened = pool.map(lambda path: _opened(root, path), [path for path, _ in root.files(f"{folder}/")])
-    return KeyFilter(root, folder, key, tuple(run for columns, run in filter(None, opened) if columns == list(key)))
+    return KeyFilter(root, folder, key, tuple(segment for columns, segment in filter(None, opened) if columns == list(key)))
 
 
-def _opened(root: Root, path: str) -> tuple[list[str], Run] | None:
-    """A run and its key; None if it is gone."""
+def _opened(root: Root, path: str) -> tuple[list[str], Segment] | None:
+    """A segment and its key; None if it is gone."""
     length = int(path.rpartition("-")[2])
     try:
         head = json.loads(bytes(obstore.get_range(root.store, path, start=0, end=length)))
     except FileNotFoundError:
         return None
-    return head["key"], Run(root, path, tuple(head["files"]), head["rows"], head["bits"], length)
+    return head["key"], Segment(root, path, tuple(head["files"]), head["rows"], head["bits"], length)
 
 
 def _hash(key: Mapping[str, str]) -> str:
@@ -228,7 +228,7 @@ def _hashed(connection: "duckdb.DuckDBPyConnection", sql: str) -> Mapping[str, "
 
 
 def _parts(files: Mapping[str, int]) -> Iterator[dict[str, int]]:
-    """The files in parts of at most as many rows as a run may have; a part has at least one file."""
+    """The files in parts of at most as many rows as a segment may have; a part has at least one file."""
     part: dict[str, int] = {}
     for file, rows in files.items():
         if part and sum(part.values()) + rows > _LARGEST:
@@ -239,17 +239,17 @@ def _parts(files: Mapping[str, int]) -> Iterator[dict[str, int]]:
 
 
 def _merged(
-    runs: Iterable[Run], kept: Collection[str], files: list[str], hashes: "Numbers", numbers: "Numbers"
+    segments: Iterable[Segment], kept: Collection[str], files: list[str], hashes: "Numbers", numbers: "Numbers"
 ) -> tuple[list[str], "Numbers", "Numbers"]:
-    """The files, hashes and file numbers of runs together with the given ones, without those of files that are not kept."""
+    """The files, hashes and file numbers of segments together with the given ones, without those of files that are not kept."""
     import numpy as np
 
-    for run in runs:
+    for segment in segments:
         with suppress(FileNotFoundError):
-            more_hashes, of_run = run.all_entries()
-            added = [file for file in run.files if file in kept and file not in files]
+            more_hashes, of_segment = segment.all_entries()
+            added = [file for file in segment.files if file in kept and file not in files]
             number_of = {file: len(files) + n for n, file in enumerate(added)}
-            renumbered = np.array([number_of.get(file, -1) for file in run.files])[of_run]
+            renumbered = np.array([number_of.get(file, -1) for file in segment.files])[of_segment]
             files = files + added
             hashes = np.concatenate([hashes, more_hashes[renumbered >= 0]])
             numbers = np.concatenate([numbers, renumbered[renumbered >= 0]])

@@ -111,7 +111,7 @@ class Shop:
             ).fetchall()
         return sorted(changes.to_pylist(), key=str), int(files)
 
-    def runs(self) -> list[Path]:
+    def segments(self) -> list[Path]:
         return sorted(Path(self.uri, "_keys").glob("*"))
 
 
@@ -169,16 +169,16 @@ def test_new_files_come_into_the_filter_when_they_are_many(spread):
     spread.look_up(unknown)
     spread.add([(_spread(2000 + k), 1) for k in range(60)], FIRST + timedelta(days=20))
     assert spread.look_up(unknown) == ([], 1)
-    assert len(spread.runs()) == 1
+    assert len(spread.segments()) == 1
     spread.set_aside([(_spread(3000 + k), 1) for k in range(60)], FIRST + timedelta(days=21), bounded=True)
     assert spread.look_up(unknown) == ([], 2)
-    assert len(spread.runs()) == 2
+    assert len(spread.segments()) == 2
     assert spread.look_up(unknown) == ([], 0)
     changes, files = spread.look_up([(_spread(2007), 2)])
     assert ([row["_row_number"] for row in changes], files) == ([7], 1)
 
 
-def test_runs_are_merged_and_forget_files_that_are_gone(spread):
+def test_segments_are_merged_and_forget_files_that_are_gone(spread):
     unknown = [(_spread(5000), 2)]
     spread.look_up(unknown)
     table = open_table(spread.uri)
@@ -187,7 +187,7 @@ def test_runs_are_merged_and_forget_files_that_are_gone(spread):
     for n in range(12):
         spread.add([(_spread(2000 + n * 100 + k), 1) for k in range(100)], FIRST + timedelta(days=30 + n))
         spread.look_up(unknown)
-    assert len(spread.runs()) <= 4
+    assert len(spread.segments()) <= 4
     assert spread.look_up(unknown) == ([], 0)
     for number in (999, 2000, 2650, 3199):
         changes, files = spread.look_up([(_spread(number), 2)])
@@ -196,7 +196,7 @@ def test_runs_are_merged_and_forget_files_that_are_gone(spread):
 
 def test_no_filter_is_written_where_most_files_have_a_key(spread):
     spread.look_up([(_spread(n * 100), 2) for n in range(8)])
-    assert spread.runs() == []
+    assert spread.segments() == []
 
 
 @pytest.mark.parametrize("kind", ["double", "decimal(12,2)", "boolean"])
@@ -204,23 +204,23 @@ def test_keys_of_other_types_have_no_filter(kind, tmp_path):
     assert key_filter.key_filter(Root.parse(str(tmp_path)), "silver", "things", {"id": "string", "other": kind}) is None
 
 
-def test_a_lost_run_is_no_harm(spread):
+def test_a_lost_segment_is_no_harm(spread):
     unknown = [(_spread(5000), 2)]
     spread.look_up(unknown)
-    [run] = spread.runs()
-    run.unlink()
+    [segment] = spread.segments()
+    segment.unlink()
     changes, files = spread.look_up([*unknown, (_spread(730), 2)])
     assert ([row["_row_number"] for row in changes], files) == ([30], 10)
 
 
-def test_a_run_that_another_writer_merges_meanwhile_is_no_harm(spread, monkeypatch):
+def test_a_segment_that_another_writer_merges_meanwhile_is_no_harm(spread, monkeypatch):
     spread.look_up([(_spread(5000), 2)])
     opened = merge.key_filter
 
     def late(*args):
         found = opened(*args)
-        [run] = spread.runs()
-        run.unlink()
+        [segment] = spread.segments()
+        segment.unlink()
         return found
 
     monkeypatch.setattr(merge, "key_filter", late)
@@ -228,7 +228,7 @@ def test_a_run_that_another_writer_merges_meanwhile_is_no_harm(spread, monkeypat
     assert ([row["_row_number"] for row in changes], files) == ([30], 10)
 
 
-@pytest.mark.parametrize("most_rows", [1200, 3500], ids=["two runs", "one run in place of another"])
+@pytest.mark.parametrize("most_rows", [1200, 3500], ids=["two segments", "one segment in place of another"])
 @pytest.mark.parametrize("left", [1, 2])
 @pytest.mark.parametrize("done", [True, False])
 def test_a_filter_survives_a_kill_at_each_of_its_writes(spread, monkeypatch, most_rows, left, done):
