@@ -119,6 +119,12 @@ def test_a_column_may_have_any_name(connection, root, put, name):
     assert files_read(connection, "FROM things WHERE _date = '2026-01-02'") == 1
 
 
+def test_a_moment_without_a_zone_keeps_its_type(connection, root, put):
+    file = put("_date=2026-01-01/a.parquet", FIRST, "SELECT TIMESTAMP '2026-01-01 10:00:00' AS at")
+    view(connection, root, [file], {"at": "timestamp[us]"})
+    assert connection.execute('SELECT typeof("at") FROM things').fetchall() == [("TIMESTAMP",)]
+
+
 def test_a_view_of_no_files_has_the_columns(connection, root):
     view(connection, root, [], {"id": "int", "filename": "string"})
     assert connection.execute("FROM things").fetchall() == []
