@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import obstore
 from deltalake.transaction import Transaction
 
+from lakehouse_assets.delta.statistics import Bounds
 from lakehouse_assets.store.root import Root
 
 if TYPE_CHECKING:
@@ -40,12 +41,16 @@ Deliveries = dict[str, frozenset[date]]
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows that were set aside together, for one reason: files (relative to the table), and rows by date that still count."""
+    """Rows that were set aside together, for one reason: files (relative to the table), and rows by date that still count.
+
+    `bounds` are those of key columns by file, where they are known.
+    """
 
     name: str
     files: tuple[str, ...]
     rows: Mapping[date, int]
     reason: str = SUPERSEDED
+    bounds: Mapping[str, Mapping[str, Bounds]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,11 @@ class SetAside:
             for day, count in batch.rows.items():
                 rows[day] = rows.get(day, 0) + count
         return rows
+
+    @property
+    def count(self) -> int:
+        """How many rows are set aside."""
+        return sum(self.rows_by_date.values())
 
     def with_reason(self, *reasons: str) -> "SetAside":
         """The rows that are set aside for one of the reasons."""
@@ -106,9 +116,19 @@ class SetAside:
         """Batch and date of these rows. They select the rows in the files, by `_batch` and `_landed`."""
         return [(batch.name, day) for batch in self.batches for day in sorted(batch.rows)]
 
+    @property
+    def bounds(self) -> dict[str, Mapping[str, Bounds]]:
+        """By file: the bounds of key columns, where they are known."""
+        return {file: batch.bounds.get(file, {}) for batch in self.batches for file in batch.files}
+
+    def with_files(self, files: Collection[str]) -> "SetAside":
+        """The rows in some of the files."""
+        batches = (replace(batch, files=tuple(file for file in batch.files if file in files)) for batch in self.batches)
+        return SetAside(tuple(batch for batch in batches if batch.files), self.deliveries)
+
     def _where(self, keeps: Callable[[date], bool]) -> "SetAside":
         """The rows and deliveries of the dates for which `keeps` is true."""
-        kept = (Batch(b.name, b.files, {day: rows for day, rows in b.rows.items() if keeps(day)}, b.reason) for b in self.batches)
+        kept = (replace(b, rows={day: rows for day, rows in b.rows.items() if keeps(day)}) for b in self.batches)
         deliveries = {feed: frozenset(filter(keeps, days)) for feed, days in self.deliveries.items()}
         return SetAside(tuple(batch for batch in kept if batch.rows), deliveries)
 
@@ -136,6 +156,7 @@ def write_set_aside(root: Root, layer: str, name: str, aside: SetAside) -> Trans
             "files": b.files,
             "rows": {day.isoformat(): rows for day, rows in sorted(b.rows.items())},
             "reason": b.reason,
+            "bounds": b.bounds,
         }
         for b in aside.batches
     ]
@@ -190,6 +211,10 @@ def _read(root: Root, path: str) -> SetAside:
                 tuple(entry["files"]),
                 {date.fromisoformat(day): rows for day, rows in entry["rows"].items()},
                 entry.get("reason", SUPERSEDED),
+                {
+                    file: {column: (least, greatest) for column, (least, greatest) in columns.items()}
+                    for file, columns in entry.get("bounds", {}).items()
+                },
             )
             for entry in listed["batches"]
         ),

@@ -136,6 +136,7 @@ _IN_DUCKDB = {
     "bool": "BOOLEAN",
     "date32[day]": "DATE",
     "timestamp": "TIMESTAMPTZ",
+    "timestamp[us]": "TIMESTAMP",
     "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
 }
 _FROM_DELTA = {"integer": "int", "long": "bigint", "short": "smallint", "byte": "tinyint"}

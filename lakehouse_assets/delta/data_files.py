@@ -19,8 +19,9 @@ from deltalake import DeltaTable
 
 from lakehouse_assets.contracts.provenance import DATE_COLUMN, FILE
 from lakehouse_assets.contracts.types import from_delta
-from lakehouse_assets.delta.duck import connect
-from lakehouse_assets.delta.tables import DataFile, dates_predicate, files_with, live_files, sql_text
+from lakehouse_assets.delta.duck import connect, read_footers
+from lakehouse_assets.delta.statistics import rows_of
+from lakehouse_assets.delta.tables import DataFile, dates_predicate, files_with, live_files
 from lakehouse_assets.store.root import Root
 
 if TYPE_CHECKING:
@@ -59,11 +60,12 @@ class DataFolder:
         if not sizes:
             return []
         table_uri = self.root.path(self.layer, self.table)
+        uris = {f"{table_uri}/{path}": path for path in sizes}
         with connect(self.root) as connection:
-            uris = ", ".join(sql_text(f"{table_uri}/{path}") for path in sizes)
-            row_counts = connection.execute(f"SELECT file_name, num_rows FROM parquet_file_metadata([{uris}])").fetchall()
-        paths = ((name.removeprefix(f"{table_uri}/"), count) for name, count in row_counts)
-        return [DataFile(path, sizes[path], count, _partition_date(path)) for path, count in paths]
+            footers = read_footers(connection, list(uris))
+        return [
+            DataFile(path, sizes[path], rows_of(footers[uri]), _partition_date(path), footers[uri]) for uri, path in uris.items()
+        ]
 
     def put(self, rows: "pa.Table", name: str) -> str:
         """Write a small table into the folder as a Parquet file, for the engine to join with. Returns its URI."""

@@ -4,12 +4,15 @@ Views created here are temporary (TEMP) and private to the connection, unless th
 from `new_connection`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.contracts.types import in_duckdb
+from lakehouse_assets.delta.statistics import TEXT_LENGTH, Bounds, Chunk, Footer
 from lakehouse_assets.delta.tables import live_files, sql_date, sql_text
 from lakehouse_assets.store.root import Root
 from lakehouse_assets.store.s3 import credentials_fingerprint, load_s3_client
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
     from deltalake import DeltaTable
+
+
+_KEYS_LOOKED_UP = 10_000
+"""A join with at most this many values reads only the row groups of the other side that can hold one of them."""
 
 
 def connect(root: Root) -> "duckdb.DuckDBPyConnection":
@@ -31,6 +38,7 @@ def new_connection(root: Root) -> "duckdb.DuckDBPyConnection":
 
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(f"SET dynamic_or_filter_threshold = {_KEYS_LOOKED_UP}")
     enable_s3(connection, root)
     return connection
 
@@ -79,33 +87,100 @@ def files_view(
 ) -> None:
     """Create a view over some of a table's files (as from `live_files`): `columns` (name to type), and `_date` from the log.
 
-    The view keeps showing these files, whatever is committed to the table later. A column that no file has is NULL.
+    The view keeps showing these files, whatever is committed to the table later. A column that a file lacks is NULL there. A query
+    for some dates opens only their files.
     """
-    create = _create("VIEW", name)
-    paths = [f"{uri}/{f['path']}" for f in files]
-    rows = rows_of_files(paths, columns)
-    if not files:
-        connection.execute(f"{create} AS SELECT *, CAST(NULL AS DATE) AS {DATE_COLUMN} FROM ({rows})")
-        return
-    # The log is the authority on a file's partition. The path usually contains it too, but need not.
-    dates = ", ".join(f"({sql_text(path)}, {sql_date(f['date'])})" for path, f in zip(paths, files, strict=True))
-    selected = ", ".join(f'f."{c}"' for c in columns)
-    connection.execute(
-        f"{create} AS SELECT {selected}, d.{DATE_COLUMN} FROM ({rows}) AS f "
-        f"JOIN (VALUES {dates}) AS d (_path, {DATE_COLUMN}) USING (_path)"
-    )
+    days = {f"{uri}/{f['path']}": f["date"] for f in files}
+    count = sum(f["num_records"] for f in files)
+    rows = rows_of_files(list(days), columns, count, {DATE_COLUMN: _date_of_file(days)})
+    connection.execute(f"{_create('VIEW', name)} AS {rows}")
 
 
-def rows_of_files(paths: Sequence[str], columns: dict[str, str]) -> str:
-    """SQL for all rows of Parquet files: `columns` (name to type; NULL if no file has it), any other columns, and `_path`."""
-    typed = ", ".join(f'CAST(NULL AS {in_duckdb(t)}) AS "{c}"' for c, t in columns.items())
-    if not paths:
-        return f"SELECT {typed} WHERE FALSE"
-    files = ", ".join(sql_text(p) for p in paths)
-    return (
-        f"SELECT {typed} WHERE FALSE UNION ALL BY NAME "
-        f"FROM read_parquet([{files}], filename = '_path', hive_partitioning = false, union_by_name = true)"
-    )
+def rows_of_files(paths: Sequence[str], columns: Mapping[str, str], count: int, computed: Mapping[str, str] | None = None) -> str:
+    """SQL for the rows of Parquet files: `columns` (name to type; NULL where a file lacks it), and others `computed` by SQL.
+
+    `count` is about how many rows there are. The SQL may use `filename` and `file_index`: if a condition on a computed column can't
+    be true in a file, DuckDB does not open it. Knowing columns and count, it opens no file to plan a query, and can look for the
+    values of a join's smaller side in the statistics of the larger side's row groups.
+    """
+    types = {column: in_duckdb(kind) for column, kind in columns.items()}
+    # A column of the data may have the name that DuckDB gives to the path or the number of a row's file.
+    own = {column: f"{column} in the file" if column.lower() in ("filename", "file_index") else column for column in types}
+    if paths:
+        stored = ", ".join(
+            f"{sql_text(column)}: {{name: {sql_text(own[column])}, type: {sql_text(kind)}, default_value: NULL}}"
+            for column, kind in types.items()
+        )
+        listed = ", ".join(map(sql_text, paths))
+        rows = f"read_parquet([{listed}], schema = MAP {{{stored}}}, filename = true, explicit_cardinality = {max(count, 1)})"
+    else:
+        nulls = (f"CAST(NULL AS {kind}) AS {_quoted(own[column])}" for column, kind in types.items())
+        rows = f"(SELECT {', '.join([*nulls, 'NULL AS filename', 'NULL AS file_index'])} WHERE FALSE)"
+    shown = [*(f"{_quoted(own[c])} AS {_quoted(c)}" for c in types), *(f"{sql} AS {c}" for c, sql in (computed or {}).items())]
+    return f"SELECT {', '.join(shown)} FROM {rows}"
+
+
+def _date_of_file(days: Mapping[str, date | None]) -> str:
+    """SQL: the date of the file at the path `filename`, by the log's dates of all paths."""
+    # The log is the authority on a file's partition. The path need not contain it, but is faster to look at.
+    if days and all(day is not None and _IN_PATH.findall(path)[-1:] == [day.isoformat()] for path, day in days.items()):
+        return f"CAST(regexp_extract(filename, {sql_text(f'.*{_IN_PATH.pattern}')}, 1) AS DATE)"
+    listed = ", ".join(f"{sql_text(path)}: {'NULL' if day is None else sql_date(day)}" for path, day in days.items())
+    return f"CAST(MAP {{{listed}}}[filename] AS DATE)" if days else "CAST(NULL AS DATE)"
+
+
+_IN_PATH = re.compile(f"/{DATE_COLUMN}=([0-9-]+)/")
+"""A partition's folder in a file's path."""
+
+
+def read_footers(connection: "duckdb.DuckDBPyConnection", uris: Sequence[str]) -> dict[str, Footer]:
+    """The footers of Parquet files by URI, in one query."""
+    footers: dict[str, Footer] = {uri: {} for uri in uris}
+    chunks = connection.execute(
+        f"""SELECT file_name, path_in_schema, row_group_num_rows, stats_null_count,
+                left(stats_min_value, {TEXT_LENGTH + 1}), left(stats_max_value, {TEXT_LENGTH + 1})
+            FROM parquet_metadata([{", ".join(map(sql_text, uris))}]) ORDER BY file_name, row_group_id, column_id"""
+    ).fetchall()
+    for uri, column, *chunk in chunks:
+        footers[uri].setdefault(column, []).append(Chunk(*chunk))
+    return footers
+
+
+_ORDERED = ("int", "bigint", "string", "date", "timestamp")
+"""Types whose bounds all writers agree on. Some round decimals, or leave out NaN."""
+
+
+def files_with_keys(
+    connection: "duckdb.DuckDBPyConnection", keys: str, key: Mapping[str, str], files: Sequence[Mapping[str, Bounds]]
+) -> list[bool]:
+    """By the bounds of the columns in each file: whether it may hold a row with one of the keys.
+
+    `keys` is a relation with the columns of `key` (name to Spark type). Each column of a key is looked at by itself.
+    """
+    import pyarrow as pa
+
+    possible = [True] * len(files)
+    for column, kind in ((column, kind) for column, kind in key.items() if kind in _ORDERED):
+        bounded = [(number, file[column]) for number, file in enumerate(files) if possible[number] and column in file]
+        if not bounded:
+            continue
+        type_ = in_duckdb(kind)
+        # Some writers cut moments to milliseconds.
+        beyond = " + INTERVAL 1 MILLISECOND" if kind == "timestamp" else ""
+        numbers, pairs = zip(*bounded, strict=True)
+        low, high = (pa.array(values, pa.string()) for values in zip(*pairs, strict=True))
+        # Not as literals: a text may have any character, and SQL ends at a NUL.
+        connection.register("bounded", pa.table({"number": numbers, "low": low, "high": high}))
+        # Of the values from the lower bound on, the first decides.
+        within = connection.execute(
+            f"""SELECT number FROM (SELECT number, CAST(low AS {type_}) AS low, CAST(high AS {type_}){beyond} AS high FROM bounded)
+                ASOF JOIN (SELECT DISTINCT "{column}" AS value FROM {keys}) ON low <= value WHERE value <= high"""
+        ).fetchall()
+        connection.unregister("bounded")
+        found = {number for (number,) in within}
+        for number, _ in bounded:
+            possible[number] = number in found
+    return possible
 
 
 def table_view(connection: "duckdb.DuckDBPyConnection", name: str, uri: str, table: "DeltaTable") -> None:
@@ -121,6 +196,11 @@ def table_view(connection: "duckdb.DuckDBPyConnection", name: str, uri: str, tab
         connection.register("_no_rows", schema.empty_table())
         connection.execute(f"{_create('TABLE', name)} AS FROM _no_rows")
         connection.unregister("_no_rows")
+
+
+def _quoted(name: str) -> str:
+    """A name as SQL."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _create(kind: str, name: str) -> str:

@@ -3,7 +3,6 @@
 Only what applies to any Delta table belongs here. The layers raw, silver and gold have packages of their own.
 """
 
-import json
 import re
 import secrets
 import time
@@ -15,9 +14,11 @@ from urllib.parse import unquote
 
 from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAction, Transaction
 
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
+from lakehouse_assets.delta.statistics import Footer, statistics_json
 from lakehouse_assets.errors import NewerTableError, PartitionGuardError
 from lakehouse_assets.retry import retried
 
@@ -123,14 +124,26 @@ def table_facts(table: DeltaTable) -> TableFacts:
     return TableFacts(table.version(), rows, size, files, rows_by_date)
 
 
-def live_files(table: DeltaTable) -> list[dict[str, Any]]:
-    """The live files: `path`, `size_bytes`, `num_records`, and `date` (None unless the table is partitioned by `_date`)."""
-    adds = _adds(table)
+def live_files(table: DeltaTable, bounds_of: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The live files: `path`, `size_bytes`, `num_records`, and `date` (None unless the table is partitioned by `_date`).
+
+    With `bounds_of`, also `bounds`: of these columns, those whose bounds in the file the log knows (name to `Bounds`).
+    """
     partition = f"partition.{DATE_COLUMN}"
-    return [
-        {"path": a["path"], "size_bytes": a["size_bytes"], "num_records": a["num_records"] or 0, "date": a.get(partition)}
-        for a in adds
-    ]
+    limits = {name: (f"min.{name}", f"max.{name}") for name in bounds_of}
+    files = []
+    for add in _adds(table, "size_bytes", "num_records", partition, *(limit for pair in limits.values() for limit in pair)):
+        file = {
+            "path": add["path"],
+            "size_bytes": add["size_bytes"],
+            "num_records": add["num_records"] or 0,
+            "date": add.get(partition),
+        }
+        if bounds_of:
+            known = {name: (add.get(low), add.get(high)) for name, (low, high) in limits.items()}
+            file["bounds"] = {name: (str(low), str(high)) for name, (low, high) in known.items() if None not in (low, high)}
+        files.append(file)
+    return files
 
 
 def files_with(table: DeltaTable, column: str, values: Mapping[date, Collection[str] | None]) -> list[dict[str, Any]]:
@@ -147,15 +160,16 @@ def files_with(table: DeltaTable, column: str, values: Mapping[date, Collection[
 def file_paths(table: DeltaTable, uri: str, **partition: str) -> list[str]:
     """URIs of the live files of a partition, or of all, as DuckDB opens them (delta-rs percent-encodes its paths)."""
     conditions = [(f"partition.{column}", value) for column, value in partition.items()]
-    adds = _adds(table)
+    adds = _adds(table, *(column for column, _ in conditions))
     return [f"{uri}/{unquote(add['path'])}" for add in adds if all(add[column] == value for column, value in conditions)]
 
 
-def _adds(table: DeltaTable) -> list[dict[str, Any]]:
-    """The log's add entries of the live files."""
+def _adds(table: DeltaTable, *columns: str) -> list[dict[str, Any]]:
+    """The log's add entries of the live files: `path`, and those of the columns that they have."""
     # As delta-rs's own Arrow values: pyarrow would import pandas for it, which takes longer than a pass with nothing to do.
     entries: Any = table.get_add_actions(flatten=True)
-    adds: list[dict[str, Any]] = entries.to_struct_array().to_pylist()
+    known = set(entries.column_names)
+    adds: list[dict[str, Any]] = entries.select(["path", *(c for c in columns if c in known)]).to_struct_array().to_pylist()
     return adds
 
 
@@ -378,6 +392,8 @@ class DataFile:
     size_bytes: int
     num_records: int
     date: date | None
+    footer: Footer | None = None
+    """None if nothing is known of its columns."""
 
     def as_dict(self) -> dict[str, Any]:
         """The file in the form of `live_files`."""
@@ -396,14 +412,15 @@ def commit_files(
 ) -> Commit:
     """Add data files to a table and remove others (`removed` in the form of `live_files`), in one commit.
 
-    `transaction` is added to the commit as a `txn` action. With `new_schema` the files replace the table's whole contents, and
-    its columns become those of the schema.
+    The commit has statistics of the added files. `transaction` is added to the commit as a `txn` action. With `new_schema` the
+    files replace the table's whole contents, and its columns become those of the schema.
 
     Raises:
         CommitFailedError: another writer committed after `table` was opened. What was computed from it may be outdated: compute
-        it
-            again.
+            it again.
     """
+    columns = table.schema() if new_schema is None else Schema.from_arrow(new_schema)
+    types = {f.name: str(f.type.type) for f in columns.fields if isinstance(f.type, PrimitiveType) and f.name != DATE_COLUMN}
     now = int(time.time() * 1000)  # when files were added or removed, for VACUUM alone: nothing else depends on it
     adds = [
         AddAction(
@@ -412,7 +429,7 @@ def commit_files(
             partition_values={DATE_COLUMN: str(file.date)},
             modification_time=now,
             data_change=True,
-            stats=json.dumps({"numRecords": file.num_records}),
+            stats=statistics_json(file.num_records, file.footer, types),
         )
         for file in added
     ]
@@ -432,13 +449,12 @@ def commit_files(
         max_commit_retries=0,
         app_transactions=None if transaction is None else [transaction],
     )
-    schema = table.schema() if new_schema is None else Schema.from_arrow(new_schema)
 
     def write() -> None:
         table.create_write_transaction(
             [*adds, *removes] if new_schema is None else [*adds],
             "append" if new_schema is None else "overwrite",
-            schema,
+            columns,
             [DATE_COLUMN],
             commit_properties=properties,
             post_commithook_properties=_HOOKS,

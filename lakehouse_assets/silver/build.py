@@ -98,7 +98,9 @@ class Before:
     @cached_property
     def held(self) -> Held:
         """The rows that can stay."""
-        return Held([], SetAside()) if self.aside is None or self.full_rebuild else Held(live_files(self.silver), self.aside)
+        if self.aside is None or self.full_rebuild:
+            return Held([], SetAside())
+        return Held(live_files(self.silver, self.table.contract.key), self.aside)
 
 
 def build_partitions(table: SilverTable, session: Session, target: Target) -> Written:

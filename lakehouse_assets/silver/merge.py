@@ -14,7 +14,8 @@ from lakehouse_assets.books.set_aside import BATCH, DROPPED, SUPERSEDED, WAITING
 from lakehouse_assets.contracts.contract import Contract
 from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, ITEM, ROW, typed_columns
 from lakehouse_assets.delta.data_files import DataFolder
-from lakehouse_assets.delta.duck import files_view, rows_of_files
+from lakehouse_assets.delta.duck import files_view, files_with_keys, rows_of_files
+from lakehouse_assets.delta.key_filter import is_worthwhile, key_filter
 from lakehouse_assets.delta.tables import sql_date, sql_text
 from lakehouse_assets.silver.judge import OK, VERDICT, table_columns, validity
 from lakehouse_assets.silver.stage import MOST_SMALL_FILES, ROWS_PER_FILE, Stage, landed_view, pieces_to_merge, staged_columns
@@ -47,6 +48,17 @@ class Held:
     files: list[dict[str, Any]]
     aside: SetAside
 
+    @property
+    def rows(self) -> dict[str, int]:
+        """The files with live and superseded rows, and how many rows each has; of a batch's files, each its share."""
+        superseded = self.aside.with_reason(SUPERSEDED).batches
+        shares = {file: 1 + sum(batch.rows.values()) // len(batch.files) for batch in superseded for file in batch.files}
+        return {file["path"]: file["num_records"] for file in self.files} | shares
+
+    def in_files(self, files: Collection[str]) -> "Held":
+        """Return the part in some of the files."""
+        return Held([f for f in self.files if f["path"] in files], self.aside.with_files(files))
+
     def of(self, dates: Collection[date]) -> "Held":
         """Return the part with the given dates."""
         return Held([f for f in self.files if f["date"] in dates], self.aside.of(dates))
@@ -70,35 +82,21 @@ def changed_rows(stage: Stage, replaced: Held, others: Held, deliveries: Deliver
     """
     contract, connection = stage.contract, stage.connection
     is_complete = any(feed.complete for feed in stage.table.feeds)
-    types = {name: kind for name, kind in staged_columns(contract).items() if name != BROKEN_RULES}
-    for name, held in (("replaced", replaced), ("other", others)):
-        files_view(connection, f"{name}_{OK}", stage.uri, held.files, types)
-        for reason in (SUPERSEDED, WAITING, DROPPED):
-            aside = held.aside.with_reason(reason)
-            landed_view(connection, f"{name}_{reason}", stage.uri, aside.files, types, aside.places)
-    key = ", ".join(f'"{name}"' for name in identity(contract))
-    decides = ", ".join([*(f'"{name}"' for name in deciding_columns(contract)), *IDENTITY])
-    # A complete delivery may end any key; otherwise only keys of staged or removed rows can change.
-    key_filter = "" if is_complete else f" SEMI JOIN keys USING ({key})"
+    _open_views(stage, "replaced", replaced)
+    if is_complete:
+        # A complete delivery may end any key.
+        _open_views(stage, "other", others)
+    else:
+        _find(stage, others)
     candidates = " UNION ALL ".join(
-        f"SELECT {decides}, {_deleted(verdict)} AS {DELETED}, '{verdict}' AS {VERDICT}{_held_validity(contract)} FROM {view}"
-        for view, verdict in (
-            (f"staged_{OK}", OK),
-            (f"staged_{SUPERSEDED}", SUPERSEDED),
-            (f"(FROM other_{OK}{key_filter})", OK),
-            (f"(FROM other_{SUPERSEDED}{key_filter})", SUPERSEDED),
-        )
+        [f"SELECT {_decides(contract, verdict)} FROM staged_{verdict}" for verdict in (OK, SUPERSEDED)]
+        + [
+            f"SELECT {_decides(contract, verdict)} FROM other_{verdict}" if is_complete else f"FROM found_{verdict}"
+            for verdict in (OK, SUPERSEDED)
+        ]
     )
     if is_complete:
         candidates = _with_ends(stage, candidates, deliveries)
-    else:
-        # A removed row is no longer a candidate, but rows that it superseded may become live again.
-        connection.execute(
-            "CREATE OR REPLACE TEMP TABLE keys AS "
-            + " UNION ".join(
-                f"SELECT {key} FROM {rows}_{verdict}" for rows in ("staged", "replaced") for verdict in (OK, SUPERSEDED)
-            )
-        )
     resolved = f"({candidates})"
     for columns in resolve_winners(contract, with_deliveries=is_complete):
         added = ", ".join(f"{in_duckdb(sql)} AS {name}" for name, sql in columns.items())
@@ -114,6 +112,47 @@ def changed_rows(stage: Stage, replaced: Held, others: Held, deliveries: Deliver
         f"SELECT {', '.join(columns_out)} FROM {resolved} WHERE {VERDICT} <> '{_END}' AND ({differs})"
     ).to_arrow_table()
     return changes
+
+
+def _open_views(stage: Stage, name: str, held: Held) -> None:
+    """Create the views `<name>_<verdict>` over live rows, and over rows set aside for each reason."""
+    types = {column: kind for column, kind in staged_columns(stage.contract).items() if column != BROKEN_RULES}
+    files_view(stage.connection, f"{name}_{OK}", stage.uri, held.files, types)
+    for reason in (SUPERSEDED, WAITING, DROPPED):
+        aside = held.aside.with_reason(reason)
+        landed_view(stage.connection, f"{name}_{reason}", stage.uri, aside.files, types, aside.count, aside.places)
+
+
+def _find(stage: Stage, others: Held) -> None:
+    """Create the tables `found_<verdict>`, of those of the other rows that have a key of a staged or removed row.
+
+    Only files are read that may have such a key, by the bounds of their columns and by the key filter.
+    """
+    contract, connection, folder = stage.contract, stage.connection, stage.folder
+    key = ", ".join(f'"{name}"' for name in identity(contract))
+    # A removed row is no longer a candidate, but rows that it superseded may become live again.
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE keys AS "
+        + " UNION ".join(f"SELECT {key} FROM {rows}_{verdict}" for rows in ("staged", "replaced") for verdict in (OK, SUPERSEDED))
+    )
+    types = {name: kind for name, kind in staged_columns(contract).items() if name in contract.key}
+    bounds = {file["path"]: file["bounds"] for file in others.files} | others.aside.bounds
+    possible = files_with_keys(connection, "keys", types, list(bounds.values()))
+    to_read = others.in_files({file for file, may_have in zip(bounds, possible, strict=True) if may_have})
+    known = key_filter(folder.root, folder.layer, folder.table, types) if is_worthwhile(sum(to_read.rows.values())) else None
+    if known is not None:
+        to_read = to_read.in_files(to_read.rows.keys() - known.files_without(connection, "keys", to_read.rows))
+    _open_views(stage, "other", to_read)
+    for verdict in (OK, SUPERSEDED):
+        connection.execute(
+            f"""CREATE OR REPLACE TEMP TABLE found_{verdict} AS
+                SELECT {_decides(contract, verdict)} FROM other_{verdict} SEMI JOIN keys USING ({key})"""
+        )
+    if known is not None and is_worthwhile(sum(to_read.rows.values())):
+        days = {day for (day,) in connection.execute(f"SELECT DISTINCT {DATE_COLUMN} FROM found_{OK}").fetchall()}
+        # Where most files have one of the keys, a filter would not help the next time either.
+        if 2 * sum(to_read.of(days).rows.values()) < sum(to_read.rows.values()):
+            known.extend(connection, to_read.rows, kept=others.rows)
 
 
 def _with_ends(stage: Stage, candidates: str, deliveries: Deliveries) -> str:
@@ -173,8 +212,10 @@ def with_changes(stage: Stage, current: Held, changes: "pa.Table") -> Held:
     changed = current.of(set(changes.column(DATE_COLUMN).to_pylist()))
     by_path = {f"{stage.uri}/{f['path']}": f for f in changed.files}
     superseded = changed.aside.with_reason(SUPERSEDED)
-    live = rows_of_files(list(by_path), {**own, "_path": "string"})
-    landed_view(connection, "by_batch", stage.uri, superseded.files, {**own, BATCH: "string"}, superseded.places)
+    rows = sum(f["num_records"] for f in changed.files)
+    live = rows_of_files(list(by_path), own, rows, {"_path": "filename"})
+    columns = {**own, BATCH: "string"}
+    landed_view(connection, "by_batch", stage.uri, superseded.files, columns, superseded.count, superseded.places)
     connection.register("changes", changes)
     # The date is compared here: a join with it would keep DuckDB from skipping row groups by the other columns.
     found = connection.execute(
@@ -234,11 +275,10 @@ def merged(
     )
 
 
-def _deleted(verdict: str) -> str:
-    """SQL: whether a row is a tombstone. Live rows never are, and compacted tables lack the column."""
-    return "FALSE" if verdict == OK else DELETED
-
-
-def _held_validity(contract: Contract) -> str:
-    """SQL: the validity columns to select, for a history."""
-    return ", valid_from, valid_to" if contract.validity else ""
+def _decides(contract: Contract, verdict: str) -> str:
+    """SQL: of rows with a verdict, the columns that decide, those of `IDENTITY`, `_deleted`, `_verdict`, and a history's validity."""
+    deciding = [*(f'"{name}"' for name in deciding_columns(contract)), *IDENTITY]
+    # Live rows are no tombstones, and compacted tables lack the column.
+    deleted = "FALSE" if verdict == OK else DELETED
+    validity_columns = ["valid_from", "valid_to"] if contract.validity else []
+    return ", ".join([*deciding, f"{deleted} AS {DELETED}", f"'{verdict}' AS {VERDICT}", *validity_columns])

@@ -30,7 +30,8 @@ from lakehouse_assets.contracts.provenance import (
 )
 from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.delta.data_files import DataFolder, read_parquet
-from lakehouse_assets.delta.duck import files_view, rows_of_files
+from lakehouse_assets.delta.duck import files_view, read_footers, rows_of_files
+from lakehouse_assets.delta.statistics import Bounds, Footer, bounds
 from lakehouse_assets.delta.tables import DataFile, sql_date, sql_text
 from lakehouse_assets.silver.judge import FAILED, OK, VERDICT, VERDICTS
 from lakehouse_assets.silver.winners import DELETED
@@ -90,7 +91,8 @@ class Stage:
         columns = staged_columns(self.contract)
         files_view(self.connection, f"staged_{OK}", self.uri, [f.as_dict() for f in self.ok], columns)
         for verdict in VERDICTS[1:]:
-            landed_view(self.connection, f"staged_{verdict}", self.uri, [f.path for f in files[verdict]], columns)
+            count = sum(f.num_records for f in files[verdict])
+            landed_view(self.connection, f"staged_{verdict}", self.uri, [f.path for f in files[verdict]], columns, count)
         staged = " UNION ALL ".join(f"SELECT *, '{verdict}' AS {VERDICT} FROM staged_{verdict}" for verdict in VERDICTS)
         self.connection.execute(f"CREATE OR REPLACE TEMP VIEW staged AS {staged}")
         self.rejected_dates = set(self._rows_by_date(f"staged_{FAILED}")) if files[FAILED] else set()
@@ -116,14 +118,15 @@ class Stage:
         few = SetAside(tuple(ordered[:number]))
         name = f"{self.folder.name}/few-{reason}"
         columns = staged_columns(self.contract)
-        landed_view(self.connection, "scattered", self.uri, few.files, columns, few.places)
+        landed_view(self.connection, "scattered", self.uri, few.files, columns, few.count, few.places)
         rows = f"SELECT * EXCLUDE ({DATE_COLUMN}), {sql_text(name)} AS {BATCH}, {DATE_COLUMN} AS {LANDED} FROM scattered"
         # Via a local file, because the rows may not fit into memory.
         with TemporaryDirectory(prefix="lakehouse-") as beside:
             file = Path(beside, "few.parquet")
             self.connection.execute(f"COPY ({rows}) TO {sql_text(str(file))} (FORMAT parquet)")
             obstore.put(self.folder.root.store, f"{self.folder.layer}/{self.folder.table}/{name}.parquet", file)
-        merged = Batch(name, (f"{name}.parquet",), few.rows_by_date, reason)
+            known = self._bounds(read_footers(self.connection, [str(file)])[str(file)])
+        merged = Batch(name, (f"{name}.parquet",), few.rows_by_date, reason, {f"{name}.parquet": known})
         return SetAside((*ordered[number:], merged))
 
     def rule_hits(self) -> dict[date, list[RuleHits]]:
@@ -151,7 +154,7 @@ class Stage:
     def waiting(self, kept: SetAside) -> dict[date, str]:
         """Return, by date, a hash of the rows that wait: the staged ones, and those in `kept`."""
         waiting, types = kept.with_reason(WAITING), typed_columns((FILE, ROW, ITEM, FEED))
-        landed_view(self.connection, "kept_waiting", self.uri, waiting.files, types, waiting.places)
+        landed_view(self.connection, "kept_waiting", self.uri, waiting.files, types, waiting.count, waiting.places)
         rows = f"(FROM kept_waiting UNION ALL SELECT {', '.join((*types, DATE_COLUMN))} FROM staged_{WAITING})"
         identity = " || '/' || ".join(f"CAST({name} AS VARCHAR)" for name in (FILE, ROW, ITEM, FEED))
         hashes = f"SELECT {DATE_COLUMN}, md5(string_agg({identity}, ',' ORDER BY {identity})) FROM {rows} GROUP BY ALL"
@@ -176,9 +179,16 @@ class Stage:
         batches = []
         for reason in kept:
             paths = tuple(f.path for f in files[reason])
-            landed_view(self.connection, "written", self.uri, paths, {})
-            batches.append(Batch(batch, paths, self._rows_by_date("written"), reason))
+            landed_view(self.connection, "written", self.uri, paths, {}, sum(f.num_records for f in files[reason]))
+            known = {f.path: self._bounds(f.footer) for f in files[reason]}
+            batches.append(Batch(batch, paths, self._rows_by_date("written"), reason, known))
         return files, SetAside(tuple(batches))
+
+    def _bounds(self, footer: Footer | None) -> dict[str, Bounds]:
+        """The bounds of the key's columns in a file, where they are known."""
+        footer, types = footer or {}, staged_columns(self.contract)
+        known = {name: bounds(footer[name], types[name]) for name in self.contract.key if name in footer}
+        return {name: pair for name, pair in known.items() if pair is not None}
 
     def _kept(self) -> list[str]:
         """Return the reasons whose rows later steps need: these rows are set aside with the table."""
@@ -224,11 +234,15 @@ def landed_view(
     uri: str,
     files: Collection[str],
     columns: dict[str, str],
+    count: int,
     places: Collection[tuple[str, date]] | None = None,
 ) -> None:
-    """Create a view of `columns` and `_date` over set-aside files, of all rows or of the batches and dates in `places`."""
+    """Create a view of `columns` and `_date` over set-aside files, of all rows or of the batches and dates in `places`.
+
+    `count` is about how many rows it has.
+    """
     typed = {**columns, BATCH: "string", LANDED: "date"}
-    rows = rows_of_files([f"{uri}/{path}" for path in files], typed)
+    rows = rows_of_files([f"{uri}/{path}" for path in files], typed, count)
     shown = ", ".join([*(f'"{column}"' for column in columns), f"{LANDED} AS {DATE_COLUMN}"])
     where = ""
     if places:

@@ -73,7 +73,7 @@ def changed_partners(
     with connect(root) as connection:
         files_view(connection, "waited_live", uri, live_files(table), columns)
         kept = aside.with_reason(SUPERSEDED, WAITING)
-        landed_view(connection, "waited_aside", uri, kept.files, columns, kept.places)
+        landed_view(connection, "waited_aside", uri, kept.files, columns, kept.count, kept.places)
         for number, relation in enumerate(contract.waits_for):
             partner, name = partners[relation.to_table], relation.to_table
             files = [] if partner is None else live_files(partner)

@@ -227,7 +227,9 @@ def test_a_policy_names_nothing_beyond_the_root(name, prefix):
             assert all(re.fullmatch(re.escape(prefix) + r"[a-z]+/\*", below) for below in listed)
         elif statement["Effect"] == "Allow":
             below = re.escape(f"arn:aws:s3:::company-data/{prefix}")
-            assert all(re.fullmatch(below + r"[a-z]+/(\*|\*/data-\*)", resource) for resource in statement["Resource"])
+            assert all(
+                re.fullmatch(below + r"[a-z]+/(\*|\*/data-\*|\*/_keys/\*)", resource) for resource in statement["Resource"]
+            )
 
 
 def test_every_policy_is_tried_here():
