@@ -20,13 +20,13 @@ from deltalake import DeltaTable
 from lakehouse_assets.contracts.provenance import DATE_COLUMN, FILE
 from lakehouse_assets.contracts.types import from_delta
 from lakehouse_assets.delta.duck import connect, read_footers
-from lakehouse_assets.delta.statistics import rows_of
+from lakehouse_assets.delta.statistics import TEXT_LENGTH, Chunk, Footer, rows_of
 from lakehouse_assets.delta.tables import DataFile, dates_predicate, files_with, live_files
 from lakehouse_assets.store.root import Root
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyarrow.parquet import ParquetWriter
+    from pyarrow.parquet import ColumnChunkMetaData, FileMetaData, ParquetWriter
     from pyspark.sql import DataFrame, SparkSession
 
 
@@ -89,6 +89,7 @@ class DataFileWriter:
         self._waiting_bytes = 0
         self._buffer = BytesIO()
         self._parquet: ParquetWriter | None = None
+        self._metadata: list[FileMetaData] = []
         self._rows = 0
         self._written: list[DataFile] = []
 
@@ -127,6 +128,7 @@ class DataFileWriter:
                 store_schema=False,
                 use_dictionary=texts,
                 column_encoding=numbers,
+                metadata_collector=self._metadata,
             )
         self._parquet.write_table(rows, row_group_size=max(rows.num_rows, 1))
         self._rows += rows.num_rows
@@ -140,8 +142,27 @@ class DataFileWriter:
         self._parquet.close()
         path = f"{self._folder.name}/{DATE_COLUMN}={self._day.isoformat()}/{uuid4().hex}.parquet"
         obstore.put(self._folder.root.store, f"{self._folder.layer}/{self._folder.table}/{path}", self._buffer.getvalue())
-        self._written.append(DataFile(path, self._buffer.tell(), self._rows, self._day))
+        self._written.append(DataFile(path, self._buffer.tell(), self._rows, self._day, _footer(self._metadata.pop())))
         self._buffer, self._parquet, self._rows = BytesIO(), None, 0
+
+
+def _footer(metadata: "FileMetaData") -> Footer:
+    """The statistics of a Parquet file that this process has written."""
+    footer: Footer = {}
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        for column in (group.column(n) for n in range(group.num_columns)):
+            footer.setdefault(column.path_in_schema, []).append(_chunk(group.num_rows, column))
+    return footer
+
+
+def _chunk(rows: int, column: "ColumnChunkMetaData") -> Chunk:
+    found = column.statistics
+    if found is None:  # Arrow leaves out those of values of more than 4 KiB
+        return Chunk(rows, None, None, None)
+    nulls = found.null_count if found.has_null_count else None
+    least, greatest = (str(v)[: TEXT_LENGTH + 1] for v in (found.min, found.max)) if found.has_min_max else (None, None)
+    return Chunk(rows, nulls, least, greatest)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 from datetime import date
+from itertools import pairwise
 
 import pytest
 
@@ -166,6 +167,22 @@ def test_a_data_file_has_the_columns_of_those_before_it_and_new_ones_begin_anoth
     assert found["note"].to_pylist() == [None, "note of b.csv", None, None, "note of e.csv"]
     assert found["town"].to_pylist() == [None, None, None, "town of d.csv", None]
     assert sorted(files(shop).values()) == [1, 2, 2]
+
+
+def test_commits_have_statistics_of_raw_data_files(shop, tiny):
+    shop.drop(D1, "a.csv", LONG)
+    shop.drop(D1, "b.csv", b"id,total\n" + b"x" * 200 + b",1\n,2\n")
+    shop.build()
+    found = live_files(open_table(shop.root.table("raw", "shop_orders")), bounds_of=["_source_file", "_row_number", "id"])
+    by_file = {f["bounds"]["_source_file"] for f in found}
+    assert by_file == {("a.csv", "a.csv"), ("b.csv", "b.csv")}
+    [last] = [f["bounds"] for f in found if f["bounds"]["_source_file"][0] == "b.csv"]
+    assert last["_row_number"] == ("2", "3")
+    assert last["id"][0] == "x" * 64
+    assert last["id"][1].startswith("x" * 64)
+    of_a = sorted(tuple(map(int, f["bounds"]["_row_number"])) for f in found if f["bounds"]["_source_file"][0] == "a.csv")
+    assert (of_a[0][0], of_a[-1][1]) == (2, 501)
+    assert all(before[1] < after[0] for before, after in pairwise(of_a))
 
 
 def test_a_file_with_a_header_only_brings_its_columns(shop):
