@@ -148,7 +148,8 @@ def live_files(table: DeltaTable, bounds_of: Collection[str] = ()) -> list[dict[
 
 def files_with(table: DeltaTable, column: str, values: Mapping[date, Collection[str] | None]) -> list[dict[str, Any]]:
     """The live files that may hold a row with one of the values of a text column by date (None: any), by the log's statistics."""
-    bounds = {add["path"]: (add.get(f"min.{column}"), add.get(f"max.{column}")) for add in _adds(table)}
+    low_name, high_name = f"min.{column}", f"max.{column}"
+    bounds = {add["path"]: (add.get(low_name), add.get(high_name)) for add in _adds(table, low_name, high_name)}
 
     def may_hold(file: dict[str, Any]) -> bool:
         wanted, (low, high) = values.get(file["date"], ()), bounds[file["path"]]
