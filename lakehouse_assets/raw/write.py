@@ -19,7 +19,7 @@ from lakehouse_assets.books.records import contents, record_partitions
 from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.provenance import DATE_COLUMN, FILE
 from lakehouse_assets.delta.data_files import DataFileWriter, data_folder
-from lakehouse_assets.delta.duck import connect, files_view
+from lakehouse_assets.delta.duck import connect, files_view, rows_of_files
 from lakehouse_assets.delta.handlers import Target, Written, outside_partitions
 from lakehouse_assets.delta.tables import (
     IDEMPOTENCY_KEY,
@@ -28,6 +28,7 @@ from lakehouse_assets.delta.tables import (
     add_columns,
     commit_files,
     ensure_table,
+    files_with,
     last_commit,
     live_files,
     open_table,
@@ -156,7 +157,7 @@ def _change(landed: Landed, table: DeltaTable) -> _Change:
     removed = [file for file in live if file["date"] in whole]
     added = list(stage.files)
     if outgoing:
-        holding = _holding(landed, [file for file in live if file["date"] in outgoing], outgoing)
+        holding = _holding(landed, files_with(table, FILE, outgoing), outgoing)
         removed += holding
         for day, names in outgoing.items():
             added += _rewritten(landed, table, day, [file for file in holding if file["date"] == day], names)
@@ -164,16 +165,15 @@ def _change(landed: Landed, table: DeltaTable) -> _Change:
 
 
 def _holding(landed: Landed, files: list[dict[str, Any]], outgoing: dict[date, set[str]]) -> list[dict[str, Any]]:
-    """Return those of the data files that hold a row of an outgoing file."""
+    """Return those of the data files that hold a row of an outgoing file; all of them are on its dates."""
     target = landed.stage.target
     paths = {f"{target.uri}/{file['path']}": file for file in files}
     if not paths:
         return []
     names = ", ".join(sql_text(name) for name in sorted(set().union(*outgoing.values())))
-    listed = ", ".join(map(sql_text, paths))
-    rows = f"read_parquet([{listed}], filename = true, hive_partitioning = false, union_by_name = true)"
+    rows = rows_of_files(list(paths), {FILE: "string"}, sum(f["num_records"] for f in files), {"_path": "filename"})
     with connect(target.root) as connection:
-        found = connection.execute(f"SELECT DISTINCT filename, {FILE} FROM {rows} WHERE {FILE} IN ({names})").fetchall()
+        found = connection.execute(f"SELECT DISTINCT _path, {FILE} FROM ({rows}) WHERE {FILE} IN ({names})").fetchall()
     holding = {path for path, name in found if name in outgoing[paths[path]["date"]]}
     return [file for path, file in paths.items() if path in holding]
 

@@ -66,7 +66,9 @@ def test_whatever_arrives_in_whatever_order_the_table_is_that_of_the_oracle(
             if not shop.unsure:
                 shop.check()
         shop.build(DATES)
-        shop.check()
+        # If a date of a killed step is refused now, it stays as that step left it, which only the step knew.
+        if not shop.unsure:
+            shop.check()
         histories += KEYS
 
     run()
