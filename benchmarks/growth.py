@@ -15,9 +15,7 @@ import os
 import platform
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -29,7 +27,7 @@ import psutil
 PROJECT = Path(__file__).parents[1]
 sys.path.insert(0, str(PROJECT))
 
-from benchmarks.measured import Cost, cost_of  # noqa: E402
+from benchmarks.measured import Cost, Requests, cost_of, counted_minio, say  # noqa: E402
 from benchmarks.one_script import FEEDS, TOTALS  # noqa: E402
 from benchmarks.picture import Line, line_chart  # noqa: E402
 from lakehouse_assets.landing.objects import Landing  # noqa: E402
@@ -93,12 +91,12 @@ def multiplied(folder: Path, times: int) -> int:
         return int(counted[0]) if counted else 0
 
 
-def measure(times: int, root_of: str | None, requests: "Requests") -> Iterator[Figures]:
+def measure(times: int, prefix: str | None, requests: Requests) -> Iterator[Figures]:
     """Yield the figures of the script and of three passes, for the sample multiplied."""
     with tempfile.TemporaryDirectory(prefix="lakehouse-growth-") as name:
         folder = Path(name)
         sales = multiplied(folder, times)
-        root = f"{root_of}/{uuid4().hex[:8]}" if root_of else str(folder / "lakehouse")
+        root = f"{prefix}/{uuid4().hex[:8]}" if prefix else str(folder / "lakehouse")
         environment = {
             "LAKEHOUSE_ROOT": root,
             "LAKEHOUSE_ENGINE": os.environ.get("LAKEHOUSE_ENGINE", "sail"),
@@ -160,46 +158,20 @@ def gold_totals(environment: dict[str, str], folder: Path) -> dict[str, float]:
     return {name: float(value) for name, value in row.items()}
 
 
-class Requests:
-    """Counts the requests to the store, if a proxy is in front of it."""
-
-    def count(self) -> int | None:
-        """Return how many requests there were; None if nobody counts."""
-        return None
-
-
-@contextmanager
-def counted_minio() -> Iterator[tuple[str, Requests]]:
-    """Start a MinIO and a proxy that counts; yields a prefix for roots, and the counter. Sets `AWS_*` of this process."""
-    from lakehouse_assets.services.service import free_port
-    from lakehouse_assets.services.store import REGION, MinIO
-    from lakehouse_assets.settings import load_settings
-    from tests.support.fault_proxy import FaultProxy
-
-    class Counted(Requests):
-        def count(self) -> int | None:
-            return proxy.requests
-
-    keys = {"access_key": "benchmark", "secret_key": "benchmark-secret"}
-    with tempfile.TemporaryDirectory(prefix="lakehouse-growth-minio-") as folder:
-        programs = load_settings().lakehouse_cache.expanduser() / "programs"
-        store = MinIO(Path(folder), free_port(0), programs, **keys)
-        store.up(say)
-        try:
-            with FaultProxy(store.url) as proxy:
-                os.environ |= {
-                    "AWS_ENDPOINT_URL": proxy.url,
-                    "AWS_ACCESS_KEY_ID": keys["access_key"],
-                    "AWS_SECRET_ACCESS_KEY": keys["secret_key"],
-                    "AWS_REGION": REGION,
-                    "AWS_ALLOW_HTTP": "true",
-                }
-                yield f"s3://{store.bucket}/growth", Counted()
-        finally:
-            store.down(say)
-
-
-HEADINGS = ("times", "sales", "what", "CPU s", "to gold", "wall s", "raw s", "silver s", "gold s", "peak MB", "read MB", "requests")
+HEADINGS = (
+    "times",
+    "sales",
+    "what",
+    "CPU s",
+    "to gold",
+    "wall s",
+    "raw s",
+    "silver s",
+    "gold s",
+    "peak MB",
+    "read MB",
+    "requests",
+)
 WIDTHS = (6, 10, 16, 8, 8, 8, 8, 9, 8, 9, 9, 9)
 
 
@@ -215,16 +187,12 @@ def show_figures(f: Figures) -> None:
     show((f.times, sales, f.what, f.cpu, f.rows_cpu, f.wall, *layers, f.peak_megabytes, f.read_megabytes, f.requests))
 
 
-def say(text: str) -> None:
-    """Report progress."""
-    print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
-
-
 def machine() -> str:
     """Return when and where this was measured."""
     cores, memory = psutil.cpu_count(), psutil.virtual_memory().total / 2**30
     engine = os.environ.get("LAKEHOUSE_ENGINE", "sail")
-    return f"{datetime.now(UTC):%Y-%m-%d}, {engine}, {cores} cores ({platform.machine()}), {memory:.0f} GB, Python {platform.python_version()}"
+    python = f"Python {platform.python_version()}"
+    return f"{datetime.now(UTC):%Y-%m-%d}, {engine}, {cores} cores ({platform.machine()}), {memory:.0f} GB, {python}"
 
 
 def draw(found: Sequence[Figures], file: Path) -> None:
@@ -249,19 +217,12 @@ def main() -> None:
     print(machine())
     show(HEADINGS)
     found: list[Figures] = []
-
-    def run(root_of: str | None, requests: Requests) -> None:
+    with counted_minio(options.store == "minio") as (prefix, requests):
         for times in options.times:
             say(f"{times} times: writing the files")
-            for figures in measure(times, root_of, requests):
+            for figures in measure(times, prefix, requests):
                 show_figures(figures)
                 found.append(figures)
-
-    if options.store == "minio":
-        with counted_minio() as (root_of, requests):
-            run(root_of, requests)
-    else:
-        run(None, Requests())
     if options.json:
         options.json.write_text(json.dumps({"machine": machine(), "figures": [asdict(f) for f in found]}, indent=1))
     if options.picture:

@@ -1,11 +1,13 @@
-"""What a command costs, with all processes that it starts: CPU and wall seconds, peak memory, bytes read. Needs Linux."""
+"""What a command costs, with all processes that it starts: CPU and wall seconds, peak memory, bytes read, requests. Needs Linux."""
 
 import ctypes
 import os
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,3 +92,53 @@ def _bytes_read(pid: int) -> int:
 
 def _text(file: "tempfile._TemporaryFileWrapper[bytes]") -> str:
     return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
+
+
+class Requests:
+    """Counts the requests to the store, if a proxy is in front of it."""
+
+    def count(self) -> int | None:
+        """Return how many requests there were; None if nobody counts."""
+        return None
+
+
+@contextmanager
+def counted_minio(is_wanted: bool) -> Iterator[tuple[str | None, Requests]]:
+    """Start a MinIO and a proxy that counts; yields a prefix for roots, and the counter. Sets `AWS_*` of this process.
+
+    If it is not wanted, the prefix is None: roots are folders, and nothing is counted.
+    """
+    if not is_wanted:
+        yield None, Requests()
+        return
+    from lakehouse_assets.services.service import free_port
+    from lakehouse_assets.services.store import REGION, MinIO
+    from lakehouse_assets.settings import load_settings
+    from tests.support.fault_proxy import FaultProxy
+
+    class Counted(Requests):
+        def count(self) -> int | None:
+            return proxy.requests
+
+    keys = {"access_key": "benchmark", "secret_key": "benchmark-secret"}
+    with tempfile.TemporaryDirectory(prefix="lakehouse-minio-") as folder:
+        programs = load_settings().lakehouse_cache.expanduser() / "programs"
+        store = MinIO(Path(folder), free_port(0), programs, **keys)
+        store.up(say)
+        try:
+            with FaultProxy(store.url) as proxy:
+                os.environ |= {
+                    "AWS_ENDPOINT_URL": proxy.url,
+                    "AWS_ACCESS_KEY_ID": keys["access_key"],
+                    "AWS_SECRET_ACCESS_KEY": keys["secret_key"],
+                    "AWS_REGION": REGION,
+                    "AWS_ALLOW_HTTP": "true",
+                }
+                yield f"s3://{store.bucket}/benchmark", Counted()
+        finally:
+            store.down(say)
+
+
+def say(text: str) -> None:
+    """Report progress."""
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)

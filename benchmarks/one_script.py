@@ -66,19 +66,21 @@ SILVER = {
 }
 
 GOLD = {
-    "dim_customer": """SELECT (hash(c.customer_id) >> 1)::BIGINT AS customer_key, c.* EXCLUDE (gender), coalesce(l.country, 'n/a') AS country,
+    "dim_customer": """SELECT (hash(c.customer_id) >> 1)::BIGINT AS customer_key, c.* EXCLUDE (gender),
+        coalesce(l.country, 'n/a') AS country,
         CASE WHEN c.gender <> 'n/a' THEN c.gender ELSE coalesce(d.gender, 'n/a') END AS gender, d.birth_date
         FROM silver_crm_customers AS c LEFT JOIN silver_erp_customer_demographics AS d USING (customer_number)
         LEFT JOIN silver_erp_customer_locations AS l USING (customer_number)""",
     "dim_product": """SELECT (hash(p.product_id) >> 1)::BIGINT AS product_key, p.*, g.category, g.subcategory, g.needs_maintenance,
-        lead(start_date) OVER (PARTITION BY product_number ORDER BY start_date, product_id) AS next_start
+        coalesce(lead(start_date) OVER (PARTITION BY product_number ORDER BY start_date, product_id), '9999-12-31') AS next_start,
+        next_start = '9999-12-31' AS is_current
         FROM silver_crm_products AS p LEFT JOIN silver_erp_product_categories AS g USING (category_id)""",
     "fact_sales": """SELECT (hash(s.order_number, s.product_number) >> 1)::BIGINT AS sales_key, c.customer_key,
         coalesce(dated.product_key, latest.product_key) AS product_key, s.*
         FROM silver_crm_sales AS s LEFT JOIN gold_dim_customer AS c USING (customer_id)
         LEFT JOIN gold_dim_product AS dated ON dated.product_number = s.product_number
-            AND s.order_date >= dated.start_date AND (s.order_date < dated.next_start OR dated.next_start IS NULL)
-        LEFT JOIN gold_dim_product AS latest ON latest.product_number = s.product_number AND latest.next_start IS NULL""",
+            AND s.order_date >= dated.start_date AND s.order_date < dated.next_start
+        LEFT JOIN gold_dim_product AS latest ON latest.product_number = s.product_number AND latest.is_current""",
     "sales_performance": """SELECT date_trunc('month', order_date)::DATE AS month, coalesce(c.country, 'n/a') AS country,
         coalesce(p.product_line, 'n/a') AS product_line, count(DISTINCT order_number) AS orders,
         sum(quantity)::BIGINT AS quantity, sum(sales)::DECIMAL(18, 2) AS usd_amount
