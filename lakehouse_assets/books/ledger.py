@@ -34,6 +34,9 @@ UNVERIFIED = ""
 Records = dict[tuple[str, str, date], "PartitionRecord"]
 """Records by layer, table and date."""
 
+_brief_records: dict[str, dict[str, list["PartitionRecord"]]] = {}
+"""By the ledger's URI: the files that this process has read, and their brief records. A file never changes."""
+
 _MAX_FILES_PER_TABLE = 32
 """When a table's records are spread over this many files, the next write puts them all into one file."""
 
@@ -127,13 +130,22 @@ class Ledger:
     def read(self, layer: str | None = None, table_name: str | None = None, *, brief: bool = False) -> Records:
         """Records by layer, table and date: all, or those of a layer or table.
 
-        They lack `sources`, which are long and which only the build of a date needs; `brief` leaves out `files` and `rules` too.
+        They lack `sources`, which are long and which only the build of a date needs. `brief` leaves out `files` and `rules` too; a
+        process reads each file of the ledger only once for them.
         """
         partition = {k: v for k, v in (("layer", layer), ("table_name", table_name)) if v is not None}
-        left_out = ("files", "rules", "sources") if brief else ("sources",)
-        # Unlike EXCLUDE, this allows for a ledger of an older layout that lacks a column.
-        columns = f"COLUMNS(lambda name: name NOT IN ({', '.join(map(sql_text, left_out))}))"
-        return self._records(newest_table(self.uri), columns, "true", partition)
+        opened = newest_table(self.uri)
+        return self._read_briefly(opened, partition) if brief else self._records(opened, _all_but("sources"), "true", partition)
+
+    def newest_landing(self) -> date | None:
+        """The newest date with a file that any raw table was built from."""
+        table = newest_table(self.uri)
+        files = file_paths(table, self.uri, layer="raw") if table is not None else []
+        if not files:
+            return None
+        with connect(self.root) as connection:
+            found = connection.execute(f"SELECT max(date) FROM {parquet(files)} WHERE len(files) > 0").fetchone()
+        return found[0] if found else None
 
     def read_dates(self, layer: str, dates: Mapping[str, Collection[date]]) -> Records:
         """The full records of the given tables and dates of a layer, by layer, table and date."""
@@ -153,6 +165,25 @@ class Ledger:
             names = [c[0] for c in rows.description or []]
             records = [_record(dict(zip(names, row, strict=True))) for row in rows.fetchall()]
         return {(r.layer, r.table_name, r.date): r for r in records}
+
+    def _read_briefly(self, table: DeltaTable | None, partition: dict[str, str]) -> Records:
+        """The brief records of a partition of the ledger."""
+        files = file_paths(table, self.uri, **partition) if table is not None else []
+        known = _brief_records.get(self.uri, {})
+        if unread := [file for file in files if file not in known]:
+            read: dict[str, list[PartitionRecord]] = {file: [] for file in unread}
+            with connect(self.root) as connection:
+                rows = connection.execute(
+                    f"SELECT {_all_but('files', 'rules', 'sources')} FROM {parquet(unread, path_column='_path')}"
+                )
+                names = [c[0] for c in rows.description or []]
+                for row in rows.fetchall():
+                    values = dict(zip(names, row, strict=True))
+                    read[values.pop("_path")].append(_record(values))
+            known = known | read
+        # A read of all of the ledger knows which files are still live.
+        _brief_records[self.uri] = known if partition else {file: known[file] for file in files}
+        return {(r.layer, r.table_name, r.date): r for file in files for r in known[file]}
 
     def record(
         self, layer: str, tables: Collection[str], decide: Callable[[Records], Sequence[PartitionRecord]], run_id: str
@@ -207,6 +238,11 @@ class Ledger:
 
 PARTITIONED_BY = ("layer", "table_name")
 """The ledger is partitioned by these columns."""
+
+
+def _all_but(*columns: str) -> str:
+    """SQL: all columns except these. Unlike EXCLUDE, it allows for a ledger of an older layout that lacks one of them."""
+    return f"COLUMNS(lambda name: name NOT IN ({', '.join(map(sql_text, columns))}))"
 
 
 def _dates_condition(dates: Mapping[str, Iterable[date]]) -> str:

@@ -14,8 +14,8 @@ from deltalake import DeltaTable
 
 from lakehouse_assets.books.ledger import UNVERIFIED, Ledger, PartitionRecord, Records
 from lakehouse_assets.books.quarantine import Quarantine
-from lakehouse_assets.books.set_aside import listed_set_aside
-from lakehouse_assets.delta.tables import live_files, newest_table
+from lakehouse_assets.books.set_aside import SetAside, listed_set_aside
+from lakehouse_assets.delta.tables import newest_table, paths_and_dates
 from lakehouse_assets.store.root import Root
 
 
@@ -24,14 +24,30 @@ def table_id(table: DeltaTable | None) -> str:
     return "" if table is None else str(table.metadata().id)
 
 
-def contents(root: Root, layer: str, name: str, table: DeltaTable | None) -> dict[date, str]:
+def contents(root: Root, layer: str, name: str, table: DeltaTable | None) -> Mapping[date, str]:
     """For each partition of the open version, a hash of its files and of its rows set aside. Empty partitions have no entry."""
     if table is None:
         return {}
+    state = *paths_and_dates(table), listed_set_aside(root, layer, name, table)
+    uri = root.table(layer, name)
+    known = _known_contents.get(uri)
+    # Not by version: a table that was restored reaches the same version again with other files.
+    if known is None or known[0] != state:
+        _known_contents[uri] = known = state, _hashes(*state)
+    return known[1]
+
+
+_State = tuple[list[str], list[date], SetAside | None]
+
+_known_contents: dict[str, tuple[_State, dict[date, str]]] = {}
+"""By table: the last state of which this process has computed the contents, and these."""
+
+
+def _hashes(paths: Sequence[str], dates: Sequence[date], aside: SetAside | None) -> dict[date, str]:
+    """The contents of each partition, see `contents`."""
     parts: dict[date, list[str]] = {}
-    for file in live_files(table):
-        parts.setdefault(file["date"], []).append(file["path"])
-    aside = listed_set_aside(root, layer, name, table)
+    for path, day in zip(paths, dates, strict=True):
+        parts.setdefault(day, []).append(path)
     for batch in aside.batches if aside is not None else ():
         for day, rows in batch.rows.items():
             parts.setdefault(day, []).append(f"{batch.name}: {rows} {batch.reason}")

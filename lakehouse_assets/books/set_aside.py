@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import obstore
@@ -203,7 +204,13 @@ def old_lists(root: Root, layer: str, name: str, table: "DeltaTable", before: da
 
 def _read(root: Root, path: str) -> SetAside:
     """Read a list."""
-    listed = json.loads(bytes(obstore.get(root.store, path).bytes()))
+    return _parsed(bytes(obstore.get(root.store, path).bytes()))
+
+
+@lru_cache(maxsize=128)
+def _parsed(text: bytes) -> SetAside:
+    """Parse a list. It is as long as there are dates with rows set aside, and changes only when its table does."""
+    listed = json.loads(text)
     return SetAside(
         tuple(
             Batch(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
+from functools import cached_property
 
 from lakehouse_assets.contracts.columns import column_names, snake_case
 from lakehouse_assets.contracts.contract import NAME, repeated
@@ -143,6 +144,10 @@ class Feed:
 
     def digest(self) -> str:
         """Return a hash of everything that determines the raw table's rows."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         columns = [[c.name, list(c.also), c.required] for c in self.columns]
         facts = [columns, type(self.format).__name__, asdict(self.format)]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

@@ -55,12 +55,14 @@ def enable_s3(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
         load_s3_client(connection, root.bucket)
 
 
-def parquet(paths: Sequence[str]) -> str:
-    """SQL that reads Parquet files, with columns from folders named `column=value`.
+def parquet(paths: Sequence[str], *, path_column: str | None = None) -> str:
+    """SQL that reads Parquet files, with columns from folders named `column=value`; `path_column` adds the path of a row's file.
 
     The paths are literals in the SQL, because a bound list makes DuckDB import pandas, which takes longer than the query.
     """
-    return f"read_parquet([{', '.join(sql_text(p) for p in paths)}], hive_partitioning = true, union_by_name = true)"
+    files = ", ".join(sql_text(p) for p in paths)
+    with_path = f", filename = {sql_text(path_column)}" if path_column else ""
+    return f"read_parquet([{files}], hive_partitioning = true, union_by_name = true{with_path})"
 
 
 def rows_of_schema(connection: "duckdb.DuckDBPyConnection", files: Sequence[str], schema: "pa.Schema") -> str:

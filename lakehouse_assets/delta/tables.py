@@ -30,6 +30,9 @@ RUN_ID = "lakehouse.run_id"
 COMMIT_ID = "lakehouse.commit"
 """A unique id of each commit. A writer that lost the store's reply recognizes its own commit by it."""
 
+ROWS_NOTE, _NOTED_VERSION = "lakehouse.rows", "lakehouse.rows.version"
+"""What a commit's writer notes of all rows of the table, and the version of which that holds: the commit's own."""
+
 _COMMITS_PER_CHECKPOINT = 10
 """Opening a table reads all commits since the last checkpoint. 10 is Spark's default; delta-rs's is 100."""
 
@@ -158,6 +161,12 @@ def files_with(table: DeltaTable, column: str, values: Mapping[date, Collection[
     return [file for file in live_files(table) if may_hold(file)]
 
 
+def paths_and_dates(table: DeltaTable) -> tuple[list[str], list[date]]:
+    """The paths of the live files of a table partitioned by `_date`, and their dates. Much less work than `live_files`."""
+    entries: Any = table.get_add_actions(flatten=True)
+    return entries.column("path").to_pylist(), entries.column(f"partition.{DATE_COLUMN}").to_pylist()
+
+
 def file_paths(table: DeltaTable, uri: str, **partition: str) -> list[str]:
     """URIs of the live files of a partition, or of all, as DuckDB opens them (delta-rs percent-encodes its paths)."""
     conditions = [(f"partition.{column}", value) for column, value in partition.items()]
@@ -213,6 +222,18 @@ def last_commit(uri: str) -> tuple[int, str | None]:
             return version, None if key is None else str(key)
 
 
+def rows_note(table: DeltaTable) -> str | None:
+    """What the open version's writer noted of all rows of the table; None if it noted nothing, or is not the newest any more."""
+    for newest in table.history(1):  # of another version if a commit came since the table was opened; none if the log is cut off
+        return str(newest[ROWS_NOTE]) if newest.get(_NOTED_VERSION) == str(table.version()) else None
+    return None
+
+
+def _noted(note: str | None, version: int) -> dict[str, str]:
+    """Metadata of the commit that makes a version, with a note of its rows."""
+    return {} if note is None else {ROWS_NOTE: note, _NOTED_VERSION: str(version)}
+
+
 def commit_metadata(key: str, run_id: str) -> dict[str, str]:
     """Metadata of each commit: a repeated step makes no second commit, a commit names its run, a writer recognizes its own."""
     return {IDEMPOTENCY_KEY: key, RUN_ID: run_id, COMMIT_ID: secrets.token_hex(8)}
@@ -250,15 +271,25 @@ def replace_rows(
 
 
 def replace_rows_at(
-    table: DeltaTable, uri: str, rows: "pa.Table | pa.RecordBatchReader", *, predicate: str, key: str, run_id: str
+    table: DeltaTable,
+    uri: str,
+    rows: "pa.Table | pa.RecordBatchReader",
+    *,
+    predicate: str,
+    key: str,
+    run_id: str,
+    note: str | None = None,
 ) -> Commit:
     """Replace the rows for which `predicate` is true with `rows`, as the commit right after the open version.
+
+    `note` is kept with the commit, see `rows_note`.
 
     Raises:
         CommitFailedError: another writer committed after `table` was opened. Nothing was written.
         PartitionGuardError: a row lies outside the predicate; nothing was written.
     """
-    before, metadata = table.version(), commit_metadata(key, run_id)
+    before = table.version()
+    metadata = commit_metadata(key, run_id) | _noted(note, before + 1)
 
     def write() -> None:
         write_deltalake(
@@ -311,15 +342,16 @@ def _append_rows_at(table: DeltaTable, uri: str, rows: "pa.Table", run_id: str) 
     return _committed(write, uri, before, metadata[COMMIT_ID])
 
 
-def replace_table(table: DeltaTable, uri: str, rows: "pa.Table", *, key: str, run_id: str) -> Commit:
+def replace_table(table: DeltaTable, uri: str, rows: "pa.Table", *, key: str, run_id: str, note: str | None = None) -> Commit:
     """Replace all rows of a table and its columns with `rows`, as the commit right after the open version.
 
-    Only for a table that is rebuilt from scratch because its column types changed.
+    Only for a table that is rebuilt from scratch because its column types changed. `note` is kept with the commit.
 
     Raises:
         CommitFailedError: another writer committed after `table` was opened. Nothing was written.
     """
-    before, metadata = table.version(), commit_metadata(key, run_id)
+    before = table.version()
+    metadata = commit_metadata(key, run_id) | _noted(note, before + 1)
 
     def write() -> None:
         write_deltalake(
@@ -467,10 +499,13 @@ def commit_files(
 def compact(table: DeltaTable, *, run_id: str) -> Commit:
     """Compact many small files into few, as the commit right after the open version. Commits nothing if there is nothing to do.
 
+    What the open version notes of its rows holds for the new one too.
+
     Raises:
         CommitFailedError: another writer committed after `table` was opened.
     """
-    before, metadata = table.version(), commit_metadata("", run_id)
+    before = table.version()
+    metadata = commit_metadata("", run_id) | _noted(rows_note(table), before + 1)
     properties = CommitProperties(custom_metadata=metadata, max_commit_retries=0)
     files_added = 1  # unless delta-rs reports otherwise: if its answer is lost, `_committed` finds the commit in the log
 

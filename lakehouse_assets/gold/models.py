@@ -89,7 +89,8 @@ def table_states(records: Records) -> dict[str, str]:
     """
     by_table: dict[str, list[PartitionRecord]] = {}
     for (layer, table, _), record in records.items():
-        by_table.setdefault(f"{layer}.{table}", []).append(record)
+        if layer != "raw":
+            by_table.setdefault(f"{layer}.{table}", []).append(record)
     return {name: _state(table_records) for name, table_records in by_table.items()}
 
 

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +19,13 @@ from lakehouse_assets.delta.tables import (
     open_table,
     replace_rows_at,
     replace_table,
+    rows_note,
     table_facts,
     until_committed,
 )
 from lakehouse_assets.errors import PartitionGuardError
 from lakehouse_assets.gold.models import Model
+from lakehouse_assets.gold.row_sums import RowSums, built_sums, live_sums
 from lakehouse_assets.store.root import Root
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def publish_model(
 ) -> tuple[Commit, DeltaTable]:
     """Write the partitions of a model whose rows differ from the live ones. If none differs, nothing is committed.
 
+    What was published last is known from the sums in its commit; the live table is read only if another writer made the newest one.
+
     `connection` has the run's database open. Returns the commit, and the table at the version that holds the model. After a
     commit conflict the partitions are compared again.
 
@@ -95,15 +98,19 @@ def _replace_differing(
 ) -> Commit:
     """Replace the partitions that differ, or the whole table if its columns have changed."""
     table = DeltaTable(uri)  # the newest version: a commit by another writer after this makes the one below fail
+    new = built_sums(connection, model.name)
     if _is_reshaped(table, columns):
         rows = connection.execute(f"FROM gold.{model.name}").to_arrow_table()
-        return replace_table(table, uri, rows, key=fingerprint, run_id=run_id)
-    differing = _differing_dates(connection, uri, table, model.name)
+        return replace_table(table, uri, rows, key=fingerprint, run_id=run_id, note=new.to_json())
+    published = RowSums.from_json(rows_note(table))
+    if published is None or not published.is_comparable(new):
+        published = live_sums(connection, uri, table, model.name)
+    differing = new.differing(published)
     if not differing:
         return Commit(table.version(), changed=False)
     rows = connection.execute(f"FROM gold.{model.name} WHERE {dates_predicate(differing)}").to_arrow_table()
     key = f"{fingerprint}/{hashlib.sha256(repr(differing).encode()).hexdigest()[:8]}"
-    return replace_rows_at(table, uri, rows, predicate=dates_predicate(differing), key=key, run_id=run_id)
+    return replace_rows_at(table, uri, rows, predicate=dates_predicate(differing), key=key, run_id=run_id, note=new.to_json())
 
 
 def model_records(model: Model, table: DeltaTable, records: Records, *, fingerprint: str, run_id: str) -> list[PartitionRecord]:
@@ -169,26 +176,3 @@ def _refuse_undated(connection: "duckdb.DuckDBPyConnection", model: Model) -> No
             f"gold/{model.name}: {undated[0]} rows have no {DATE_COLUMN}, by which every table is partitioned. Nothing was written. "
             f"Fix models/{model.folder}/{model.name}.sql."
         )
-
-
-def _differing_dates(connection: "duckdb.DuckDBPyConnection", uri: str, table: DeltaTable, name: str) -> list[date]:
-    """Return the partitions whose rows, as a multiset, differ between the run's database and the Delta table."""
-    table_columns = {field.name for field in table.schema().fields}
-    # Drop it first: an earlier attempt may have left a table instead of a view.
-    connection.execute("DROP SCHEMA IF EXISTS memory.live CASCADE; CREATE SCHEMA memory.live")
-    table_view(connection, f"memory.live.{name}", uri, table)
-    columns = [row[0] for row in connection.execute(f"DESCRIBE gold.{name}").fetchall()]
-    new_bag = ", ".join(f'"{column}"' for column in columns)
-    # A column that the table does not have yet makes every partition differ.
-    old_bag = ", ".join(f'"{column}"' if column in table_columns else "'new column'" for column in columns)
-    sums = "count(*) AS rows, sum(hash({bag})) AS total"
-    differing = connection.execute(
-        f"""SELECT {DATE_COLUMN} FROM (
-                SELECT {DATE_COLUMN}, {sums.format(bag=new_bag)} FROM gold.{name} GROUP BY 1) AS new
-            FULL JOIN (
-                SELECT {DATE_COLUMN}, {sums.format(bag=old_bag)} FROM memory.live.{name} GROUP BY 1) AS old
-            USING ({DATE_COLUMN})
-            WHERE new.rows IS DISTINCT FROM old.rows OR new.total IS DISTINCT FROM old.total
-            ORDER BY 1"""
-    ).fetchall()
-    return [row[0] for row in differing]

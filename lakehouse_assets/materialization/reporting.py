@@ -109,7 +109,5 @@ def _facts(target: Target) -> TableFacts:
 
 def _recorded_accounts(target: Target, dates: Collection[date]) -> dict[date, dict[str, Any]]:
     """The ledger's accounts of dates that needed no build. The UI shows only the newest materialization, so it repeats them."""
-    if not dates:
-        return {}
-    records = Ledger(target.root).read(target.layer, target.name)
-    return {day: account_metadata(r) for (_, _, day), r in records.items() if day in dates and not r.is_unverified}
+    records = Ledger(target.root).read_dates(target.layer, {target.name: dates})
+    return {day: account_metadata(r) for (_, _, day), r in records.items() if not r.is_unverified}

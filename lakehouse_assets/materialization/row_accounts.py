@@ -46,7 +46,7 @@ def row_accounts_result(root: Root, layer: str, table: str, dates: Collection[da
 
 
 def _result(root: Root, layer: str, table: str, dates: Collection[date] | None) -> dg.AssetCheckResult:
-    records = {r.date: r for r in Ledger(root).read(layer, table).values() if in_dates(r.date, dates)}
+    records = {r.date: r for r in Ledger(root).read(layer, table, brief=True).values() if in_dates(r.date, dates)}
     opened = newest_table(root.table(layer, table))
     live = _rows_of_dates(table_facts(opened).rows_by_date if opened is not None else {}, dates)
     quarantined = Quarantine(root).counted(layer, table, {batch for r in records.values() for batch in r.batches})

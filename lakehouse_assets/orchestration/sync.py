@@ -126,7 +126,7 @@ def _run(
 
 def _built_tables(run: PlannedRun, run_id: str, settings: Settings, steps: _Steps) -> list[BuiltTable]:
     """Return what a run did to each of its tables, from the ledger and the run's steps."""
-    records = Ledger(settings.root).read()
+    records = Ledger(settings.root).read(brief=True)
     built = []
     for layer, table in run.keys:
         step = "gold" if layer == "gold" else f"{layer}__{table}"

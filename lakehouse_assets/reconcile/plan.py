@@ -341,7 +341,9 @@ def _scan(
     scan = scan_within(budget, landing, catalog.feeds, start, raw)
     with_files = Ledger(settings.root).read_dates("raw", scan.dates or {})
     return scan, records | {
-        key: replace(r, fingerprint=records[key].fingerprint) for key, r in with_files.items() if key in records
+        key: r if r.fingerprint == records[key].fingerprint else replace(r, fingerprint=records[key].fingerprint)
+        for key, r in with_files.items()
+        if key in records
     }
 
 

@@ -96,9 +96,9 @@ def _write(connection: "duckdb.DuckDBPyConnection", choice: Choice, file: Path) 
 
 @contextmanager
 def _connection(root: Root, catalog: Catalog, choice: Choice) -> "Iterator[duckdb.DuckDBPyConnection]":
-    """Open a connection with all views, and check that the table and rule of the filter exist."""
+    """Open a connection with the views of the books, and check that the table and rule of the filter exist."""
     with new_connection(root) as connection:
-        open_views(connection, root)
+        open_views(connection, root, {("quarantine", "rows")})
         quarantined_pairs = connection.execute("SELECT DISTINCT table_name, rule FROM quarantine.rows").fetchall()
         tables = {f.table for f in catalog.feeds} | {t.name for t in catalog.tables} | {table for table, _ in quarantined_pairs}
         rules = {r.name for t in catalog.tables for r in t.all_rules if r.outcome == "drop"}

@@ -46,6 +46,12 @@ _ROW_ACCOUNTS = "layer, table_name, date, rows_in, rows_out, rows_quarantined, r
 _QUARANTINE = "layer, table_name, date, source_file, row_number, rule, reason, payload, run_id, rows, source_feed, item_number"
 
 
+Tables = set[tuple[str, str]]
+"""Tables by schema and name."""
+
+_BOOKS: Tables = {("ops", "partitions"), ("ops", "row_accounts"), ("quarantine", "rows")}
+
+
 def query(root: Root, sql: str) -> "duckdb.DuckDBPyRelation":
     """Run a query and return its result.
 
@@ -55,8 +61,7 @@ def query(root: Root, sql: str) -> "duckdb.DuckDBPyRelation":
     import duckdb
 
     connection = new_connection(root)
-    refuse_unless_harmless(connection, sql)
-    open_views(connection, root)
+    open_views(connection, root, refuse_unless_harmless(connection, sql))
     connection.execute(f"SET allowed_directories = [{sql_text(root.uri)}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET python_enable_replacements = false")
@@ -68,8 +73,10 @@ def query(root: Root, sql: str) -> "duckdb.DuckDBPyRelation":
     return result
 
 
-def refuse_unless_harmless(connection: "duckdb.DuckDBPyConnection", sql: str) -> None:
-    """Refuse anything but a single SELECT (or SHOW, DESCRIBE, SUMMARIZE) over tables.
+def refuse_unless_harmless(connection: "duckdb.DuckDBPyConnection", sql: str) -> Tables | None:
+    """Refuse anything but a single SELECT (or SHOW, DESCRIBE, SUMMARIZE) over tables. Return the tables that it reads.
+
+    None stands for all tables: the query lists them.
 
     Raises:
         QueryError: the query is refused; the message says why.
@@ -97,6 +104,10 @@ def refuse_unless_harmless(connection: "duckdb.DuckDBPyConnection", sql: str) ->
             _refuse_unless_table(node, named)
         elif kind == "SHOW_REF" and not (node.get("query") or node["table_name"] in _SHOWN or node["schema_name"] in SCHEMAS):
             raise QueryError(f"This is not allowed: it reveals the machine, not the tables. {_TABLES}")
+    nodes = list(_nodes(statements[0]))
+    read = {(n["schema_name"].lower(), n["table_name"].lower()) for n in nodes if n.get("type") == "BASE_TABLE"}
+    lists_tables = any(n.get("type") == "SHOW_REF" for n in nodes) or any(schema not in ("", *SCHEMAS) for schema, _ in read)
+    return None if lists_tables else {table for table in read if table[0]}
 
 
 _TABLES = f"Tables are in the schemas {', '.join(SCHEMAS)}; `SHOW ALL TABLES` lists them."
@@ -125,15 +136,25 @@ def _refuse_unless_table(node: dict[str, Any], named: set[str]) -> None:
         raise QueryError(f"{name} is not allowed: it is not a table of the lakehouse. {_TABLES}")
 
 
-def open_views(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
-    """Create views of the current version of all tables below a root."""
+def open_views(connection: "duckdb.DuckDBPyConnection", root: Root, read: Tables | None = None) -> None:
+    """Create views of the current version of some tables below a root, or of all.
+
+    If one of them does not exist, all are opened too: DuckDB's message then names those with a similar name.
+    """
     for schema in SCHEMAS:
         connection.execute(f"CREATE SCHEMA {schema}")
-    for layer in ("raw", "silver", "gold"):
-        for name in root.table_names(layer):
-            uri = root.table(layer, name)
-            if (table := open_table(uri)) is not None:
-                table_view(connection, f'{layer}."{name}"', uri, table)
+    existing = [(layer, name) for layer in ("raw", "silver", "gold") for name in root.table_names(layer)]
+    is_whole = read is None or not read <= {*existing, *_BOOKS}
+    for layer, name in existing if read is None or is_whole else sorted(read - _BOOKS):
+        uri = root.table(layer, name)
+        if (table := open_table(uri)) is not None:
+            table_view(connection, f'{layer}."{name}"', uri, table)
+    if read is None or is_whole or read & _BOOKS:
+        _open_books(connection, root)
+
+
+def _open_books(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
+    """Create the views of the ledger and the quarantine."""
     ledger = Ledger(root)
     ledger_table = open_table(ledger.uri)
     records = rows_of_schema(connection, file_paths(ledger_table, ledger.uri) if ledger_table else [], ledger_schema())

@@ -57,19 +57,21 @@ def silver_checks(table: SilverTable, root: Root) -> list[dg.AssetChecksDefiniti
     @Unquoted(root)
     def _contract(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         wanted = {check.name for check in context.selected_asset_check_keys}
-        dates = run_dates(context)
-        records = sorted(Ledger(root).read("silver", table.name).values(), key=lambda r: r.date)
+        ledger, dates = Ledger(root), run_dates(context)
+        records = sorted(ledger.read("silver", table.name, brief=True).values(), key=lambda r: r.date)
         if ROW_ACCOUNTS in wanted:
             yield row_accounts_result(root, "silver", table.name, dates)
+        checked = {table.name: [r.date for r in records if in_dates(r.date, dates)]}
+        with_hits = sorted(ledger.read_dates("silver", checked).values(), key=lambda r: r.date)
         for rule in [*table.all_rules, *_waiting_rules(contract)]:
             if rule.name in wanted:
-                yield rule_result(key, rule, [r for r in records if in_dates(r.date, dates)])
+                yield rule_result(key, rule, with_hits)
         if DELIVERIES in wanted:
             yield deliveries_result(key, held_deliveries(root, table.feeds), dates)
         if VOLUME in wanted and contract.volume is not None:
             yield volume_result(key, contract.volume, records, dates)
         if FRESHNESS in wanted and contract.freshness is not None:
-            yield freshness_result(key, contract.freshness, records, _newest_landing(root))
+            yield freshness_result(key, contract.freshness, records, ledger.newest_landing())
 
     if not _counted_relationships(contract):
         return [_contract]
@@ -194,11 +196,6 @@ def freshness_result(
         description=f"{message} Allowed are {_days(allowed)}." if late else message,
         metadata={"newest_rows": str(newest or ""), "newest_landing": str(newest_landing or ""), "allowed": _days(allowed)},
     )
-
-
-def _newest_landing(root: Root) -> date | None:
-    """Return the newest date with a file that any raw table was built from."""
-    return max((r.date for r in Ledger(root).read("raw").values() if r.files), default=None)
 
 
 def _relationship_checks(table: SilverTable, root: Root) -> dg.AssetChecksDefinition:

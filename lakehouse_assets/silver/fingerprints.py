@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import date
+from functools import lru_cache
 
 from lakehouse_assets.books.ledger import PartitionRecord
 from lakehouse_assets.contracts.system import SilverTable
@@ -28,18 +29,20 @@ def silver_fingerprints(table: SilverTable, raw: RawRecords, accepted: Accepted 
     counted = {
         (d.feed.table, d.date) for f in table.feeds for d in deliveries(f, raw.get(f.table, {}), accepted) if not d.held_because
     }
-    built_from: dict[date, list[list[object]]] = {}
+    built_from: dict[date, tuple[tuple[str, str, bool], ...]] = {}
     unverified: set[date] = set()
     for feed in sorted({f.table for f in table.feeds}):
         for day, record in raw.get(feed, {}).items():
-            built_from.setdefault(day, []).append([feed, record.fingerprint, (feed, day) in counted])
+            built_from[day] = (*built_from.get(day, ()), (feed, record.fingerprint, (feed, day) in counted))
             if record.is_unverified:
                 unverified.add(day)
-    return {
-        day: hashlib.sha256(json.dumps([code, parts]).encode()).hexdigest()[:16]
-        for day, parts in sorted(built_from.items())
-        if day not in unverified
-    }
+    return {day: _hash(code, parts) for day, parts in sorted(built_from.items()) if day not in unverified}
+
+
+@lru_cache(maxsize=2**16)
+def _hash(code: str, parts: tuple[tuple[str, str, bool], ...]) -> str:
+    """Return the fingerprint. It is cached, because each pass asks for those of all settled dates."""
+    return hashlib.sha256(json.dumps([code, parts]).encode()).hexdigest()[:16]
 
 
 def stale_dates(

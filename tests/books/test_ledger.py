@@ -3,6 +3,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from lakehouse_assets.books import ledger as books
 from lakehouse_assets.books.ledger import InputVersion, LandedFile, Ledger, PartitionRecord, RuleHits
 from lakehouse_assets.delta.tables import live_files, open_table
 
@@ -121,6 +122,29 @@ def test_one_layer_or_table_can_be_read(ledger, asked, found):
     put(ledger, replace(BUILT, layer="raw"))
     put(ledger, replace(BUILT, table_name="crm_sales"))
     assert sorted(key[:2] for key in ledger.read(*asked)) == found
+
+
+def test_brief_records_are_the_newest_whoever_wrote_them(ledger):
+    for number in range(36):  # so many that files are compacted
+        put(Ledger(ledger.root), replace(BUILT, date=D1 + timedelta(days=number % 25), fingerprint=f"f{number}"))
+        if number % 12 in (0, 11):
+            full = {key: replace(r, files=[], rules=[]) for key, r in ledger.read().items()}
+            assert ledger.read(brief=True) == full
+            assert ledger.read("silver", "crm_customers", brief=True) == full
+
+
+def test_a_process_reads_a_file_of_the_ledger_once_for_brief_records(ledger, monkeypatch):
+    put(ledger, BUILT)
+    known = ledger.read(brief=True)
+    monkeypatch.setattr(books, "connect", None)
+    assert ledger.read(brief=True) == known
+
+
+def test_the_newest_landing_is_that_of_a_date_with_files(ledger):
+    assert ledger.newest_landing() is None
+    put(ledger, replace(BUILT, layer="raw"), replace(BUILT, layer="raw", date=D2, files=[]))
+    put(ledger, replace(BUILT, date=D2))
+    assert ledger.newest_landing() == D1
 
 
 def test_a_replacement_is_one_commit(ledger):

@@ -2,16 +2,20 @@ from datetime import date
 
 import pyarrow as pa
 import pytest
+from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from lakehouse_assets.delta.tables import (
+    ROWS_NOTE,
     DataFile,
     commit_files,
+    compact,
     dates_predicate,
     last_commit,
     live_files,
     open_table,
     replace_rows,
+    rows_note,
     sql_text,
     table_facts,
 )
@@ -234,3 +238,28 @@ def test_added_files_are_refused_where_the_table_has_moved_on(uri):
     added = [written_file(uri, "new.parquet", "x")]
     with pytest.raises(CommitFailedError):
         commit_files(stale, added, [], key="3", run_id="run-1")
+
+
+def append_in_small_files(uri, times, noted_version=None):
+    for _ in range(times):
+        properties = CommitProperties(custom_metadata={ROWS_NOTE: "as they are", f"{ROWS_NOTE}.version": str(noted_version)})
+        write_deltalake(uri, notes((D1, TEXT)), mode="append", partition_by=["_date"], commit_properties=properties)
+
+
+def test_a_note_on_the_rows_outlasts_compaction(uri):
+    append_in_small_files(uri, 3, noted_version=2)
+    assert rows_note(DeltaTable(uri)) == "as they are"
+    assert compact(DeltaTable(uri), run_id="upkeep").changed
+    assert rows_note(DeltaTable(uri)) == "as they are"
+
+
+def test_a_note_holds_for_its_own_version_alone(uri):
+    append_in_small_files(uri, 2, noted_version=0)
+    assert rows_note(DeltaTable(uri)) is None
+    compact(DeltaTable(uri), run_id="upkeep")
+    assert rows_note(DeltaTable(uri)) is None
+    append_in_small_files(uri, 1, noted_version=3)
+    opened = DeltaTable(uri)
+    assert rows_note(opened) == "as they are"
+    append_in_small_files(uri, 1, noted_version=4)
+    assert rows_note(opened) is None

@@ -1,15 +1,21 @@
 """Publishing a model writes the partitions whose rows differ, and no others."""
 
+import random
+from collections import Counter
+from datetime import date, timedelta
+
 import duckdb
 import pytest
+from deltalake import DeltaTable, write_deltalake
 
-from lakehouse_assets.delta.tables import open_table, table_facts
+from lakehouse_assets.delta.tables import compact, open_table, table_facts
 from lakehouse_assets.errors import PartitionGuardError
 from lakehouse_assets.gold import publish as publishing
 from lakehouse_assets.gold.models import Model
 from lakehouse_assets.gold.publish import publish_model
 from lakehouse_assets.store.root import Root
 
+D1 = date(2026, 1, 1)
 MODEL = Model("things", "marts", (), (), "checksum", None, "Things")
 
 
@@ -82,17 +88,17 @@ def test_a_model_without_a_row_is_a_table(publish):
 
 def test_what_another_writer_has_put_there_meanwhile_is_replaced_too(publish, monkeypatch):
     publish("SELECT 1 AS n, DATE '2026-01-01' AS _date")
-    differing, others = publishing._differing_dates, iter(["SELECT 5 AS n, DATE '2026-01-02' AS _date"])
+    differing, others = publishing.built_sums, iter(["SELECT 5 AS n, DATE '2026-01-02' AS _date"])
 
     def overtaken(*args):
         found = differing(*args)
         if sql := next(others, None):
             with monkeypatch.context() as patch:
-                patch.setattr(publishing, "_differing_dates", differing)
+                patch.setattr(publishing, "built_sums", differing)
                 publish(sql)
         return found
 
-    monkeypatch.setattr(publishing, "_differing_dates", overtaken)
+    monkeypatch.setattr(publishing, "built_sums", overtaken)
     publish("SELECT 1 AS n, DATE '2026-01-01' AS _date UNION ALL SELECT 3, DATE '2026-01-03'")
     assert [row[0] for row in live_rows(publish)] == [1, 3]
 
@@ -100,3 +106,69 @@ def test_what_another_writer_has_put_there_meanwhile_is_replaced_too(publish, mo
 def test_a_row_without_a_date_is_refused(publish):
     with pytest.raises(PartitionGuardError, match=r"1 rows have no _date.*models/marts/things\.sql"):
         publish("SELECT 1 AS n, CAST(NULL AS DATE) AS _date")
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """An entry for each time that a live table was read."""
+    found = []
+    live = publishing.live_sums
+    monkeypatch.setattr(publishing, "live_sums", lambda *args: found.append(args) or live(*args))
+    return found
+
+
+def query_of(rows):
+    """A model of these rows: a number or NULL, and a date."""
+    values = ", ".join(f"({'NULL' if n is None else n}::INTEGER, DATE '{day}')" for n, day in rows or [(0, D1)])
+    return f"SELECT * FROM (VALUES {values}) AS t (n, _date) WHERE {bool(rows)}"
+
+
+def done_by_hand(uri, chance, day):
+    """Somebody else appends or deletes rows, restores a version, compacts files."""
+    table = DeltaTable(uri)
+    what = chance.choice(["append", "delete", "restore", "compact"])
+    if what == "append":
+        write_deltalake(
+            uri, duckdb.sql(f"SELECT {chance.randrange(4)}::INTEGER AS n, DATE '{day}' AS _date").to_arrow_table(), mode="append"
+        )
+    elif what == "delete":
+        table.delete(f"_date = DATE '{day}'")
+    elif what == "restore":
+        table.restore(chance.randrange(table.version() + 1))
+    else:
+        compact(table, run_id="upkeep")
+
+
+def test_whatever_others_do_to_the_table_it_is_the_model_again(publish):
+    chance, rows = random.Random(13), [(0, D1)]
+    days = [D1 + timedelta(days=n) for n in range(4)]
+    for _ in range(40):
+        if chance.random() < 0.7:
+            rows = [(chance.choice([None, 0, 1, 2]), chance.choice(days)) for _ in range(chance.randrange(5))]
+        publish(query_of(rows))
+        table = open_table(publish.root.table("gold", "things")).to_pyarrow_table()
+        assert Counter(tuple(row.values()) for row in table.to_pylist()) == Counter(rows)
+        if chance.random() < 0.3:
+            done_by_hand(publish.root.table("gold", "things"), chance, chance.choice(days))
+
+
+def test_what_was_published_last_is_not_read_again(publish, reads):
+    rows = [(1, D1), (None, D1 + timedelta(days=1))]
+    publish(query_of(rows))
+    reads.clear()
+    assert publish(query_of(rows))[0] is False
+    assert publish(query_of([(1, D1), (0, D1 + timedelta(days=1))]))[0] is True
+    assert reads == []
+
+
+def test_what_another_writer_has_committed_is_read(publish, reads):
+    publish(query_of([(1, D1)]))
+    reads.clear()
+    DeltaTable(publish.root.table("gold", "things")).delete()
+    assert publish(query_of([(1, D1)]))[0] is True
+    assert len(reads) == 1
+
+
+def test_columns_in_another_order_are_the_same_rows(publish):
+    publish("SELECT 1 AS n, 2 AS m, DATE '2026-01-01' AS _date")
+    assert publish("SELECT 2 AS m, 1 AS n, DATE '2026-01-01' AS _date")[0] is False

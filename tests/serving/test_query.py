@@ -9,7 +9,7 @@ import pytest
 
 from lakehouse_assets.books.ledger import Ledger, PartitionRecord
 from lakehouse_assets.books.quarantine import Quarantine, quarantine_schema
-from lakehouse_assets.delta.tables import dates_predicate, replace_rows
+from lakehouse_assets.delta.tables import dates_predicate, open_table, replace_rows
 from lakehouse_assets.errors import QueryError
 from lakehouse_assets.serving import query as serving
 from lakehouse_assets.serving.query import as_json, query, refuse_unless_harmless, write_csv
@@ -331,6 +331,28 @@ def test_a_table_is_read_as_its_newest_version(notes):
     rows = pa.table({"id": [3], "text": ["c"], "_date": pa.array([D2], pa.date32())})
     replace_rows(notes.table("raw", "notes"), rows, predicate=dates_predicate([D2]), key="2", run_id="run-2")
     assert query(notes, "SELECT id FROM raw.notes ORDER BY id").fetchall() == [(1,), (3,)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "opened"),
+    [
+        ("SELECT 1", []),
+        ("FROM RAW.notes", ["raw/notes"]),
+        ("WITH n AS (FROM raw.notes) SELECT (SELECT count(*) FROM n), id FROM silver.notes", ["raw/notes", "silver/notes"]),
+        ("FROM ops.row_accounts", ["ops/partitions"]),
+        ("FROM quarantine.rows JOIN raw.notes USING (date)", ["raw/notes", "ops/partitions"]),
+        ("SHOW ALL TABLES", ["raw/notes", "silver/notes", "ops/partitions"]),
+        ("SELECT table_name FROM information_schema.tables", ["raw/notes", "silver/notes", "ops/partitions"]),
+    ],
+)
+def test_a_query_opens_the_tables_that_it_reads(notes, monkeypatch, sql, opened):
+    rows = pa.table({"id": [1], "date": pa.array([D1], pa.date32()), "_date": pa.array([D1], pa.date32())})
+    for layer in ("raw", "silver"):
+        replace_rows(notes.table(layer, "notes"), rows, predicate=dates_predicate([D1]), key="2", run_id="run-2")
+    found = []
+    monkeypatch.setattr(serving, "open_table", lambda uri: found.append(uri.removeprefix(f"{notes.uri}/")) or open_table(uri))
+    query(notes, sql).fetchall()
+    assert found == opened
 
 
 def test_a_table_without_rows_has_its_columns(notes):

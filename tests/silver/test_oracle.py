@@ -1,6 +1,8 @@
 """Tables against plain Python after random arrivals: new, added to a built date, late, sent again, changed, vanished, deleted, built by
 random ranges, killed, compacted.
 
+Gold is published now and then, of whatever silver has by then, and compared with gold built from nothing.
+
 Keys don't know of each other, so each key of an example is a history of its own: that is how many are counted.
 """
 
@@ -53,7 +55,7 @@ def test_whatever_arrives_in_whatever_order_the_table_is_that_of_the_oracle(
         # Mostly far fewer rows than are worthwhile otherwise, so that there is a filter.
         monkeypatch.setattr(key_filter, "WORTHWHILE", chance.choice((1, 50, 250_000)))
         shop = Shop(make_lakehouse(), entity(mode), chance)
-        for _ in range(chance.randint(2, 6)):
+        for number in range(chance.randint(2, 6)):
             for _ in range(chance.randint(1, 4)):
                 shop.arrive()
             first, last = sorted((chance.randrange(5), chance.randrange(5)))
@@ -65,10 +67,13 @@ def test_whatever_arrives_in_whatever_order_the_table_is_that_of_the_oracle(
                 list(maintain(shop.lakehouse.settings.root, timedelta(days=7)))
             if not shop.unsure:
                 shop.check()
+            if number % 3 == 0:
+                shop.check_gold()
         shop.build(DATES)
         # If a date of a killed step is refused now, it stays as that step left it, which only the step knew.
         if not shop.unsure:
             shop.check()
+        shop.check_gold()
         histories += KEYS
 
     run()

@@ -1,9 +1,13 @@
 """Random arrivals at a table of things, in either mode, and what plain Python says of it."""
 
 import random
+import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from pathlib import Path
 
+import duckdb
 import obstore
 import pytest
 
@@ -11,9 +15,11 @@ from lakehouse_assets.contracts.contract import Column, Contract, Rule
 from lakehouse_assets.contracts.feeds import SourceColumn
 from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.delta import tables
+from lakehouse_assets.gold.models import Model
 from tests.support.declare import feed_of, one_feed
 from tests.support.lakehouse import Lakehouse
 from tests.support.oracle import Row, expected
+from tests.support.steps import build_gold
 
 DATES = [date(2026, 1, 1) + timedelta(days=n) for n in range(5)]
 
@@ -130,6 +136,30 @@ class Shop:
                 self.build(dates)
             except Killed:
                 self.unsure |= set(dates)
+
+    def check_gold(self) -> None:
+        """Publish gold of what silver has now, and compare it with gold built from nothing."""
+        root, silver = self.lakehouse.settings.root, f"silver.{self.entity.name}"
+        models = [
+            Model("dim_thing", "shop", (self.entity.name,), (), "1", None, ""),
+            Model("values_of_things", "shop", (), ("dim_thing",), "1", None, ""),
+        ]
+        sql = {
+            "dim_thing": f'SELECT thing_id, "at", value, _date FROM {silver}',
+            "values_of_things": "SELECT value, count(*) AS things, max(_date) AS _date FROM gold.dim_thing GROUP BY ALL",
+        }
+
+        def run(database: Path, selected: Collection[str]) -> set[str]:
+            with duckdb.connect(str(database)) as connection:
+                for name, query in sql.items():
+                    connection.execute(f"CREATE TABLE gold.{name} AS {query}")
+            return set(selected)
+
+        with tempfile.TemporaryDirectory() as folder:
+            build_gold(root, models, list(sql), Path(folder, "run.duckdb"), run)
+        for name, query in sql.items():
+            from_nothing = query.replace("gold.dim_thing", f"({sql['dim_thing']})")
+            assert self.lakehouse.rows(f"gold.{name}") == self.lakehouse.rows(f"({from_nothing})")
 
     def check(self) -> None:
         table, mode = self.entity.name, self.entity.contract.mode

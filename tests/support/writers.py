@@ -211,6 +211,7 @@ def stopping_writers() -> Iterator[None]:
             (obstore, "delete", _unless_killed(obstore.delete)),
             (Landing, "listing", _read(Landing.listing, "listing")),
             (Ledger, "_records", _read(Ledger._records, "records")),
+            (Ledger, "_read_briefly", _read(Ledger._read_briefly, "records")),
             (time, "sleep", _sleep(time.sleep)),
             (tables, "_kept_open", _KeptOpen()),
         ):

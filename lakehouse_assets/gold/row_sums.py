@@ -1,0 +1,85 @@
+"""Sums over the rows of each partition of a model, by which two builds are compared without reading the one that is live.
+
+The commit that publishes a model has the sums in its metadata, and they hold for exactly that version of the table. If the newest
+version is of anybody else, restored, or of other columns, the live table is read.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+from lakehouse_assets.contracts.provenance import DATE_COLUMN
+from lakehouse_assets.delta.duck import table_view
+
+if TYPE_CHECKING:
+    import duckdb
+    from deltalake import DeltaTable
+
+
+@dataclass(frozen=True)
+class RowSums:
+    """By date (ISO 8601): the number of rows, and a sum of their hashes. Equal rows in any order have the same.
+
+    `columns` are the columns with their types, in order; `hashed_by` names the program, because only it finds the same hashes again.
+    """
+
+    hashed_by: str
+    columns: str
+    by_date: dict[str, str]
+
+    def is_comparable(self, other: "RowSums") -> bool:
+        """Whether equal rows have equal sums in both."""
+        return (self.hashed_by, self.columns) == (other.hashed_by, other.columns)
+
+    def differing(self, other: "RowSums") -> list[date]:
+        """Return the dates on which the rows differ from those of comparable sums."""
+        return sorted({date.fromisoformat(day) for day, _ in self.by_date.items() ^ other.by_date.items()})
+
+    def to_json(self) -> str:
+        """Return the text that is kept with the commit."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | None) -> "RowSums | None":
+        """Return the sums that a commit has, if any."""
+        return None if text is None else cls(**json.loads(text))
+
+
+def built_sums(connection: "duckdb.DuckDBPyConnection", name: str) -> RowSums:
+    """Return the sums of a model in the run's database."""
+    columns = connection.execute(f"DESCRIBE gold.{name}").fetchall()
+    return _sums(connection, f"gold.{name}", {column: _quoted(column) for column, *_ in columns}, columns)
+
+
+def live_sums(connection: "duckdb.DuckDBPyConnection", uri: str, table: "DeltaTable", name: str) -> RowSums:
+    """Return the sums of a live table over the columns of the model in the run's database."""
+    known = {field.name for field in table.schema().fields}
+    # Drop it first: an earlier attempt may have left a table instead of a view.
+    connection.execute("DROP SCHEMA IF EXISTS memory.live CASCADE; CREATE SCHEMA memory.live")
+    table_view(connection, f"memory.live.{name}", uri, table)
+    columns = connection.execute(f"DESCRIBE gold.{name}").fetchall()
+    # A column that the table does not have yet makes every partition differ.
+    hashed = {column: _quoted(column) if column in known else "'new column'" for column, *_ in columns}
+    return _sums(connection, f"memory.live.{name}", hashed, columns)
+
+
+def _sums(
+    connection: "duckdb.DuckDBPyConnection", relation: str, hashed: dict[str, str], columns: list[tuple[str, ...]]
+) -> RowSums:
+    """Return the sums of a relation over SQL expressions by column."""
+    rows = connection.execute(
+        f"SELECT {DATE_COLUMN}, count(*), sum(hash({', '.join(hashed.values())})) FROM {relation} GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    described = ", ".join(f"{_quoted(name)} {kind}" for name, kind, *_ in columns)
+    return RowSums(_program(), described, {day.isoformat(): f"{count}/{total:x}" for day, count, total in rows})
+
+
+def _program() -> str:
+    import duckdb
+
+    return f"duckdb {duckdb.__version__}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
