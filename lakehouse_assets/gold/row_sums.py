@@ -5,7 +5,8 @@ version is of anybody else, restored, or of other columns, the live table is rea
 """
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ class RowSums:
 def built_sums(connection: "duckdb.DuckDBPyConnection", name: str) -> RowSums:
     """Return the sums of a model in the run's database."""
     columns = connection.execute(f"DESCRIBE gold.{name}").fetchall()
-    return _sums(connection, f"gold.{name}", {column: _quoted(column) for column, *_ in columns}, columns)
+    return _sums(connection, f"gold.{name}", [column for column, *_ in columns], columns)
 
 
 def live_sums(connection: "duckdb.DuckDBPyConnection", uri: str, table: "DeltaTable", name: str) -> RowSums:
@@ -59,17 +60,17 @@ def live_sums(connection: "duckdb.DuckDBPyConnection", uri: str, table: "DeltaTa
     connection.execute("DROP SCHEMA IF EXISTS memory.live CASCADE; CREATE SCHEMA memory.live")
     table_view(connection, f"memory.live.{name}", uri, table)
     columns = connection.execute(f"DESCRIBE gold.{name}").fetchall()
+    sums = _sums(connection, f"memory.live.{name}", [column for column, *_ in columns if column in known], columns)
     # A column that the table does not have yet makes every partition differ.
-    hashed = {column: _quoted(column) if column in known else "'new column'" for column, *_ in columns}
-    return _sums(connection, f"memory.live.{name}", hashed, columns)
+    return sums if known.issuperset(column for column, *_ in columns) else replace(sums, by_date=dict.fromkeys(sums.by_date, ""))
 
 
 def _sums(
-    connection: "duckdb.DuckDBPyConnection", relation: str, hashed: dict[str, str], columns: list[tuple[str, ...]]
+    connection: "duckdb.DuckDBPyConnection", relation: str, hashed: Iterable[str], columns: list[tuple[str, ...]]
 ) -> RowSums:
-    """Return the sums of a relation over SQL expressions by column."""
+    """Return the sums of a relation over the columns `hashed`."""
     rows = connection.execute(
-        f"SELECT {DATE_COLUMN}, count(*), sum(hash({', '.join(hashed.values())})) FROM {relation} GROUP BY 1 ORDER BY 1"
+        f"SELECT {DATE_COLUMN}, count(*), sum(hash({', '.join(map(_quoted, hashed))})) FROM {relation} GROUP BY 1 ORDER BY 1"
     ).fetchall()
     described = ", ".join(f"{_quoted(name)} {kind}" for name, kind, *_ in columns)
     return RowSums(_program(), described, {day.isoformat(): f"{count}/{total:x}" for day, count, total in rows})

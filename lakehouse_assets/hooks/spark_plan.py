@@ -45,7 +45,9 @@ def _is_row_by_row(message: Any) -> bool:
     """Return whether a part of the plan is an operation, or an expression, of one row."""
     match message.DESCRIPTOR.name:
         case "Relation":
-            return message.WhichOneof("rel_type") in _ROW_BY_ROW
+            kind = message.WhichOneof("rel_type")
+            # A name may be that of a view, whose plan is not in this one.
+            return kind in _ROW_BY_ROW and not (kind == "read" and message.read.WhichOneof("read_type") == "named_table")
         case "Window" | "SubqueryExpression":
             return False
         case "ExpressionString":

@@ -1,6 +1,6 @@
 """Quarantines rows that broke a `drop` rule or wait for a partner, with the reason and the source's values."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -107,15 +107,30 @@ def _payloads(
             wanted = {day: names for day, names in to_build.files(given.feed.table).items() if day in days}
             files = files_with(table, FILE, wanted)
             files_view(stage.connection, "raw_rows", target.root.table("raw", given.feed.table), files, columns)
-            as_json = ", ".join(f"'{name}', {_shown(name, given)}" for name in source)
             result = stage.connection.execute(
-                f"""SELECT {", ".join(f"q.{name}" for name in IDENTITY)}, json_object({as_json})
+                f"""SELECT {", ".join(f"q.{name}" for name in IDENTITY)}, {_as_json(source, given)}
                     FROM raw_rows JOIN (
                         FROM staged WHERE {FEED} = '{given.feed.table}' AND {VERDICT} IN ('{DROPPED}', '{WAITING}')
                     ) AS q USING ({DATE_COLUMN}, {FILE}, {ROW})"""
             )
             payloads |= {tuple(identity): str(payload) for *identity, payload in result.fetchall()}
     return payloads
+
+
+def _as_json(columns: Sequence[str], given: Input) -> str:
+    """SQL: the source's values of a row. A column that the feed does not declare is left out where it is NULL.
+
+    So a payload does not depend on the columns that other files bring.
+    """
+
+    def shown(names: Iterable[str]) -> str:
+        values = ", ".join(f"'{name}', {_shown(name, given)}" for name in names)
+        return f"json_object({values})"
+
+    declared = [name for name in columns if name in given.feed.column_names]
+    others = [name for name in columns if name not in given.feed.column_names]
+    # A merge patch (RFC 7396) leaves out what is NULL in the patch.
+    return f"json_merge_patch({shown(declared)}, {shown(others)})" if others else shown(declared)
 
 
 def _shown(column: str, given: Input) -> str:

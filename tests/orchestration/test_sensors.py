@@ -118,10 +118,10 @@ def test_gold_follows_once_its_silver_tables_stand(lakehouse, instance):
 def failing(monkeypatch, error):
     """Let raw fail from now on."""
 
-    def write(rows, target):
+    def load(feed, target, start):
         raise error
 
-    monkeypatch.setattr(assets, "write_landed", write)
+    monkeypatch.setattr(assets, "load_partitions", load)
 
 
 THROTTLED = GenericError("Generic S3 error: Server returned non-2xx status code: 503 Service Unavailable: SlowDown")

@@ -207,13 +207,22 @@ def counted(raw):
     return raw.selectExpr("*", "id AS order_id", "at AS changed_at", "count(*) OVER (PARTITION BY _date) AS total")
 
 
+def through_a_view(raw):
+    counted(raw).createOrReplaceTempView("counted")
+    return raw.sparkSession.table("counted")
+
+
 UNIQUE = Rule("at_unique", "count(*) OVER (PARTITION BY changed_at, _date) = 1", "drop", "A time is unique.")
 
 
 @pytest.mark.parametrize(
     "table",
-    [with_function(TABLE, counted), replace(TABLE, contract=replace(TABLE.contract, rules=(UNIQUE,)))],
-    ids=["function", "rule"],
+    [
+        with_function(TABLE, counted),
+        with_function(TABLE, through_a_view),
+        replace(TABLE, contract=replace(TABLE.contract, rules=(UNIQUE,))),
+    ],
+    ids=["function", "view", "rule"],
 )
 def test_a_date_is_built_whole_if_its_rows_depend_on_each_other(table, make_lakehouse, added):
     shop = make_lakehouse(table)

@@ -15,6 +15,7 @@ from lakehouse_assets.contracts.contract import Column, Contract, Rule
 from lakehouse_assets.contracts.feeds import SourceColumn
 from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.delta import tables
+from lakehouse_assets.delta.duck import enable_s3
 from lakehouse_assets.gold.models import Model
 from tests.support.declare import feed_of, one_feed
 from tests.support.lakehouse import Lakehouse
@@ -151,6 +152,7 @@ class Shop:
 
         def run(database: Path, selected: Collection[str]) -> set[str]:
             with duckdb.connect(str(database)) as connection:
+                enable_s3(connection, root)
                 for name, query in sql.items():
                     connection.execute(f"CREATE TABLE gold.{name} AS {query}")
             return set(selected)
