@@ -407,6 +407,8 @@ def _parse_text(
     import pyarrow as pa
     import pyarrow.csv as arrow_csv
 
+    if not data.endswith(b"\n"):
+        data += b"\n"  # at the end of the data Arrow takes an empty field after a quoted one for a quoted one
     if data.startswith(codecs.BOM_UTF8):
         data = codecs.BOM_UTF8 + data  # Arrow skips a mark at the start, but here it belongs to a row
     return arrow_csv.read_csv(

@@ -66,6 +66,7 @@ class Text:
         """
         begun: list[bytes] = []
         size = 0
+        ends = [bytes([end]) for end in line_ends]
         for part in (piece[n : n + _BLOCK_BYTES] for piece in self.pieces for n in range(0, len(piece), _BLOCK_BYTES)):
             if b"\r" in line_ends and begun and begun[-1].endswith(b"\r") and not part.startswith(b"\n"):
                 yield b"".join(begun)
@@ -73,6 +74,9 @@ class Text:
             # A CR at the end of a part may be half of a line end.
             cut = max(part.rfind(b"\n"), part.rfind(b"\r", 0, -1) if b"\r" in line_ends else -1) + 1
             if cut:
+                # However the bytes are cut into parts, only the first line of one can be too long.
+                if size + min(n for end in ends if (n := part.find(end)) >= 0) > MAX_LINE_BYTES:
+                    raise self._without_lines(b"".join([*begun, part]))
                 yield b"".join([*begun, part[:cut]])
                 begun, size = [], 0
             if cut < len(part):

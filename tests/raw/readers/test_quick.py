@@ -46,6 +46,7 @@ def made_of(data: bytes, encoding: str, block: int, piece: int, *, quick: bool):
 
 @settings(max_examples=400, deadline=None)
 @given(data=LINES, encoding=ENCODINGS, block=st.integers(1, 80), piece=st.integers(1, 100), whole=st.booleans())
+@example(data=b'1,"2",', encoding="utf-8", block=80, piece=100, whole=False)
 @example(data=b"1,2\r3,4,5\n\n1,2,3\n", encoding="utf-8", block=80, piece=100, whole=False)
 @example(data=b"1,2,3\r4,5,6\n\n7,8,9\n1,2\n", encoding="utf-8", block=80, piece=100, whole=False)
 @example(data=b"1,2,3\n\xef\xbb\xbf4,5,6\n", encoding="utf-8", block=6, piece=100, whole=False)
