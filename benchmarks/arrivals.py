@@ -15,10 +15,10 @@ from contextlib import chdir, contextmanager
 from datetime import date, timedelta
 from uuid import uuid4
 
-import dagster as dg
 import obstore
 import pyarrow as pa
 
+from benchmarks.ticks import ticks_of
 from lakehouse_assets.books.ledger import LandedFile, PartitionRecord
 from lakehouse_assets.books.raw_fingerprint import raw_fingerprint
 from lakehouse_assets.books.records import record_partitions
@@ -113,16 +113,7 @@ def measure(objects: int) -> list[float]:
     """Return the seconds of tick and plan when all is built, then of both with new files."""
     with empty_root() as settings, open_instance(settings.dagster_home, settings.root) as instance:
         declared = catalog()
-        sensor = arrival_sensor(settings, declared, declared.tables[0].system)
-        cursor: str | None = None
-
-        def tick() -> int:
-            nonlocal cursor
-            with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
-                result = sensor.evaluate_tick(context)
-            cursor = result.cursor
-            return len(result.run_requests or [])
-
+        tick = ticks_of(arrival_sensor(settings, declared, declared.tables[0].system), instance)
         land(settings, declared.tables[0], objects)
         write_ledger(settings, declared.tables[0])
         assert make_plan(settings, declared).is_empty

@@ -23,7 +23,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from uuid import uuid4
 
-import dagster as dg
 import obstore
 
 PROJECT = Path(__file__).parents[1]
@@ -31,6 +30,7 @@ sys.path.insert(0, str(PROJECT))
 
 from benchmarks.measured import Requests, counted_minio, say  # noqa: E402
 from benchmarks.settled import TABLES, tables_of_benchmark  # noqa: E402
+from benchmarks.ticks import ticks_of  # noqa: E402
 from lakehouse_assets.contracts.system import Catalog, SilverTable  # noqa: E402
 from lakehouse_assets.definitions import build_definitions  # noqa: E402
 from lakehouse_assets.engine.session import Engine  # noqa: E402
@@ -97,14 +97,10 @@ def measure(dates: int, prefix: str | None, requests: Requests, options: argpars
         say(f"built {dates:,} dates of {2 * TABLES} tables in {time.perf_counter() - began:.0f} s")
         sensor = arrival_sensor(settings, catalog, "bench")
         with open_instance(settings.dagster_home, settings.root) as instance:
-            cursor: str | None = None
+            next_tick = ticks_of(sensor, instance)
 
             def tick() -> None:
-                nonlocal cursor
-                with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
-                    result = sensor.evaluate_tick(context)
-                cursor = result.cursor
-                assert not result.run_requests
+                assert not next_tick()
 
             def nothing() -> None:
                 command = [sys.executable, "-c", "from benchmarks.settled import plan; plan()", root]

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 import obstore
 from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
 
 from lakehouse_assets.contracts.provenance import DATE_COLUMN, FILE
 from lakehouse_assets.contracts.types import from_delta
@@ -76,6 +77,20 @@ class DataFolder:
         path = f"{self.layer}/{self.table}/{self.name}/{name}.parquet"
         obstore.put(self.root.store, path, buffer.getvalue())
         return self.root.path(path)
+
+    @contextmanager
+    def committing(self, paths: Iterable[str]) -> Iterator[None]:
+        """Keep these files, which the block commits, unless it raises CommitFailedError.
+
+        From the commit on the table may refer to them, even if this process never learns of it. An orphan is better than a missing
+        file.
+        """
+        self.named = set(paths)
+        try:
+            yield
+        except CommitFailedError:
+            self.named = set()
+            raise
 
 
 class DataFileWriter:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.contracts.types import in_duckdb
 from lakehouse_assets.delta.statistics import TEXT_LENGTH, Bounds, Chunk, Footer
-from lakehouse_assets.delta.tables import live_files, sql_date, sql_text
+from lakehouse_assets.delta.tables import live_files, sql_date, sql_name, sql_text
 from lakehouse_assets.store.root import Root
 from lakehouse_assets.store.s3 import credentials_fingerprint, load_s3_client
 
@@ -116,9 +116,9 @@ def rows_of_files(paths: Sequence[str], columns: Mapping[str, str], count: int, 
         listed = ", ".join(map(sql_text, paths))
         rows = f"read_parquet([{listed}], schema = MAP {{{stored}}}, filename = true, explicit_cardinality = {max(count, 1)})"
     else:
-        nulls = (f"CAST(NULL AS {kind}) AS {_quoted(own[column])}" for column, kind in types.items())
+        nulls = (f"CAST(NULL AS {kind}) AS {sql_name(own[column])}" for column, kind in types.items())
         rows = f"(SELECT {', '.join([*nulls, 'NULL AS filename', 'NULL AS file_index'])} WHERE FALSE)"
-    shown = [*(f"{_quoted(own[c])} AS {_quoted(c)}" for c in types), *(f"{sql} AS {c}" for c, sql in (computed or {}).items())]
+    shown = [*(f"{sql_name(own[c])} AS {sql_name(c)}" for c in types), *(f"{sql} AS {c}" for c, sql in (computed or {}).items())]
     return f"SELECT {', '.join(shown)} FROM {rows}"
 
 
@@ -198,11 +198,6 @@ def table_view(connection: "duckdb.DuckDBPyConnection", name: str, uri: str, tab
         connection.register("_no_rows", schema.empty_table())
         connection.execute(f"{_create('TABLE', name)} AS FROM _no_rows")
         connection.unregister("_no_rows")
-
-
-def _quoted(name: str) -> str:
-    """A name as SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _create(kind: str, name: str) -> str:

@@ -12,7 +12,6 @@ from logging import Logger
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError
 
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.delta.data_files import data_folder, read_partitions
@@ -187,12 +186,8 @@ class SparkHandler(Handler["DataFrame"]):
             if any(file.date not in target.dates for file in files):
                 raise outside_partitions(target)
             removed = [file for file in live_files(table) if file["date"] in target.dates]
-            folder.named = {file.path for file in files}
-            try:
+            with folder.committing(file.path for file in files):
                 return Written(commit_files(table, files, removed, key=target.key, run_id=target.run_id))
-            except CommitFailedError:
-                folder.named = set()
-                raise
 
     def read(self, source: Source) -> "DataFrame":
         """See `Handler.read`. The frame keeps reading the table's current version."""

@@ -266,10 +266,9 @@ def _parted(entries: bytes) -> tuple["Numbers", "Numbers"]:
 
 def _spans(starts: "Numbers", ends: "Numbers") -> list[tuple[int, int]]:
     """Ranges of entries that contain the given ones (in order), joined where that saves a request."""
-    gap = _GAP
     spans: list[tuple[int, int]] = []
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        if spans and start - spans[-1][1] <= gap:
+        if spans and start - spans[-1][1] <= _GAP:
             spans[-1] = (spans[-1][0], end)
         else:
             spans.append((start, end))

@@ -151,14 +151,12 @@ def live_files(table: DeltaTable, bounds_of: Collection[str] = ()) -> list[dict[
 
 def files_with(table: DeltaTable, column: str, values: Mapping[date, Collection[str] | None]) -> list[dict[str, Any]]:
     """The live files that may hold a row with one of the values of a text column by date (None: any), by the log's statistics."""
-    low_name, high_name = f"min.{column}", f"max.{column}"
-    bounds = {add["path"]: (add.get(low_name), add.get(high_name)) for add in _adds(table, low_name, high_name)}
 
     def may_hold(file: dict[str, Any]) -> bool:
-        wanted, (low, high) = values.get(file["date"], ()), bounds[file["path"]]
-        return wanted is None or any((low is None or low <= value) and (high is None or value <= high) for value in wanted)
+        wanted, known = values.get(file["date"], ()), file["bounds"].get(column)
+        return wanted is None or any(known is None or known[0] <= value <= known[1] for value in wanted)
 
-    return [file for file in live_files(table) if may_hold(file)]
+    return [file for file in live_files(table, [column]) if may_hold(file)]
 
 
 def paths_and_dates(table: DeltaTable) -> tuple[list[str], list[date]]:
@@ -206,6 +204,11 @@ def sql_date(day: date) -> str:
 def sql_text(text: str) -> str:
     """A text as a SQL literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def sql_name(name: str) -> str:
+    """A name of a column as SQL."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def last_commit(uri: str) -> tuple[int, str | None]:

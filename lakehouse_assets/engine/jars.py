@@ -5,16 +5,15 @@ configured for Ivy are honoured.
 """
 
 import re
-import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 from xml.etree import ElementTree
 
 from lakehouse_assets.engine.java import Java
 from lakehouse_assets.errors import EngineError
+from lakehouse_assets.files import whole_folder
 
 _RESOLVE_SECONDS = 600
 
@@ -88,14 +87,8 @@ def resolved(java: Java, folder: Path, wanted: JarSet) -> list[Path]:
     """
     target = folder / wanted.name
     if not target.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = folder / f".{wanted.name}-{uuid4().hex[:8]}"
-        try:
+        with whole_folder(target) as unfinished:
             _fetch(java, folder, wanted, unfinished)
-            if not target.exists():
-                unfinished.rename(target)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
     return sorted(target.glob("*.jar"))
 
 

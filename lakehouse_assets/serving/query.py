@@ -89,10 +89,9 @@ def refuse_unless_harmless(connection: "duckdb.DuckDBPyConnection", sql: str) ->
     statements = parsed["statements"]
     if len(statements) != 1:
         raise QueryError(f"One query at a time is allowed, not {len(statements)}.")
-    named = {str(node["key"]).lower() for node in _nodes(statements[0]) if "key" in node and "value" in node} - _internal_views(
-        connection
-    )
-    for node in _nodes(statements[0]):
+    nodes = list(_nodes(statements[0]))
+    named = {str(node["key"]).lower() for node in nodes if "key" in node and "value" in node} - _internal_views(connection)
+    for node in nodes:
         kind = node.get("type")
         if kind == "TABLE_FUNCTION":
             name = node["function"]["function_name"].lower()
@@ -104,7 +103,6 @@ def refuse_unless_harmless(connection: "duckdb.DuckDBPyConnection", sql: str) ->
             _refuse_unless_table(node, named)
         elif kind == "SHOW_REF" and not (node.get("query") or node["table_name"] in _SHOWN or node["schema_name"] in SCHEMAS):
             raise QueryError(f"This is not allowed: it reveals the machine, not the tables. {_TABLES}")
-    nodes = list(_nodes(statements[0]))
     read = {(n["schema_name"].lower(), n["table_name"].lower()) for n in nodes if n.get("type") == "BASE_TABLE"}
     lists_tables = any(n.get("type") == "SHOW_REF" for n in nodes) or any(schema not in ("", *SCHEMAS) for schema, _ in read)
     return None if lists_tables else {table for table in read if table[0]}
@@ -144,12 +142,13 @@ def open_views(connection: "duckdb.DuckDBPyConnection", root: Root, read: Tables
     for schema in SCHEMAS:
         connection.execute(f"CREATE SCHEMA {schema}")
     existing = [(layer, name) for layer in ("raw", "silver", "gold") for name in root.table_names(layer)]
-    is_whole = read is None or not read <= {*existing, *_BOOKS}
-    for layer, name in existing if read is None or is_whole else sorted(read - _BOOKS):
+    if read is None or not read <= {*existing, *_BOOKS}:
+        read = {*existing, *_BOOKS}
+    for layer, name in sorted(read - _BOOKS):
         uri = root.table(layer, name)
         if (table := open_table(uri)) is not None:
             table_view(connection, f'{layer}."{name}"', uri, table)
-    if read is None or is_whole or read & _BOOKS:
+    if read & _BOOKS:
         _open_books(connection, root)
 
 

@@ -63,7 +63,7 @@ from lakehouse_assets.silver.judge import Partners, decide, judge, table_columns
 from lakehouse_assets.silver.merge import Held, changed_rows, merged, with_changes, with_small_files
 from lakehouse_assets.silver.quarantine import quarantine_rows
 from lakehouse_assets.silver.schema import added_columns, contract_schema, is_reshaped
-from lakehouse_assets.silver.stage import Stage, is_staged, read_aside_rows, read_staged
+from lakehouse_assets.silver.stage import Stage, read_aside_rows, read_staged
 from lakehouse_assets.silver.transform import transform
 from lakehouse_assets.silver.waiting import OpenedPartners, changed_partners, open_partners, partner_versions
 
@@ -277,7 +277,7 @@ def _reconcile(session: Session, stage: Stage, target: Target, before: Before, t
         dates = {*to_build.additions, *(f["date"] for f in rewritten.files), *rewritten.aside.rows_by_date}
         rewritten = with_small_files(rewritten, current, dates & {f["date"] for f in held.files})
         # A compacted file lacks the dates of its rows, so the engine reads its date whole.
-        compacted = held.of({f["date"] for f in rewritten.files if not is_staged(f["path"])}).files
+        compacted = held.of(rewritten.compacted_dates).files
         rewritten = Held([*{f["path"]: f for f in [*rewritten.files, *compacted]}.values()], rewritten.aside)
         if rewritten.files or rewritten.aside.batches:
             with _as_conflict(target.uri, before.silver.version()):
@@ -293,7 +293,7 @@ def _rewrite(
 ) -> None:
     """Let the engine write rows again, of live files and of batches set aside, in their new state."""
     contract, columns = stage.contract, table_columns(stage.contract)
-    compacted = {f["date"] for f in rewritten.files if not is_staged(f["path"])}
+    compacted = rewritten.compacted_dates
     live = read_partitions(session, target.uri, silver, sorted(compacted)).select(*columns)
     own = {f.path for f in stage.ok}
     if paths := [f["path"] for f in rewritten.files if f["date"] not in compacted or f["path"] in own]:
@@ -310,21 +310,18 @@ def _commit(stage: Stage, target: Target, before: Before, to_build: ToBuild, aft
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     new_schema = contract_schema(stage.contract) if before.full_rebuild else None
     transaction = write_set_aside(target.root, target.layer, target.name, after.aside)
-    # From here on the table may refer to the files, even if this process never learns of it. Keep them: an orphan is
-    # better than a missing file.
-    stage.folder.named = {*(f.path for f in stage.ok), *after.aside.files}
     try:
-        return commit_files(
-            before.silver,
-            stage.ok,
-            after.removed,
-            key=key,
-            run_id=target.run_id,
-            transaction=transaction,
-            new_schema=new_schema,
-        )
+        with stage.folder.committing([*(f.path for f in stage.ok), *after.aside.files]):
+            return commit_files(
+                before.silver,
+                stage.ok,
+                after.removed,
+                key=key,
+                run_id=target.run_id,
+                transaction=transaction,
+                new_schema=new_schema,
+            )
     except CommitFailedError:
-        stage.folder.named = set()
         delete_set_aside(target.root, target.layer, target.name, transaction)
         raise
 

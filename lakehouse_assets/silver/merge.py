@@ -18,7 +18,15 @@ from lakehouse_assets.delta.duck import files_view, files_with_keys, rows_of_fil
 from lakehouse_assets.delta.key_filter import is_worthwhile, key_filter
 from lakehouse_assets.delta.tables import sql_date, sql_text
 from lakehouse_assets.silver.judge import OK, VERDICT, table_columns, validity
-from lakehouse_assets.silver.stage import MOST_SMALL_FILES, ROWS_PER_FILE, Stage, landed_view, pieces_to_merge, staged_columns
+from lakehouse_assets.silver.stage import (
+    MOST_SMALL_FILES,
+    ROWS_PER_FILE,
+    Stage,
+    is_staged,
+    landed_view,
+    pieces_to_merge,
+    staged_columns,
+)
 from lakehouse_assets.silver.winners import (
     DELETED,
     ENDED_BEFORE,
@@ -71,7 +79,12 @@ class Held:
     def count(self) -> int:
         """How many rows these are."""
         live: int = sum(f["num_records"] for f in self.files)
-        return live + sum(self.aside.rows_by_date.values())
+        return live + self.aside.count
+
+    @property
+    def compacted_dates(self) -> set[date]:
+        """The dates with a file that `lakehouse maintain` has compacted."""
+        return {f["date"] for f in self.files if not is_staged(f["path"])}
 
 
 def changed_rows(stage: Stage, replaced: Held, others: Held, deliveries: Deliveries) -> "pa.Table":

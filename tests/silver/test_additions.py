@@ -52,18 +52,22 @@ def added(monkeypatch):
     return found
 
 
+def assert_as_built_from_nothing(shop, make_lakehouse):
+    fresh = make_lakehouse(*shop.tables)
+    fresh.copy_landing(shop)
+    assert fresh.build_directly() == {}
+    for table in ("silver.shop_orders", "(SELECT * EXCLUDE (run_id) FROM quarantine.rows)"):
+        assert shop.rows(table) == fresh.rows(table)
+    assert facts(shop) == facts(fresh)
+
+
 @pytest.fixture
 def expect(shop, make_lakehouse):
     """Builds, and asserts that rows, quarantine and records are those of a build from nothing."""
 
     def as_built_from_nothing():
         assert shop.build_directly() == {}
-        fresh = make_lakehouse(*shop.tables)
-        fresh.copy_landing(shop)
-        assert fresh.build_directly() == {}
-        for table in ("silver.shop_orders", "(SELECT * EXCLUDE (run_id) FROM quarantine.rows)"):
-            assert shop.rows(table) == fresh.rows(table)
-        assert facts(shop) == facts(fresh)
+        assert_as_built_from_nothing(shop, make_lakehouse)
         assert shop.plan().is_empty
 
     return as_built_from_nothing
@@ -273,12 +277,7 @@ def test_many_additions_leave_few_files_and_batches(shop, added, monkeypatch, ma
     assert len(aside.batches) <= 64
     # Built whole, or kept in one file, the date would have been written 24 times: 324 rows.
     assert sum(written) < 160
-    fresh = make_lakehouse(*shop.tables)
-    fresh.copy_landing(shop)
-    assert fresh.build_directly() == {}
-    for table in ("silver.shop_orders", "(SELECT * EXCLUDE (run_id) FROM quarantine.rows)"):
-        assert shop.rows(table) == fresh.rows(table)
-    assert facts(shop) == facts(fresh)
+    assert_as_built_from_nothing(shop, make_lakehouse)
 
 
 def test_a_compacted_date_takes_additions(shop, added, expect):
