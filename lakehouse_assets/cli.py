@@ -448,7 +448,7 @@ def _sync(settings: Settings, declared: "Catalog", planned: "Plan") -> "SyncResu
         if planned.of_layers("silver"):
             engine.start_in_background()
         if planned.of_layers("gold"):
-            resources.enter_context(loaded_ahead(settings.gold_project.folder))
+            resources.enter_context(loaded_ahead(settings.gold_project.folders))
         from lakehouse_assets.definitions import build_definitions
         from lakehouse_assets.orchestration.sync import sync as run_sync
 

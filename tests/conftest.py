@@ -4,11 +4,14 @@ A world has two axes: an engine (sail, spark, a cluster) and a store (a folder, 
 about; `--world` picks others, such as `--world spark-folder --world sail-minio`.
 """
 
+import select
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +22,7 @@ from filelock import FileLock
 
 from lakehouse_assets.engine.server import port_answers
 from lakehouse_assets.engine.session import Engine
+from lakehouse_assets.gold.dbt_ahead import PLACE, listening, start
 from lakehouse_assets.services.service import free_port
 from lakehouse_assets.services.store import REGION, MinIO, ObjectStore, VersityGateway
 from lakehouse_assets.settings import Settings
@@ -109,6 +113,32 @@ def _ports(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     with FileLock(Path(tempfile.gettempdir(), "lakehouse-tests-ports.lock")):
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _dbt() -> Iterator[None]:
+    """Has dbt loaded once for all tests, when the first of them runs a command of it."""
+    folders = Settings().gold_project.folders
+    # Not below pytest's own folder, whose path can be too long for a socket.
+    with tempfile.TemporaryDirectory(prefix="dbt-") as place, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(PLACE, f"{place}/socket")
+        with listening(f"{place}/socket") as listener:
+            ends, end = socket.socketpair()
+            loaded = threading.Thread(target=_load_dbt, args=(listener, ends, folders), daemon=True)
+            loaded.start()
+            yield
+            end.close()
+            loaded.join()
+
+
+def _load_dbt(listener: socket.socket, ends: socket.socket, folders: Sequence[Path]) -> None:
+    with ends:
+        called, _, _ = select.select([listener, ends], [], [])
+        if listener in called:
+            process = start(listener, folders)
+            select.select([ends], [], [])
+            process.kill()
+            process.communicate()
 
 
 @pytest.fixture(scope="session")

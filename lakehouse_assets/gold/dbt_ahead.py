@@ -1,10 +1,11 @@
-"""Loads dbt ahead of time: a process imports dbt, parses the project, then waits for the one command that it will run.
+"""Loads dbt ahead of time: a process imports dbt and parses the project, then runs each command in a copy of itself.
 
 Importing dbt and parsing the project take 2.4 s of a build's 4.7 s. A second core can do that while raw and silver are built.
 Callers start `lakehouse-dbt` as if it were `dbt`. It passes its arguments, environment, folder and output to the waiting process;
 if none waits, it runs dbt itself.
 """
 
+import gc
 import json
 import os
 import signal
@@ -13,13 +14,18 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
 
 PLACE = "LAKEHOUSE_DBT_AHEAD"
 """The environment variable that holds the path of the socket on which the waiting process listens."""
+
+_WAITING_CALLERS = 100
 
 
 def executable(name: str) -> str:
@@ -28,17 +34,19 @@ def executable(name: str) -> str:
 
 
 @contextmanager
-def loaded_ahead(project: Path) -> Iterator[None]:
-    """Load dbt in another process while the block runs. That process ends with the block, used or not, or with this process."""
-    with tempfile.TemporaryDirectory(prefix="lakehouse-dbt-") as folder:
-        address = f"{folder}/socket"
-        process = subprocess.Popen(
-            [sys.executable, "-m", __name__, address, str(project)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+def loaded_ahead(folders: Sequence[Path]) -> Iterator[None]:
+    """Load dbt in another process while the block runs, unless the environment names one already.
+
+    `folders` are the project's own and those of its packages. The process ends with the block or with this process, and so does
+    every command that it runs.
+    """
+    if PLACE in os.environ:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="lakehouse-dbt-") as place:
+        address = f"{place}/socket"
+        with listening(address) as listener:
+            process = start(listener, folders)
         os.environ[PLACE] = address
         try:
             yield
@@ -48,13 +56,34 @@ def loaded_ahead(project: Path) -> Iterator[None]:
             process.communicate()
 
 
+@contextmanager
+def listening(address: str) -> Iterator[socket.socket]:
+    """A socket on which callers wait from now on, at the path that `PLACE` is to name."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen(_WAITING_CALLERS)
+        yield listener
+
+
+def start(listener: socket.socket, folders: Sequence[Path]) -> "subprocess.Popen[bytes]":
+    """Start the process. It runs the commands of those who connect, until its standard input closes."""
+    return subprocess.Popen(
+        [sys.executable, "-m", __name__, str(listener.fileno()), *map(str, folders)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[listener.fileno()],
+        start_new_session=True,
+    )
+
+
 def run() -> int:
     """Run `lakehouse-dbt`; returns dbt's exit code."""
     address = os.environ.get(PLACE, "")
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(address)
-        except OSError:  # no process waits, or another caller already uses it
+        except OSError:  # no process waits
             dbt = executable("dbt")
             os.execv(dbt, [dbt, *sys.argv[1:]])  # noqa: S606 - the same program under its own name
         request = json.dumps({"arguments": sys.argv[1:], "environment": dict(os.environ), "folder": str(Path.cwd())}).encode()
@@ -66,38 +95,54 @@ def run() -> int:
         return code[0] if code else 1
 
 
-def _wait(address: str, project: Path) -> NoReturn:
-    """Load dbt, wait for one command, run it, and end the process."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(address)
-        listener.listen(1)
-        os.chdir(project)
-        from dbt.adapters import duckdb
-        from dbt.cli.main import dbtRunner
-        from dbt.contracts.graph.manifest import Manifest
+def _serve(listener: socket.socket, folders: Sequence[Path]) -> NoReturn:
+    """Load dbt, then run each command in a fork: it finds all imported and parsed, and leaves nothing behind."""
+    _end_when(lambda: os.read(0, 1))
+    os.chdir(folders[0])
+    from dbt.adapters import duckdb
+    from dbt.cli.main import dbtRunner
+    from dbt.contracts.graph.manifest import Manifest
 
-        del duckdb  # imported now only to save time later
-        parsed = dbtRunner().invoke(["--quiet", "--no-version-check", "--log-level-file", "none", "--no-write-json", "parse"])
+    from lakehouse_assets.gold.models import project_digest
+
+    del duckdb  # imported now only to save time later
+    digest = [*map(project_digest, folders)]
+    parsed = dbtRunner().invoke(["--quiet", "--no-version-check", "--log-level-file", "none", "--no-write-json", "parse"])
+    gc.freeze()  # a fork then shares the memory for longer
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
+    while True:
         connection, _ = listener.accept()
-        Path(address).unlink()
-    with connection:
-        size, descriptors, _, _ = socket.recv_fds(connection, 4, 2)
-        request = json.loads(_received(connection, int.from_bytes(size, "big")))
-        for number, descriptor in zip((1, 2), descriptors, strict=True):
-            os.dup2(descriptor, number)
-            os.close(descriptor)
-        connection.sendall(os.getpid().to_bytes(4, "big"))
-        os.environ.clear()
-        os.environ.update(request["environment"])
-        os.chdir(request["folder"])
-        manifest = parsed.result if isinstance(parsed.result, Manifest) else None
-        done = dbtRunner(manifest=manifest).invoke(request["arguments"])
-        sys.stdout.flush()
-        sys.stderr.flush()
-        connection.sendall(bytes([0 if done.success else 2 if done.exception else 1]))
-        # A normal exit would free memory for half a second before it closes the output.
-        os._exit(0)
+        if os.fork():
+            connection.close()
+            continue
+        listener.close()
+        is_current = Path.cwd() == folders[0] and digest == [*map(project_digest, folders)]
+        _run(connection, parsed.result if is_current and isinstance(parsed.result, Manifest) else None)
+
+
+def _run(connection: socket.socket, manifest: "Manifest | None") -> NoReturn:
+    """Run the command that the connection brings, and end the process."""
+    from dbt.cli.main import dbtRunner
+
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _end_when(lambda: os.read(0, 1))
+    size, descriptors, _, _ = socket.recv_fds(connection, 4, 2)
+    request = json.loads(_received(connection, int.from_bytes(size, "big")))
+    for number, descriptor in zip((1, 2), descriptors, strict=True):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    connection.sendall(os.getpid().to_bytes(4, "big"))
+    _end_when(lambda: connection.recv(1))
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    is_its_own = Path.cwd() == Path(request["folder"])
+    os.chdir(request["folder"])
+    done = dbtRunner(manifest=manifest if is_its_own else None).invoke(request["arguments"])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    connection.sendall(bytes([0 if done.success else 2 if done.exception else 1]))
+    # A normal exit would free memory for half a second before it closes the output.
+    os._exit(0)
 
 
 def _received(connection: socket.socket, size: int) -> bytes:
@@ -105,10 +150,16 @@ def _received(connection: socket.socket, size: int) -> bytes:
         return reader.read(size)
 
 
-def _end_with_parent() -> None:
-    sys.stdin.buffer.read()  # ends when the other end of the pipe does
-    os._exit(0)
+def _end_when(returns: Callable[[], object]) -> None:
+    """End the process when a call returns, such as a read from someone who keeps silent until it ends."""
+
+    def wait() -> None:
+        returns()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 if __name__ == "__main__":
-    _wait(sys.argv[1], Path(sys.argv[2]))
+    with socket.socket(fileno=int(sys.argv[1])) as inherited:
+        _serve(inherited, [Path(folder) for folder in sys.argv[2:]])

@@ -44,7 +44,7 @@ class GoldProject:
             LakehouseError: dbt can't parse the project; the message is dbt's.
         """
         os.environ[PACKAGE] = str(self.package)  # both this process and child processes may run dbt
-        return _manifest(self, " ".join(map(project_digest, self._folders)))
+        return _manifest(self, " ".join(map(project_digest, self.folders)))
 
     def models(self) -> list[Model]:
         """Return the models of the current project, each after those that it reads; raises as `manifest` does."""
@@ -53,7 +53,12 @@ class GoldProject:
     @property
     def shared_digest(self) -> str:
         """A hash of what any model may depend on."""
-        return " ".join(map(shared_digest, self._folders))
+        return " ".join(map(shared_digest, self.folders))
+
+    @property
+    def folders(self) -> list[Path]:
+        """The project's own folder, and that of the package if the project lists one."""
+        return [self.folder, self.package] if self._has_packages and self.folder != self.package else [self.folder]
 
     def add_sources(self, catalog: Catalog) -> None:
         """Add silver tables of the catalog that `models/sources.yml` does not list yet.
@@ -94,10 +99,6 @@ class GoldProject:
     @property
     def _has_packages(self) -> bool:
         return (self.folder / "packages.yml").exists()
-
-    @property
-    def _folders(self) -> list[Path]:
-        return [self.folder, self.package] if self._has_packages and self.folder != self.package else [self.folder]
 
     def _parse(self) -> Mapping[str, Any]:
         if self._has_packages:

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import time
 
+import psutil
 import pytest
 
 from lakehouse_assets.gold.dbt_ahead import PLACE, executable, loaded_ahead
@@ -16,36 +18,78 @@ PROJECT = Settings().gold_project.folder
 LIST = ("--quiet", "--no-version-check", "list", "--resource-type", "model", "--output", "name")
 
 
-def dbt(*arguments, **environment):
-    return subprocess.run(
+def start_dbt(*arguments, folder=PROJECT, **environment):
+    return subprocess.Popen(
         [executable("lakehouse-dbt"), *arguments],
-        cwd=PROJECT,
+        cwd=folder,
         env={**os.environ, **environment},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
     )
+
+
+def dbt(*arguments, folder=PROJECT, **environment):
+    process = start_dbt(*arguments, folder=folder, **environment)
+    output, errors = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
 def wait_until(true, seconds=30):
     deadline = time.monotonic() + seconds
-    while not true():
+    while not (found := true()):
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.05)
+    return found
 
 
-@pytest.fixture
+def loaders(parent):
+    """The children of a process that have loaded dbt, or load it."""
+    return [child for child in parent.children() if "dbt_ahead" in " ".join(child.cmdline())]
+
+
+def ended(process):
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.fixture(scope="module")
 def loaded():
-    with loaded_ahead(PROJECT):
-        wait_until(lambda: os.path.exists(os.environ[PLACE]))  # noqa: PTH110
-        yield
+    """The process that has loaded dbt, which nobody else has done before."""
+    before = loaders(psutil.Process())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(PLACE, raising=False)
+        with loaded_ahead([PROJECT]):
+            [process] = wait_until(lambda: set(loaders(psutil.Process())) - set(before))
+            yield process
 
 
 def test_it_gives_the_output_and_the_exit_code_of_dbt(loaded, tmp_path):
-    ahead = dbt(*LIST, "--target-path", str(tmp_path))
-    assert not os.path.exists(os.environ[PLACE])  # noqa: PTH110 - it has been used
-    assert (ahead.returncode, ahead.stdout.split()) == (0, dbt(*LIST).stdout.split())
-    assert "fact_sales" in ahead.stdout
+    own = dbt(*LIST, "--target-path", str(tmp_path / "own"), **{PLACE: "/nobody"})
+    for number in range(2):
+        ahead = dbt(*LIST, "--target-path", str(tmp_path / str(number)))
+        assert (ahead.returncode, ahead.stdout.split()) == (0, own.stdout.split())
+        assert "fact_sales" in ahead.stdout
+    wait_until(lambda: not loaders(loaded))
+
+
+def test_it_runs_the_command_itself(loaded):
+    loaded.suspend()
+    waits = start_dbt("--quiet", "no-such-command")
+    with pytest.raises(subprocess.TimeoutExpired):
+        waits.wait(5)
+    loaded.resume()
+    assert waits.wait(30) == 2
+    waits.communicate()
+
+
+def test_a_model_that_is_new_is_found(tmp_path, monkeypatch):
+    project = tmp_path / "project"
+    shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
+    monkeypatch.delenv(PLACE, raising=False)
+    with loaded_ahead([project]):
+        assert "added" not in dbt(*LIST, folder=project).stdout
+        (project / "models" / "marts" / "added.sql").write_text("SELECT 1 AS one")
+        assert "added" in dbt(*LIST, folder=project).stdout
 
 
 def test_the_environment_is_that_of_the_caller(loaded, tmp_path):
@@ -53,19 +97,28 @@ def test_the_environment_is_that_of_the_caller(loaded, tmp_path):
     assert json.loads(done.stdout.splitlines()[0])["info"]["name"] == "MainReportVersion"
 
 
-def test_a_command_that_fails_fails(loaded):
-    assert dbt("--quiet", "no-such-command").returncode == 2
-    assert not os.path.exists(os.environ[PLACE])  # noqa: PTH110 - it has been used
+def test_a_command_ends_with_its_caller(loaded):
+    caller = start_dbt("--no-version-check", "list", "--resource-type", "model")
+    wait_until(lambda: loaders(loaded))
+    [command] = loaders(loaded)
+    command.suspend()
+    caller.kill()
+    caller.wait()
+    command.resume()
+    wait_until(lambda: ended(command))
 
 
-def test_a_second_command_finds_dbt_itself(loaded, tmp_path):
-    for _ in range(2):
-        assert dbt(*LIST, "--target-path", str(tmp_path)).returncode == 0
+def test_whoever_finds_a_loaded_dbt_loads_none(loaded):
+    before = loaders(psutil.Process())
+    with loaded_ahead([PROJECT]):
+        assert loaders(psutil.Process()) == before
+    assert os.environ[PLACE]
 
 
-def test_the_process_ends_with_the_block_though_nobody_has_used_it():
-    with loaded_ahead(PROJECT):
-        address = os.environ[PLACE]
-        running = subprocess.run(["pgrep", "-f", address], capture_output=True, text=True, check=True).stdout.split()
+def test_the_process_ends_with_the_block_though_nobody_has_used_it(monkeypatch):
+    monkeypatch.delenv(PLACE, raising=False)
+    before = loaders(psutil.Process())
+    with loaded_ahead([PROJECT]):
+        [process] = wait_until(lambda: set(loaders(psutil.Process())) - set(before))
     assert PLACE not in os.environ
-    assert subprocess.run(["pgrep", "-f", address], capture_output=True, check=False).returncode == 1, running
+    assert ended(process)
