@@ -61,7 +61,7 @@ QUICK = tuple(
 """What the inner loop runs: each rule of each stage once, on Sail and a folder."""
 
 
-FIXED_PORTS = ("tests/deploy", "tests/services/test_stack.py")
+FIXED_PORTS = ("tests/deploy/test_compose.py", "tests/services/test_stack.py")
 """Tests of whole stacks, whose ports are given."""
 
 SLOWEST_FIRST = ("cluster-minio", "spark-minio", "", "spark-folder", "sail-minio", "sail-versitygw", "sail-folder")

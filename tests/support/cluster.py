@@ -14,6 +14,8 @@ from lakehouse_assets.engine.server import port_answers, s3_conf
 from lakehouse_assets.services.service import free_port
 
 START_SECONDS = 90
+SHORT_LIVED = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""Options for a JVM that does not live long enough to gain from what it does by default."""
 
 
 @dataclass
@@ -33,7 +35,7 @@ class Cluster:
         class_path = ":".join(str(jar) for jar in jars)
         master_port, connect_port = free_port(0), free_port(0)
         master = f"spark://127.0.0.1:{master_port}"
-        common = [str(java.executable), *OPENED, "-Xmx1g", "-XX:+UseSerialGC"]
+        common = [str(java.executable), *OPENED, *SHORT_LIVED, "-Xmx1g"]
         environment = {
             "SPARK_HOME": str(spark_home()),
             "SPARK_SCALA_VERSION": "2.13",  # what Spark's own scripts set
@@ -66,7 +68,7 @@ class Cluster:
             "spark.connect.grpc.binding.port": str(connect_port),
             "spark.executor.memory": "512m",
             "spark.executor.extraClassPath": class_path,
-            "spark.executor.extraJavaOptions": " ".join(OPENED),
+            "spark.executor.extraJavaOptions": " ".join((*OPENED, *SHORT_LIVED)),
             "spark.sql.shuffle.partitions": "2",
             "spark.sql.session.timeZone": "UTC",
             "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
