@@ -4,7 +4,9 @@ A world has two axes: an engine (sail, spark, a cluster) and a store (a folder, 
 about; `--world` picks others, such as `--world spark-folder --world sail-minio`.
 """
 
+import os
 import select
+import shutil
 import socket
 import subprocess
 import sys
@@ -65,6 +67,19 @@ FIXED_PORTS = ("tests/deploy/test_compose.py", "tests/services/test_stack.py")
 """Tests of whole stacks, whose ports are given."""
 
 SLOWEST_FIRST = ("cluster-minio", "spark-minio", "", "spark-folder", "sail-minio", "sail-versitygw", "sail-folder")
+
+
+MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 4 * 2**30
+
+
+def pytest_configure() -> None:
+    """Keep all temporary files in memory, where there is room for them: the tests wait for the disk half of their time."""
+    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
+        return
+    can_run_programs = not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
+    if can_run_programs and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES:
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

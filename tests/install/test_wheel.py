@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,9 +45,9 @@ def interpreter(version: str) -> str:
 
 
 @pytest.fixture(scope="module", params=["3.11", "3.12"])
-def environment(request, wheel, tmp_path_factory) -> Iterator[Path]:
+def environment(request, wheel) -> Iterator[Path]:
     """The programs of an environment with the wheel and what it needs."""
-    folder = tmp_path_factory.mktemp("environment")
+    folder = Path(tempfile.mkdtemp(prefix="environment-", dir="/var/tmp"))  # on a disk, where uv links rather than copies
     run(UV, "venv", "-q", "--python", interpreter(request.param), folder, cwd=folder)
     python = folder / "bin" / "python"
     run(UV, "pip", "sync", "-q", "--python", python, REPOSITORY / "requirements.lock", cwd=folder)
