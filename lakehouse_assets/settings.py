@@ -111,11 +111,12 @@ class Settings(BaseSettings):
         """The dbt project with the gold models."""
         from lakehouse_assets.gold.project import GoldProject, built_in_folder
 
-        own_project, built_in = self.lakehouse_dbt_project, built_in_folder(self._cache)
+        own_project, built_in = self.lakehouse_dbt_project, built_in_folder(self.cache_folder)
         return GoldProject(own_project.expanduser().absolute() if own_project else built_in, package=built_in)
 
     @property
-    def _cache(self) -> Path:
+    def cache_folder(self) -> Path:
+        """The folder of what all roots of a user share."""
         return self.lakehouse_cache.expanduser().absolute()
 
     @property
@@ -132,7 +133,7 @@ class Settings(BaseSettings):
     def local_spark(self) -> ServerConfig:
         """The configuration of the local Spark server."""
         return ServerConfig(
-            cache=self._cache,
+            cache=self.cache_folder,
             memory=self.lakehouse_engine_memory,
             idle_seconds=self.lakehouse_engine_idle_seconds,
             port=self.lakehouse_engine_port,

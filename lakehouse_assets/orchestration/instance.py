@@ -2,12 +2,16 @@
 
 import json
 import os
+import shutil
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 
 import dagster as dg
 import psutil
 from filelock import FileLock
 
+from lakehouse_assets.files import whole_folder
 from lakehouse_assets.hooks.names import EVENT_STORAGE
 from lakehouse_assets.store.root import Root
 from lakehouse_assets.store.s3 import s3_settings
@@ -71,6 +75,9 @@ compute_logs:
 
 PROCESS_TAG = "lakehouse/process"
 
+_DATABASES = ("history", "schedules")
+"""The folders of an instance with its SQLite files: runs and events, and ticks."""
+
 
 def prepare_home(home: Path, root: Root) -> None:
     """Create the folder of an instance, and its `dagster.yaml` if missing. If the root is on S3, step logs go there too."""
@@ -81,7 +88,7 @@ def prepare_home(home: Path, root: Root) -> None:
         return
     text = _CONFIG
     if EVENT_STORAGE.is_usable:
-        text += _EVENT_STORAGE.format(home=json.dumps(str(home))[1:-1])
+        text += _event_storage(home)
     if root.bucket:
         prefix = "/".join(filter(None, [root.prefix, "dagster", "compute-logs"]))
         store = s3_settings()
@@ -94,6 +101,11 @@ def prepare_home(home: Path, root: Root) -> None:
         out.write(text)
 
 
+def _event_storage(home: Path) -> str:
+    """The part of `dagster.yaml` that names the event storage of a home."""
+    return _EVENT_STORAGE.format(home=json.dumps(str(home))[1:-1])
+
+
 def _bring_up_to_date(config: Path) -> None:
     """In a file of the first release, correct the module of the event storage. All else in it belongs to the user."""
     text = config.read_text()
@@ -101,12 +113,40 @@ def _bring_up_to_date(config: Path) -> None:
         config.write_text(text.replace(_FORMER_EVENT_STORAGE, "module: lakehouse_assets.hooks.event_storage\n"))
 
 
-def open_instance(home: Path, root: Root) -> dg.DagsterInstance:
-    """Open the instance whose home is the given folder; create it if missing."""
+def open_instance(home: Path, root: Root, cache: Path | None = None) -> dg.DagsterInstance:
+    """Open the instance whose home is the given folder; create it if missing.
+
+    With `cache`, the folder of `LAKEHOUSE_CACHE`, a new instance gets copies of empty databases that are kept there: Dagster would
+    take five times as long to create them. It does so where the cache can't be used.
+    """
     prepare_home(home, root)
     # Two processes that create the databases of one instance at the same time would collide.
     with FileLock(home / "lock"):
+        if cache is not None and _keeps_databases(home) and not (home / _DATABASES[0]).exists():
+            with suppress(OSError):
+                _copy_databases(_empty_databases(cache), home)
         return dg.DagsterInstance.from_config(str(home))
+
+
+def _keeps_databases(home: Path) -> bool:
+    """Whether the instance has the storage of a new home. A user may have configured another."""
+    return EVENT_STORAGE.is_usable and _event_storage(home) in (home / "dagster.yaml").read_text()
+
+
+def _empty_databases(cache: Path) -> Path:
+    """Return a folder with the databases of an instance that has never had a run. Creates them once for a version of Dagster."""
+    folder = cache / f"dagster-{version('dagster')}"
+    if not folder.exists():
+        with whole_folder(folder) as made:
+            open_instance(made, Root.parse(str(made))).dispose()
+    return folder
+
+
+def _copy_databases(source: Path, home: Path) -> None:
+    """Copy the folders of databases into a home, each atomically: the UI may be creating its own at this moment."""
+    for name in reversed(_DATABASES):
+        with whole_folder(home / name) as copied:
+            shutil.copytree(source / name, copied)
 
 
 def close_killed_runs(instance: dg.DagsterInstance) -> None:

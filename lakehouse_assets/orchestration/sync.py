@@ -77,7 +77,7 @@ class _Steps:
 def sync(settings: Settings, catalog: Catalog, plan: Plan, definitions: dg.Definitions, tell: Tell) -> SyncResult:
     """Execute a plan: raw and silver first, then gold from the new silver. A failed table does not stop the others."""
     result = SyncResult()
-    with open_instance(settings.dagster_home, settings.root) as instance:
+    with open_instance(settings.dagster_home, settings.root, settings.cache_folder) as instance:
         close_killed_runs(instance)
         job = definitions.resolve_job_def(LAKEHOUSE_JOB)
         for run in rows_runs(plan):

@@ -103,6 +103,12 @@ def test_no_module_is_added_that_slim_runtimes_lack(tmp_path):
     assert not any("incubator" in part or part == "--add-modules" for part in command(tmp_path))
 
 
+def test_code_is_optimized_late_and_still_optimized(tmp_path):
+    found = command(tmp_path)
+    assert [part for part in found if part.startswith("-XX:Tier4")]
+    assert not any("TieredStopAtLevel" in part for part in found)
+
+
 def sharing(parts):
     return [p for p in parts if "Archive" in p or "Xshare" in p]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse_assets.engine import server
+from lakehouse_assets.engine.java import Java
 from lakehouse_assets.engine.server import (
     Server,
     ServerConfig,
@@ -28,6 +29,16 @@ def open_umask():
     before = os.umask(0)
     yield
     os.umask(before)
+
+
+@pytest.mark.parametrize(("reads_s3", "looked_up"), [(False, "threshold=100000"), (True, f"parallelism={os.cpu_count()}")])
+def test_files_are_not_looked_up_by_a_task_for_each(reads_s3, looked_up, monkeypatch):
+    monkeypatch.setattr(server, "find_java", lambda: Java(Path("/jdk/bin/java"), 21))
+    monkeypatch.setattr(server, "engine_jars", lambda *given, **more: [])
+    config = replace(CONFIG, reads_s3=reads_s3)
+    monkeypatch.setattr(ServerConfig, "archive", Path("/cache/classes.jsa"))
+    found = [part for part in server.command_for(config, 15002) if "parallelPartitionDiscovery" in part]
+    assert found == [f"-Dspark.sql.sources.parallelPartitionDiscovery.{looked_up}"]
 
 
 def test_there_is_no_state_before_a_server_was_started(tmp_path):

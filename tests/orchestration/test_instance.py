@@ -2,9 +2,11 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
@@ -26,6 +28,56 @@ def root(tmp_path):
 def instance(tmp_path, root):
     with open_instance(tmp_path / "home", root) as instance:
         yield instance
+
+
+def schemas(home):
+    """What SQLite knows of each database of an instance."""
+    found = {}
+    for file in home.rglob("*.db"):
+        with closing(sqlite3.connect(file)) as database:
+            found[str(file.relative_to(home))] = sorted(database.execute("SELECT type, name, sql FROM sqlite_master"))
+    return found
+
+
+def test_a_new_instance_has_copies_of_empty_databases(tmp_path, root):
+    cache = tmp_path / "cache"
+    with open_instance(tmp_path / "one", root, cache) as instance:
+        instance.add_run(dg.DagsterRun("lakehouse", "a-run"))
+    for file in cache.rglob("*.db"):
+        with closing(sqlite3.connect(file)) as database:
+            database.execute("CREATE TABLE mark (x)")
+    made = {file: file.read_bytes() for file in cache.rglob("*.db")}
+    with open_instance(tmp_path / "two", root, cache) as instance:
+        assert instance.get_runs() == []
+        instance.add_run(dg.DagsterRun("lakehouse", "another"))
+        instance.report_run_failed(instance.get_run_by_id("another"), "for a test")
+        assert [e.dagster_event.event_type_value for e in instance.all_logs("another")] == ["PIPELINE_FAILURE"]
+    marked = [file for file, found in schemas(tmp_path / "two").items() if any(name == "mark" for _, name, _ in found)]
+    assert sorted(marked) == ["history/runs.db", "history/runs/index.db", "schedules/schedules.db"]
+    assert {file: file.read_bytes() for file in cache.rglob("*.db")} == made
+    with open_instance(tmp_path / "one", root, cache) as instance:
+        assert [run.run_id for run in instance.get_runs()] == ["a-run"]
+
+
+def test_the_copies_are_what_dagster_creates(tmp_path, root):
+    for home, cache in (("copied", tmp_path / "cache"), ("created", None)):
+        open_instance(tmp_path / home, root, cache).dispose()
+    assert schemas(tmp_path / "copied") == schemas(tmp_path / "created") != {}
+
+
+def test_an_instance_with_a_storage_of_its_own_gets_no_copies(tmp_path, root):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text(f"storage:\n  sqlite:\n    base_dir: {tmp_path / 'elsewhere'}\n")
+    open_instance(home, root, tmp_path / "cache").dispose()
+    assert not (tmp_path / "cache").exists()
+    assert not (home / "history").exists()
+
+
+def test_an_instance_is_created_where_the_cache_cannot_be_used(tmp_path, root):
+    (tmp_path / "cache").write_text("no folder")
+    with open_instance(tmp_path / "home", root, tmp_path / "cache") as instance:
+        assert instance.get_runs() == []
 
 
 def test_crashed_runs_are_noticed_retried_once_and_their_slots_freed(instance):
