@@ -217,6 +217,8 @@ def _parts(file: IO[bytes]) -> dict[str, ZipInfo]:
     except (BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
         raise _DamagedError(f"it is cut off or damaged ({error})") from None
     for part in parts.values():
+        if part.header_offset < 0:
+            raise _DamagedError("it is damaged: its directory names places outside the file")
         if part.flag_bits & 1:
             raise _DamagedError("it is protected by a password: have it sent without")
         if part.file_size > MOST_PART_BYTES:
@@ -389,7 +391,7 @@ class _Table:
         """Return the header and the first rows, as quarantine shows them."""
         numbers, texts = next(self.batches(), ([], []))
         rows = ([column[n] for column in texts] for n in range(min(len(numbers), SAMPLE_ROWS)))
-        return shown_beginning(map(_line, (self.fields, *rows)))
+        return shown_beginning([_line(self.fields), *map(_line, rows)])
 
     def _used_rows(self) -> Iterator[_Row]:
         """Yield the rows that have a value, with their numbers in the sheet."""
