@@ -230,6 +230,24 @@ def test_a_part_that_unpacks_to_too_much_is_refused_whatever_the_directory_says(
     assert "unpacks to more than 1 MiB" in entry(data)["reason"]
 
 
+def test_a_text_that_is_in_many_cells_is_bounded(monkeypatch):
+    data = workbook({"A": [["id"], *[["x" * 20_000]] * 100], "B": TABLE})
+    assert len(read(data)[0]) == 102
+    monkeypatch.setattr(xlsx, "MOST_TEXT_BYTES", 1_000_000)
+    rows, [reject] = read(data)
+    assert ({row["_sheet"] for row in rows}, reject["rule"]) == ({"B"}, "sheet_is_readable")
+    assert "its texts take 2,00" in reject["reason"]
+    monkeypatch.setattr(xlsx, "MOST_TEXT_BYTES", 2_100_000)
+    assert len(read(data)[0]) == 102
+
+
+@pytest.mark.parametrize("piece", [1, 7, 10**9])
+def test_the_sizes_of_shared_texts_are_found_wherever_a_piece_ends(piece):
+    data = b"<sst><si><t>abc</t></si><si/><x:si><x:t>\xc3\xbc</x:t></x:si></sst>"
+    sizes = list(xlsx._text_sizes(data[n : n + piece] for n in range(0, len(data), piece)))
+    assert sizes == [len(b"<sst><si><t>abc</t></si>"), len(b"<si/>"), len(b"<x:si><x:t>..</x:t></x:si>")]
+
+
 def test_a_file_that_is_too_large_is_one_entry(monkeypatch):
     monkeypatch.setattr(xlsx, "MOST_FILE_BYTES", 1_000)
     assert entry(workbook({"A": TABLE}))["rule"] == "file_has_bounded_size"
