@@ -1,6 +1,5 @@
 """Feeds: what a source system delivers in one landing folder, and its format. Each feed becomes one raw table."""
 
-import codecs
 import hashlib
 import json
 from collections.abc import Collection, Sequence
@@ -10,48 +9,9 @@ from functools import cached_property
 
 from lakehouse_assets.contracts.columns import column_names, snake_case
 from lakehouse_assets.contracts.contract import NAME, repeated
+from lakehouse_assets.contracts.formats import Csv, Format, Xlsx
 from lakehouse_assets.contracts.problems import refuse
-from lakehouse_assets.errors import ContractError
-
-
-@dataclass(frozen=True)
-class Csv:
-    """The format of delimited files: the delimiter, and the encoding if it is not UTF-8 or UTF-16 with a byte order mark.
-
-    Raises:
-        ContractError: the delimiter is not one ASCII character, or Python has no such text encoding.
-    """
-
-    delimiter: str = ","
-    encoding: str = "utf-8"
-
-    def __post_init__(self) -> None:
-        if len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '"\r\n':
-            raise ContractError(f"Csv: delimiter {self.delimiter!r} is not one ASCII character that can separate fields.")
-        try:
-            codecs.getincrementaldecoder(self.encoding)
-            " ".encode(self.encoding)  # refuses codecs that are not for text, such as hex
-            # Use the codec's one name, so that `UTF-8` and `utf8` are the same as `utf-8`.
-            object.__setattr__(self, "encoding", codecs.lookup(self.encoding).name)
-        except (LookupError, UnicodeError):
-            raise ContractError(
-                f"Csv: there is no encoding {self.encoding!r}; see Python's list of standard encodings."
-            ) from None
-
-
-@dataclass(frozen=True)
-class Json:
-    """JSON Lines: one object a line, in UTF-8.
-
-    `unwrap` names a key whose value is the row, in lines that have it: `payload` for lines that Kafka Connect wraps with their
-    schema.
-    """
-
-    unwrap: str | None = None
-
-
-Format = Csv | Json
-"""The format of a feed's files. Each has a reader in `raw/readers/formats.py`. A file may also be packed, as `.gz` or `.zst`."""
+from lakehouse_assets.contracts.provenance import IN_RAW, SHEET
 
 
 @dataclass(frozen=True)
@@ -89,15 +49,17 @@ class Feed:
     """What a system delivers at `landing/<system>/<entity>/<date>/`, with its columns, all read as text.
 
     `landing` has the form `system/entity`, such as `crm/customers`. `complete` says that each delivery is a full export. `every`
-    is the least interval between two runs that the sensor requests for this feed; None leaves it to the sensor.
+    is the least interval between two runs that the sensor requests for this feed; None leaves it to the sensor. Of several formats,
+    the bytes of a file say in which it is; only one of them may be delimited.
 
     Raises:
-        ContractError: `landing` does not have this form, or two columns share a name, including the names in `also`.
+        ContractError: `landing` does not have this form, two columns share a name, including the names in `also`, a format is given
+            twice, or a header without a column that files must have.
     """
 
     landing: str
     columns: Sequence[SourceColumn]
-    format: Format = field(default_factory=Csv)
+    format: Format | Sequence[Format] = field(default_factory=Csv)
     complete: Complete | None = None
     every: timedelta | None = None
 
@@ -107,6 +69,7 @@ class Feed:
         repeats = repeated([n for c in self.columns for n in dict.fromkeys(snake_case(name) for name in (c.name, *c.also))])
         columns = ", ".join(c.name for c in self.columns)
         problems += [f"of the columns {columns}, more than one is called {', '.join(repeats)}"] if repeats else []
+        problems += self._format_problems
         problems += self.complete.problems if self.complete else []
         problems += ["the least interval is below zero"] if self.every is not None and self.every < timedelta(0) else []
         refuse(f"Feed {self.landing}", problems)
@@ -125,6 +88,16 @@ class Feed:
     def column_names(self) -> list[str]:
         """The names of the columns in the raw table."""
         return [snake_case(c.name) for c in self.columns]
+
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        """The formats in which a file may be."""
+        return tuple(self.format) if isinstance(self.format, Sequence) else (self.format,)
+
+    @property
+    def provenance(self) -> tuple[str, ...]:
+        """The provenance columns of the raw table, in their order."""
+        return (*IN_RAW, SHEET) if any(isinstance(form, Xlsx) for form in self.formats) else IN_RAW
 
     def names_of(self, fields: Sequence[str]) -> list[str]:
         """Return the raw table's names for the fields of a file: as declared, else in snake_case."""
@@ -149,8 +122,18 @@ class Feed:
     @cached_property
     def _digest(self) -> str:
         columns = [[c.name, list(c.also), c.required] for c in self.columns]
-        facts = [columns, type(self.format).__name__, asdict(self.format)]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+        facts = [columns, *(fact for form in self.formats for fact in (type(form).__name__, asdict(form)))]
+        return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]
+
+    @property
+    def _format_problems(self) -> list[str]:
+        kinds = [type(form).__name__ for form in self.formats]
+        problems = [f"the format {', '.join(repeats)} is given more than once"] if (repeats := repeated(kinds)) else []
+        problems += [] if kinds else ["it has no format"]
+        for header in (h for form in self.formats if isinstance(form, Csv) for h in form.headers):
+            missing = [c.name for c in self.missing(self.names_of(header.columns))]
+            problems += [f"the header {', '.join(header.columns)} lacks the column {', '.join(missing)}"] if missing else []
+        return problems
 
 
 _NOT_A_FOLDER = "its folder is not system/entity in lower case letters, digits and _, such as 'crm/customers'"

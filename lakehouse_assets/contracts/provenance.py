@@ -10,6 +10,12 @@ DATE_COLUMN = "_date"
 
 FEED, FILE, ETAG, ROW, ITEM = "_source_feed", "_source_file", "_source_etag", "_row_number", "_item_number"
 
+SHEET = "_sheet"
+"""The sheet of a workbook, in raw tables of feeds that may deliver workbooks."""
+
+ROWS_PER_SHEET = 1_048_576
+"""How many rows a sheet has at most, in the format of Excel."""
+
 ITEM_TEXT = "_item"
 """The text of an item, for functions over the items of a row. No table has this column."""
 
@@ -17,7 +23,7 @@ BROKEN_RULES = "_broken_rules"
 """The names of the rules that a row breaks, separated by commas; NULL if it breaks none."""
 
 IN_RAW = (FILE, ETAG, ROW, DATE_COLUMN)
-"""The provenance columns of a raw table, in their order."""
+"""The provenance columns of every raw table, in their order. `Feed.provenance` has those of one feed."""
 
 IDENTITY = (FEED, FILE, ROW, ITEM, DATE_COLUMN)
 """The columns that identify a row of silver, in their order."""
@@ -42,8 +48,12 @@ PROVENANCE = {
         ProvenanceColumn(FILE, "string", "Name of the landing file that the row came from"),
         ProvenanceColumn(ETAG, "string", "MD5 of that file's bytes"),
         ProvenanceColumn(
-            ROW, "bigint", "Where the row stands in the file: the line on which it starts, the file's first being 1"
+            ROW,
+            "bigint",
+            "Where the row stands in the file, from 1: the line on which it starts; in a JSON document or a Parquet file its number; "
+            f"in a workbook its row in the sheet, and {ROWS_PER_SHEET:,} more for each sheet before",
         ),
+        ProvenanceColumn(SHEET, "string", "Sheet of the workbook that the row came from; NULL for files of another format"),
         ProvenanceColumn(ITEM, "bigint", "Which item of the source's row it is, from 1; 0 where it is the source's row itself"),
         ProvenanceColumn(DATE_COLUMN, "date", "The date under which the file landed: the partition"),
         ProvenanceColumn(BROKEN_RULES, "string", "Names of the `warn` rules that the row breaks; NULL where it breaks none"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.code_digest import file_of, files_reached
 from lakehouse_assets.contracts.problems import nearest
-from lakehouse_assets.contracts.provenance import FEED, IDENTITY, IN_RAW, ITEM, ITEM_TEXT, typed_columns
+from lakehouse_assets.contracts.provenance import FEED, IDENTITY, ITEM, ITEM_TEXT, typed_columns
 from lakehouse_assets.contracts.system import Input, SilverTable
 from lakehouse_assets.contracts.types import type_fault, type_of
 from lakehouse_assets.errors import ContractError
@@ -24,7 +24,7 @@ def contract_faults(session: "SparkSession", table: SilverTable) -> list[str]:
     faults = []
     for given in table.inputs:
         text = [f"`{name}` string" for name in dict.fromkeys(given.feed.column_names)]
-        own = [f"`{name}` {kind}" for name, kind in typed_columns(IN_RAW).items()]
+        own = [f"`{name}` {kind}" for name, kind in typed_columns(given.feed.provenance).items()]
         faults += _transformed(session.createDataFrame([], ", ".join([*text, *own])), table, given)[1]
     return list(dict.fromkeys(faults))
 

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from lakehouse_assets.contracts.feeds import Csv, Feed
+from lakehouse_assets.contracts.feeds import Feed
+from lakehouse_assets.contracts.formats import Csv
 from lakehouse_assets.contracts.provenance import ROW
 from lakehouse_assets.raw.readers.batch import SAMPLE_ROWS, Batch, RefusedFileError, Reject, rejects_table
 from lakehouse_assets.raw.readers.missing import has_too_many_columns, lacks_columns, rename_advice
@@ -40,17 +41,22 @@ def read_csv(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
 
     Raises:
         RefusedFileError: the header is missing or broken, lacks a required column, or has too many columns; or the file has no lines.
+            Of a feed whose files have no header line: the file is binary.
     """
     form = _csv(feed)
     text = decoded(pieces, form.encoding)
     grammar = _Grammar(form.delimiter)
     reader = _RecordReader(text, grammar)
-    first = reader.next()
-    if first is None:
-        raise RefusedFileError("file_has_header", "the file is empty: it has no header")
-    header, fault = _header(first, feed, text)
-    if fault is not None:
-        raise _refusal(fault, first, reader, text, form)
+    if form.headers:
+        header = _declared_header(feed, text)
+        reader.fields = len(header)
+    else:
+        first = reader.next()
+        if first is None:
+            raise RefusedFileError("file_has_header", "the file is empty: it has no header")
+        header, fault = _header(first, feed, text)
+        if fault is not None:
+            raise _refusal(fault, first, reader, text, form)
     good: list[Record] = []
     rejects: list[Reject] = []
     size, yielded = 0, False
@@ -98,6 +104,8 @@ def read_header(pieces: Iterable[bytes], feed: Feed) -> list[str]:
     """
     form = _csv(feed)
     text = decoded(pieces, form.encoding)
+    if form.headers:
+        return _declared_header(feed, text)
     first = _RecordReader(text, _Grammar(form.delimiter)).next()
     return [] if first is None else _header(first, feed, text)[0]
 
@@ -166,7 +174,8 @@ class _RecordReader:
         self._ahead: bytes | None = None
         self._grammar = grammar
         self._waiting: deque[tuple[int, bytes]] = deque()
-        self._fields: int | None = None
+        self.fields: int | None = None
+        """How many fields the header has, once it is known."""
 
     def next_block(self) -> bytes | None:
         """Return the next block, if all lines before it were read; None if not, or at the end. `open` or `pass_over` follows."""
@@ -190,8 +199,8 @@ class _RecordReader:
             number, text = line[0], line[1].rstrip(b"\r\n")
             if not self._grammar.is_blank(text):
                 item = self._record(number, line[1], text)
-                if self._fields is None and not isinstance(item, Reject):
-                    self._fields = self._grammar.fields(item[1])
+                if self.fields is None and not isinstance(item, Reject):
+                    self.fields = self._grammar.fields(item[1])
                 return item
         return None
 
@@ -247,7 +256,7 @@ class _RecordReader:
             text = b"".join(lines).rstrip(b"\r\n")
             if not self._grammar.complete.match(text):
                 continue
-            if self._fields is None or self._grammar.fields(text) == self._fields:
+            if self.fields is None or self._grammar.fields(text) == self.fields:
                 return self._consume(number, text, index)
             misfit = misfit or (index, text)
         if misfit is not None and not self._good_rows_before(misfit[0]):
@@ -274,7 +283,7 @@ class _RecordReader:
     def _good_rows_before(self, index: int) -> bool:
         """Whether a waiting line before the index is a complete row on its own."""
         inside = (self._waiting[n][1].rstrip(b"\r\n") for n in range(index))
-        return any(b'"' not in text and self._grammar.fields(text) == self._fields for text in inside)
+        return any(b'"' not in text and self._grammar.fields(text) == self.fields for text in inside)
 
 
 def _with_first_line_alone(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -310,6 +319,18 @@ def _header(item: Record | Reject, feed: Feed, text: Text) -> tuple[list[str], R
         return [], _binary(shown, text)
     reason = lacks_columns(feed, names) + (_delimiter_advice(line, feed) or rename_advice(feed, fields, names))
     return names, Reject(None, "file_has_required_columns", reason, shown)
+
+
+def _declared_header(feed: Feed, text: Text) -> list[str]:
+    """Return the columns of a file without a header line under their names in the raw table.
+
+    Raises:
+        RefusedFileError: the file is binary.
+    """
+    if _CONTROL.search(text.start.partition(b"\n")[0].decode(errors="replace")) and text.is_binary:
+        raise RefusedFileError("file_is_text", text.binary_reason, [text.shown(text.start)])
+    [header] = _csv(feed).headers
+    return feed.names_of(header.columns)
 
 
 def _binary(payload: str, text: Text) -> Reject:

@@ -1,7 +1,7 @@
-"""Reads JSON Lines: one object a line, its keys as columns. A broken line never costs a good one.
+"""Reads JSON: lines of one object each, or documents of them; their keys as columns. A broken line never costs a good one.
 
 Scalars become text: numbers exactly as written, `true` and `false`. Null, and a key that a line lacks, is NULL. Objects and lists
-become compact JSON. A row's number is its line, from 1.
+become compact JSON. A row's number is its line, or its number among the records of the file's documents, from 1.
 """
 
 import json
@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lakehouse_assets.contracts.feeds import Feed, Json
+from lakehouse_assets.contracts.feeds import Feed
+from lakehouse_assets.contracts.formats import Json
 from lakehouse_assets.contracts.provenance import ROW
 from lakehouse_assets.raw.readers.batch import SAMPLE_ROWS, Batch, RefusedFileError, Reject, rejects_table
+from lakehouse_assets.raw.readers.documents import Record, is_document, records
 from lakehouse_assets.raw.readers.missing import has_too_many_columns, lacks_columns, rename_advice
 from lakehouse_assets.raw.readers.text import Text, decoded
 
@@ -77,7 +79,7 @@ def read_jsonl(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
         if isinstance(item, Reject):
             if count == 1 and text.is_binary:
                 raise RefusedFileError("file_is_text", text.binary_reason, beginning)
-            first_fault = first_fault or f"line {item.row_number}: {item.reason}"
+            first_fault = first_fault or f"row {item.row_number}: {item.reason}"
             buffer.add(item, len(item.payload))
         elif too_many is None:
             too_many = has_too_many_columns(feed, len(item.fields))
@@ -93,7 +95,7 @@ def read_jsonl(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
     if too_many is not None:
         raise RefusedFileError("file_has_few_new_columns", too_many, beginning, count)
     if count and not buffer.has_rows:
-        raise RefusedFileError("file_is_json", f"no line of the file is a JSON object: {first_fault}", beginning, count)
+        raise RefusedFileError("file_is_json", f"no row of the file is a JSON object: {first_fault}", beginning, count)
     if count and feed.missing(fields):
         reason = lacks_columns(feed, fields) + rename_advice(feed, list(fields.values()), fields)
         raise RefusedFileError("file_has_required_columns", reason, beginning, count)
@@ -163,24 +165,31 @@ class _Namer:
 
 
 def _rows(text: Text, feed: Feed) -> Iterator[_Row | Reject]:
-    """Yield a row or a reject for each line; skip blank lines and `null`."""
+    """Yield a row or a reject for each line or record; skip blank lines and `null`."""
     form = feed.format
     assert isinstance(form, Json), "the reader is chosen by the format"
-    lines = (line for block in text.blocks(line_ends=b"\n") for line in block.removesuffix(b"\n").split(b"\n"))
-    for number, line in enumerate(lines, start=1):
-        line = line.strip(b" \t\r\n")
+    for record in records(text, form) if is_document(text.start, form) else _lines(text):
+        if isinstance(record, Reject):
+            yield record
+            continue
+        line = record.line.strip(b" \t\r\n")
         if not line:
             continue
         if (fault := text.fault(line)) is not None:
-            yield Reject(number, *fault, text.shown(line))
+            yield Reject(record.number, *fault, text.shown(line), place=record.path)
             continue
         try:
             row = _object(line, form)
             if row is None:
                 continue
-            yield _Row(number, line, tuple(row), [_text(v) for v in row.values()])
+            yield _Row(record.number, line, tuple(row), [_text(v) for v in row.values()])
         except _NotARowError as error:
-            yield Reject(number, "row_is_json", str(error), text.shown(line))
+            yield Reject(record.number, "row_is_json", str(error), text.shown(line), place=record.path)
+
+
+def _lines(text: Text) -> Iterator[Record]:
+    lines = (line for block in text.blocks(line_ends=b"\n") for line in block.removesuffix(b"\n").split(b"\n"))
+    return (Record(number, None, line) for number, line in enumerate(lines, start=1))
 
 
 def _object(line: bytes, form: Json) -> dict[str, Any] | None:
@@ -194,7 +203,7 @@ def _object(line: bytes, form: Json) -> dict[str, Any] | None:
             object_pairs_hook=_with_distinct_keys,
         )
     except json.JSONDecodeError as error:
-        raise _NotARowError(f"the line is not JSON: {error.msg.removesuffix(' at')} at position {error.pos + 1}") from None
+        raise _NotARowError(f"the row is not JSON: {error.msg.removesuffix(' at')} at position {error.pos + 1}") from None
     except RecursionError:
         raise _too_deep() from None
     if isinstance(value, dict) and form.unwrap is not None:
@@ -202,7 +211,7 @@ def _object(line: bytes, form: Json) -> dict[str, Any] | None:
     if value is None or isinstance(value, dict):
         return value
     kind = "list" if isinstance(value, list) else "single value"
-    raise _NotARowError(f"the line holds a JSON {kind}, not an object")
+    raise _NotARowError(f"the row holds a JSON {kind}, not an object")
 
 
 def _with_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
