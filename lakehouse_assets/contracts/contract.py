@@ -163,7 +163,9 @@ class Contract:
         names, outcomes = self.column_names, get_args(Outcome)
         problems = [f"column {n!r} is declared twice" for n in repeated(names)]
         types = [f"column {c.name!r}: {fault}" for c in self.columns if (fault := type_fault(c.type))]
-        types += [f"column {c.name!r}: {f}" for c in self.columns if not type_fault(c.type) for f in style_faults(c.type, c.styles)]
+        types += [
+            f"column {c.name!r}: {f}" for c in self.columns if not type_fault(c.type) for f in style_faults(c.type, c.styles)
+        ]
         problems += types
         # Rules follow from the types only if all types and styles exist.
         rules = [r.name for r in (self.rules if types else self.all_rules)]

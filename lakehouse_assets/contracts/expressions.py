@@ -8,7 +8,7 @@ from typing import Any
 
 from lakehouse_assets.contracts.code_digest import texts_reached
 from lakehouse_assets.contracts.problems import nearest
-from lakehouse_assets.contracts.provenance import IDENTITY, IN_RAW, ITEM_TEXT
+from lakehouse_assets.contracts.provenance import IDENTITY, ITEM_TEXT
 from lakehouse_assets.contracts.system import Input, SilverTable
 
 
@@ -45,7 +45,7 @@ def _expressions(table: SilverTable) -> Iterator[tuple[str, str]]:
 def _known(table: SilverTable, given: Input) -> list[str]:
     """Return the columns that rules may use for rows of an input."""
     items = [ITEM_TEXT] if given.each else []
-    return [*table.contract.column_names, *given.feed.column_names, *IDENTITY, *IN_RAW, *items]
+    return [*table.contract.column_names, *given.feed.column_names, *IDENTITY, *given.feed.provenance, *items]
 
 
 def _is_own(name: str, texts: set[str]) -> bool:

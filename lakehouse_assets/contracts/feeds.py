@@ -7,10 +7,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import cached_property
+from typing import Any
 
-from lakehouse_assets.contracts.columns import column_names, snake_case
+from lakehouse_assets.contracts.columns import column_names, letters, snake_case
 from lakehouse_assets.contracts.contract import NAME, repeated
+from lakehouse_assets.contracts.dialects import Dialect, dialect_of, dialect_problems
 from lakehouse_assets.contracts.problems import refuse
+from lakehouse_assets.contracts.provenance import DIALECT, IN_RAW
 from lakehouse_assets.errors import ContractError
 
 
@@ -89,10 +92,12 @@ class Feed:
     """What a system delivers at `landing/<system>/<entity>/<date>/`, with its columns, all read as text.
 
     `landing` has the form `system/entity`, such as `crm/customers`. `complete` says that each delivery is a full export. `every`
-    is the least interval between two runs that the sensor requests for this feed; None leaves it to the sensor.
+    is the least interval between two runs that the sensor requests for this feed; None leaves it to the sensor. `dialects` are
+    the forms in which a record, or the header of a file, may be written; without any, names are those of `columns`.
 
     Raises:
-        ContractError: `landing` does not have this form, or two columns share a name, including the names in `also`.
+        ContractError: `landing` does not have this form, two columns share a name, including the names in `also`, or the dialects
+            contradict each other.
     """
 
     landing: str
@@ -100,6 +105,7 @@ class Feed:
     format: Format = field(default_factory=Csv)
     complete: Complete | None = None
     every: timedelta | None = None
+    dialects: Sequence[Dialect] = ()
 
     def __post_init__(self) -> None:
         parts = self.landing.split("/")
@@ -109,6 +115,7 @@ class Feed:
         problems += [f"of the columns {columns}, more than one is called {', '.join(repeats)}"] if repeats else []
         problems += self.complete.problems if self.complete else []
         problems += ["the least interval is below zero"] if self.every is not None and self.every < timedelta(0) else []
+        problems += dialect_problems(self.dialects, self.column_names)
         refuse(f"Feed {self.landing}", problems)
 
     @property
@@ -126,21 +133,46 @@ class Feed:
         """The names of the columns in the raw table."""
         return [snake_case(c.name) for c in self.columns]
 
-    def names_of(self, fields: Sequence[str]) -> list[str]:
+    @property
+    def provenance(self) -> tuple[str, ...]:
+        """The provenance columns of the raw table, in their order."""
+        return (*IN_RAW, DIALECT) if self.dialects else IN_RAW
+
+    def dialect_of(self, fields: Sequence[str]) -> Dialect | None:
+        """Return the dialect of a header with these fields; None if it has none, or the feed."""
+        known = {letters(name) for name in fields}
+        return dialect_of(self.dialects, lambda mark: letters(mark) in known)
+
+    def names_of(self, fields: Sequence[str], dialect: Dialect | None = None) -> list[str]:
         """Return the raw table's names for the fields of a file: as declared, else in snake_case."""
-        names = column_names(fields)
+        # The first names are those that the dialect gives away: no other field gets them, whether the file has them or not.
+        given = dialect.names if dialect else {}
+        by_letters = {letters(name): index for index, name in reversed(list(enumerate(fields)))}
+        named = {by_letters[letters(name)]: column for column, name in given.items() if letters(name) in by_letters}
+        others = [index for index in range(len(fields)) if index not in named]
+        names = column_names([*given, *(fields[index] for index in others)])
         undeclared = {
-            _letters(name): index for index, name in reversed(list(enumerate(fields))) if names[index] not in self.column_names
+            letters(fields[index]): place
+            for place, index in reversed(list(enumerate(others, start=len(given))))
+            if names[place] not in self.column_names
         }
         for column, name in zip(self.columns, self.column_names, strict=True):
-            known = [_letters(n) for n in (column.name, *column.also)]
+            known = [letters(n) for n in (column.name, *column.also)]
             if name not in names and (match := next((n for n in known if n in undeclared), None)):
                 names[undeclared.pop(match)] = name
-        return names
+        named |= dict(zip(others, names[len(given) :], strict=True))
+        return [named[index] for index in range(len(fields))]
 
-    def missing(self, names: Collection[str]) -> list[SourceColumn]:
+    def missing(self, names: Collection[str], dialect: Dialect | None = None) -> list[SourceColumn]:
         """Return the required columns that are not among the names (as `names_of` returns them)."""
+        if dialect is not None and dialect.omits_nulls:
+            return []
         return [c for c, name in zip(self.columns, self.column_names, strict=True) if c.required and name not in names]
+
+    def reads(self, fields: Sequence[str]) -> bool:
+        """Return whether a file with these fields is written as declared: in a dialect, if there are any, and with all columns."""
+        dialect = self.dialect_of(fields)
+        return (dialect is not None or not self.dialects) and not self.missing(self.names_of(fields, dialect), dialect)
 
     def digest(self) -> str:
         """Return a hash of everything that determines the raw table's rows."""
@@ -149,13 +181,9 @@ class Feed:
     @cached_property
     def _digest(self) -> str:
         columns = [[c.name, list(c.also), c.required] for c in self.columns]
-        facts = [columns, type(self.format).__name__, asdict(self.format)]
+        facts: list[Any] = [columns, type(self.format).__name__, asdict(self.format)]
+        facts += [[dialect.facts for dialect in self.dialects]] if self.dialects else []
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 _NOT_A_FOLDER = "its folder is not system/entity in lower case letters, digits and _, such as 'crm/customers'"
-
-
-def _letters(name: str) -> str:
-    """Return the letters and digits of a name. Names with the same are equal: `CustomerID`, `customer id` and `CUSTOMER_ID`."""
-    return snake_case(name).replace("_", "")

@@ -10,6 +10,9 @@ DATE_COLUMN = "_date"
 
 FEED, FILE, ETAG, ROW, ITEM = "_source_feed", "_source_file", "_source_etag", "_row_number", "_item_number"
 
+DIALECT = "_dialect"
+"""The dialect in which a row was written, in raw tables of feeds that declare dialects."""
+
 ITEM_TEXT = "_item"
 """The text of an item, for functions over the items of a row. No table has this column."""
 
@@ -17,7 +20,7 @@ BROKEN_RULES = "_broken_rules"
 """The names of the rules that a row breaks, separated by commas; NULL if it breaks none."""
 
 IN_RAW = (FILE, ETAG, ROW, DATE_COLUMN)
-"""The provenance columns of a raw table, in their order."""
+"""The provenance columns of every raw table, in their order. `Feed.provenance` has those of one feed."""
 
 IDENTITY = (FEED, FILE, ROW, ITEM, DATE_COLUMN)
 """The columns that identify a row of silver, in their order."""
@@ -44,6 +47,7 @@ PROVENANCE = {
         ProvenanceColumn(
             ROW, "bigint", "Where the row stands in the file: the line on which it starts, the file's first being 1"
         ),
+        ProvenanceColumn(DIALECT, "string", "Dialect of the feed in which the row was written"),
         ProvenanceColumn(ITEM, "bigint", "Which item of the source's row it is, from 1; 0 where it is the source's row itself"),
         ProvenanceColumn(DATE_COLUMN, "date", "The date under which the file landed: the partition"),
         ProvenanceColumn(BROKEN_RULES, "string", "Names of the `warn` rules that the row breaks; NULL where it breaks none"),

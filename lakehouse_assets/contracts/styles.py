@@ -114,7 +114,9 @@ def advice(type_name: str, declared: tuple[str, ...], text: str) -> str | None:
         meant = ", whichever the source means" if len(fits) > 1 else ""
         return f"It is written as {written}: {options} in its column of the contract reads it{meant}."
     if would:
-        return f"It is written as {written}, which the column's {', '.join(declared)} may read differently: have it sent as agreed."
+        return (
+            f"It is written as {written}, which the column's {', '.join(declared)} may read differently: have it sent as agreed."
+        )
     return None
 
 
@@ -155,8 +157,8 @@ def _date(name: str) -> _Date | None:
 
 def _marks(style: str) -> tuple[str, str]:
     """Return the mark of thousands of a number style ("" if it has none), and the decimal sign."""
-    mark, point = re.sub("[0-9]", "", style).rjust(2, "_")
-    return mark.strip("_"), point
+    signs = re.sub("[0-9]", "", style)
+    return signs[:-1], signs[-1]
 
 
 def _conflict(type_name: str, one: str, two: str) -> bool:

@@ -8,14 +8,14 @@ import dagster as dg
 from lakehouse_assets.contracts.columns import snake_case
 from lakehouse_assets.contracts.contract import Contract
 from lakehouse_assets.contracts.feeds import Feed
-from lakehouse_assets.contracts.provenance import IN_RAW, IN_SILVER, PROVENANCE
+from lakehouse_assets.contracts.provenance import IN_SILVER, PROVENANCE
 from lakehouse_assets.contracts.system import SilverTable
 
 
 def raw_schema(feed: Feed) -> dg.TableSchema:
     """The columns of a raw table: the source's, all of them text, and the provenance columns."""
     source = [dg.TableColumn(snake_case(c.name), "string", description=c.description) for c in feed.columns]
-    return dg.TableSchema(columns=[*source, *_provenance(IN_RAW)])
+    return dg.TableSchema(columns=[*source, *_provenance(feed.provenance)])
 
 
 def silver_schema(contract: Contract) -> dg.TableSchema:

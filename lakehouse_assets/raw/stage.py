@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse_assets.books.quarantine import new_batch, quarantine_schema
 from lakehouse_assets.contracts.feeds import Feed
-from lakehouse_assets.contracts.provenance import DATE_COLUMN, ETAG, FILE, IN_RAW, typed_columns
+from lakehouse_assets.contracts.provenance import DATE_COLUMN, ETAG, FILE, typed_columns
 from lakehouse_assets.contracts.types import type_of
 from lakehouse_assets.delta.data_files import DataFileWriter, DataFolder
 from lakehouse_assets.delta.handlers import Target
@@ -175,7 +175,7 @@ def raw_columns(feed: Feed, more: Iterable[str] = ()) -> "pa.Schema":
     """Return the columns of the feed's raw table, and `more` columns of text."""
     import pyarrow as pa
 
-    own = [(name, type_of(kind).in_arrow) for name, kind in typed_columns(IN_RAW).items()]
+    own = [(name, type_of(kind).in_arrow) for name, kind in typed_columns(feed.provenance).items()]
     return pa.schema([*((name, pa.string()) for name in feed.column_names), *own, *((name, pa.string()) for name in more)])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lakehouse_assets.books.quarantine import Quarantine, new_batch, quarantine_schema
 from lakehouse_assets.books.set_aside import DROPPED, WAITING
 from lakehouse_assets.contracts.contract import Column, Rule
-from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, IN_RAW, ITEM, ROW
+from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, ITEM, ROW
 from lakehouse_assets.contracts.styles import advice
 from lakehouse_assets.contracts.system import Input, SilverTable
 from lakehouse_assets.delta.duck import files_view
@@ -117,7 +117,7 @@ def _payloads(
     for given in stage.table.inputs:
         table = raw.get(given.feed.table)
         if table is not None and any(row[FEED] == given.feed.table for row in rows):
-            source = [f.name for f in table.schema().fields if f.name not in IN_RAW]
+            source = [f.name for f in table.schema().fields if f.name not in given.feed.provenance]
             columns = dict.fromkeys(source, "string") | {FILE: "string", ROW: "bigint"}
             wanted = {day: names for day, names in to_build.files(given.feed.table).items() if day in days}
             files = files_with(table, FILE, wanted)

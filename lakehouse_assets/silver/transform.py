@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.code_digest import file_of, files_reached
 from lakehouse_assets.contracts.problems import nearest
-from lakehouse_assets.contracts.provenance import FEED, IDENTITY, IN_RAW, ITEM, ITEM_TEXT, typed_columns
+from lakehouse_assets.contracts.provenance import FEED, IDENTITY, ITEM, ITEM_TEXT, typed_columns
 from lakehouse_assets.contracts.styles import own_form
 from lakehouse_assets.contracts.system import Input, SilverTable
 from lakehouse_assets.contracts.types import type_fault, type_of
@@ -32,7 +32,7 @@ def contract_faults(session: "SparkSession", table: SilverTable) -> list[str]:
     faults = []
     for given in table.inputs:
         text = [f"`{name}` string" for name in dict.fromkeys(given.feed.column_names)]
-        own = [f"`{name}` {kind}" for name, kind in typed_columns(IN_RAW).items()]
+        own = [f"`{name}` {kind}" for name, kind in typed_columns(given.feed.provenance).items()]
         faults += _transformed(session.createDataFrame([], ", ".join([*text, *own])), table, given)[1]
     return list(dict.fromkeys(faults))
 
@@ -120,7 +120,9 @@ def _transformed(raw: "DataFrame", table: SilverTable, given: Input) -> tuple["D
 
 def _unread(names: Iterable[str]) -> str:
     """SQL for the column `UNREAD`: of these columns, those whose text could not be converted, with the beginning of it."""
-    texts = (f"CASE WHEN `_untyped_{n}` THEN CONCAT('{n}=', SUBSTRING(CAST(`{n}` AS STRING), 1, {_SHOWN})) END" for n in sorted(names))
+    texts = (
+        f"CASE WHEN `_untyped_{n}` THEN CONCAT('{n}=', SUBSTRING(CAST(`{n}` AS STRING), 1, {_SHOWN})) END" for n in sorted(names)
+    )
     return f"NULLIF(CONCAT_WS('{_SEPARATOR}', {', '.join(texts)}), '')"
 
 

@@ -12,9 +12,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from lakehouse_assets.contracts.dialects import Dialect, no_dialect
 from lakehouse_assets.contracts.feeds import Csv, Feed
 from lakehouse_assets.contracts.provenance import ROW
-from lakehouse_assets.raw.readers.batch import SAMPLE_ROWS, Batch, RefusedFileError, Reject, rejects_table
+from lakehouse_assets.raw.readers.batch import SAMPLE_ROWS, Batch, RefusedFileError, Reject, rejects_table, with_dialect
 from lakehouse_assets.raw.readers.missing import has_too_many_columns, lacks_columns, rename_advice
 from lakehouse_assets.raw.readers.text import MAX_LINE_BYTES, Text, decoded
 
@@ -48,7 +49,7 @@ def read_csv(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
     first = reader.next()
     if first is None:
         raise RefusedFileError("file_has_header", "the file is empty: it has no header")
-    header, fault = _header(first, feed, text)
+    header, dialect, fault = _header(first, feed, text)
     if fault is not None:
         raise _refusal(fault, first, reader, text, form)
     good: list[Record] = []
@@ -58,7 +59,7 @@ def read_csv(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
     def batch() -> Batch:
         nonlocal size, yielded
         yielded = True
-        rows = _parse(good, header, form, rejects, text)
+        rows = with_dialect(_parse(good, header, form, rejects, text), dialect)
         result = Batch(rows, rejects_table(rejects))
         good.clear()
         rejects.clear()
@@ -71,7 +72,7 @@ def read_csv(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
                 if good or rejects:
                     yield batch()
                 yielded = True
-                yield Batch(rows, rejects_table([]))
+                yield Batch(with_dialect(rows, dialect), rejects_table([]))
                 reader.pass_over(rows.num_rows)
                 continue
             reader.open(block)
@@ -99,7 +100,11 @@ def read_header(pieces: Iterable[bytes], feed: Feed) -> list[str]:
     form = _csv(feed)
     text = decoded(pieces, form.encoding)
     first = _RecordReader(text, _Grammar(form.delimiter)).next()
-    return [] if first is None else _header(first, feed, text)[0]
+    if first is None:
+        return []
+    names, dialect, _ = _header(first, feed, text)
+    # What a dialect leaves out is null, not missing.
+    return list(dict.fromkeys([*names, *feed.column_names])) if dialect is not None and dialect.omits_nulls else names
 
 
 def _refusal(fault: Reject, first: Record | Reject, reader: "_RecordReader", text: Text, form: Csv) -> RefusedFileError:
@@ -288,28 +293,33 @@ def _with_first_line_alone(blocks: Iterator[bytes]) -> Iterator[bytes]:
     yield from blocks
 
 
-def _header(item: Record | Reject, feed: Feed, text: Text) -> tuple[list[str], Reject | None]:
-    """Return the columns under their names in the raw table, and why the header, and so the whole file, is refused (or None)."""
+def _header(item: Record | Reject, feed: Feed, text: Text) -> tuple[list[str], Dialect | None, Reject | None]:
+    """Return the columns under their names in the raw table, the dialect, and why the whole file is refused for its header."""
     if isinstance(item, Reject):
         if text.is_binary and text.unmarked_utf16 is None:
-            return [], _binary(item.payload, text)
+            return [], None, _binary(item.payload, text)
         advice = _encoding_advice(item, text) or _delimiter_advice(item.payload, feed)
-        return [], Reject(None, "file_has_header", f"the header is broken: {item.reason}{advice}", item.payload)
+        return [], None, Reject(None, "file_has_header", f"the header is broken: {item.reason}{advice}", item.payload)
     line = item[1].decode()
     shown = text.shown(item[1])
     try:
         fields = _fields(line, _csv(feed).delimiter)
     except csv.Error as error:
-        return [], Reject(None, "file_has_header", f"the header is broken: {error}", shown)
+        return [], None, Reject(None, "file_has_header", f"the header is broken: {error}", shown)
     if too_many := has_too_many_columns(feed, len(fields)):
-        return [], Reject(None, "file_has_few_new_columns", too_many, shown)
-    names = feed.names_of(fields)
-    if not feed.missing(names):
-        return names, None
+        return [], None, Reject(None, "file_has_few_new_columns", too_many, shown)
+    dialect = feed.dialect_of(fields)
+    names = feed.names_of(fields, dialect)
+    if feed.reads(fields):
+        return names, dialect, None
     if text.is_binary and _CONTROL.search(line):
-        return [], _binary(shown, text)
-    reason = lacks_columns(feed, names) + (_delimiter_advice(line, feed) or rename_advice(feed, fields, names))
-    return names, Reject(None, "file_has_required_columns", reason, shown)
+        return [], None, _binary(shown, text)
+    advice = _delimiter_advice(line, feed)
+    if feed.dialects and dialect is None:
+        reason = f"the file is not written as agreed{advice}" if advice else no_dialect(feed.dialects, fields, "the header")
+        return names, None, Reject(None, "file_is_of_a_dialect", reason, shown)
+    reason = lacks_columns(feed, names, dialect) + (advice or rename_advice(feed, fields, names, dialect))
+    return names, dialect, Reject(None, "file_has_required_columns", reason, shown)
 
 
 def _binary(payload: str, text: Text) -> Reject:
@@ -333,7 +343,7 @@ def _delimiter_advice(header: str, feed: Feed) -> str:
             fields = _fields(header, delimiter)
         except csv.Error:
             continue
-        if len(fields) > 1 and not has_too_many_columns(feed, len(fields)) and not feed.missing(feed.names_of(fields)):
+        if len(fields) > 1 and not has_too_many_columns(feed, len(fields)) and feed.reads(fields):
             return (
                 f": its fields are separated by {delimiter!r}, not {declared!r}; have it sent as agreed, "
                 f"or put format=Csv(delimiter={delimiter!r}) into the feed if all files are like this now"

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 
+from lakehouse_assets.contracts.dialects import Dialect
 from lakehouse_assets.contracts.feeds import Feed
 
 MAX_NEW_COLUMNS = 500
@@ -21,20 +22,21 @@ def has_too_many_columns(feed: Feed, columns: int) -> str | None:
     )
 
 
-def lacks_columns(feed: Feed, names: Collection[str]) -> str:
+def lacks_columns(feed: Feed, names: Collection[str], dialect: Dialect | None = None) -> str:
     """Say which required columns are missing. `names` are the file's columns as `Feed.names_of` returns them."""
-    missing = [c.name for c in feed.missing(names)]
-    return f"the file lacks the required column{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
+    missing = [c.name if dialect is None else dialect.columns.get(c.name, c.name) for c in feed.missing(names, dialect)]
+    of_it = "" if dialect is None else f" of the dialect {dialect.name}"
+    return f"the file lacks the required column{'s' if len(missing) > 1 else ''} {', '.join(missing)}{of_it}"
 
 
-def rename_advice(feed: Feed, fields: Sequence[str], names: Iterable[str]) -> str:
+def rename_advice(feed: Feed, fields: Sequence[str], names: Iterable[str], dialect: Dialect | None = None) -> str:
     """List the file's columns that the feed doesn't know: they may be renamed ones. `fields` are the file's own names."""
     unknown = [field for field, name in zip(fields, names, strict=True) if field.strip() and name not in feed.column_names]
     if not unknown:
         return ""
     shown = [name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…" for name in unknown[:_SHOWN]]
     more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
-    return (
-        f" and has instead: {', '.join(shown)}{more}; if one of these is a missing one renamed, "
-        "add the new name to that column in the feed: SourceColumn(..., also=('new name',))"
-    )
+    place = "to that column in the feed: SourceColumn(..., also=('new name',))"
+    if dialect is not None:
+        place = f"of that column to the dialect in the feed: Dialect({dialect.name!r}, ..., columns={{'column': 'new name'}})"
+    return f" and has instead: {', '.join(shown)}{more}; if one of these is a missing one renamed, add the new name {place}"
