@@ -47,7 +47,7 @@ PROVENANCE = {
         ProvenanceColumn(
             ROW, "bigint", "Where the row stands in the file: the line on which it starts, the file's first being 1"
         ),
-        ProvenanceColumn(DIALECT, "string", "Dialect of the feed in which the row was written"),
+        ProvenanceColumn(DIALECT, "string", "Dialect in which the row was written, in raw tables of feeds that declare dialects"),
         ProvenanceColumn(ITEM, "bigint", "Which item of the source's row it is, from 1; 0 where it is the source's row itself"),
         ProvenanceColumn(DATE_COLUMN, "date", "The date under which the file landed: the partition"),
         ProvenanceColumn(BROKEN_RULES, "string", "Names of the `warn` rules that the row breaks; NULL where it breaks none"),
