@@ -6,7 +6,7 @@ from ast import literal_eval
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
-from itertools import combinations, pairwise, product
+from itertools import combinations, pairwise, permutations, product
 
 import pytest
 
@@ -174,6 +174,15 @@ def test_two_styles_are_refused_together_if_they_read_a_text_differently():
         texts = written[one] | written[two]
         differ = {t for t in texts if None not in (days := {day_in(t, one), day_in(t, two)}) and len(days) > 1}
         assert bool(style_faults("date", (one, two))) == bool(differ), (one, two, differ)
+
+
+@pytest.mark.parametrize("kind", [MONEY, "int"])
+def test_two_styles_of_numbers_are_refused_together_if_they_read_a_text_differently(kind):
+    styles = [style for style in NUMBERS if not style_faults(kind, (style,))]
+    for one, two in permutations(styles, 2):
+        written = [[own for style in (one, two) if (own := number_in(text, style))] for text in TEXTS]
+        read = [{expected(own, kind) for own in texts} - {None} for texts in written]
+        assert bool(style_faults(kind, (one, two))) == any(len(values) > 1 for values in read), (one, two)
 
 
 @pytest.mark.parametrize(
