@@ -9,8 +9,6 @@ from lakehouse_assets.contracts.system import Input, SilverTable
 from tests.support.dialects import SAMPLES, STATIONS, TICKET_EXPORTS, TICKETS
 from tests.support.lakehouse import Lakehouse
 
-pytestmark = pytest.mark.worlds("sail-folder", "spark-folder")
-
 
 def take_tickets(raw):
     return raw.selectExpr("*", "id AS ticket_id", "created_at AS created", "fr_due_by AS due", "company_id AS company")
@@ -56,6 +54,7 @@ def rows_by_date(lakehouse, name, columns):
     return [[tuple(v for k, v in row.items() if k != "day") for row in rows if row["day"] == day] for day in sorted(dates)]
 
 
+@pytest.mark.worlds("sail-folder")
 def test_each_dialect_makes_the_same_rows_of_silver(make_lakehouse):
     lakehouse = make_lakehouse(DESK, BIKES)
     tickets = dict.fromkeys(("freshdesk_v1.jsonl", "freshdesk_v2.jsonl", "freshdesk_v2_without_nulls.jsonl"), TICKETS)
@@ -73,6 +72,7 @@ def test_each_dialect_makes_the_same_rows_of_silver(make_lakehouse):
     assert {r["d"] for r in lakehouse.rows("raw.freshdesk_tickets", "_dialect AS d")} == {"v1", "v2"}
 
 
+@pytest.mark.worlds("sail-folder", "spark-folder")
 def test_a_new_dialect_and_style_are_mended_by_a_word_each(make_lakehouse):
     lakehouse = make_lakehouse(DESK)
     lakehouse.land(TICKETS.landing, "2026-02-01", "a.jsonl", SAMPLES.joinpath("freshdesk_v2.jsonl").read_bytes())
