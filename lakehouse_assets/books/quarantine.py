@@ -28,7 +28,8 @@ def quarantine_schema() -> "pa.Schema":
     """The columns of an entry: a row, or a file that was refused as a whole.
 
     For a row, `payload` is the original text, `rows` is 1, and `item_number` is 0 unless the row is an item of another row. For a
-    file, `payload` is its beginning, `rows` its number of rows, and `row_number` NULL.
+    file, or a whole part of it, `payload` is its beginning, `rows` its number of rows, and `row_number` NULL. `place` is the sheet, or
+    the path within the document, that raw was reading; else NULL.
     """
     import pyarrow as pa
 
@@ -47,6 +48,7 @@ def quarantine_schema() -> "pa.Schema":
             ("rows", pa.int64()),
             ("source_feed", pa.string()),
             ("item_number", pa.int64()),
+            ("place", pa.string()),
         ]
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from lakehouse_assets.books.ledger import LandedFile
 from lakehouse_assets.contracts.feeds import Feed
 
-READER_VERSION = "4"
+READER_VERSION = "5"
 """Increase it when the readers return other rows for the same bytes: then every raw partition is built again."""
 
 

@@ -25,7 +25,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.contract import Column, Rule
-from lakehouse_assets.contracts.feeds import Feed, Json, SourceColumn
+from lakehouse_assets.contracts.feeds import Feed, SourceColumn
+from lakehouse_assets.contracts.formats import Json
 from lakehouse_assets.contracts.types import typed
 from lakehouse_assets.errors import ContractError
 

@@ -1,6 +1,5 @@
 """Feeds: what a source system delivers in one landing folder, and its format. Each feed becomes one raw table."""
 
-import codecs
 import hashlib
 import json
 from collections.abc import Collection, Sequence
@@ -12,49 +11,9 @@ from typing import Any
 from lakehouse_assets.contracts.columns import column_names, letters, snake_case
 from lakehouse_assets.contracts.contract import NAME, repeated
 from lakehouse_assets.contracts.dialects import Dialect, dialect_of, dialect_problems
+from lakehouse_assets.contracts.formats import Csv, Format, Xlsx
 from lakehouse_assets.contracts.problems import refuse
-from lakehouse_assets.contracts.provenance import DIALECT, IN_RAW
-from lakehouse_assets.errors import ContractError
-
-
-@dataclass(frozen=True)
-class Csv:
-    """The format of delimited files: the delimiter, and the encoding if it is not UTF-8 or UTF-16 with a byte order mark.
-
-    Raises:
-        ContractError: the delimiter is not one ASCII character, or Python has no such text encoding.
-    """
-
-    delimiter: str = ","
-    encoding: str = "utf-8"
-
-    def __post_init__(self) -> None:
-        if len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '"\r\n':
-            raise ContractError(f"Csv: delimiter {self.delimiter!r} is not one ASCII character that can separate fields.")
-        try:
-            codecs.getincrementaldecoder(self.encoding)
-            " ".encode(self.encoding)  # refuses codecs that are not for text, such as hex
-            # Use the codec's one name, so that `UTF-8` and `utf8` are the same as `utf-8`.
-            object.__setattr__(self, "encoding", codecs.lookup(self.encoding).name)
-        except (LookupError, UnicodeError):
-            raise ContractError(
-                f"Csv: there is no encoding {self.encoding!r}; see Python's list of standard encodings."
-            ) from None
-
-
-@dataclass(frozen=True)
-class Json:
-    """JSON Lines: one object a line, in UTF-8.
-
-    `unwrap` names a key whose value is the row, in lines that have it: `payload` for lines that Kafka Connect wraps with their
-    schema.
-    """
-
-    unwrap: str | None = None
-
-
-Format = Csv | Json
-"""The format of a feed's files. Each has a reader in `raw/readers/formats.py`. A file may also be packed, as `.gz` or `.zst`."""
+from lakehouse_assets.contracts.provenance import DIALECT, IN_RAW, SHEET
 
 
 @dataclass(frozen=True)
@@ -92,17 +51,18 @@ class Feed:
     """What a system delivers at `landing/<system>/<entity>/<date>/`, with its columns, all read as text.
 
     `landing` has the form `system/entity`, such as `crm/customers`. `complete` says that each delivery is a full export. `every`
-    is the least interval between two runs that the sensor requests for this feed; None leaves it to the sensor. `dialects` are
-    the forms in which a record, or the header of a file, may be written; without any, names are those of `columns`.
+    is the least interval between two runs that the sensor requests for this feed; None leaves it to the sensor. Of several formats,
+    the bytes of a file say in which it is; only one of them may be delimited. `dialects` are the forms in which a record, or the
+    header of a file, may be written; without any, names are those of `columns`.
 
     Raises:
-        ContractError: `landing` does not have this form, two columns share a name, including the names in `also`, or the dialects
-            contradict each other.
+        ContractError: `landing` does not have this form, two columns share a name, including the names in `also`, a format is given
+            twice, a header lacks a column that files must have, or the dialects contradict each other.
     """
 
     landing: str
     columns: Sequence[SourceColumn]
-    format: Format = field(default_factory=Csv)
+    format: Format | Sequence[Format] = field(default_factory=Csv)
     complete: Complete | None = None
     every: timedelta | None = None
     dialects: Sequence[Dialect] = ()
@@ -113,6 +73,7 @@ class Feed:
         repeats = repeated([n for c in self.columns for n in dict.fromkeys(snake_case(name) for name in (c.name, *c.also))])
         columns = ", ".join(c.name for c in self.columns)
         problems += [f"of the columns {columns}, more than one is called {', '.join(repeats)}"] if repeats else []
+        problems += self._format_problems
         problems += self.complete.problems if self.complete else []
         problems += ["the least interval is below zero"] if self.every is not None and self.every < timedelta(0) else []
         problems += dialect_problems(self.dialects, self.column_names)
@@ -134,9 +95,15 @@ class Feed:
         return [snake_case(c.name) for c in self.columns]
 
     @property
+    def formats(self) -> tuple[Format, ...]:
+        """The formats in which a file may be."""
+        return tuple(self.format) if isinstance(self.format, Sequence) else (self.format,)
+
+    @property
     def provenance(self) -> tuple[str, ...]:
         """The provenance columns of the raw table, in their order."""
-        return (*IN_RAW, DIALECT) if self.dialects else IN_RAW
+        sheet = (SHEET,) if any(isinstance(form, Xlsx) for form in self.formats) else ()
+        return (*IN_RAW, *sheet, *((DIALECT,) if self.dialects else ()))
 
     def dialect_of(self, fields: Sequence[str]) -> Dialect | None:
         """Return the dialect of a header with these fields; None if it has none, or the feed."""
@@ -169,11 +136,6 @@ class Feed:
             return []
         return [c for c, name in zip(self.columns, self.column_names, strict=True) if c.required and name not in names]
 
-    def reads(self, fields: Sequence[str]) -> bool:
-        """Return whether a file with these fields is written as declared: in a dialect, if there are any, and with all columns."""
-        dialect = self.dialect_of(fields)
-        return (dialect is not None or not self.dialects) and not self.missing(self.names_of(fields, dialect), dialect)
-
     def digest(self) -> str:
         """Return a hash of everything that determines the raw table's rows."""
         return self._digest
@@ -181,9 +143,25 @@ class Feed:
     @cached_property
     def _digest(self) -> str:
         columns = [[c.name, list(c.also), c.required] for c in self.columns]
-        facts: list[Any] = [columns, type(self.format).__name__, asdict(self.format)]
+        facts: list[Any] = [columns, *(fact for form in self.formats for fact in (type(form).__name__, _declared(form)))]
         facts += [[dialect.facts for dialect in self.dialects]] if self.dialects else []
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]
+
+    @property
+    def _format_problems(self) -> list[str]:
+        kinds = [type(form).__name__ for form in self.formats]
+        problems = [f"the format {', '.join(repeats)} is given more than once"] if (repeats := repeated(kinds)) else []
+        problems += [] if kinds else ["it has no format"]
+        for header in (h for form in self.formats if isinstance(form, Csv) for h in form.headers):
+            dialect = self.dialect_of(header.columns)
+            missing = [c.name for c in self.missing(self.names_of(header.columns, dialect), dialect)]
+            problems += [f"the header {', '.join(header.columns)} lacks the column {', '.join(missing)}"] if missing else []
+        return problems
+
+
+def _declared(form: Format) -> dict[str, Any]:
+    """Return what a format declares. Options that came later count only where they are used, so that older digests stay."""
+    return {name: value for name, value in asdict(form).items() if name == "unwrap" or value not in (None, (), [])}
 
 
 _NOT_A_FOLDER = "its folder is not system/entity in lower case letters, digits and _, such as 'crm/customers'"

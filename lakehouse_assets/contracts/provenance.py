@@ -10,6 +10,11 @@ DATE_COLUMN = "_date"
 
 FEED, FILE, ETAG, ROW, ITEM = "_source_feed", "_source_file", "_source_etag", "_row_number", "_item_number"
 
+SHEET = "_sheet"
+"""The sheet of a workbook, in raw tables of feeds that may deliver workbooks."""
+
+ROWS_PER_SHEET = 1_048_576
+"""How many rows a sheet has at most, in the format of Excel."""
 DIALECT = "_dialect"
 """The dialect in which a row was written, in raw tables of feeds that declare dialects."""
 
@@ -45,8 +50,12 @@ PROVENANCE = {
         ProvenanceColumn(FILE, "string", "Name of the landing file that the row came from"),
         ProvenanceColumn(ETAG, "string", "MD5 of that file's bytes"),
         ProvenanceColumn(
-            ROW, "bigint", "Where the row stands in the file: the line on which it starts, the file's first being 1"
+            ROW,
+            "bigint",
+            "Where the row stands in the file, from 1: the line on which it starts; in a JSON document or a Parquet file its number; "
+            f"in a workbook its row in the sheet, and {ROWS_PER_SHEET:,} more for each sheet before",
         ),
+        ProvenanceColumn(SHEET, "string", "Sheet of the workbook that the row came from; NULL for files of another format"),
         ProvenanceColumn(DIALECT, "string", "Dialect in which the row was written, in raw tables of feeds that declare dialects"),
         ProvenanceColumn(ITEM, "bigint", "Which item of the source's row it is, from 1; 0 where it is the source's row itself"),
         ProvenanceColumn(DATE_COLUMN, "date", "The date under which the file landed: the partition"),

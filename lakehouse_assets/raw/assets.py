@@ -45,7 +45,7 @@ def raw_asset(
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=table_pool("raw", feed.table),
-        kinds={"deltalake", type(feed.format).__name__.lower()},
+        kinds={"deltalake", *(type(form).__name__.lower() for form in feed.formats)},
         owners=list(dict.fromkeys(table.contract.owner for table in readers)),
         tags={"system": feed.system},
         code_version=f"{READER_VERSION}-{feed.digest()}",

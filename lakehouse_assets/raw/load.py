@@ -279,7 +279,7 @@ class _Day:
         file = staged.file(obj.name, content.etag)
         try:
             try:
-                for batch in read_rows(pieces, self._feed, obj.name, content.size):
+                for batch in read_rows(pieces, self._feed, obj.name, content.size, obj.date):
                     file.add(batch)
             except RefusedFileError as refusal:
                 file = staged.file(obj.name, content.etag)

@@ -392,7 +392,9 @@ def _with_headers(
         source = LandingObject(feed.landing, file.date, file.name, file.version, file.bytes)
         header: list[str] | None = None
         try:
-            header = None if file.change == "vanished" else read_header(landing.read(source), feed, file.name, file.bytes)
+            header = (
+                None if file.change == "vanished" else read_header(landing.read(source), feed, file.name, file.bytes, file.date)
+            )
         except UnreadableError as error:
             unreadable.append((shown(source.path), error.reason))
         except FileNotFoundError:

@@ -43,7 +43,9 @@ _FORBIDDEN = re.compile(
 """Scalar functions that reveal the process or the machine rather than the tables, run SQL from text, or waste time."""
 
 _ROW_ACCOUNTS = "layer, table_name, date, rows_in, rows_out, rows_quarantined, rows_superseded, delta_version, run_id"
-_QUARANTINE = "layer, table_name, date, source_file, row_number, rule, reason, payload, run_id, rows, source_feed, item_number"
+_QUARANTINE = (
+    "layer, table_name, date, source_file, row_number, rule, reason, payload, run_id, rows, source_feed, item_number, place"
+)
 
 
 Tables = set[tuple[str, str]]

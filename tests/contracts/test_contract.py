@@ -4,7 +4,8 @@ from datetime import timedelta
 import pytest
 
 from lakehouse_assets.contracts.contract import Column, Contract, Relationship, Rule
-from lakehouse_assets.contracts.feeds import Csv, Feed, Json, SourceColumn
+from lakehouse_assets.contracts.feeds import Feed, SourceColumn
+from lakehouse_assets.contracts.formats import Csv, Json
 from lakehouse_assets.contracts.types import typed
 from lakehouse_assets.errors import ContractError
 

@@ -6,7 +6,8 @@ from decimal import Decimal
 import pytest
 
 from lakehouse_assets.contracts.contract import Column, Contract
-from lakehouse_assets.contracts.feeds import Csv, SourceColumn
+from lakehouse_assets.contracts.feeds import SourceColumn
+from lakehouse_assets.contracts.formats import Csv
 from tests.support.declare import feed_of, one_feed, with_feed
 
 # What a file's shape does to it is settled before any engine sees it; the cases that silver judges run on both.

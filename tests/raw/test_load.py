@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lakehouse_assets.books.ledger import PartitionRecord
-from lakehouse_assets.contracts.feeds import Csv, Feed, SourceColumn
+from lakehouse_assets.contracts.feeds import Feed, SourceColumn
+from lakehouse_assets.contracts.formats import Csv
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.raw.load import differences
 from tests.support.staged import staged, staged_rejects, staged_rows

@@ -9,7 +9,8 @@ from itertools import pairwise
 import pytest
 
 from lakehouse_assets.books import quarantine
-from lakehouse_assets.contracts.feeds import Csv, Feed, Json, SourceColumn
+from lakehouse_assets.contracts.feeds import Feed, SourceColumn
+from lakehouse_assets.contracts.formats import Csv, Json
 from lakehouse_assets.delta import data_files
 from lakehouse_assets.delta.tables import live_files, open_table
 from lakehouse_assets.errors import PartitionGuardError

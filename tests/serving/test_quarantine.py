@@ -20,7 +20,9 @@ COLUMNS = [name for name in quarantine_schema().names if name != "batch"]
 
 def row(layer="raw", table="crm_customers", day=1, file="a.csv", number=2, rule="row_is_csv", payload=PAYLOAD):
     day = date(2026, 1, day)
-    return dict(zip(COLUMNS, (layer, table, day, file, number, rule, f"why {rule}", payload, "run-1", 1, table, 0), strict=True))
+    return dict(
+        zip(COLUMNS, (layer, table, day, file, number, rule, f"why {rule}", payload, "run-1", 1, table, 0, None), strict=True)
+    )
 
 
 ROWS = [

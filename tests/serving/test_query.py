@@ -372,7 +372,7 @@ def test_row_accounts_are_read(notes):
 
 def test_quarantine_has_the_columns_that_are_promised(root):
     assert ", ".join(query(root, "FROM quarantine.rows").columns) == (
-        "layer, table_name, date, source_file, row_number, rule, reason, payload, run_id, rows, source_feed, item_number"
+        "layer, table_name, date, source_file, row_number, rule, reason, payload, run_id, rows, source_feed, item_number, place"
     )
 
 

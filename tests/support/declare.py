@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.contracts.contract import Contract
-from lakehouse_assets.contracts.feeds import Csv, Feed, Format, SourceColumn
+from lakehouse_assets.contracts.feeds import Feed, SourceColumn
+from lakehouse_assets.contracts.formats import Csv, Format
 from lakehouse_assets.contracts.system import Input, SilverFunction, SilverTable
 from lakehouse_assets.silver.judge import decide, judge
 from lakehouse_assets.silver.transform import transform

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from lakehouse_assets.contracts.dialects import Dialect
-from lakehouse_assets.contracts.feeds import Csv, Feed, Json, SourceColumn
+from lakehouse_assets.contracts.feeds import Feed, SourceColumn
+from lakehouse_assets.contracts.formats import Csv, Json
 
 SAMPLES = Path(__file__).parent.parent / "data" / "dialects"
 

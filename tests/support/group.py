@@ -23,7 +23,8 @@ from lakehouse_assets.books.accepted import AcceptedDeliveries
 from lakehouse_assets.books.ledger import Ledger
 from lakehouse_assets.books.records import read_books
 from lakehouse_assets.contracts.contract import Column, Contract, Relationship, Rule
-from lakehouse_assets.contracts.feeds import Complete, Csv, Feed, Format, Json, SourceColumn
+from lakehouse_assets.contracts.feeds import Complete, Feed, SourceColumn
+from lakehouse_assets.contracts.formats import Csv, Format, Json
 from lakehouse_assets.contracts.system import Catalog, Input, SilverTable
 from lakehouse_assets.delta.tables import forget_open_tables
 from lakehouse_assets.materialization.row_accounts import row_accounts_result

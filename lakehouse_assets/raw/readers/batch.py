@@ -21,8 +21,8 @@ SAMPLE_ROWS = 5
 class Reject:
     """A row that could not be parsed: its row number, the rule it breaks, the reason, and its original text.
 
-    `row_number` is None if the whole file is refused. Then `rows` is its number of rows (1 if they can't be counted), and
-    `payload` is its beginning.
+    `place` is the sheet, or the path within the document, where there is one. `row_number` is None if the whole file is refused, or
+    a whole part of it, such as a sheet. Then `rows` is its number of rows (1 if they can't be counted), and `payload` its beginning.
     """
 
     row_number: int | None
@@ -30,11 +30,15 @@ class Reject:
     reason: str
     payload: str
     rows: int = 1
+    place: str | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A piece of a file. `rows`: text columns under snake_case names, and `_row_number` (int64). `rejects`: the fields of `Reject`."""
+    """A piece of a file.
+
+    `rows`: text columns under snake_case names, `_row_number` (int64), and of a workbook `_sheet`. `rejects`: the fields of `Reject`.
+    """
 
     rows: "pa.Table"
     rejects: "pa.Table"
@@ -57,7 +61,7 @@ def rejects_schema() -> "pa.Schema":
     import pyarrow as pa
 
     text = [(name, pa.string()) for name in ("rule", "reason", "payload")]
-    return pa.schema([("row_number", pa.int64()), *text, ("rows", pa.int64())])
+    return pa.schema([("row_number", pa.int64()), *text, ("rows", pa.int64()), ("place", pa.string())])
 
 
 def rejects_table(rejects: Sequence[Reject]) -> "pa.Table":
@@ -80,9 +84,7 @@ class RefusedFileError(Exception):
 
     def __init__(self, rule: str, reason: str, beginning: Iterable[str] = (), rows: int = 1) -> None:
         super().__init__(reason)
-        text = "\n".join(beginning)
-        payload = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} […]"
-        self._entry = Reject(None, rule, reason, payload, max(rows, 1))
+        self._entry = Reject(None, rule, reason, shown_beginning(beginning), max(rows, 1))
 
     @property
     def batch(self) -> Batch:
@@ -90,3 +92,9 @@ class RefusedFileError(Exception):
         import pyarrow as pa
 
         return Batch(pa.table({ROW: pa.array([], pa.int64())}), rejects_table([self._entry]))
+
+
+def shown_beginning(lines: Iterable[str]) -> str:
+    """Return the first lines of a file, or of a part of it, as quarantine shows them."""
+    text = "\n".join(lines)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} […]"

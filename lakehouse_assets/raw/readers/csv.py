@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from lakehouse_assets.contracts.dialects import Dialect, no_dialect
-from lakehouse_assets.contracts.feeds import Csv, Feed
+from lakehouse_assets.contracts.feeds import Feed
+from lakehouse_assets.contracts.formats import Csv
 from lakehouse_assets.contracts.provenance import ROW
 from lakehouse_assets.raw.readers.batch import SAMPLE_ROWS, Batch, RefusedFileError, Reject, rejects_table, with_dialect
-from lakehouse_assets.raw.readers.missing import has_too_many_columns, lacks_columns, rename_advice
+from lakehouse_assets.raw.readers.missing import Header, has_too_many_columns, header_of
 from lakehouse_assets.raw.readers.text import MAX_LINE_BYTES, Text, decoded
 
 if TYPE_CHECKING:
@@ -41,17 +41,22 @@ def read_csv(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
 
     Raises:
         RefusedFileError: the header is missing or broken, lacks a required column, or has too many columns; or the file has no lines.
+            Of a feed whose files have no header line: the file is binary.
     """
     form = _csv(feed)
     text = decoded(pieces, form.encoding)
     grammar = _Grammar(form.delimiter)
     reader = _RecordReader(text, grammar)
-    first = reader.next()
-    if first is None:
-        raise RefusedFileError("file_has_header", "the file is empty: it has no header")
-    header, dialect, fault = _header(first, feed, text)
-    if fault is not None:
-        raise _refusal(fault, first, reader, text, form)
+    if form.headers:
+        header = _declared_header(feed, text)
+        reader.fields = len(header.names)
+    else:
+        first = reader.next()
+        if first is None:
+            raise RefusedFileError("file_has_header", "the file is empty: it has no header")
+        header, fault = _header(first, feed, text)
+        if fault is not None:
+            raise _refusal(fault, first, reader, text, form)
     good: list[Record] = []
     rejects: list[Reject] = []
     size, yielded = 0, False
@@ -59,7 +64,7 @@ def read_csv(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
     def batch() -> Batch:
         nonlocal size, yielded
         yielded = True
-        rows = with_dialect(_parse(good, header, form, rejects, text), dialect)
+        rows = with_dialect(_parse(good, header.names, form, rejects, text), header.dialect)
         result = Batch(rows, rejects_table(rejects))
         good.clear()
         rejects.clear()
@@ -68,11 +73,11 @@ def read_csv(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
 
     while True:
         if (block := reader.next_block()) is not None:
-            if (rows := _parse_block(block, reader.line, header, form, grammar)) is not None:
+            if (rows := _parse_block(block, reader.line, header.names, form, grammar)) is not None:
                 if good or rejects:
                     yield batch()
                 yielded = True
-                yield Batch(with_dialect(rows, dialect), rejects_table([]))
+                yield Batch(with_dialect(rows, header.dialect), rejects_table([]))
                 reader.pass_over(rows.num_rows)
                 continue
             reader.open(block)
@@ -99,12 +104,10 @@ def read_header(pieces: Iterable[bytes], feed: Feed) -> list[str]:
     """
     form = _csv(feed)
     text = decoded(pieces, form.encoding)
+    if form.headers:
+        return _declared_header(feed, text).planned(feed)
     first = _RecordReader(text, _Grammar(form.delimiter)).next()
-    if first is None:
-        return []
-    names, dialect, _ = _header(first, feed, text)
-    # What a dialect leaves out is null, not missing.
-    return list(dict.fromkeys([*names, *feed.column_names])) if dialect is not None and dialect.omits_nulls else names
+    return [] if first is None else _header(first, feed, text)[0].planned(feed)
 
 
 def _refusal(fault: Reject, first: Record | Reject, reader: "_RecordReader", text: Text, form: Csv) -> RefusedFileError:
@@ -171,7 +174,8 @@ class _RecordReader:
         self._ahead: bytes | None = None
         self._grammar = grammar
         self._waiting: deque[tuple[int, bytes]] = deque()
-        self._fields: int | None = None
+        self.fields: int | None = None
+        """How many fields the header has, once it is known."""
 
     def next_block(self) -> bytes | None:
         """Return the next block, if all lines before it were read; None if not, or at the end. `open` or `pass_over` follows."""
@@ -195,8 +199,8 @@ class _RecordReader:
             number, text = line[0], line[1].rstrip(b"\r\n")
             if not self._grammar.is_blank(text):
                 item = self._record(number, line[1], text)
-                if self._fields is None and not isinstance(item, Reject):
-                    self._fields = self._grammar.fields(item[1])
+                if self.fields is None and not isinstance(item, Reject):
+                    self.fields = self._grammar.fields(item[1])
                 return item
         return None
 
@@ -252,7 +256,7 @@ class _RecordReader:
             text = b"".join(lines).rstrip(b"\r\n")
             if not self._grammar.complete.match(text):
                 continue
-            if self._fields is None or self._grammar.fields(text) == self._fields:
+            if self.fields is None or self._grammar.fields(text) == self.fields:
                 return self._consume(number, text, index)
             misfit = misfit or (index, text)
         if misfit is not None and not self._good_rows_before(misfit[0]):
@@ -279,7 +283,7 @@ class _RecordReader:
     def _good_rows_before(self, index: int) -> bool:
         """Whether a waiting line before the index is a complete row on its own."""
         inside = (self._waiting[n][1].rstrip(b"\r\n") for n in range(index))
-        return any(b'"' not in text and self._grammar.fields(text) == self._fields for text in inside)
+        return any(b'"' not in text and self._grammar.fields(text) == self.fields for text in inside)
 
 
 def _with_first_line_alone(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -293,33 +297,43 @@ def _with_first_line_alone(blocks: Iterator[bytes]) -> Iterator[bytes]:
     yield from blocks
 
 
-def _header(item: Record | Reject, feed: Feed, text: Text) -> tuple[list[str], Dialect | None, Reject | None]:
-    """Return the columns under their names in the raw table, the dialect, and why the whole file is refused for its header."""
+def _header(item: Record | Reject, feed: Feed, text: Text) -> tuple[Header, Reject | None]:
+    """Return what the header says, and why the header, and so the whole file, is refused (or None)."""
     if isinstance(item, Reject):
         if text.is_binary and text.unmarked_utf16 is None:
-            return [], None, _binary(item.payload, text)
+            return _UNKNOWN, _binary(item.payload, text)
         advice = _encoding_advice(item, text) or _delimiter_advice(item.payload, feed)
-        return [], None, Reject(None, "file_has_header", f"the header is broken: {item.reason}{advice}", item.payload)
+        return _UNKNOWN, Reject(None, "file_has_header", f"the header is broken: {item.reason}{advice}", item.payload)
     line = item[1].decode()
     shown = text.shown(item[1])
     try:
         fields = _fields(line, _csv(feed).delimiter)
     except csv.Error as error:
-        return [], None, Reject(None, "file_has_header", f"the header is broken: {error}", shown)
+        return _UNKNOWN, Reject(None, "file_has_header", f"the header is broken: {error}", shown)
     if too_many := has_too_many_columns(feed, len(fields)):
-        return [], None, Reject(None, "file_has_few_new_columns", too_many, shown)
-    dialect = feed.dialect_of(fields)
-    names = feed.names_of(fields, dialect)
-    if feed.reads(fields):
-        return names, dialect, None
+        return _UNKNOWN, Reject(None, "file_has_few_new_columns", too_many, shown)
+    header = header_of(feed, fields)
+    if header.fault is None:
+        return header, None
     if text.is_binary and _CONTROL.search(line):
-        return [], None, _binary(shown, text)
-    advice = _delimiter_advice(line, feed)
-    if feed.dialects and dialect is None:
-        reason = f"the file is not written as agreed{advice}" if advice else no_dialect(feed.dialects, fields, "the header")
-        return names, None, Reject(None, "file_is_of_a_dialect", reason, shown)
-    reason = lacks_columns(feed, names, dialect) + (advice or rename_advice(feed, fields, names, dialect))
-    return names, dialect, Reject(None, "file_has_required_columns", reason, shown)
+        return _UNKNOWN, _binary(shown, text)
+    rule, reason, advice = header.fault
+    return header, Reject(None, f"file_{rule}", reason + (_delimiter_advice(line, feed) or advice), shown)
+
+
+_UNKNOWN = Header([], None, None)
+
+
+def _declared_header(feed: Feed, text: Text) -> Header:
+    """Return the columns of a file without a header line.
+
+    Raises:
+        RefusedFileError: the file is binary.
+    """
+    if _CONTROL.search(text.start.partition(b"\n")[0].decode(errors="replace")) and text.is_binary:
+        raise RefusedFileError("file_is_text", text.binary_reason, [text.shown(text.start)])
+    [header] = _csv(feed).headers
+    return header_of(feed, header.columns)
 
 
 def _binary(payload: str, text: Text) -> Reject:
@@ -343,7 +357,7 @@ def _delimiter_advice(header: str, feed: Feed) -> str:
             fields = _fields(header, delimiter)
         except csv.Error:
             continue
-        if len(fields) > 1 and not has_too_many_columns(feed, len(fields)) and feed.reads(fields):
+        if len(fields) > 1 and not has_too_many_columns(feed, len(fields)) and header_of(feed, fields).fault is None:
             return (
                 f": its fields are separated by {delimiter!r}, not {declared!r}; have it sent as agreed, "
                 f"or put format=Csv(delimiter={delimiter!r}) into the feed if all files are like this now"

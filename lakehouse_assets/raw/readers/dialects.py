@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from lakehouse_assets.contracts.columns import letters
-from lakehouse_assets.contracts.dialects import NUMBER, Dialect, dialect_of, no_dialect
+from lakehouse_assets.contracts.dialects import DIALECT_ADVICE, NUMBER, Dialect, dialect_of, no_dialect
 
 _NOTHING = object()
 """What lies at a path that leads nowhere."""
@@ -25,7 +25,7 @@ def in_dialect(record: dict[str, Any], dialects: Sequence[Dialect]) -> tuple[Dia
     """
     dialect = dialect_of(dialects, lambda mark: _at(record, mark) is not None)
     if dialect is None:
-        raise NoDialectError(no_dialect(dialects, record, "the record"))
+        raise NoDialectError(no_dialect(dialects, record, "the record") + DIALECT_ADVICE)
     beside: dict[str, Any] = {}
     if dialect.unwrap is not None:
         numbers = [("key", key) for key in record if dialect.unwrap == NUMBER]

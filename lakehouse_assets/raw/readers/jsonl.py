@@ -1,7 +1,7 @@
-"""Reads JSON Lines: one object a line, its keys as columns. A broken line never costs a good one.
+"""Reads JSON: lines of one object each, or documents of them; their keys as columns. A broken line never costs a good one.
 
 Scalars become text: numbers exactly as written, `true` and `false`. Null, and a key that a line lacks, is NULL. Objects and lists
-become compact JSON. A row's number is its line, from 1.
+become compact JSON. A row's number is its line, or its number among the records of the file's documents, from 1.
 """
 
 import json
@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.contracts.dialects import Dialect
-from lakehouse_assets.contracts.feeds import Feed, Json
+from lakehouse_assets.contracts.feeds import Feed
+from lakehouse_assets.contracts.formats import Json
 from lakehouse_assets.contracts.provenance import DIALECT, ROW
 from lakehouse_assets.raw.readers.batch import SAMPLE_ROWS, Batch, RefusedFileError, Reject, rejects_table
 from lakehouse_assets.raw.readers.dialects import NoDialectError, in_dialect
+from lakehouse_assets.raw.readers.documents import Record, is_document, records
 from lakehouse_assets.raw.readers.missing import has_too_many_columns, lacks_columns, rename_advice
 from lakehouse_assets.raw.readers.text import Text, decoded
 
@@ -101,10 +103,10 @@ def read_jsonl(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
     if too_many is not None:
         raise RefusedFileError("file_has_few_new_columns", too_many, beginning, count)
     if first_fault is not None and not buffer.has_rows:
-        fault = f"line {first_fault.row_number}: {first_fault.reason}"
+        fault = f"row {first_fault.row_number}: {first_fault.reason}"
         if first_fault.rule == _OF_A_DIALECT:
-            raise RefusedFileError("file_is_of_a_dialect", f"no line of the file is in a dialect: {fault}", beginning, count)
-        raise RefusedFileError("file_is_json", f"no line of the file is a JSON object: {fault}", beginning, count)
+            raise RefusedFileError("file_is_of_a_dialect", f"no row of the file is in a dialect: {fault}", beginning, count)
+        raise RefusedFileError("file_is_json", f"no row of the file is a JSON object: {fault}", beginning, count)
     for dialect, known in of_dialect.values() if feed.dialects else [(None, fields)]:
         if count and feed.missing(known, dialect):
             reason = lacks_columns(feed, known, dialect) + rename_advice(feed, list(known.values()), known, dialect)
@@ -185,27 +187,34 @@ def _named(row: _Row, names: list[str]) -> _NamedRow:
 
 
 def _rows(text: Text, feed: Feed) -> Iterator[_Row | Reject]:
-    """Yield a row or a reject for each line; skip blank lines and `null`."""
+    """Yield a row or a reject for each line or record; skip blank lines and `null`."""
     form = feed.format
     assert isinstance(form, Json), "the reader is chosen by the format"
-    lines = (line for block in text.blocks(line_ends=b"\n") for line in block.removesuffix(b"\n").split(b"\n"))
-    for number, line in enumerate(lines, start=1):
-        line = line.strip(b" \t\r\n")
+    for record in records(text, form) if is_document(text.start, form) else _lines(text):
+        if isinstance(record, Reject):
+            yield record
+            continue
+        line = record.line.strip(b" \t\r\n")
         if not line:
             continue
         if (fault := text.fault(line)) is not None:
-            yield Reject(number, *fault, text.shown(line))
+            yield Reject(record.number, *fault, text.shown(line), place=record.path)
             continue
         try:
             row = _object(line, form)
             if row is None:
                 continue
             dialect, fields = in_dialect(row, feed.dialects) if feed.dialects else (None, row.items())
-            yield _Row(number, line, dialect, tuple(name for name, _ in fields), [_text(value) for _, value in fields])
+            yield _Row(record.number, line, dialect, tuple(name for name, _ in fields), [_text(value) for _, value in fields])
         except NoDialectError as error:
-            yield Reject(number, _OF_A_DIALECT, str(error), text.shown(line))
+            yield Reject(record.number, _OF_A_DIALECT, str(error), text.shown(line), place=record.path)
         except _NotARowError as error:
-            yield Reject(number, "row_is_json", str(error), text.shown(line))
+            yield Reject(record.number, "row_is_json", str(error), text.shown(line), place=record.path)
+
+
+def _lines(text: Text) -> Iterator[Record]:
+    lines = (line for block in text.blocks(line_ends=b"\n") for line in block.removesuffix(b"\n").split(b"\n"))
+    return (Record(number, None, line) for number, line in enumerate(lines, start=1))
 
 
 def _object(line: bytes, form: Json) -> dict[str, Any] | None:
@@ -219,7 +228,7 @@ def _object(line: bytes, form: Json) -> dict[str, Any] | None:
             object_pairs_hook=_with_distinct_keys,
         )
     except json.JSONDecodeError as error:
-        raise _NotARowError(f"the line is not JSON: {error.msg.removesuffix(' at')} at position {error.pos + 1}") from None
+        raise _NotARowError(f"the row is not JSON: {error.msg.removesuffix(' at')} at position {error.pos + 1}") from None
     except RecursionError:
         raise _too_deep() from None
     if isinstance(value, dict) and form.unwrap is not None:
@@ -227,7 +236,7 @@ def _object(line: bytes, form: Json) -> dict[str, Any] | None:
     if value is None or isinstance(value, dict):
         return value
     kind = "list" if isinstance(value, list) else "single value"
-    raise _NotARowError(f"the line holds a JSON {kind}, not an object")
+    raise _NotARowError(f"the row holds a JSON {kind}, not an object")
 
 
 def _with_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

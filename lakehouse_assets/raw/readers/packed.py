@@ -1,16 +1,21 @@
-"""Unpacks compressed files, as a stream: `.gz` and `.zst` by the file's name, of one or several members."""
+"""Unpacks compressed files, as a stream: gzip and zstd, told by the file's first bytes, of one or several members."""
 
 import io
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.raw.readers.batch import RefusedFileError
+from lakehouse_assets.raw.readers.text import begun
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MAGIC = {b"\x1f\x8b\x08": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+"""The compression by a file's first bytes."""
+
 SUFFIXES = {".gz": "gzip", ".zst": "zstd"}
-"""The compression by the end of a file's name, in any case."""
+"""The compression that the end of a name, in any case, says a file has: it is damaged if its bytes don't have it."""
 
 MOST_TIMES, ALWAYS_ALLOWED = 200, 256 * 1024 * 1024
 """A file may unpack to so many times its size, or to so many bytes if that is more. Text compresses 5 to 50 times."""
@@ -19,13 +24,16 @@ _PIECE_BYTES = 1024 * 1024
 
 
 def unpacked(pieces: Iterable[bytes], name: str, size: int) -> Iterable[bytes]:
-    """Return the bytes of a file of `size` bytes, unpacked if its name says that it is compressed.
+    """Return the bytes of a file of `size` bytes, unpacked if its bytes or its name say that it is compressed.
 
     Raises:
         RefusedFileError: while it is read: the file is damaged, cut off, or unpacks to too much.
     """
-    compression = next((c for suffix, c in SUFFIXES.items() if name.lower().endswith(suffix)), None)
-    return pieces if compression is None else _unpacked(_Source(pieces), compression, size)
+    first, rest = begun(pieces, max(map(len, MAGIC)))
+    compression = next((c for magic, c in MAGIC.items() if first.startswith(magic)), None)
+    compression = compression or next((c for suffix, c in SUFFIXES.items() if name.lower().endswith(suffix)), None)
+    whole = chain([first], rest)
+    return whole if compression is None else _unpacked(_Source(whole), compression, size)
 
 
 def _unpacked(source: "_Source", compression: str, size: int) -> Iterator[bytes]:

@@ -12,7 +12,8 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 """No line is longer: the readers hold whole lines in memory. A longer one is no text of lines."""
 
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-_START = 8192
+START = 8192
+"""How many bytes of a file say what it is."""
 _BLOCK_BYTES = 1024 * 1024
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -32,7 +33,7 @@ class Text:
 
     encoding: str
     start: bytes
-    """The first 8 KiB."""
+    """The first bytes: `START`."""
     pieces: Iterator[bytes]
 
     @property
@@ -45,7 +46,7 @@ class Text:
         """The message for a binary file."""
         return (
             f"the file is not text: byte 0x00 is at position {self.start.index(0) + 1}; have it sent as text, "
-            "which may be packed if the name ends in .gz or .zst"
+            "which may be packed with gzip or zstd"
         )
 
     @property
@@ -88,7 +89,7 @@ class Text:
             yield b"".join(begun)
 
     def _without_lines(self, beginning: bytes) -> RefusedFileError:
-        shown = [self._shown(beginning[: _character_boundary(beginning, _START)])]
+        shown = [self._shown(beginning[: _character_boundary(beginning, START)])]
         if self.is_binary:
             return RefusedFileError("file_is_text", self.binary_reason, shown)
         reason = f"the file has a line of more than {MAX_LINE_BYTES // 1024**2} MiB: have it sent in lines, as agreed"
@@ -122,17 +123,23 @@ class Text:
         return text.replace("\0", "\\x00")
 
 
-def decoded(pieces: Iterable[bytes], encoding: str) -> Text:
-    """Convert to UTF-8 without a byte order mark, from the encoding of the mark, or else from the given one."""
+def begun(pieces: Iterable[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
+    """Return the first `size` bytes of a stream or more, all of them if it has fewer, and the rest of it."""
     source = iter(pieces)
     first = b""
-    while len(first) < _START and (piece := next(source, None)) is not None:
+    while len(first) < size and (piece := next(source, None)) is not None:
         first += piece
+    return first, source
+
+
+def decoded(pieces: Iterable[bytes], encoding: str) -> Text:
+    """Convert to UTF-8 without a byte order mark, from the encoding of the mark, or else from the given one."""
+    first, source = begun(pieces, START)
     mark, encoding = next(((m, e) for m, e in _BYTE_ORDER_MARKS if first.startswith(m)), (b"", encoding))
     # `chain` and `for` leave the source open if a reader stops early; `yield from` would close it.
     text = _utf8(chain([first[len(mark) :]], source), encoding)
     start = next(text)
-    return Text(encoding, start[:_START], chain([start], text))
+    return Text(encoding, start[:START], chain([start], text))
 
 
 def _utf8(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse_assets.contracts.feeds import Csv, Feed, SourceColumn
+from lakehouse_assets.contracts.feeds import Feed, SourceColumn
+from lakehouse_assets.contracts.formats import Csv
 from lakehouse_assets.raw.readers import csv as reader
 from lakehouse_assets.raw.readers import text
 from lakehouse_assets.raw.readers.csv import read_csv, read_header
@@ -217,7 +218,7 @@ def entry(*pieces, like=ABC):
     [batch] = settled(read_csv(pieces, like))
     assert (batch.rows.num_rows, batch.rows.column_names) == (0, ["_row_number"])
     [found] = batch.rejects.to_pylist()
-    assert (found.pop("row_number"), batch.rows_in) == (None, found["rows"])
+    assert (found.pop("row_number"), found.pop("place"), batch.rows_in) == (None, None, found["rows"])
     return found
 
 

@@ -2,12 +2,16 @@
 
 import json
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal, InvalidOperation
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lakehouse_assets.contracts.dialects import Dialect
-from lakehouse_assets.contracts.feeds import Csv, Feed, Json, SourceColumn
+from lakehouse_assets.contracts.feeds import Feed, SourceColumn
+from lakehouse_assets.contracts.formats import Csv, Json, Parquet
 from lakehouse_assets.contracts.problems import gathered
 from lakehouse_assets.contracts.provenance import DIALECT, ROW
 from lakehouse_assets.raw.readers.batch import RefusedFileError
@@ -15,11 +19,13 @@ from lakehouse_assets.raw.readers.formats import read_header, read_rows
 from tests.support.batches import settled
 from tests.support.dialects import FILES, ORDERS, SAMPLES, TICKETS, columns
 
+DAY = date(2026, 2, 1)
+
 
 def read(feed, text):
     """The rows, as dictionaries without what is NULL, and the rejects of a file."""
     data = text if isinstance(text, bytes) else text.encode()
-    batches = settled(read_rows([data], feed, "x", len(data)))
+    batches = settled(read_rows([data], feed, "x", len(data), DAY))
     rows = [{k: v for k, v in row.items() if v is not None} for b in batches for row in b.rows.to_pylist()]
     return rows, [reject for b in batches for reject in b.rejects.to_pylist()]
 
@@ -131,7 +137,7 @@ def test_a_file_of_no_dialect_is_quarantined_as_a_whole():
     [], [reject] = read(THINGS, '{"name":"x"}\n{"name":"y"}\n')
     assert (reject["rule"], reject["row_number"], reject["rows"]) == ("file_is_of_a_dialect", None, 2)
     assert (
-        "no line of the file is in a dialect: line 1: the record is of no dialect of the feed (old has thing;" in reject["reason"]
+        "no row of the file is in a dialect: row 1: the record is of no dialect of the feed (old has thing;" in reject["reason"]
     )
     tight = replace(THINGS, format=Csv())
     [], [reject] = read(tight, "nr,weight\n1,2\n3,4\n")
@@ -173,9 +179,9 @@ def test_a_field_never_takes_a_name_that_the_dialect_gives_another():
 
 def test_the_plan_asks_for_no_column_that_a_dialect_leaves_out():
     data = b'{"id":1,"client":"x"}\n'
-    assert THINGS.missing(read_header([data], THINGS, "x", len(data))) == []
+    assert THINGS.missing(read_header([data], THINGS, "x", len(data), DAY)) == []
     data = b'{"thing":{"id":1}}\n'
-    assert [c.name for c in THINGS.missing(read_header([data], THINGS, "x", len(data)))] == ["size"]
+    assert [c.name for c in THINGS.missing(read_header([data], THINGS, "x", len(data), DAY))] == ["size"]
 
 
 @pytest.mark.parametrize(
@@ -219,4 +225,39 @@ def test_dialects_are_part_of_the_digest_and_a_feed_without_any_keeps_its_own():
 
 def test_a_refusal_comes_before_any_row_of_a_header_of_no_dialect():
     with pytest.raises(RefusedFileError):
-        next(read_rows([b"nr,weight\n1,2\n"], replace(THINGS, format=Csv()), "x", 12))
+        next(read_rows([b"nr,weight\n1,2\n"], replace(THINGS, format=Csv()), "x", 12, DAY))
+
+
+def parquet(table):
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    return sink.getvalue().to_pybytes()
+
+
+def test_a_dialect_is_the_same_in_all_formats():
+    feed = replace(
+        THINGS, format=(Json(), Csv(), Parquet()), dialects=(Dialect("labels", ("Nr",), {"id": "Nr", "size": "Size (cm)"}),)
+    )
+    row = {"id": "1", "size": "2", DIALECT: "labels"}
+    for data, number in (
+        (b'{"Nr":1,"Size (cm)":2}\n', 1),
+        (b'[{"Nr":1,"Size (cm)":2}]', 1),
+        (b"Nr,Size (cm)\n1,2\n", 2),
+        (parquet(pa.table({"Nr": [1], "Size (cm)": [2]})), 1),
+    ):
+        assert read(feed, data) == ([{**row, ROW: number}], [])
+    for data in (b"Number,Size\n1,2\n", parquet(pa.table({"Number": [1], "Size": [2]})), b'[{"Number":1,"Size":2}]'):
+        [], [reject] = read(feed, data)
+        assert reject["rule"] == "file_is_of_a_dialect"
+
+
+@pytest.mark.parametrize("records", ["#", "orders.#"])
+def test_an_object_keyed_by_number_is_a_row_for_each_number(records):
+    lines = SAMPLES.joinpath("magento_1.jsonl").read_text().splitlines()
+    document = "{" + ", ".join(line[1:-1] for line in lines) + "}"
+    feed = replace(ORDERS, format=Json(records=records))
+    rows, rejects = read(feed, document if records == "#" else f'{{"orders": {document}, "total": 2}}')
+    assert rejects == []
+    assert rows == read(ORDERS, "\n".join(lines))[0]
+    rows, [reject] = read(feed, (document if records == "#" else f'{{"orders": {document}')[:-20])
+    assert ([row["increment_id"] for row in rows], reject["rule"]) == (["000000011"], "document_is_complete")

@@ -1,10 +1,13 @@
 import json
 import random
 from collections import namedtuple
+from datetime import date
+from typing import get_args
 
 import pytest
 
-from lakehouse_assets.contracts.feeds import Csv, Feed, Json, SourceColumn
+from lakehouse_assets.contracts.feeds import Feed, SourceColumn
+from lakehouse_assets.contracts.formats import Csv, Format, Json
 from lakehouse_assets.raw.readers import jsonl as reader
 from lakehouse_assets.raw.readers import text
 from lakehouse_assets.raw.readers.formats import READERS, read_header, read_rows
@@ -12,6 +15,7 @@ from lakehouse_assets.raw.readers.jsonl import MAX_NESTING, read_jsonl, read_key
 from lakehouse_assets.raw.readers.missing import MAX_NEW_COLUMNS
 from tests.support.batches import settled
 
+DAY = date(2026, 1, 1)
 Found = namedtuple("Found", "rows rejects rows_in")
 
 
@@ -129,24 +133,24 @@ def test_a_file_without_rows_has_none_and_is_not_refused(data):
 
 
 BROKEN = {
-    "no JSON": ("row_is_json", b"hello", "the line is not JSON: Expecting value at position 1"),
-    "cut off": ("row_is_json", b'{"a":', "the line is not JSON: Expecting value at position 6"),
-    "two objects": ("row_is_json", b'{"a":1}{"a":2}', "the line is not JSON: Extra data at position 8"),
+    "no JSON": ("row_is_json", b"hello", "the row is not JSON: Expecting value at position 1"),
+    "cut off": ("row_is_json", b'{"a":', "the row is not JSON: Expecting value at position 6"),
+    "two objects": ("row_is_json", b'{"a":1}{"a":2}', "the row is not JSON: Extra data at position 8"),
     "single quotes": (
         "row_is_json",
         b"{'a':1}",
-        "the line is not JSON: Expecting property name enclosed in double quotes at position 2",
+        "the row is not JSON: Expecting property name enclosed in double quotes at position 2",
     ),
-    "a list": ("row_is_json", b'[{"a":1}]', "the line holds a JSON list, not an object"),
-    "a number": ("row_is_json", b"1", "the line holds a JSON single value, not an object"),
-    "a text": ("row_is_json", b'"a"', "the line holds a JSON single value, not an object"),
+    "a list": ("row_is_json", b'[{"a":1}]', "the row holds a JSON list, not an object"),
+    "a number": ("row_is_json", b"1", "the row holds a JSON single value, not an object"),
+    "a text": ("row_is_json", b'"a"', "the row holds a JSON single value, not an object"),
     "NaN": ("row_is_json", b'{"a":NaN}', "NaN is not JSON"),
     "Infinity": ("row_is_json", b'{"a":[-Infinity]}', "-Infinity is not JSON"),
     "a key twice": ("row_is_json", b'{"a":1,"a":1}', 'the key "a" appears twice in one object'),
     "a key twice within a value": ("row_is_json", b'{"a":[{"b":1,"b":2}]}', 'the key "b" appears twice in one object'),
     "half a character": ("row_is_json", b'{"a":"\\ud83d"}', "\\ud83d is half a character"),
     "half a character within a value": ("row_is_json", b'{"a":["\\ude00"]}', "\\ude00 is half a character"),
-    "a control character": ("row_is_json", b'{"a":"\x01"}', "the line is not JSON: Invalid control character at position 7"),
+    "a control character": ("row_is_json", b'{"a":"\x01"}', "the row is not JSON: Invalid control character at position 7"),
     "a byte that is not UTF-8": ("row_is_utf8", b'{"a":"\xff"}', "byte 0xFF at position 7 of the row is not UTF-8"),
 }
 
@@ -180,7 +184,7 @@ def entry(*pieces, like=ANY):
     [batch] = settled(read_jsonl(pieces, like))
     assert (batch.rows.num_rows, batch.rows.column_names) == (0, ["_row_number"])
     [found] = batch.rejects.to_pylist()
-    assert (found.pop("row_number"), batch.rows_in) == (None, found["rows"])
+    assert (found.pop("row_number"), found.pop("place"), batch.rows_in) == (None, None, found["rows"])
     return found
 
 
@@ -213,7 +217,7 @@ def test_a_file_of_which_no_line_is_a_row_is_refused_as_a_whole():
     found = entry(b"id,name\n1,Ann\n2,Bob\n", like=feed("id"))
     assert found == {
         "rule": "file_is_json",
-        "reason": "no line of the file is a JSON object: line 1: the line is not JSON: Expecting value at position 1",
+        "reason": "no row of the file is a JSON object: row 1: the row is not JSON: Expecting value at position 1",
         "payload": "id,name\n1,Ann\n2,Bob",
         "rows": 3,
     }
@@ -262,7 +266,7 @@ def test_a_wrapped_null_is_no_row():
 
 
 def test_a_wrapped_value_that_is_no_object_is_refused():
-    assert reasons(b'{"a":1}\n{"payload":[1]}\n', like=WRAPPED) == ["the line holds a JSON list, not an object"]
+    assert reasons(b'{"a":1}\n{"payload":[1]}\n', like=WRAPPED) == ["the row holds a JSON list, not an object"]
 
 
 def test_without_the_option_a_payload_is_a_column():
@@ -317,10 +321,10 @@ def test_the_columns_alone_can_be_read():
 
 def test_the_format_of_the_contract_decides_how_a_file_is_read():
     csv = Feed("shop/things", columns=(), format=Csv())
-    assert [b.rows.column_names for b in read_rows([b"x,y\n1,2\n"], csv, "a", 8)] == [["x", "y", "_row_number"]]
-    assert [b.rows.column_names for b in read_rows([b'{"x":1}\n'], ANY, "a", 8)] == [["x", "_row_number"]]
-    assert (read_header([b"x,y\n"], csv, "a", 4), read_header([b'{"x":1}'], ANY, "a", 7)) == (["x", "y"], ["x"])
+    assert [b.rows.column_names for b in read_rows([b"x,y\n1,2\n"], csv, "a", 8, DAY)] == [["x", "y", "_row_number"]]
+    assert [b.rows.column_names for b in read_rows([b'{"x":1}\n'], ANY, "a", 8, DAY)] == [["x", "_row_number"]]
+    assert (read_header([b"x,y\n"], csv, "a", 4, DAY), read_header([b'{"x":1}'], ANY, "a", 7, DAY)) == (["x", "y"], ["x"])
 
 
 def test_every_format_has_a_reader():
-    assert set(READERS) == {Csv, Json}
+    assert set(READERS) == set(get_args(Format))

@@ -1,11 +1,13 @@
 import gzip
 import json
 import random
+from datetime import date
 
 import pyarrow as pa
 import pytest
 
-from lakehouse_assets.contracts.feeds import Csv, Feed, Json, SourceColumn
+from lakehouse_assets.contracts.feeds import Feed, SourceColumn
+from lakehouse_assets.contracts.formats import Csv, Json
 from lakehouse_assets.raw.readers import packed
 from lakehouse_assets.raw.readers.batch import RefusedFileError
 from lakehouse_assets.raw.readers.formats import read_header, read_rows
@@ -16,6 +18,7 @@ def zst(data: bytes) -> bytes:
     return pa.compress(data, codec="zstd", asbytes=True)
 
 
+DAY = date(2026, 1, 1)
 CODECS = {".gz": gzip.compress, ".zst": zst}
 COLUMNS = [SourceColumn("a", ""), SourceColumn("b", "")]
 AS_CSV = Feed("shop/things", COLUMNS, format=Csv())
@@ -26,7 +29,7 @@ JSON = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
 
 
 def read(data: bytes, name: str, feed: Feed = AS_CSV, piece: int = 1_000):
-    batches = list(read_rows((data[n : n + piece] for n in range(0, len(data), piece)), feed, name, len(data)))
+    batches = list(read_rows((data[n : n + piece] for n in range(0, len(data), piece)), feed, name, len(data), DAY))
     return [{key: row[key] for key in "ab"} for batch in batches for row in batch.rows.to_pylist()]
 
 
@@ -44,8 +47,8 @@ def test_a_packed_file_is_read_by_its_name(suffix, piece):
     pack = CODECS[suffix]
     assert read(pack(CSV), f"a.csv{suffix}", piece=piece) == ROWS
     assert read(pack(JSON), f"A.JSONL{suffix.upper()}", AS_JSON, piece) == ROWS
-    assert read_header([pack(CSV)], AS_CSV, f"a{suffix}", 100) == ["a", "b"]
-    assert read_header([pack(JSON)], AS_JSON, f"a{suffix}", 100) == ["a", "b"]
+    assert read_header([pack(CSV)], AS_CSV, f"a{suffix}", 100, DAY) == ["a", "b"]
+    assert read_header([pack(JSON)], AS_JSON, f"a{suffix}", 100, DAY) == ["a", "b"]
 
 
 @pytest.mark.parametrize("suffix", CODECS)
@@ -68,7 +71,7 @@ def test_what_is_not_packed_or_damaged_is_refused_as_a_whole(suffix):
     good = CODECS[suffix](CSV)
     for data in (CSV, random.Random(1).randbytes(1_000), good + b"more", good[:10] + b"?" * 20 + good[30:]):
         assert "the file is damaged: it can't be unpacked with" in refusal(data, f"a{suffix}")["reason"]
-        assert read_header([data], AS_CSV, f"a{suffix}", 100) in ([], ["a", "b"])
+        assert read_header([data], AS_CSV, f"a{suffix}", 100, DAY) in ([], ["a", "b"])
 
 
 @pytest.mark.parametrize("suffix", CODECS)
@@ -100,9 +103,9 @@ def test_an_error_of_the_store_is_not_taken_for_one_of_the_file():
         raise FileNotFoundError("gone")
 
     with pytest.raises(FileNotFoundError):
-        list(read_rows(pieces(), AS_CSV, "a.gz", 100))
+        list(read_rows(pieces(), AS_CSV, "a.gz", 100, DAY))
 
 
 def test_a_binary_file_under_another_name_says_how_packed_files_are_known():
-    [batch] = settled(read_rows([b"\0" + gzip.compress(CSV)], AS_CSV, "a.csv", 100))
-    assert "which may be packed if the name ends in .gz or .zst" in batch.rejects["reason"][0].as_py()
+    [batch] = settled(read_rows([b"\0" + gzip.compress(CSV)], AS_CSV, "a.csv", 100, DAY))
+    assert "which may be packed with gzip or zstd" in batch.rejects["reason"][0].as_py()

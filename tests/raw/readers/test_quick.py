@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lakehouse_assets.contracts.feeds import Csv, Feed, SourceColumn
+from lakehouse_assets.contracts.feeds import Feed, SourceColumn
+from lakehouse_assets.contracts.formats import Csv
 from lakehouse_assets.raw.readers import csv as reader
 from lakehouse_assets.raw.readers import text
 from lakehouse_assets.raw.readers.csv import read_csv
