@@ -43,21 +43,21 @@ def read_rows(pieces: Iterable[bytes], feed: Feed, name: str, size: int, day: da
     Raises:
         RefusedFileError: the file is refused as a whole, maybe after the first batches.
     """
-    told, whole = _told(unpacked(pieces, name, size), feed, day)
-    yield from READERS[type(told.format)].rows(whole, told)
+    form, whole = _told(unpacked(pieces, name, size), feed, day)
+    yield from READERS[type(form)].rows(whole, replace(feed, format=form))
 
 
 def read_header(pieces: Iterable[bytes], feed: Feed, name: str, size: int, day: date) -> list[str]:
     """Return the columns of a landing file under their names in the raw table; none if they are unknown."""
     try:
-        told, whole = _told(unpacked(pieces, name, size), feed, day)
-        return READERS[type(told.format)].header(whole, told)
+        form, whole = _told(unpacked(pieces, name, size), feed, day)
+        return READERS[type(form)].header(whole, replace(feed, format=form))
     except RefusedFileError:
         return []
 
 
-def _told(pieces: Iterable[bytes], feed: Feed, day: date) -> tuple[Feed, Iterator[bytes]]:
-    """Return the feed as if the format of this file were its only one, and the file's bytes.
+def _told(pieces: Iterable[bytes], feed: Feed, day: date) -> tuple[Format, Iterator[bytes]]:
+    """Return the format of a file, and its bytes.
 
     Raises:
         RefusedFileError: the file is in none of the feed's formats.
@@ -81,7 +81,7 @@ def _told(pieces: Iterable[bytes], feed: Feed, day: date) -> tuple[Feed, Iterato
         what = "the file's bytes are not those of" if first else "the file is empty, not"
         raise RefusedFileError("file_has_declared_format", f"{what} {declared}: have it sent as agreed")
     form = forms[kind] if kind is not None else _told_text(first, texts)
-    return replace(feed, format=_on(form, day)), chain([first], rest)
+    return _on(form, day), chain([first], rest)
 
 
 def _told_text(first: bytes, forms: list[Csv | Json]) -> Csv | Json:

@@ -133,13 +133,12 @@ def _header(parquet: "ParquetFile", feed: Feed) -> Header:
     """
     fields = parquet.schema_arrow.names
     rows = parquet.metadata.num_rows
-    schema = (f"{field.name} {field.type}" for field in parquet.schema_arrow)
     if too_many := has_too_many_columns(feed, len(fields)):
-        raise RefusedFileError("file_has_few_new_columns", too_many, schema, rows)
+        raise RefusedFileError("file_has_few_new_columns", too_many, fields, rows)
     header = header_of(feed, fields)
     if header.fault is not None:
         rule, reason, advice = header.fault
-        raise RefusedFileError(f"file_{rule}", reason + advice, schema, rows)
+        raise RefusedFileError(f"file_{rule}", reason + advice, fields, rows)
     return header
 
 
@@ -267,17 +266,15 @@ def _json(array: "pa.Array") -> list[str]:
 
     kind, types = array.type, pa.types
     if types.is_struct(kind):
-        members = [_json(child) for child in array.flatten()]
-        keys = [json.dumps(field.name, ensure_ascii=False) for field in kind]
-        rows = zip(*members, strict=True) if members else ((),) * len(array)
-        made = ["{" + ",".join(map("{}:{}".format, keys, row)) + "}" for row in rows]
+        children = [_json(child) for child in array.flatten()]
+        names = [json.dumps(field.name, ensure_ascii=False) for field in kind]
+        rows = zip(*children, strict=True) if children else ((),) * len(array)
+        made = ["{" + ",".join(map("{}:{}".format, names, row)) + "}" for row in rows]
         return _with_nulls(made, array)
     if types.is_map(kind):
         entries = array.cast(pa.list_(pa.struct([("key", kind.key_type), ("value", kind.item_type)])))
-        keys, values = map(_json, entries.flatten().flatten())
-        members = [
-            f"{key}:{value}" if key.startswith('"') else f'"{key}":{value}' for key, value in zip(keys, values, strict=True)
-        ]
+        pairs = zip(*map(_json, entries.flatten().flatten()), strict=True)
+        members = [f"{key}:{value}" if key.startswith('"') else f'"{key}":{value}' for key, value in pairs]
         return _with_nulls([f"{{{','.join(members[a:b])}}}" for a, b in _bounds(entries)], array)
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         items = _json(array.flatten())

@@ -12,10 +12,11 @@ import io
 import re
 import struct
 import zlib
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from itertools import chain, islice
+from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 from xml.etree import ElementTree
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
@@ -48,11 +49,14 @@ MOST_PART_BYTES = 512 * 1024 * 1024
 MOST_CELLS = 8_000_000
 """The size at most of the smallest rectangle with all cells of a sheet: it takes some 70 bytes a cell."""
 
+MOST_TEXT_BYTES = 256 * 1024 * 1024
+"""The size at most of all texts of a sheet. A text that is in many cells is stored once, but read many times."""
+
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """How files of older Office begin, and encrypted ones."""
 
-_BATCH_ROWS = 10_000
+_BATCH_ROWS, _BATCH_BYTES = 10_000, 32 * 1024 * 1024
 _PIECE_BYTES = 1024 * 1024
 _MOST_ROW_BYTES = 32 * 1024 * 1024
 _SMALL_PART_BYTES = 16 * 1024 * 1024
@@ -66,6 +70,8 @@ _ROW = re.compile(rb'<(?:\w+:)?c\b[^>]*?\br="[A-Z]+(\d+)"[^>]*(?<!/)>')
 
 _ROW_START = re.compile(rb"<(?:\w+:)?row\b")
 _WHOLE_CELL = re.compile(rb"<(?:\w+:)?c\b([^>]*)(?<!/)>(.*?)</(?:\w+:)?c>", re.DOTALL)
+_TEXT_END = re.compile(rb"</(?:\w+:)?si>|<(?:\w+:)?si/>")
+_SHARED_TEXT = re.compile(rb't="s"[^>]*>\s*<(?:\w+:)?v>(\d+)')
 _PLACE = re.compile(rb'\br="([A-Z]+(\d+))"')
 _FORMULA, _VALUE = re.compile(rb"[<:]f[ />]"), re.compile(rb"[<:]v>([^<]*)")
 
@@ -80,9 +86,16 @@ class _DamagedError(Exception):
 
 @dataclass(frozen=True)
 class _Contents:
-    """What a look through the XML of a sheet says: how large it is, and what is wrong with rows, by their number in the sheet."""
+    """What a look through the XML of a sheet says.
 
+    `rows` and `cells` are those of the rectangle that it spans, `size` its bytes, `shared` the cells whose text is stored elsewhere.
+    `faults` says what is wrong with rows, by their number in the sheet.
+    """
+
+    rows: int
     cells: int
+    size: int
+    shared: int
     faults: Mapping[int, str]
 
 
@@ -126,7 +139,7 @@ def read_header(pieces: Iterable[bytes], feed: Feed) -> list[str]:
         for name in workbook.sheets:
             if name in form.sheets if form.sheets is not None else name not in workbook.hidden:
                 try:
-                    table = _Table(workbook.sheet(name)[1])
+                    table = _Table(workbook.sheet(name))
                 except _DamagedError:
                     continue
                 if not has_too_many_columns(feed, len(table.fields)):
@@ -166,8 +179,12 @@ class _Workbook:
             self._parts = _parts(file)
             self._paths = _paths(file, self._parts)
             # calamine reads these at once.
+            self._texts = array("q")
+            """The bytes of the texts that cells share, by their number."""
             for name, part in self._parts.items():
-                if not name.startswith("xl/worksheets/") and name.endswith((".xml", ".rels")):
+                if name.lower() == "xl/sharedstrings.xml":
+                    self._texts = _text_sizes(_unpacked(file, part))
+                elif not name.startswith("xl/worksheets/") and name.endswith((".xml", ".rels")):
                     for _ in _unpacked(file, part):
                         pass
             file.seek(0)
@@ -178,8 +195,8 @@ class _Workbook:
         self.sheets = [sheet.name for sheet in sheets]
         self.hidden = {sheet.name for sheet in sheets if sheet.visible != SheetVisibleEnum.Visible}
 
-    def sheet(self, name: str) -> "tuple[Mapping[int, str], CalamineSheet]":
-        """Read a sheet. Returns what is wrong with rows, by their number in the sheet, and the sheet.
+    def sheet(self, name: str) -> "_Sheet":
+        """Read a sheet.
 
         Raises:
             _DamagedError: it can't be read, or is too large.
@@ -192,7 +209,30 @@ class _Workbook:
             raise _DamagedError(
                 f"it spans {contents.cells:,} cells; allowed are {MOST_CELLS:,}: have it sent in several sheets, or as CSV"
             )
-        return contents.faults, _of_calamine(lambda: self._calamine.get_sheet_by_name(name))
+        size = contents.shared * max(self._texts, default=0)
+        if size > MOST_TEXT_BYTES:
+            size = sum(map(self._size_of_texts, _whole_rows(_unpacked(self._file, part))))
+        if size > MOST_TEXT_BYTES:
+            raise _DamagedError(
+                f"its texts take {size:,} bytes; allowed are {MOST_TEXT_BYTES:,}: have it sent in several, or as CSV"
+            )
+        rows_at_once = _BATCH_BYTES * contents.rows // max(size + contents.size, 1)
+        sheet = _of_calamine(lambda: self._calamine.get_sheet_by_name(name))
+        return _Sheet(sheet, contents.faults, max(1, min(_BATCH_ROWS, rows_at_once)))
+
+    def _size_of_texts(self, rows: bytes) -> int:
+        """Return the size of the texts in the cells of some rows that are stored elsewhere."""
+        numbers = map(int, _SHARED_TEXT.findall(rows))
+        return sum(self._texts[number] for number in numbers if number < len(self._texts))
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """A sheet, what is wrong with its rows, by their number in it, and how many rows to convert together."""
+
+    sheet: "CalamineSheet"
+    faults: Mapping[int, str]
+    rows_at_once: int
 
 
 def _of_calamine(call: Callable[[], _Result]) -> _Result:
@@ -225,6 +265,8 @@ def _parts(file: IO[bytes]) -> dict[str, ZipInfo]:
     except (BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
         raise _DamagedError(f"it is cut off or damaged ({error})") from None
     for part in parts.values():
+        if part.header_offset < 0:
+            raise _DamagedError("it is damaged: its directory names places outside the file")
         if part.flag_bits & 1:
             raise _DamagedError("it is protected by a password: have it sent without")
         if part.file_size > MOST_PART_BYTES:
@@ -305,32 +347,67 @@ def _elements(file: IO[bytes], parts: Mapping[str, ZipInfo], path: str, name: st
     return (element for element in root.iter() if element.tag.rpartition("}")[2] == name)
 
 
+def _text_sizes(pieces: Iterable[bytes]) -> "array[int]":
+    """Return the sizes of the texts that cells share, in their order, markup included.
+
+    Raises:
+        _DamagedError: there are too many.
+    """
+    sizes = array("q")
+    before, rest = 0, b""
+    for piece in pieces:
+        text = rest + piece
+        last = 0
+        for end in _TEXT_END.finditer(text):
+            sizes.append(before + end.end() - last)
+            before, last = 0, end.end()
+        # An end may be split between two pieces.
+        kept = max(last, len(text) - 20)
+        before, rest = before + kept - last, text[kept:]
+        if len(sizes) > MOST_CELLS:
+            raise _DamagedError(f"it has more than {MOST_CELLS:,} texts: have it sent in several, or as CSV")
+    return sizes
+
+
+def _whole_rows(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the XML of a sheet in pieces that end with a row.
+
+    Raises:
+        _DamagedError: a row is too long.
+    """
+    rest = b""
+    for piece in pieces:
+        text = rest + piece
+        cut = text.rfind(b"row>") + len(b"row>")
+        if cut >= len(b"row>"):
+            yield text[:cut]
+            rest = text[cut:]
+        elif len(text) > _MOST_ROW_BYTES:
+            raise _DamagedError(f"one of its rows has more than {_MOST_ROW_BYTES // 1024**2} MiB")
+        else:
+            rest = text
+    yield rest
+
+
 def _contents(pieces: Iterable[bytes]) -> _Contents:
     """Look through the XML of a sheet.
 
     Raises:
         _DamagedError: a row is too long.
     """
-    rest = b""
-    columns = height = rows = 0
+    columns = height = rows = size = shared = 0
     faults: dict[int, str] = {}
-    for piece in chain(pieces, [None]):
-        text = rest + (piece or b"")
-        cut = len(text) if piece is None else text.rfind(b"row>") + len(b"row>")
-        if piece is not None and cut < len(b"row>"):
-            rest = text
-            if len(rest) > _MOST_ROW_BYTES:
-                raise _DamagedError(f"one of its rows has more than {_MOST_ROW_BYTES // 1024**2} MiB")
-            continue
-        text, rest = text[:cut], text[cut:]
+    for text in _whole_rows(pieces):
         is_usual = text.count(b"<c") == text.count(b'<c r="') and b":c" not in text
         letters = set((_USUAL_COLUMN if is_usual else _COLUMN).findall(text))
         rows += text.count(b"row>")
         columns = max(columns, *map(_column, letters), *(_unplaced(text) if b"" in letters else ()), 0)
         height = max(height, rows, *map(int, (_USUAL_ROW if is_usual else _ROW).findall(text)), 0)
+        size += len(text)
+        shared += text.count(b't="s"')
         if b't="e"' in text or b"<f" in text or b":f" in text:
             faults |= _faults(text)
-    return _Contents(height * columns, faults)
+    return _Contents(height, height * columns, size, shared, faults)
 
 
 def _column(letters: bytes) -> int:
@@ -369,8 +446,8 @@ def _faults(text: bytes) -> dict[int, str]:
 class _Table:
     """The rows of a sheet below its header. `fields` are the header's texts; columns without header and values are left out."""
 
-    def __init__(self, sheet: "CalamineSheet") -> None:
-        self._sheet = sheet
+    def __init__(self, sheet: _Sheet) -> None:
+        self._sheet, self._rows_at_once = sheet.sheet, sheet.rows_at_once
         header = next(self._used_rows(), None)
         self.is_empty = header is None
         self._first, cells = header or (0, [])
@@ -397,7 +474,7 @@ class _Table:
         """Return the header and the first rows, as quarantine shows them."""
         numbers, texts = next(self.batches(), ([], []))
         rows = ([column[n] for column in texts] for n in range(min(len(numbers), SAMPLE_ROWS)))
-        return shown_beginning(map(_line, (self.fields, *rows)))
+        return shown_beginning([_line(self.fields), *map(_line, rows)])
 
     def _used_rows(self) -> Iterator[_Row]:
         """Yield the rows that have a value, with their numbers in the sheet."""
@@ -406,7 +483,7 @@ class _Table:
 
     def _chunks(self) -> Iterator[list[_Row]]:
         rows = islice(self._used_rows(), 1, None)
-        while chunk := list(islice(rows, _BATCH_ROWS)):
+        while chunk := list(islice(rows, self._rows_at_once)):
             yield chunk
 
 
@@ -415,7 +492,7 @@ def _sheet(workbook: _Workbook, name: str, number: int, feed: Feed) -> Iterator[
     import pyarrow as pa
 
     try:
-        faults, sheet = workbook.sheet(name)
+        sheet = workbook.sheet(name)
     except _DamagedError as error:
         yield _entries(Reject(None, "sheet_is_readable", f"the sheet can't be read: {error}", "", place=name))
         return
@@ -439,14 +516,14 @@ def _sheet(workbook: _Workbook, name: str, number: int, feed: Feed) -> Iterator[
     before = number * ROWS_PER_SHEET
     yield Batch(with_dialect(_rows_table(names, [[] for _ in names], [], name), header.dialect), rejects_table([]))
     for numbers, columns in table.batches():
-        bad = [place for place, row in enumerate(numbers) if row in faults]
+        bad = [place for place, row in enumerate(numbers) if row in sheet.faults]
         lines = {place: _line([column[place] for column in columns]) for place in bad}
         rejects = [
-            Reject(before + numbers[n], "row_has_values", faults[numbers[n]], line, place=name) for n, line in lines.items()
+            Reject(before + numbers[n], "row_has_values", sheet.faults[numbers[n]], line, place=name) for n, line in lines.items()
         ]
         good = _rows_table(names, columns, [before + row for row in numbers], name)
         if bad:
-            good = good.filter(pa.array([row not in faults for row in numbers]))
+            good = good.filter(pa.array([row not in sheet.faults for row in numbers]))
         yield Batch(with_dialect(good, header.dialect), rejects_table(rejects))
 
 
