@@ -11,13 +11,14 @@ import pytest
 
 from lakehouse_assets.contracts.dialects import Dialect
 from lakehouse_assets.contracts.feeds import Feed, SourceColumn
-from lakehouse_assets.contracts.formats import Csv, Json, Parquet
+from lakehouse_assets.contracts.formats import Csv, Json, Parquet, Xlsx
 from lakehouse_assets.contracts.problems import gathered
-from lakehouse_assets.contracts.provenance import DIALECT, ROW
+from lakehouse_assets.contracts.provenance import DIALECT, ROW, SHEET
 from lakehouse_assets.raw.readers.batch import RefusedFileError
 from lakehouse_assets.raw.readers.formats import read_header, read_rows
 from tests.support.batches import settled
 from tests.support.dialects import FILES, ORDERS, SAMPLES, TICKETS, columns
+from tests.support.workbooks import workbook
 
 DAY = date(2026, 2, 1)
 
@@ -236,7 +237,7 @@ def parquet(table):
 
 def test_a_dialect_is_the_same_in_all_formats():
     feed = replace(
-        THINGS, format=(Json(), Csv(), Parquet()), dialects=(Dialect("labels", ("Nr",), {"id": "Nr", "size": "Size (cm)"}),)
+        THINGS, format=(Json(), Csv(), Parquet(), Xlsx()), dialects=(Dialect("labels", ("Nr",), {"id": "Nr", "size": "Size (cm)"}),)
     )
     row = {"id": "1", "size": "2", DIALECT: "labels"}
     for data, number in (
@@ -246,6 +247,9 @@ def test_a_dialect_is_the_same_in_all_formats():
         (parquet(pa.table({"Nr": [1], "Size (cm)": [2]})), 1),
     ):
         assert read(feed, data) == ([{**row, ROW: number}], [])
+    book = workbook({"one": [["Nr", "Size (cm)"], [1, 2]], "two": [["Number", "Size"], [1, 2]]})
+    [found], [reject] = read(feed, book)
+    assert (found, reject["rule"], reject["place"]) == ({**row, ROW: 2, SHEET: "one"}, "sheet_is_of_a_dialect", "two")
     for data in (b"Number,Size\n1,2\n", parquet(pa.table({"Number": [1], "Size": [2]})), b'[{"Number":1,"Size":2}]'):
         [], [reject] = read(feed, data)
         assert reject["rule"] == "file_is_of_a_dialect"
