@@ -237,7 +237,9 @@ def parquet(table):
 
 def test_a_dialect_is_the_same_in_all_formats():
     feed = replace(
-        THINGS, format=(Json(), Csv(), Parquet(), Xlsx()), dialects=(Dialect("labels", ("Nr",), {"id": "Nr", "size": "Size (cm)"}),)
+        THINGS,
+        format=(Json(), Csv(), Parquet(), Xlsx()),
+        dialects=(Dialect("labels", ("Nr",), {"id": "Nr", "size": "Size (cm)"}),),
     )
     row = {"id": "1", "size": "2", DIALECT: "labels"}
     for data, number in (
