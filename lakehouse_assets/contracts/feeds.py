@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import cached_property
 
+from lakehouse_assets.contracts.clock import zone_fault
 from lakehouse_assets.contracts.columns import column_names, snake_case
 from lakehouse_assets.contracts.contract import NAME, repeated
+from lakehouse_assets.contracts.money import currency_fault
 from lakehouse_assets.contracts.problems import refuse
 from lakehouse_assets.errors import ContractError
 
@@ -89,10 +91,13 @@ class Feed:
     """What a system delivers at `landing/<system>/<entity>/<date>/`, with its columns, all read as text.
 
     `landing` has the form `system/entity`, such as `crm/customers`. `complete` says that each delivery is a full export. `every`
-    is the least interval between two runs that the sensor requests for this feed; None leaves it to the sensor.
+    is the least interval between two runs that the sensor requests for this feed; None leaves it to the sensor. `zone` is the time
+    zone of times that name none, such as `Europe/Paris`; UTC if None. `currency` is the currency of its amounts (ISO 4217): silver
+    functions get it as `_source_currency`.
 
     Raises:
-        ContractError: `landing` does not have this form, or two columns share a name, including the names in `also`.
+        ContractError: `landing` does not have this form, two columns share a name, including the names in `also`, or there is no such
+            zone or currency.
     """
 
     landing: str
@@ -100,6 +105,8 @@ class Feed:
     format: Format = field(default_factory=Csv)
     complete: Complete | None = None
     every: timedelta | None = None
+    zone: str | None = None
+    currency: str | None = None
 
     def __post_init__(self) -> None:
         parts = self.landing.split("/")
@@ -109,6 +116,8 @@ class Feed:
         problems += [f"of the columns {columns}, more than one is called {', '.join(repeats)}"] if repeats else []
         problems += self.complete.problems if self.complete else []
         problems += ["the least interval is below zero"] if self.every is not None and self.every < timedelta(0) else []
+        problems += [f"zone {fault}"] if self.zone is not None and (fault := zone_fault(self.zone)) else []
+        problems += [fault] if self.currency is not None and (fault := currency_fault(self.currency)) else []
         refuse(f"Feed {self.landing}", problems)
 
     @property
@@ -141,6 +150,11 @@ class Feed:
     def missing(self, names: Collection[str]) -> list[SourceColumn]:
         """Return the required columns that are not among the names (as `names_of` returns them)."""
         return [c for c, name in zip(self.columns, self.column_names, strict=True) if c.required and name not in names]
+
+    @property
+    def meaning(self) -> list[str]:
+        """What silver, but not raw, depends on: each declaration of what the columns mean, as `name=value`."""
+        return [f"{name}={value}" for name, value in (("zone", self.zone), ("currency", self.currency)) if value is not None]
 
     def digest(self) -> str:
         """Return a hash of everything that determines the raw table's rows."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.code_digest import file_of, files_reached
 from lakehouse_assets.contracts.problems import nearest
-from lakehouse_assets.contracts.provenance import FEED, IDENTITY, IN_RAW, ITEM, ITEM_TEXT, typed_columns
+from lakehouse_assets.contracts.provenance import CURRENCY, FEED, IDENTITY, IN_RAW, ITEM, ITEM_TEXT, typed_columns
 from lakehouse_assets.contracts.system import Input, SilverTable
 from lakehouse_assets.contracts.types import type_fault, type_of
 from lakehouse_assets.errors import ContractError
@@ -66,6 +66,7 @@ def _transformed(raw: "DataFrame", table: SilverTable, given: Input) -> tuple["D
     # A column that the source added later, with the name of a contract's column, must not conflict with it.
     rows = raw.drop(*(name for name in contract.column_names if name not in feed.column_names))
     rows = rows.withColumn(FEED, F.lit(feed.table))
+    rows = rows.withColumn(CURRENCY, F.lit(feed.currency)) if feed.currency else rows
     rows = each_item(rows, given.each) if given.each else rows.withColumn(ITEM, F.expr("0L"))
     location = _location(table, given)
     try:
@@ -99,7 +100,7 @@ def _transformed(raw: "DataFrame", table: SilverTable, given: Input) -> tuple["D
         if name in kinds and not type_.takes(kinds[name])
     ]
     unusable = {name: f"CAST(NULL AS {t.name})" for name, t in types.items() if name not in kinds or not t.takes(kinds[name])}
-    typed = {f"_typed_{n}": unusable.get(n) or t.of_value(f"`{n}`", kinds[n]) for n, t in types.items()}
+    typed = {f"_typed_{n}": unusable.get(n) or t.of_value(f"`{n}`", kinds[n], feed.zone) for n, t in types.items()}
     untyped = {f"_untyped_{n}": f"`{n}` IS NOT NULL AND `_typed_{n}` IS NULL" for n in types if n not in unusable}
     renamed = {n: f"`_typed_{n}`" for n in types}
     for columns in filter(None, (typed, untyped, renamed)):
