@@ -198,7 +198,7 @@ def check(as_json: Json = False) -> None:
         if is_complete:
             load_catalog(settings)
         models = settings.gold_project.models()
-        unknown = [(m, name) for m in models for name in m.sources if is_complete and name not in tables]
+        unknown = [(m, name) for m in models for name in sorted(m.required) if is_complete and name not in tables]
         problems += [f"{m.folder}/{m.name}.sql: {name!r} is not a silver table{nearest(name, tables)}." for m, name in unknown]
     except LakehouseError as error:
         problems.append(" ".join(str(error).split()))

@@ -18,7 +18,7 @@ from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.delta.tables import forget_open_tables, open_table
 from lakehouse_assets.errors import UnreadableError
-from lakehouse_assets.gold.models import Model, model_fingerprint, stale_models, table_states
+from lakehouse_assets.gold.models import Model, model_fingerprint, stale_models, table_states, zone_built_in
 from lakehouse_assets.gold.project import GoldProject
 from lakehouse_assets.landing.objects import Landing, LandingObject, shown
 from lakehouse_assets.raw.load import FileDifference, differences
@@ -61,6 +61,8 @@ class PlannedTable:
     """How many of the dates are built again although their files have not changed."""
     to_build: Mapping[date, str] = field(default_factory=dict)
     """By date, the fingerprint of what it is to be built from. It distinguishes differences over the same dates."""
+    reason: str = ""
+    """Why it is built again although its inputs have not changed, if it is known."""
     left_out: tuple[date, ...] = ()
     """Stale partitions that are not built: they were refused, and their inputs have not changed since."""
 
@@ -97,9 +99,15 @@ class Plan:
 
     @property
     def rebuilt(self) -> str:
-        """A sentence on the tables that are built again although no file has changed; empty if there are none."""
-        tables = [f"{t.layer}.{t.table} ({t.again:,} partition{'s' if t.again > 1 else ''})" for t in self.tables if t.again]
-        return f"Built again, because code, contract or inputs have changed: {', '.join(tables)}." if tables else ""
+        """Sentences on the tables that are built again although no file has changed; empty if there are none."""
+        again: dict[str, list[str]] = {}
+        for t in self.tables:
+            if t.again:
+                name = f"{t.layer}.{t.table} ({t.again:,} partition{'s' if t.again > 1 else ''})"
+                again.setdefault("code, contract or inputs have changed", []).append(name)
+            if t.reason:
+                again.setdefault(t.reason, []).append(f"{t.layer}.{t.table}")
+        return " ".join(f"Built again, because {reason}: {', '.join(tables)}." for reason, tables in again.items())
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain values: `files`, `tables`, `ignored`, `held`, `bytes`."""
@@ -304,14 +312,26 @@ def _gold(
     possible: set[str] = set()
     planned: dict[str, set[date]] = {}
     for model in all_models:
-        if silver.issuperset(model.sources) and possible.issuperset(model.refs):
+        if silver.issuperset(model.required) and possible.issuperset(model.refs):
             possible.add(model.name)
             from_silver = (changing.get(s, ()) for s in model.sources)
             planned[model.name] = stale.get(model.name, set()).union(*from_silver, *(planned[r] for r in model.refs))
     fingerprints = {model.name: model_fingerprint(model, states, shared) for model in all_models}
     partitions = {day for layer, _, day in records if layer == "silver" and day >= start}
+    built = _by_table(records)
     since = {name: {d for d in dates if d >= start} or (partitions if dates else set()) for name, dates in planned.items()}
-    return [table for name, dates in since.items() for table in _table("gold", name, dict.fromkeys(dates, fingerprints[name]))]
+    reasons = {model.name: _rezoned(model, built.get(("gold", model.name), {}).values()) for model in all_models}
+    return [
+        replace(table, reason=reasons[name])
+        for name, dates in since.items()
+        for table in _table("gold", name, dict.fromkeys(dates, fingerprints[name]))
+    ]
+
+
+def _rezoned(model: Model, built: Iterable[PartitionRecord]) -> str:
+    """Say that a model was built with another time zone of the business day; empty if it was not."""
+    zones = sorted({zone for record in built if (zone := zone_built_in(record)) and zone != model.timezone})
+    return f"LAKEHOUSE_TIMEZONE was {' and '.join(zones)} and is {model.timezone}" if zones and model.timezone else ""
 
 
 def _gold_tables(all_models: Sequence[Model]) -> list[tuple[str, str]]:
@@ -368,6 +388,7 @@ def _plain(table: PlannedTable) -> dict[str, Any]:
         "dates": [day.isoformat() for day in table.dates],
         "due": {day.isoformat(): fingerprint for day, fingerprint in sorted(table.to_build.items())},
         "again": table.again,
+        "reason": table.reason,
     }
 
 
