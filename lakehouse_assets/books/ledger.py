@@ -84,7 +84,9 @@ class PartitionRecord:
 
     `rows_in` is None if the table has another grain than its inputs, so that rows can't add up. `table_id` and `content` identify
     the table and the partition's files that the record describes; `batches` names its rows in quarantine. `sources` are the landing
-    files that a silver partition was built from, as JSON: `{feed: {file name: etag}}`; "" if that is unknown.
+    files that a silver partition was built from, as JSON: `{feed: {file name: etag}}`; "" if that is unknown. `totals` are the control
+    totals of a raw partition, as JSON: by the file that has them, the number of rows of each file that they speak of, see
+    `raw/totals.py`; "" if there are none.
     """
 
     layer: str
@@ -104,6 +106,7 @@ class PartitionRecord:
     content: str = ""
     batches: list[str] = field(default_factory=list)
     sources: str = ""
+    totals: str = ""
 
     @property
     def is_unverified(self) -> bool:
@@ -130,8 +133,8 @@ class Ledger:
     def read(self, layer: str | None = None, table_name: str | None = None, *, brief: bool = False) -> Records:
         """Records by layer, table and date: all, or those of a layer or table.
 
-        They lack `sources`, which are long and which only the build of a date needs. `brief` leaves out `files` and `rules` too; a
-        process reads each file of the ledger only once for them.
+        They lack `sources`, which are long and which only the build of a date needs. `brief` leaves out `files`, `rules` and `totals`
+        too; a process reads each file of the ledger only once for them.
         """
         partition = {k: v for k, v in (("layer", layer), ("table_name", table_name)) if v is not None}
         opened = newest_table(self.uri)
@@ -174,7 +177,7 @@ class Ledger:
             read: dict[str, list[PartitionRecord]] = {file: [] for file in unread}
             with connect(self.root) as connection:
                 rows = connection.execute(
-                    f"SELECT {_all_but('files', 'rules', 'sources')} FROM {parquet(unread, path_column='_path')}"
+                    f"SELECT {_all_but('files', 'rules', 'sources', 'totals')} FROM {parquet(unread, path_column='_path')}"
                 )
                 names = [c[0] for c in rows.description or []]
                 for row in rows.fetchall():
@@ -300,5 +303,6 @@ def ledger_schema() -> "pa.Schema":
             ("content", pa.string()),
             ("batches", pa.list_(pa.string())),
             ("sources", pa.string()),
+            ("totals", pa.string()),
         ]
     )

@@ -11,6 +11,7 @@ from functools import cached_property
 from lakehouse_assets.contracts.clock import zone_fault
 from lakehouse_assets.contracts.columns import column_names, snake_case
 from lakehouse_assets.contracts.contract import NAME, repeated
+from lakehouse_assets.contracts.deliveries import Due, Manifest, Trailer
 from lakehouse_assets.contracts.money import currency_fault
 from lakehouse_assets.contracts.problems import refuse
 from lakehouse_assets.errors import ContractError
@@ -93,7 +94,7 @@ class Feed:
     `landing` has the form `system/entity`, such as `crm/customers`. `complete` says that each delivery is a full export. `every`
     is the least interval between two runs that the sensor requests for this feed; None leaves it to the sensor. `zone` is the time
     zone of times that name none, such as `Europe/Paris`; UTC if None. `currency` is the currency of its amounts (ISO 4217): silver
-    functions get it as `_source_currency`.
+    functions get it as `_source_currency`. `due` says when its deliveries are due, `totals` with what they are compared.
 
     Raises:
         ContractError: `landing` does not have this form, two columns share a name, including the names in `also`, or there is no such
@@ -107,6 +108,8 @@ class Feed:
     every: timedelta | None = None
     zone: str | None = None
     currency: str | None = None
+    due: Due | None = None
+    totals: Manifest | Trailer | None = None
 
     def __post_init__(self) -> None:
         parts = self.landing.split("/")
@@ -118,6 +121,7 @@ class Feed:
         problems += ["the least interval is below zero"] if self.every is not None and self.every < timedelta(0) else []
         problems += [f"zone {fault}"] if self.zone is not None and (fault := zone_fault(self.zone)) else []
         problems += [fault] if self.currency is not None and (fault := currency_fault(self.currency)) else []
+        problems += [problem for declared in (self.due, self.totals) if declared for problem in declared.problems]
         refuse(f"Feed {self.landing}", problems)
 
     @property
@@ -151,6 +155,10 @@ class Feed:
         """Return the required columns that are not among the names (as `names_of` returns them)."""
         return [c for c, name in zip(self.columns, self.column_names, strict=True) if c.required and name not in names]
 
+    def is_manifest(self, name: str) -> bool:
+        """Return whether a file of the feed has control totals instead of rows."""
+        return isinstance(self.totals, Manifest) and self.totals.is_one(name)
+
     @property
     def meaning(self) -> list[str]:
         """What silver, but not raw, depends on: each declaration of what the columns mean, as `name=value`."""
@@ -163,7 +171,7 @@ class Feed:
     @cached_property
     def _digest(self) -> str:
         columns = [[c.name, list(c.also), c.required] for c in self.columns]
-        facts = [columns, type(self.format).__name__, asdict(self.format)]
+        facts = [columns, type(self.format).__name__, asdict(self.format), *([self.totals.facts] if self.totals else [])]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 

@@ -6,7 +6,7 @@ before has now, the partition is built again. A lost pass, a repeated one, a lat
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from lakehouse_assets.books.accepted import AcceptedDeliveries
@@ -21,6 +21,7 @@ from lakehouse_assets.errors import UnreadableError
 from lakehouse_assets.gold.models import Model, model_fingerprint, stale_models, table_states, zone_built_in
 from lakehouse_assets.gold.project import GoldProject
 from lakehouse_assets.landing.objects import Landing, LandingObject, shown
+from lakehouse_assets.raw.arrivals import Arrivals, arrivals
 from lakehouse_assets.raw.load import FileDifference, differences
 from lakehouse_assets.raw.readers.formats import read_header
 from lakehouse_assets.reconcile.scan import ScanBudget, ScanResult, scan_all, scan_within
@@ -85,6 +86,8 @@ class Plan:
     """Complete deliveries that delete nothing until a user has looked at them, each with the reason."""
     refused: tuple[str, ...] = ()
     """A sentence for each table or model that is left out because it was refused and its inputs have not changed."""
+    arrivals: Arrivals | None = None
+    """What is late, missing or short at the moment for which the plan was made, if one was given."""
     older: frozenset[date] = frozenset()
     """The older dates that the round-robin reached and on which raw differs. Its next round finds those that are not resolved."""
 
@@ -110,22 +113,31 @@ class Plan:
         return " ".join(f"Built again, because {reason}: {', '.join(tables)}." for reason, tables in again.items())
 
     def to_json(self) -> dict[str, Any]:
-        """Return the plan as plain values: `files`, `tables`, `ignored`, `held`, `bytes`."""
+        """Return the plan as plain values: `files`, `tables`, `ignored`, `held`, `arrivals`, `bytes`."""
         return {
             "files": [{**asdict(f), "date": f.date.isoformat()} for f in self.files],
             "tables": [_plain(table) for table in self.tables],
             "ignored": [{"path": path, "reason": reason} for path, reason in self.ignored],
             "held": [delivery.to_json() for delivery in self.held],
+            "arrivals": self.arrivals.to_json() if self.arrivals else None,
             "bytes": sum(f.bytes for f in self.files),
         }
 
 
-def make_plan(settings: Settings, catalog: Catalog, *, budget: ScanBudget | None = None, read_headers: bool = False) -> Plan:
+def make_plan(
+    settings: Settings,
+    catalog: Catalog,
+    *,
+    budget: ScanBudget | None = None,
+    read_headers: bool = False,
+    now: datetime | None = None,
+) -> Plan:
     """Compare all layers: raw with all of landing, or with as much of it as `budget` allows.
 
-    With `read_headers`, new and changed files are opened to find the columns that they add or lack.
+    With `read_headers`, new and changed files are opened to find the columns that they add or lack. With `now`, the plan also says
+    what is late, missing or short at that moment; it decides nothing that is built.
     """
-    return _plan(settings, catalog, catalog, budget, {}, None, read_headers=read_headers)
+    return _plan(settings, catalog, catalog, budget, {}, None, read_headers=read_headers, now=now)
 
 
 def make_system_plan(
@@ -149,6 +161,7 @@ def _plan(
     system: str | None,
     *,
     read_headers: bool = False,
+    now: datetime | None = None,
 ) -> Plan:
     """Plan the feeds and tables of `catalog`, and gold if `system` is None. `all_systems` gives all known landing folders."""
     forget_open_tables()
@@ -182,7 +195,28 @@ def _plan(
         scan.next_cursor,
         tuple(held_deliveries(settings.root, catalog.feeds)),
         tuple(refused),
+        _arrivals(settings, catalog, scan, built, tables, now) if now else None,
         frozenset(older),
+    )
+
+
+def _arrivals(
+    settings: Settings,
+    catalog: Catalog,
+    scan: ScanResult,
+    built: Mapping[tuple[str, str], Mapping[date, PartitionRecord]],
+    planned: Iterable[PlannedTable],
+    now: datetime,
+) -> Arrivals:
+    """Return what is outstanding. A partition that is about to be loaded is compared with its control totals once it is."""
+    differing = {t.table: t.dates for t in planned if t.layer == "raw"}
+    landed = {table: {obj.date for obj in objects} for table, objects in scan.objects.items()}
+    records = {
+        feed.table: {day: r for day, r in built.get(("raw", feed.table), {}).items() if day not in differing.get(feed.table, ())}
+        for feed in catalog.feeds
+    }
+    return arrivals(
+        catalog.feeds, landed, records, now, timezone=settings.lakehouse_timezone, start=settings.lakehouse_start_date
     )
 
 
@@ -413,7 +447,8 @@ def _with_headers(
         source = LandingObject(feed.landing, file.date, file.name, file.version, file.bytes)
         header: list[str] | None = None
         try:
-            header = None if file.change == "vanished" else read_header(landing.read(source), feed, file.name, file.bytes)
+            has_rows = file.change != "vanished" and not feed.is_manifest(file.name)
+            header = None if not has_rows else read_header(landing.read(source), feed, file.name, file.bytes)
         except UnreadableError as error:
             unreadable.append((shown(source.path), error.reason))
         except FileNotFoundError:

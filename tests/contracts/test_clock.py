@@ -106,7 +106,7 @@ def test_other_names_are_refused(name):
 
 
 def test_a_wrong_zone_is_told_with_the_nearest_one():
-    with pytest.raises(ContractError, match="Feed till/receipts: zone 'Europe/Berln' .* mean 'Europe/Berlin'"):
+    with pytest.raises(ContractError, match=r"Feed till/receipts: zone 'Europe/Berln' .* mean 'Europe/Berlin'"):
         Feed("till/receipts", (), zone="Europe/Berln")
 
 
