@@ -5,6 +5,7 @@ A step writes its records last, and each record names exactly the files that it 
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -114,6 +115,12 @@ class PartitionRecord:
         return self.fingerprint == UNVERIFIED
 
     @property
+    def rows_told(self) -> int | None:
+        """How many rows came in by the control totals; None if there are none, or not for each file."""
+        told = [rows for totals in json.loads(self.totals).values() for rows in totals.values()] if self.totals else []
+        return sum(told) if told and None not in told else None
+
+    @property
     def adds_up(self) -> bool:
         """Whether every row that came in is live, in quarantine or superseded."""
         return self.rows_in is None or self.rows_in == self.rows_out + self.rows_quarantined + self.rows_superseded
@@ -133,8 +140,8 @@ class Ledger:
     def read(self, layer: str | None = None, table_name: str | None = None, *, brief: bool = False) -> Records:
         """Records by layer, table and date: all, or those of a layer or table.
 
-        They lack `sources`, which are long and which only the build of a date needs. `brief` leaves out `files`, `rules` and `totals`
-        too; a process reads each file of the ledger only once for them.
+        They lack `sources`, which are long and which only the build of a date needs. `brief` leaves out `files` and `rules` too; a
+        process reads each file of the ledger only once for them.
         """
         partition = {k: v for k, v in (("layer", layer), ("table_name", table_name)) if v is not None}
         opened = newest_table(self.uri)
@@ -177,7 +184,7 @@ class Ledger:
             read: dict[str, list[PartitionRecord]] = {file: [] for file in unread}
             with connect(self.root) as connection:
                 rows = connection.execute(
-                    f"SELECT {_all_but('files', 'rules', 'sources', 'totals')} FROM {parquet(unread, path_column='_path')}"
+                    f"SELECT {_all_but('files', 'rules', 'sources')} FROM {parquet(unread, path_column='_path')}"
                 )
                 names = [c[0] for c in rows.description or []]
                 for row in rows.fetchall():

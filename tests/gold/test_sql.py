@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakehouse_assets.gold.dbt_ahead import executable
+from lakehouse_assets.gold.failures import failing_rows
 from lakehouse_assets.gold.project import RUN_DATABASE
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.systems import crm, erp, finance
@@ -186,6 +187,17 @@ def test_an_amount_takes_the_rate_of_its_day_or_the_last_earlier_one(warehouse, 
     sql = warehouse(crm_sales=[SALE | {"currency": currency, "order_date": day}], finance_exchange_rates=rates)
     found = sql("SELECT usd_amount::VARCHAR, source_currency, source_amount::VARCHAR FROM run.gold.fact_sales")
     assert found == [(usd_amount, currency, "10.00")]
+
+
+def test_the_check_names_each_rate_that_is_missing(warehouse, compiled):
+    days = [("CHF", date(2026, 1, 12)), ("CHF", date(2026, 1, 12)), ("EUR", None), ("USD", None), ("EUR", date(2026, 1, 12))]
+    sales = [SALE | {"order_number": f"SO{n}", "currency": code, "order_date": day} for n, (code, day) in enumerate(days)]
+    sql = warehouse(crm_sales=sales, finance_exchange_rates=[rate(date(2026, 1, 5), "EUR", "1.10")])
+    [test] = [text for name, text in compiled.items() if name.startswith("usd_rates_known_fact_sales")]
+    assert sorted(sql(test)) == [("CHF on 2026-01-12", 2, LANDED), ("EUR on an unknown day", 1, LANDED)]
+    with duckdb.connect() as connection:
+        shown = "SELECT 'CHF on 2026-01-12' AS rate, 2 AS amounts, DATE '2026-01-31' AS _date"
+        assert failing_rows(connection, {}, shown).sentence() == "1 row, on 2026-01-31: rate CHF on 2026-01-12"
 
 
 def test_silver_warns_of_the_days_that_the_calendar_leaves_out():

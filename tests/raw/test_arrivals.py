@@ -9,7 +9,7 @@ import pytest
 
 from lakehouse_assets.books.ledger import Ledger, PartitionRecord
 from lakehouse_assets.contracts.deliveries import Due, Manifest, Trailer
-from lakehouse_assets.contracts.feeds import Csv, Feed, Json, SourceColumn
+from lakehouse_assets.contracts.feeds import Complete, Csv, Feed, Json, SourceColumn
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.materialization.row_accounts import row_accounts_result
 from lakehouse_assets.orchestration.jobs import CHECKS_JOB
@@ -21,7 +21,7 @@ from lakehouse_assets.serving.query import query
 from lakehouse_assets.settings import Settings
 from tests.support.declare import with_feed
 from tests.support.lakehouse import QUIET
-from tests.support.orders import DAY1, ORDERS, csv
+from tests.support.orders import DAY1, DAY2, ORDERS, csv
 from tests.support.target import target
 
 START = date(2026, 1, 1)
@@ -326,6 +326,22 @@ class TestChecks:
         missing = (datetime.now(UTC).date() - date(2026, 1, 1)).days
         assert results["arrivals"].metadata["outstanding"].value - missing in (0, 1)  # today's may not be due yet
         assert "nothing has landed" in results["arrivals"].description
+
+    @pytest.mark.worlds("sail-folder")
+    def test_a_complete_delivery_that_is_short_deletes_nothing_until_the_rest_is_there(self, make_lakehouse):
+        table = with_feed(ORDERS, totals=TRAILERS.totals, complete=Complete())
+        lakehouse = make_lakehouse(table)
+        rows = [("A", 1, 1), ("B", 1, 1), ("C", 1, 1)]
+        lakehouse.land("shop/orders", DAY1, "a.csv", csv(*rows) + "T,3\n")
+        lakehouse.land("shop/orders", DAY2, "a.csv", csv(*rows[:2]) + "T,3\n")
+        lakehouse.build_directly()
+        assert [row["order_id"] for row in lakehouse.rows("silver.shop_orders")] == ["A", "B", "C"]
+        [held] = lakehouse.plan().held
+        assert "it has 2 rows, fewer than the 3 of its control totals: if that is right, run `lakehouse accept" in held.sentence
+        lakehouse.land("shop/orders", DAY2, "a.csv", csv(*rows[:2], ("D", 1, 1)) + "T,3\n")
+        lakehouse.build_directly()
+        assert [row["order_id"] for row in lakehouse.rows("silver.shop_orders")] == ["A", "B", "D"]
+        assert lakehouse.plan().held == ()
 
     def test_feeds_that_declare_nothing_are_not_watched(self):
         found = arrivals([Feed("shop/orders", COLUMNS, Csv())], {}, {}, at(3, 12), timezone="UTC", start=START)
