@@ -190,7 +190,10 @@ class TestManifests:
         shop.land("day.manifest", "file,rows\na.csv,3\n")
         assert len(shop.load()) == 1
         shop.land("day.manifest", "file,rows\na.csv,2\n")
+        assert shop.plan.arrivals.complete  # what it says now is not read yet
         assert shop.load() == []
+        shop.land("day.manifest", "file,rows\na.csv,many\n")
+        assert shop.load() == [("unconfirmed", "no manifest says how many rows its 1 files have")]
 
     def test_a_file_under_two_names_has_the_rows_of_both(self, shop):
         shop.land("a.csv", TWO)

@@ -7,7 +7,7 @@ from lakehouse_assets.contracts.deliveries import Trailer
 from lakehouse_assets.contracts.feeds import Feed
 
 _TAIL_BYTES = 64 * 1024
-"""How much of a file's end is held back: a trailer is shorter."""
+"""How much of a file's end is held back: a trailer is shorter. It is a whole number of characters of UTF-16, too."""
 
 _MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
@@ -26,10 +26,9 @@ def _without(pieces: Iterable[bytes], trailer: Trailer, encoding: str, told: Cal
     for piece in pieces:
         start = start if len(start) >= 2 else start + piece[:2]
         tail += piece
-        # By whole characters of UTF-16, too.
-        if (rest := (len(tail) - _TAIL_BYTES) // 4 * 4) > 0:
-            yield tail[:rest]
-            tail = tail[rest:]
+        if len(tail) > _TAIL_BYTES:
+            yield tail[:-_TAIL_BYTES]
+            tail = tail[-_TAIL_BYTES:]
     cut, rows = _last_line(tail, trailer, _MARKS.get(start[:2], encoding))
     told(rows)
     if cut:

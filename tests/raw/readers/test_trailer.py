@@ -49,6 +49,14 @@ def test_a_large_file_loses_its_last_line_only(rows):
     assert (len(found), found[-1], rejects, told) == (rows, (rows + 1, str(rows - 1), f"name of {rows - 1}"), [], [rows])
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_characters_of_two_bytes_are_never_cut(encoding):
+    feed = Feed("shop/orders", COLUMNS, Csv(";", "utf-8" if encoding == "utf-16" else encoding), totals=TRAILER)
+    text = "id;name\n" + "".join(f"{n};Jö\n" for n in range(8_000)) + "T;8000\n"
+    found, rejects, told = read(text.encode(encoding), feed, size=9_999)
+    assert (len(found), found[-1][1:], rejects, told) == (8_000, ("7999", "Jö"), [], [8_000])
+
+
 def test_a_file_without_a_trailer_is_loaded_and_told_of():
     assert read(TEXT.encode()) == (ROWS, [], [None])
 
