@@ -42,4 +42,7 @@ def _last_line(tail: bytes, trailer: Trailer, encoding: str) -> tuple[int, int |
     start = max(text.rfind("\n", 0, end), text.rfind("\r", 0, end)) + 1
     line = text[start:end].strip("\ufeff \t")
     rows = None if "\ufffd" in line else trailer.total(line)
-    return (len(tail), None) if rows is None else (len(tail) - len(text[start:].encode(encoding)), rows)
+    if rows is None:
+        return len(tail), None
+    mark = len("".encode(encoding))  # some codecs put a byte order mark before any text
+    return len(tail) - (len(text[start:].encode(encoding)) - mark), rows
