@@ -8,10 +8,13 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
+from lakehouse_assets.contracts.clock import zone_fault
 from lakehouse_assets.contracts.columns import column_names, letters, snake_case
 from lakehouse_assets.contracts.contract import NAME, repeated
+from lakehouse_assets.contracts.deliveries import Due, Manifest, Trailer
 from lakehouse_assets.contracts.dialects import Dialect, dialect_of, dialect_problems
 from lakehouse_assets.contracts.formats import Csv, Format, Xlsx
+from lakehouse_assets.contracts.money import currency_fault
 from lakehouse_assets.contracts.problems import refuse
 from lakehouse_assets.contracts.provenance import DIALECT, IN_RAW, SHEET
 
@@ -53,11 +56,14 @@ class Feed:
     `landing` has the form `system/entity`, such as `crm/customers`. `complete` says that each delivery is a full export. `every`
     is the least interval between two runs that the sensor requests for this feed; None leaves it to the sensor. Of several formats,
     the bytes of a file say in which it is; only one of them may be delimited. `dialects` are the forms in which a record, or the
-    header of a file, may be written; without any, names are those of `columns`.
+    header of a file, may be written; without any, names are those of `columns`. `zone` is the time zone of times that name none, such
+    as `Europe/Paris`; UTC if None. `currency` is the currency of its amounts (ISO 4217): silver functions get it as
+    `_source_currency`. `due` says when its deliveries are due, `totals` with what they are compared.
 
     Raises:
         ContractError: `landing` does not have this form, two columns share a name, including the names in `also`, a format is given
-            twice, a header lacks a column that files must have, or the dialects contradict each other.
+            twice, a header lacks a column that files must have, the dialects contradict each other, or there is no such zone or
+            currency.
     """
 
     landing: str
@@ -66,6 +72,10 @@ class Feed:
     complete: Complete | None = None
     every: timedelta | None = None
     dialects: Sequence[Dialect] = ()
+    zone: str | None = None
+    currency: str | None = None
+    due: Due | None = None
+    totals: Manifest | Trailer | None = None
 
     def __post_init__(self) -> None:
         parts = self.landing.split("/")
@@ -77,6 +87,9 @@ class Feed:
         problems += self.complete.problems if self.complete else []
         problems += ["the least interval is below zero"] if self.every is not None and self.every < timedelta(0) else []
         problems += dialect_problems(self.dialects, self.column_names)
+        problems += [f"zone {fault}"] if self.zone is not None and (fault := zone_fault(self.zone)) else []
+        problems += [fault] if self.currency is not None and (fault := currency_fault(self.currency)) else []
+        problems += [problem for declared in (self.due, self.totals) if declared for problem in declared.problems]
         refuse(f"Feed {self.landing}", problems)
 
     @property
@@ -136,6 +149,15 @@ class Feed:
             return []
         return [c for c, name in zip(self.columns, self.column_names, strict=True) if c.required and name not in names]
 
+    def is_manifest(self, name: str) -> bool:
+        """Return whether a file of the feed has control totals instead of rows."""
+        return isinstance(self.totals, Manifest) and self.totals.is_one(name)
+
+    @property
+    def meaning(self) -> list[str]:
+        """What silver, but not raw, depends on: each declaration of what the columns mean, as `name=value`."""
+        return [f"{name}={value}" for name, value in (("zone", self.zone), ("currency", self.currency)) if value is not None]
+
     def digest(self) -> str:
         """Return a hash of everything that determines the raw table's rows."""
         return self._digest
@@ -144,6 +166,7 @@ class Feed:
     def _digest(self) -> str:
         columns = [[c.name, list(c.also), c.required] for c in self.columns]
         facts: list[Any] = [columns, *(fact for form in self.formats for fact in (type(form).__name__, _declared(form)))]
+        facts += [self.totals.facts] if self.totals else []
         facts += [[dialect.facts for dialect in self.dialects]] if self.dialects else []
         return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]
 

@@ -21,6 +21,9 @@ DIALECT = "_dialect"
 ITEM_TEXT = "_item"
 """The text of an item, for functions over the items of a row. No table has this column."""
 
+CURRENCY = "_source_currency"
+"""The currency that a feed declares, for functions over its rows. No table has this column."""
+
 BROKEN_RULES = "_broken_rules"
 """The names of the rules that a row breaks, separated by commas; NULL if it breaks none."""
 

@@ -96,9 +96,12 @@ def own_form(sql: str, type_name: str, styles: Sequence[str]) -> str:
     return _with_own_offset(rewritten) if OFFSETS in styles else rewritten
 
 
-def styled(sql: str, type_name: str, styles: Sequence[str]) -> str:
-    """SQL: a text as a value of the type, NULL if neither the type's own form nor a style reads it."""
-    return type_of(type_name).of_text(own_form(sql, type_name, styles))
+def styled(sql: str, type_name: str, styles: Sequence[str], zone: str | None = None) -> str:
+    """SQL: a text as a value of the type, NULL if neither the type's own form nor a style reads it.
+
+    `zone` is that of times that name none, as the feed declares it; UTC if None. Seconds since 1970 are never in it.
+    """
+    return type_of(type_name).of_text(own_form(sql, type_name, styles), zone)
 
 
 @lru_cache(maxsize=10_000)  # many rows are refused for the same text

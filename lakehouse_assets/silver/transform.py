@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.code_digest import file_of, files_reached
 from lakehouse_assets.contracts.problems import nearest
-from lakehouse_assets.contracts.provenance import FEED, IDENTITY, ITEM, ITEM_TEXT, typed_columns
+from lakehouse_assets.contracts.provenance import CURRENCY, FEED, IDENTITY, ITEM, ITEM_TEXT, typed_columns
 from lakehouse_assets.contracts.styles import own_form
 from lakehouse_assets.contracts.system import Input, SilverTable
 from lakehouse_assets.contracts.types import type_fault, type_of
@@ -75,6 +75,7 @@ def _transformed(raw: "DataFrame", table: SilverTable, given: Input) -> tuple["D
     # A column that the source added later, with the name of a contract's column, must not conflict with it.
     rows = raw.drop(*(name for name in contract.column_names if name not in feed.column_names))
     rows = rows.withColumn(FEED, F.lit(feed.table))
+    rows = rows.withColumn(CURRENCY, F.lit(feed.currency)) if feed.currency else rows
     rows = each_item(rows, given.each) if given.each else rows.withColumn(ITEM, F.expr("0L"))
     location = _location(table, given)
     try:
@@ -110,7 +111,7 @@ def _transformed(raw: "DataFrame", table: SilverTable, given: Input) -> tuple["D
     unusable = {name: f"CAST(NULL AS {t.name})" for name, t in types.items() if name not in kinds or not t.takes(kinds[name])}
     styled = {c.name: f"_styled_{c.name}" for c in contract.columns if c.styles and kinds.get(c.name) == "string"}
     rewritten = {styled[c.name]: own_form(f"`{c.name}`", c.type, c.styles) for c in contract.columns if c.name in styled}
-    typed = {f"_typed_{n}": unusable.get(n) or t.of_value(f"`{styled.get(n, n)}`", kinds[n]) for n, t in types.items()}
+    typed = {f"_typed_{n}": unusable.get(n) or t.of_value(f"`{styled.get(n, n)}`", kinds[n], feed.zone) for n, t in types.items()}
     untyped = {f"_untyped_{n}": f"`{n}` IS NOT NULL AND `_typed_{n}` IS NULL" for n in types if n not in unusable}
     renamed = {UNREAD: _unread(types.keys() - unusable.keys())} | {n: f"`_typed_{n}`" for n in types}
     for columns in filter(None, (rewritten, typed, untyped, renamed)):

@@ -286,3 +286,13 @@ def test_a_style_is_part_of_the_digest_and_none_is_not():
     assert replace(plain, columns=(plain.columns[0], Column("at", "date", "", styles=()))).digest() == plain.digest()
     digests = {contract(Column("at", "date", "", styles=s)).digest() for s in ((), ("d/m/y",), ("m/d/y",), ("d/m/y", "yyyymmdd"))}
     assert len(digests) == 4
+
+
+@pytest.mark.worlds("spark-folder", "sail-folder")
+def test_a_time_that_names_no_zone_is_of_the_feed_s_in_every_style(spark):
+    kinds = ("d/m/y", "offsets", "epoch seconds")
+    texts = ("5/7/2026 10:00", "2026-07-05 10:00", "5/7/2026 10:00 +02", "5/7/2026 08:00 UTC", "1783238400")
+    rows = ", ".join(f"({quoted(text)})" for text in texts)
+    sql = f"UNIX_MICROS({styled('v', 'timestamp', kinds, 'Europe/Paris')})"
+    [moment] = {row[0] for row in spark.sql(f"SELECT v FROM VALUES {rows} AS t (v)").selectExpr(sql).collect()}
+    assert moment == 1783238400_000_000
