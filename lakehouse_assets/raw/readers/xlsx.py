@@ -46,8 +46,8 @@ MOST_FILE_BYTES = 64 * 1024 * 1024
 MOST_PART_BYTES = 512 * 1024 * 1024
 """The size at most to which a part of a workbook unpacks, such as a sheet or the texts of all sheets."""
 
-MOST_CELLS = 8_000_000
-"""The size at most of the smallest rectangle with all cells of a sheet: it takes some 70 bytes a cell."""
+MOST_CELLS = 5_000_000
+"""The size at most of the smallest rectangle with all cells of a sheet: it takes 70 to 160 bytes a cell."""
 
 MOST_TEXT_BYTES = 256 * 1024 * 1024
 """The size at most of all texts of a sheet. A text that is in many cells is stored once, but read many times."""

@@ -213,7 +213,7 @@ def test_a_sheet_whose_cells_are_far_apart_is_one_entry():
     rows, [reject] = read(table)
     assert {row["_sheet"] for row in rows} == {"B"}
     assert reject["reason"] == (
-        "the sheet can't be read: it spans 17,179,869,184 cells; allowed are 8,000,000: have it sent in several sheets, or as CSV"
+        "the sheet can't be read: it spans 17,179,869,184 cells; allowed are 5,000,000: have it sent in several sheets, or as CSV"
     )
 
 
