@@ -43,6 +43,8 @@ _COLLECTED_AFTER = 100_000
 services = typer.Typer(no_args_is_help=True, help="Run an object store, Kafka and PostgreSQL on this machine, without Docker.")
 app.add_typer(services, name="services")
 
+_SHOWN_DELIVERIES = 5
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 
 
@@ -176,7 +178,7 @@ def plan(as_json: Json = False) -> None:
     from lakehouse_assets.reconcile.plan import make_plan
 
     settings = _preflight(load_settings())
-    made = make_plan(settings, load_catalog(settings), read_headers=True)
+    made = make_plan(settings, load_catalog(settings), read_headers=True, now=datetime.now(UTC))
     if as_json:
         typer.echo(json.dumps(made.to_json()))
     else:
@@ -203,7 +205,7 @@ def check(as_json: Json = False) -> None:
         if is_complete:
             load_catalog(settings)
         models = settings.gold_project.models()
-        unknown = [(m, name) for m in models for name in m.sources if is_complete and name not in tables]
+        unknown = [(m, name) for m in models for name in sorted(m.required) if is_complete and name not in tables]
         problems += [f"{m.folder}/{m.name}.sql: {name!r} is not a silver table{nearest(name, tables)}." for m, name in unknown]
     except LakehouseError as error:
         problems.append(" ".join(str(error).split()))
@@ -479,6 +481,7 @@ def _show_plan(settings: Settings, planned: "Plan") -> None:
         _say(f"not loaded: {path}: {reason}")
     for delivery in planned.held:
         _say(f"held back: {delivery.sentence}")
+    _show_arrivals(planned)
     if planned.is_empty:
         return
     if planned.rebuilt:
@@ -500,6 +503,23 @@ def _show_plan(settings: Settings, planned: "Plan") -> None:
     if planned.files:
         console.print(files)
     console.print(tables)
+
+
+def _show_arrivals(planned: "Plan") -> None:
+    """Answer whether everything has arrived, if a feed says what is to arrive. Of each feed and state, show the newest."""
+    found = planned.arrivals
+    if found is None or not found.feeds:
+        return
+    if found.complete:
+        _say(f"Everything has arrived, as of {found.as_of:%Y-%m-%d %H:%M} UTC: {', '.join(found.feeds)}.")
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for delivery in reversed(found.outstanding):
+        kinds.setdefault((delivery.feed, delivery.state), []).append(delivery.sentence)
+    for (feed, state), sentences in sorted(kinds.items()):
+        for sentence in sentences[:_SHOWN_DELIVERIES]:
+            _say(f"{state}: {sentence}")
+        if len(sentences) > _SHOWN_DELIVERIES:
+            _say(f"{state}: {feed}, and {len(sentences) - _SHOWN_DELIVERIES} earlier ones; `lakehouse plan --json` lists all.")
 
 
 def _show_result(result: "SyncResult") -> None:

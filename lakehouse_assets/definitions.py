@@ -22,6 +22,7 @@ from lakehouse_assets.materialization.row_accounts import row_accounts_check
 from lakehouse_assets.orchestration.jobs import lakehouse_jobs
 from lakehouse_assets.orchestration.sensors import lakehouse_sensors
 from lakehouse_assets.raw.assets import raw_asset
+from lakehouse_assets.raw.checks import arrivals_check
 from lakehouse_assets.settings import Settings, load_catalog, load_settings
 from lakehouse_assets.silver.assets import silver_asset
 from lakehouse_assets.silver.checks import silver_checks
@@ -54,6 +55,11 @@ def build_definitions(settings: Settings, *, catalog: Catalog | None = None, eng
         ],
         asset_checks=[
             *(row_accounts_check(root, "raw", feed.table) for feed in catalog.feeds),
+            *(
+                arrivals_check(feed, root, start, settings.lakehouse_timezone)
+                for feed in catalog.feeds
+                if feed.due or feed.totals
+            ),
             *(check for table in catalog.tables for check in silver_checks(table, root)),
             *(row_accounts_check(root, "gold", model.name) for model in facts),
         ],

@@ -13,6 +13,7 @@ from dotenv import load_dotenv
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from lakehouse_assets.contracts.clock import zone_fault
 from lakehouse_assets.engine.remote import ADDRESS
 from lakehouse_assets.engine.server import ServerConfig
 from lakehouse_assets.engine.session import EngineConfig
@@ -40,6 +41,9 @@ class Settings(BaseSettings):
         "process; `sc://host:port`, a remote Spark Connect server.",
     )
     lakehouse_start_date: date = Field(date(2026, 1, 1), description="The first partition of every table.")
+    lakehouse_timezone: str = Field(
+        "UTC", description="The time zone of the business day: gold's date and time keys of moments, and due times."
+    )
     lakehouse_systems: str = Field(
         "lakehouse_assets.systems",
         description="The packages that declare source systems, as dotted names or folders, separated by commas.",
@@ -84,6 +88,8 @@ class Settings(BaseSettings):
                 raise SettingsError(
                     "LAKEHOUSE_ENGINE: a secret doesn't belong in the address. Set SPARK_CONNECT_AUTHENTICATE_TOKEN for a token."
                 )
+        if fault := zone_fault(self.lakehouse_timezone):
+            raise SettingsError(f"LAKEHOUSE_TIMEZONE: {fault}.")
         if self.lakehouse_docs_url and not _PLAIN_URL.fullmatch(self.lakehouse_docs_url):
             raise SettingsError(
                 "LAKEHOUSE_DOCS_URL: write the address of the docs as https://host/path, without user, password or query: "
@@ -112,7 +118,8 @@ class Settings(BaseSettings):
         from lakehouse_assets.gold.project import GoldProject, built_in_folder
 
         own_project, built_in = self.lakehouse_dbt_project, built_in_folder(self.cache_folder)
-        return GoldProject(own_project.expanduser().absolute() if own_project else built_in, package=built_in)
+        folder = own_project.expanduser().absolute() if own_project else built_in
+        return GoldProject(folder, package=built_in, timezone=self.lakehouse_timezone)
 
     @property
     def cache_folder(self) -> Path:

@@ -1,6 +1,6 @@
 """What new users meet first: a wrong root, and a demo that fails."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -8,6 +8,8 @@ from typer.testing import CliRunner, Result
 from lakehouse_assets import cli
 from lakehouse_assets.errors import SettingsError
 from lakehouse_assets.orchestration.sync import BuiltTable, SyncResult
+from lakehouse_assets.raw.arrivals import Arrivals, Outstanding
+from lakehouse_assets.reconcile import plan
 from lakehouse_assets.reconcile.plan import Plan, PlannedTable
 
 
@@ -49,11 +51,30 @@ def test_a_root_without_landing_is_not_called_up_to_date(run, tmp_path, command)
     assert "up to date" not in done.stderr
 
 
+def test_a_plan_answers_whether_everything_has_arrived(run, monkeypatch, tmp_path):
+    (tmp_path / "lake").mkdir()
+    now = datetime(2026, 1, 31, 8, tzinfo=UTC)
+    missing = [Outstanding("shop/orders", date(2026, 1, day), "missing", "nothing has landed") for day in range(1, 8)]
+    short = Outstanding("shop/items", date(2026, 1, 30), "short", "a.csv has 1 rows; its trailer says 2")
+
+    def shown(*outstanding):
+        found = Arrivals(now, ("shop/orders", "shop/items"), outstanding)
+        monkeypatch.setattr(plan, "make_plan", lambda *given, **options: plan.Plan((), (), (), arrivals=found))
+        return [line for line in run("plan").stderr.splitlines() if "Nothing to do" not in line]
+
+    assert shown() == ["Everything has arrived, as of 2026-01-31 08:00 UTC: shop/orders, shop/items."]
+    assert shown(*missing, short) == [
+        "short: shop/items, delivery of 2026-01-30: a.csv has 1 rows; its trailer says 2.",
+        *(f"missing: shop/orders, delivery of 2026-01-0{day}: nothing has landed." for day in (7, 6, 5, 4, 3)),
+        "missing: shop/orders, and 2 earlier ones; `lakehouse plan --json` lists all.",
+    ]
+
+
 @pytest.mark.parametrize(("error", "code"), [("the disk is full", 1), (None, 0)])
 def test_only_a_demo_that_succeeds_says_where_to_look_next(run, monkeypatch, error, code):
-    plan = Plan((), (PlannedTable("raw", "crm_sales", (date(2026, 1, 5),)),), ())
+    planned = Plan((), (PlannedTable("raw", "crm_sales", (date(2026, 1, 5),)),), ())
     result = SyncResult([BuiltTable("raw", "crm_sales", 0, 0, 1.0, error)])
-    monkeypatch.setattr(cli, "_plan", lambda settings, declared: plan)
+    monkeypatch.setattr(cli, "_plan", lambda settings, declared: planned)
     monkeypatch.setattr(cli, "_sync", lambda settings, declared, plan: result)
     done = run("demo")
     assert done.exit_code == code

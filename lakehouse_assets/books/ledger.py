@@ -5,6 +5,7 @@ A step writes its records last, and each record names exactly the files that it 
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -84,7 +85,9 @@ class PartitionRecord:
 
     `rows_in` is None if the table has another grain than its inputs, so that rows can't add up. `table_id` and `content` identify
     the table and the partition's files that the record describes; `batches` names its rows in quarantine. `sources` are the landing
-    files that a silver partition was built from, as JSON: `{feed: {file name: etag}}`; "" if that is unknown.
+    files that a silver partition was built from, as JSON: `{feed: {file name: etag}}`; "" if that is unknown. `totals` are the control
+    totals of a raw partition, as JSON: by the file that has them, the number of rows of each file that they speak of, see
+    `raw/totals.py`; "" if there are none.
     """
 
     layer: str
@@ -104,11 +107,18 @@ class PartitionRecord:
     content: str = ""
     batches: list[str] = field(default_factory=list)
     sources: str = ""
+    totals: str = ""
 
     @property
     def is_unverified(self) -> bool:
         """Whether the record does not describe the table, so that the partition is to be built again."""
         return self.fingerprint == UNVERIFIED
+
+    @property
+    def rows_told(self) -> int | None:
+        """How many rows came in by the control totals; None if there are none, or not for each file."""
+        told = [rows for totals in json.loads(self.totals).values() for rows in totals.values()] if self.totals else []
+        return sum(told) if told and None not in told else None
 
     @property
     def adds_up(self) -> bool:
@@ -300,5 +310,6 @@ def ledger_schema() -> "pa.Schema":
             ("content", pa.string()),
             ("batches", pa.list_(pa.string())),
             ("sources", pa.string()),
+            ("totals", pa.string()),
         ]
     )

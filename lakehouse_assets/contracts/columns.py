@@ -17,6 +17,11 @@ def snake_case(name: str) -> str:
     return re.sub(r"\W+", "_", words).strip("_").lower() or "column"
 
 
+def letters(name: str) -> str:
+    """Return the letters and digits of a name. Names with the same are equal: `CustomerID`, `customer id` and `CUSTOMER_ID`."""
+    return snake_case(name).replace("_", "")
+
+
 def column_names(header: Sequence[str]) -> list[str]:
     """Return a distinct snake_case name for each field of a header; repeated names are numbered: `name`, `name_2`."""
     names: list[str] = []

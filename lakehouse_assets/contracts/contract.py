@@ -13,7 +13,8 @@ from typing import Literal, get_args
 
 from lakehouse_assets.contracts.problems import nearest, refuse
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
-from lakehouse_assets.contracts.types import type_fault, type_of
+from lakehouse_assets.contracts.styles import style_faults, styled
+from lakehouse_assets.contracts.types import type_fault
 
 Outcome = Literal["warn", "drop", "fail"]
 """What happens to a row that breaks a rule: it stays and is counted | it goes to quarantine | its partition is not built."""
@@ -33,15 +34,6 @@ _OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+[.][A-Za-z]{2,}")
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column: its name, its Spark SQL type (`int`, `date`, `decimal(12,2)`), and its meaning."""
-
-    name: str
-    type: str
-    description: str
-
-
-@dataclass(frozen=True)
 class Rule:
     """A condition on each row, as a SQL expression over the columns that the silver function returns.
 
@@ -52,6 +44,32 @@ class Rule:
     expression: str
     outcome: Outcome
     description: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its name, its Spark SQL type (`int`, `date`, `decimal(12,2)`), and its meaning.
+
+    `styles` are further ways in which its text may be written, such as `d/m/y` (`contracts/styles.py`).
+    """
+
+    name: str
+    type: str
+    description: str
+    styles: Sequence[str] = ()
+
+    @property
+    def type_rule(self) -> Rule | None:
+        """The rule that follows from the type; None if it takes any text."""
+        if self.type == "string":
+            return None
+        also = f", also as {' or '.join(self.styles)}" if self.styles else ""
+        return Rule(
+            f"{self.name}_is_{re.sub(r'[^a-z0-9]+', '_', self.type).strip('_')}",
+            f"`{self.name}` IS NULL OR {styled(f'`{self.name}`', self.type, self.styles)} IS NOT NULL",
+            "drop",
+            f"{self.name} can be read as {self.type}{also}.",
+        )
 
 
 @dataclass(frozen=True)
@@ -145,8 +163,11 @@ class Contract:
         names, outcomes = self.column_names, get_args(Outcome)
         problems = [f"column {n!r} is declared twice" for n in repeated(names)]
         types = [f"column {c.name!r}: {fault}" for c in self.columns if (fault := type_fault(c.type))]
+        types += [
+            f"column {c.name!r}: {f}" for c in self.columns if not type_fault(c.type) for f in style_faults(c.type, c.styles)
+        ]
         problems += types
-        # Rules follow from the types only if all types exist.
+        # Rules follow from the types only if all types and styles exist.
         rules = [r.name for r in (self.rules if types else self.all_rules)]
         checks = [*rules, *(r.name for r in self.relationships)]
         problems += [f"rule {n!r} is declared twice" for n in repeated(rules)]
@@ -243,17 +264,8 @@ class Contract:
         present = [
             Rule(f"{k}_present", f"`{k}` IS NOT NULL", "drop", f"{k} is part of the key and must be there.") for k in self.key
         ]
-        typed = [
-            Rule(
-                f"{c.name}_is_{re.sub(r'[^a-z0-9]+', '_', c.type).strip('_')}",
-                f"`{c.name}` IS NULL OR {type_of(c.type).of_text(f'`{c.name}`')} IS NOT NULL",
-                "drop",
-                f"{c.name} can be read as {c.type}.",
-            )
-            for c in self.columns
-            if c.type != "string"
-        ]
-        return [*typed, *present, *self.rules]
+        from_types = [rule for c in self.columns if (rule := c.type_rule) is not None]
+        return [*from_types, *present, *self.rules]
 
     @property
     def waits_for(self) -> list[Relationship]:
@@ -263,7 +275,7 @@ class Contract:
     def digest(self) -> str:
         """Return a hash of everything that determines the table's rows: if it changes, built partitions are stale."""
         facts = {
-            "columns": [(c.name, c.type) for c in self.columns],
+            "columns": [(c.name, c.type, *([list(c.styles)] if c.styles else [])) for c in self.columns],
             "key": list(self.key),
             "mode": self.mode,
             "sequence": self.sequence_columns,

@@ -6,12 +6,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import cached_property
+from typing import Any
 
-from lakehouse_assets.contracts.columns import column_names, snake_case
+from lakehouse_assets.contracts.clock import zone_fault
+from lakehouse_assets.contracts.columns import column_names, letters, snake_case
 from lakehouse_assets.contracts.contract import NAME, repeated
+from lakehouse_assets.contracts.deliveries import Due, Manifest, Trailer
+from lakehouse_assets.contracts.dialects import Dialect, dialect_of, dialect_problems
 from lakehouse_assets.contracts.formats import Csv, Format, Xlsx
+from lakehouse_assets.contracts.money import currency_fault
 from lakehouse_assets.contracts.problems import refuse
-from lakehouse_assets.contracts.provenance import IN_RAW, SHEET
+from lakehouse_assets.contracts.provenance import DIALECT, IN_RAW, SHEET
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,15 @@ class Feed:
 
     `landing` has the form `system/entity`, such as `crm/customers`. `complete` says that each delivery is a full export. `every`
     is the least interval between two runs that the sensor requests for this feed; None leaves it to the sensor. Of several formats,
-    the bytes of a file say in which it is; only one of them may be delimited.
+    the bytes of a file say in which it is; only one of them may be delimited. `dialects` are the forms in which a record, or the
+    header of a file, may be written; without any, names are those of `columns`. `zone` is the time zone of times that name none, such
+    as `Europe/Paris`; UTC if None. `currency` is the currency of its amounts (ISO 4217): silver functions get it as
+    `_source_currency`. `due` says when its deliveries are due, `totals` with what they are compared.
 
     Raises:
         ContractError: `landing` does not have this form, two columns share a name, including the names in `also`, a format is given
-            twice, or a header without a column that files must have.
+            twice, a header lacks a column that files must have, the dialects contradict each other, or there is no such zone or
+            currency.
     """
 
     landing: str
@@ -62,6 +71,11 @@ class Feed:
     format: Format | Sequence[Format] = field(default_factory=Csv)
     complete: Complete | None = None
     every: timedelta | None = None
+    dialects: Sequence[Dialect] = ()
+    zone: str | None = None
+    currency: str | None = None
+    due: Due | None = None
+    totals: Manifest | Trailer | None = None
 
     def __post_init__(self) -> None:
         parts = self.landing.split("/")
@@ -72,6 +86,10 @@ class Feed:
         problems += self._format_problems
         problems += self.complete.problems if self.complete else []
         problems += ["the least interval is below zero"] if self.every is not None and self.every < timedelta(0) else []
+        problems += dialect_problems(self.dialects, self.column_names)
+        problems += [f"zone {fault}"] if self.zone is not None and (fault := zone_fault(self.zone)) else []
+        problems += [fault] if self.currency is not None and (fault := currency_fault(self.currency)) else []
+        problems += [problem for declared in (self.due, self.totals) if declared for problem in declared.problems]
         refuse(f"Feed {self.landing}", problems)
 
     @property
@@ -97,23 +115,48 @@ class Feed:
     @property
     def provenance(self) -> tuple[str, ...]:
         """The provenance columns of the raw table, in their order."""
-        return (*IN_RAW, SHEET) if any(isinstance(form, Xlsx) for form in self.formats) else IN_RAW
+        sheet = (SHEET,) if any(isinstance(form, Xlsx) for form in self.formats) else ()
+        return (*IN_RAW, *sheet, *((DIALECT,) if self.dialects else ()))
 
-    def names_of(self, fields: Sequence[str]) -> list[str]:
+    def dialect_of(self, fields: Sequence[str]) -> Dialect | None:
+        """Return the dialect of a header with these fields; None if it has none, or the feed."""
+        known = {letters(name) for name in fields}
+        return dialect_of(self.dialects, lambda mark: letters(mark) in known)
+
+    def names_of(self, fields: Sequence[str], dialect: Dialect | None = None) -> list[str]:
         """Return the raw table's names for the fields of a file: as declared, else in snake_case."""
-        names = column_names(fields)
+        # The first names are those that the dialect gives away: no other field gets them, whether the file has them or not.
+        given = dialect.names if dialect else {}
+        by_letters = {letters(name): index for index, name in reversed(list(enumerate(fields)))}
+        named = {by_letters[letters(name)]: column for column, name in given.items() if letters(name) in by_letters}
+        others = [index for index in range(len(fields)) if index not in named]
+        names = column_names([*given, *(fields[index] for index in others)])
         undeclared = {
-            _letters(name): index for index, name in reversed(list(enumerate(fields))) if names[index] not in self.column_names
+            letters(fields[index]): place
+            for place, index in reversed(list(enumerate(others, start=len(given))))
+            if names[place] not in self.column_names
         }
         for column, name in zip(self.columns, self.column_names, strict=True):
-            known = [_letters(n) for n in (column.name, *column.also)]
+            known = [letters(n) for n in (column.name, *column.also)]
             if name not in names and (match := next((n for n in known if n in undeclared), None)):
                 names[undeclared.pop(match)] = name
-        return names
+        named |= dict(zip(others, names[len(given) :], strict=True))
+        return [named[index] for index in range(len(fields))]
 
-    def missing(self, names: Collection[str]) -> list[SourceColumn]:
+    def missing(self, names: Collection[str], dialect: Dialect | None = None) -> list[SourceColumn]:
         """Return the required columns that are not among the names (as `names_of` returns them)."""
+        if dialect is not None and dialect.omits_nulls:
+            return []
         return [c for c, name in zip(self.columns, self.column_names, strict=True) if c.required and name not in names]
+
+    def is_manifest(self, name: str) -> bool:
+        """Return whether a file of the feed has control totals instead of rows."""
+        return isinstance(self.totals, Manifest) and self.totals.is_one(name)
+
+    @property
+    def meaning(self) -> list[str]:
+        """What silver, but not raw, depends on: each declaration of what the columns mean, as `name=value`."""
+        return [f"{name}={value}" for name, value in (("zone", self.zone), ("currency", self.currency)) if value is not None]
 
     def digest(self) -> str:
         """Return a hash of everything that determines the raw table's rows."""
@@ -122,7 +165,9 @@ class Feed:
     @cached_property
     def _digest(self) -> str:
         columns = [[c.name, list(c.also), c.required] for c in self.columns]
-        facts = [columns, *(fact for form in self.formats for fact in (type(form).__name__, asdict(form)))]
+        facts: list[Any] = [columns, *(fact for form in self.formats for fact in (type(form).__name__, _declared(form)))]
+        facts += [self.totals.facts] if self.totals else []
+        facts += [[dialect.facts for dialect in self.dialects]] if self.dialects else []
         return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]
 
     @property
@@ -131,14 +176,15 @@ class Feed:
         problems = [f"the format {', '.join(repeats)} is given more than once"] if (repeats := repeated(kinds)) else []
         problems += [] if kinds else ["it has no format"]
         for header in (h for form in self.formats if isinstance(form, Csv) for h in form.headers):
-            missing = [c.name for c in self.missing(self.names_of(header.columns))]
+            dialect = self.dialect_of(header.columns)
+            missing = [c.name for c in self.missing(self.names_of(header.columns, dialect), dialect)]
             problems += [f"the header {', '.join(header.columns)} lacks the column {', '.join(missing)}"] if missing else []
         return problems
 
 
+def _declared(form: Format) -> dict[str, Any]:
+    """Return what a format declares. Options that came later count only where they are used, so that older digests stay."""
+    return {name: value for name, value in asdict(form).items() if name == "unwrap" or value not in (None, (), [])}
+
+
 _NOT_A_FOLDER = "its folder is not system/entity in lower case letters, digits and _, such as 'crm/customers'"
-
-
-def _letters(name: str) -> str:
-    """Return the letters and digits of a name. Names with the same are equal: `CustomerID`, `customer id` and `CUSTOMER_ID`."""
-    return snake_case(name).replace("_", "")

@@ -57,8 +57,9 @@ class Json:
     """JSON in UTF-8: lines of one object each, or documents. Its bytes say which.
 
     A document is an object, or a list of objects, each of which is a row. `records` is where in a document the rows are, if they
-    are in an envelope: the keys that lead to them, such as `results` or `data.items`. A file may have several documents, or a list
-    of envelopes: pages. An object that lacks the first of these keys is a row itself.
+    are in an envelope: the keys that lead to them, such as `results` or `data.items`. `#` at the end stands for an object keyed by
+    number, {"17": {...}, "18": {...}}: its members are rows, each with its key around it, which a dialect unwraps. A file may have
+    several documents, or a list of envelopes: pages. An object that lacks the first of these keys is a row itself.
 
     `unwrap` names a key whose value is the row, in rows that have it: `payload` for lines that Kafka Connect wraps with their
     schema.

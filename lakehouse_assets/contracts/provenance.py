@@ -15,9 +15,14 @@ SHEET = "_sheet"
 
 ROWS_PER_SHEET = 1_048_576
 """How many rows a sheet has at most, in the format of Excel."""
+DIALECT = "_dialect"
+"""The dialect in which a row was written, in raw tables of feeds that declare dialects."""
 
 ITEM_TEXT = "_item"
 """The text of an item, for functions over the items of a row. No table has this column."""
+
+CURRENCY = "_source_currency"
+"""The currency that a feed declares, for functions over its rows. No table has this column."""
 
 BROKEN_RULES = "_broken_rules"
 """The names of the rules that a row breaks, separated by commas; NULL if it breaks none."""
@@ -54,6 +59,7 @@ PROVENANCE = {
             f"in a workbook its row in the sheet, and {ROWS_PER_SHEET:,} more for each sheet before",
         ),
         ProvenanceColumn(SHEET, "string", "Sheet of the workbook that the row came from; NULL for files of another format"),
+        ProvenanceColumn(DIALECT, "string", "Dialect in which the row was written, in raw tables of feeds that declare dialects"),
         ProvenanceColumn(ITEM, "bigint", "Which item of the source's row it is, from 1; 0 where it is the source's row itself"),
         ProvenanceColumn(DATE_COLUMN, "date", "The date under which the file landed: the partition"),
         ProvenanceColumn(BROKEN_RULES, "string", "Names of the `warn` rules that the row breaks; NULL where it breaks none"),

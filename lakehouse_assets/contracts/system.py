@@ -125,7 +125,9 @@ class SilverTable:
 
     def digest(self) -> str:
         """Return the digest of the table: of its contract, and of the project code that its functions reach."""
-        inputs = [[i.feed.table, i.each, i.feed.complete is not None, code_digest(i.function)] for i in self.inputs]
+        inputs = [
+            [i.feed.table, i.each, i.feed.complete is not None, code_digest(i.function), *i.feed.meaning] for i in self.inputs
+        ]
         return hashlib.sha256(json.dumps([self.contract.digest(), sorted(inputs, key=str)]).encode()).hexdigest()[:16]
 
 

@@ -56,23 +56,23 @@ class Type:
         whole = f"0*[0-9]{{1,{self.precision - self.scale}}}" if self.precision > self.scale else "0+"
         return f"[+-]?{whole}([.]" + (f"[0-9]{{1,{self.scale}}}0*)?" if self.scale else "0+)?")
 
-    def of_text(self, sql: str) -> str:
-        """SQL: a text as a value of this type; NULL if it does not match the grammar."""
+    def of_text(self, sql: str, zone: str | None = None) -> str:
+        """SQL: a text as a value of this type; NULL if it does not match the grammar. `zone` is that of times that name none."""
         if self.grammar is None:
             return sql
-        text = _timestamp_with_zone(sql) if self.name == "timestamp" else sql
-        value = self._in_range(f"TRY_CAST({text} AS {self.name})")
+        cast = _moment(sql, zone) if self.name == "timestamp" else f"TRY_CAST({sql} AS {self.name})"
+        value = self._in_range(cast)
         # Not `$`: in Java it also matches before a final line feed.
         return f"CASE WHEN {sql} RLIKE '^({self.grammar})\\\\z' THEN {value} END"
 
-    def of_value(self, sql: str, kind: str) -> str:
-        """SQL: a value of the Spark type `kind` as one of this type; NULL if it can't be one.
+    def of_value(self, sql: str, kind: str, zone: str | None = None) -> str:
+        """SQL: a value of the Spark type `kind` as one of this type; NULL if it can't be one. `zone` applies to texts, see `of_text`.
 
         Computed numbers are rounded half up to a decimal's scale. But int and bigint accept whole numbers only.
         """
         cast = f"TRY_CAST({sql} AS {self.name})"
         if kind == "string":
-            return self.of_text(sql)
+            return self.of_text(sql, zone)
         if kind == self.name:
             return self._in_range(sql)
         if self.precision and kind in ("float", "double"):
@@ -152,15 +152,30 @@ def from_delta(name: str) -> str:
     return _FROM_DELTA.get(name, name)
 
 
-def typed(sql: str, type_name: str) -> str:
-    """SQL: a text as a value of a type, NULL if it does not match the grammar. For silver functions that compare or compute."""
-    return type_of(type_name).of_text(sql)
+def typed(sql: str, type_name: str, zone: str | None = None) -> str:
+    """SQL: a text as a value of a type, NULL if it does not match the grammar. For silver functions that compare or compute.
+
+    `zone` is that of times that name none, as the feed declares it; UTC if None.
+    """
+    return type_of(type_name).of_text(sql, zone)
+
+
+def _moment(sql: str, zone: str | None) -> str:
+    """SQL: a text that matches the grammar as a timestamp; NULL if there is no such day."""
+    in_utc = f"TRY_CAST({_timestamp_with_zone(sql)} AS timestamp)"
+    if zone is None:
+        return in_utc
+    # It shifts by the zone's offset, whatever the session's zone is.
+    return f"CASE WHEN {_NAMES_ZONE.format(text=sql)} THEN {in_utc} ELSE TO_UTC_TIMESTAMP({in_utc}, '{zone}') END"
+
+
+_NAMES_ZONE = "SUBSTRING({text}, 17) RLIKE '[Z+-]'"
 
 
 def _timestamp_with_zone(sql: str) -> str:
     """SQL: rewrite a matching text to the form that all engines cast alike, independent of their session's time zone."""
     seconds = f"CASE WHEN SUBSTRING({sql}, 17, 1) = ':' THEN '' ELSE ':00' END"
-    zone = f"CASE WHEN SUBSTRING({sql}, 17) RLIKE '[Z+-]' THEN '' ELSE 'Z' END"
+    zone = f"CASE WHEN {_NAMES_ZONE.format(text=sql)} THEN '' ELSE 'Z' END"
     return f"CONCAT(SUBSTRING({sql}, 1, 10), ' ', SUBSTRING({sql}, 12, 5), {seconds}, SUBSTRING({sql}, 17), {zone})"
 
 

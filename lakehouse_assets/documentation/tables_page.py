@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse_assets.contracts.columns import snake_case
+from lakehouse_assets.contracts.dialects import Dialect
 from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.provenance import PROVENANCE
 from lakehouse_assets.contracts.system import SilverTable, System
@@ -94,6 +95,13 @@ def _raw_table(feed: Feed, written: set[str]) -> Iterator[str]:
 def _raw_columns(feed: Feed) -> Iterator[str]:
     yield "Raw columns, all text:\n\n| column | in the file | meaning |\n|---|---|---|"
     yield "\n".join(f"| {snake_case(c.name)} | {c.name} | {c.description} |" for c in feed.columns) + "\n"
+    if feed.dialects:
+        yield "Dialects:\n\n| dialect | its records have | it calls |\n|---|---|---|"
+        yield "\n".join(f"| {d.name} | {', '.join(d.marks)} | {_calls(d)} |" for d in feed.dialects) + "\n"
+
+
+def _calls(dialect: Dialect) -> str:
+    return ", ".join(f"{column} {name}" for column, name in dialect.names.items())
 
 
 def _model(node: Mapping[str, Any]) -> Iterator[str]:

@@ -23,7 +23,7 @@ from lakehouse_assets.errors import LakehouseError, PartitionGuardError
 from lakehouse_assets.gold.dbt import unquoted_output
 from lakehouse_assets.gold.failures import failing_rows
 from lakehouse_assets.gold.models import Model, model_fingerprint, read_models, table_states
-from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT, GoldProject
+from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT, RUN_TIMEZONE, GoldProject
 from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model
 from lakehouse_assets.hooks.dagster_dbt import (
     DagsterDbtTranslator,
@@ -86,7 +86,7 @@ def gold_assets(
 
     A run builds and tests the selected models in its own database file, then publishes those that passed.
     """
-    models = read_models(manifest)
+    models = read_models(manifest, project.timezone)
 
     @dbt_assets(
         manifest=manifest,
@@ -105,7 +105,7 @@ def gold_assets(
         with tempfile.TemporaryDirectory(prefix="lakehouse-gold-") as folder:
             database = Path(folder, "run.duckdb")
             fill_database(database, root, read, selected)
-            built, checks, faulty = _build(context, dbt, root, database)
+            built, checks, faulty = _build(context, dbt, root, database, project.timezone)
             refused = {c.asset_key.path[-1] for c in checks if _blocks(c) and c.asset_key is not None}
             unpublished = _Unpublished(root, refused | (selected - built.keys()))
             published: dict[str, DeltaTable] = {}
@@ -195,10 +195,10 @@ _CAUSED_OUTSIDE = (LakehouseError, CommitFailedError, DeltaError, OSError, duckd
 
 
 def _build(
-    context: dg.AssetExecutionContext, dbt: QuickStartDbt, root: Root, database: Path
+    context: dg.AssetExecutionContext, dbt: QuickStartDbt, root: Root, database: Path, timezone: str
 ) -> tuple[dict[str, "dg.Output[None]"], list[dg.AssetCheckResult], dict[str, str]]:
     """Run dbt. Returns the outputs of the models it built, the test results, and why it could not build the other models."""
-    os.environ |= {RUN_DATABASE: str(database), RUN_ROOT: root.uri}
+    os.environ |= {RUN_DATABASE: str(database), RUN_ROOT: root.uri, RUN_TIMEZONE: timezone}
     built: dict[str, dg.Output[None]] = {}
     checks: list[dg.AssetCheckResult] = []
     invocation = dbt.cli(["build"], context=context, raise_on_error=False, target_path=database.with_name("target"))

@@ -13,6 +13,12 @@ from lakehouse_assets.books.ledger import InputVersion, PartitionRecord, Records
 _PROJECT_FILES = ("dbt_project.yml", "profiles.yml", "macros/**/*.sql", "tests/**/*.sql", "models/**/*.yml", "models/**/*.sql")
 _SHARED_FILES = ("dbt_project.yml", "profiles.yml")
 
+BUSINESS_TIME = "macro.lakehouse.business_time"
+"""The macro in which the time zone of the business day stands."""
+
+_ZONE_MARK = "@"
+"""Separates a model's fingerprint from the time zone of its business day."""
+
 _IGNORED_CONFIG = ("docs", "persist_docs", "tags", "group")
 """Parts of a model's config that change no rows."""
 
@@ -22,6 +28,7 @@ class Model:
     """A dbt model: the silver tables (`sources`) and models (`refs`) that it reads, and the silver table whose grain it keeps.
 
     `checksum` is a hash of its SQL, its config, the project's macros that it uses, and its tests, but not of its descriptions.
+    `optional` are those of its sources that may be missing. `timezone` is that of the business day, if its rows depend on it.
     """
 
     name: str
@@ -31,10 +38,17 @@ class Model:
     checksum: str
     grain_of: str | None
     description: str
+    optional: tuple[str, ...] = ()
+    timezone: str | None = None
+
+    @property
+    def required(self) -> set[str]:
+        """The silver tables without which it can't be built."""
+        return {*self.sources} - {*self.optional}
 
 
-def read_models(manifest: Mapping[str, Any]) -> list[Model]:
-    """Return the models, each after those that it reads."""
+def read_models(manifest: Mapping[str, Any], timezone: str = "UTC") -> list[Model]:
+    """Return the models, each after those that it reads. `timezone` is that of the business day."""
     nodes = {unique_id: node for unique_id, node in manifest["nodes"].items() if node["resource_type"] == "model"}
     models = {
         node["name"]: Model(
@@ -45,6 +59,8 @@ def read_models(manifest: Mapping[str, Any]) -> list[Model]:
             checksum=_checksum(unique_id, node, manifest),
             grain_of=node["config"].get("meta", {}).get("grain_of"),
             description=node["description"],
+            optional=tuple(node["config"].get("meta", {}).get("optional_sources", ())),
+            timezone=timezone if BUSINESS_TIME in _macros(node, manifest) else None,
         )
         for unique_id, node in nodes.items()
     }
@@ -75,10 +91,19 @@ def shared_digest(folder: Path) -> str:
 
 
 def model_fingerprint(model: Model, states: Mapping[str, str], shared: str) -> str:
-    """Return a hash of what a model is built from: its SQL, and the states (see `table_states`) of the tables that it reads."""
+    """Return a hash of what a model is built from: its SQL, and the states (see `table_states`) of the tables that it reads.
+
+    If its rows depend on the business day, the time zone follows in plain text, so that a plan can say that it has changed.
+    """
     read = [*(f"silver.{name}" for name in model.sources), *(f"gold.{name}" for name in model.refs)]
     facts = [shared, model.checksum, [(name, states.get(name)) for name in read]]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    return f"{digest}{_ZONE_MARK}{model.timezone}" if model.timezone else digest
+
+
+def zone_built_in(record: PartitionRecord) -> str | None:
+    """Return the time zone of the business day with which a model was built, if its rows depend on it."""
+    return record.fingerprint.partition(_ZONE_MARK)[2] or None
 
 
 def table_states(records: Records) -> dict[str, str]:
@@ -104,8 +129,8 @@ def _state(records: list[PartitionRecord]) -> str:
 def stale_models(models: Iterable[Model], records: Records, shared: str) -> dict[str, set[date]]:
     """Return the models that were not built from the current silver, gold and SQL, each with the dates that have changed.
 
-    `models` must list each model after those that it reads; a model that reads a stale one is stale too. A model with a silver
-    table that was never written is left out: there is nothing to build it from yet.
+    `models` must list each model after those that it reads; a model that reads a stale one is stale too. A model with a required
+    silver table that was never written is left out: there is nothing to build it from yet.
     """
     models = list(models)
     states = table_states(records)
@@ -116,7 +141,7 @@ def stale_models(models: Iterable[Model], records: Records, shared: str) -> dict
     stale: dict[str, set[date]] = {}
     possible: set[str] = set()
     for model in models:
-        if not (all(f"silver.{s}" in states for s in model.sources) and possible.issuperset(model.refs)):
+        if not (all(f"silver.{s}" in states for s in model.required) and possible.issuperset(model.refs)):
             continue
         possible.add(model.name)
         model_records = built.get(model.name, [])
@@ -156,14 +181,14 @@ def _checksum(unique_id: str, node: Mapping[str, Any], manifest: Mapping[str, An
             test.get("test_metadata"),
             test["config"].get("severity"),
             test["config"].get("where"),
-            _macros(test, manifest),
+            list(_macros(test, manifest).values()),
         ]
         for test in manifest["nodes"].values()
         if test["resource_type"] == "test" and unique_id in _tested(test)
     ]
     config = {name: value for name, value in node["config"].items() if name not in (*_IGNORED_CONFIG, "meta")}
     config["grain_of"] = node["config"].get("meta", {}).get("grain_of")
-    facts = [node["checksum"]["checksum"], config, _macros(node, manifest), sorted(tests, key=str)]
+    facts = [node["checksum"]["checksum"], config, list(_macros(node, manifest).values()), sorted(tests, key=str)]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -173,8 +198,8 @@ def _tested(test: Mapping[str, Any]) -> list[str]:
     return [attached] if attached else list(test.get("depends_on", {}).get("nodes", ()))
 
 
-def _macros(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[str]:
-    """Return the SQL of the project's own macros that a model or test uses, directly or indirectly."""
+def _macros(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Return the SQL of the project's own macros that a model or test uses, directly or indirectly, by their ids."""
     macros = manifest.get("macros", {})
     pending, used = list(node["depends_on"].get("macros", [])), set[str]()
     while pending:
@@ -183,7 +208,7 @@ def _macros(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[str]:
         if macro is not None and name not in used and not name.startswith(("macro.dbt.", "macro.dbt_duckdb.")):
             used.add(name)
             pending += macro["depends_on"]["macros"]
-    return [macros[name]["macro_sql"] for name in sorted(used)]
+    return {name: macros[name]["macro_sql"] for name in sorted(used)}
 
 
 def _digest(folder: Path, patterns: Iterable[str]) -> str:

@@ -26,16 +26,23 @@ RUN_DATABASE = "LAKEHOUSE_GOLD_DATABASE"
 RUN_ROOT = "LAKEHOUSE_GOLD_ROOT"
 """The environment variable that gives dbt's process the URI of the root."""
 
+RUN_TIMEZONE = "LAKEHOUSE_GOLD_TIMEZONE"
+"""The environment variable that gives dbt's process the time zone of the business day."""
+
 PACKAGE = "LAKEHOUSE_DBT_PACKAGE"
 """The environment variable that gives the `packages.yml` of a user's project the path of the lakehouse's own project."""
 
 
 @dataclass(frozen=True)
 class GoldProject:
-    """A dbt project: the lakehouse's own (`package`), or a user's, which may list the lakehouse's as a dbt package."""
+    """A dbt project: the lakehouse's own (`package`), or a user's, which may list the lakehouse's as a dbt package.
+
+    `timezone` is that of the business day.
+    """
 
     folder: Path
     package: Path
+    timezone: str = "UTC"
 
     def manifest(self) -> Mapping[str, Any]:
         """Return dbt's manifest of the current project. dbt parses the project only if a file has changed since the last time.
@@ -48,7 +55,7 @@ class GoldProject:
 
     def models(self) -> list[Model]:
         """Return the models of the current project, each after those that it reads; raises as `manifest` does."""
-        return read_models(self.manifest())
+        return read_models(self.manifest(), self.timezone)
 
     @property
     def shared_digest(self) -> str:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from logging import Logger
 
 from lakehouse_assets.books.ledger import LandedFile, Ledger, PartitionRecord
@@ -28,6 +29,7 @@ from lakehouse_assets.landing.objects import Landing, LandingObject, content_eta
 from lakehouse_assets.raw.readers.batch import RefusedFileError
 from lakehouse_assets.raw.readers.formats import read_rows
 from lakehouse_assets.raw.stage import Stage, StagedDate, StagedFile
+from lakehouse_assets.raw.totals import Totals, from_text, read_manifest, to_text
 
 _MAX_READS = 3
 
@@ -53,6 +55,8 @@ class FileDifference:
     """Whether to replace all rows of the date: the reader or the feed has changed, or the table differs from its record."""
     objects: list[LandingObject]
     """All files of the date, including the kept ones."""
+    totals: str = ""
+    """The control totals in the known files, see `PartitionRecord`."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class LoadedDate:
     """The files whose rows are staged."""
     outgoing: set[str] | None
     """The files whose live rows are to be removed; None if all rows of the date are replaced."""
+    totals: str = ""
+    """The control totals in its files, see `PartitionRecord`."""
 
     @property
     def is_changed(self) -> bool:
@@ -163,7 +169,7 @@ def load(
         staged.finish()
         files = [day.files[name] for name in sorted(day.files)]
         outgoing = None if difference.whole else day.outgoing()
-        landed.dates[difference.date] = LoadedDate(files, raw_fingerprint(feed, files), day.loaded, outgoing)
+        landed.dates[difference.date] = LoadedDate(files, raw_fingerprint(feed, files), day.loaded, outgoing, day.totals())
     return landed
 
 
@@ -185,6 +191,8 @@ class _Day:
         """What was read of files in this step, by name."""
         self._room = _KEPT_BYTES
         """How many bytes of further files may be kept."""
+        self._totals: dict[str, Totals] = {**from_text(difference.totals)}
+        """The control totals in files of the date, by the file that has them."""
         self._changes: Counter[str] = Counter()
         """How often a file had changed when it was read for the second time."""
 
@@ -217,6 +225,10 @@ class _Day:
         """Return the files whose live rows are to be removed from the table."""
         loaded = {name: f.etag for name, f in self.files.items() if not f.duplicate_of}
         return {name for name, etag in self._live_etags.items() if loaded.get(name) != etag}
+
+    def totals(self) -> str:
+        """Return the control totals of the partition, see `PartitionRecord`."""
+        return to_text({name: totals for name, totals in self._totals.items() if name in self.files})
 
     def _to_load(self) -> list[str]:
         """Return the files whose rows belong to the partition and are not live, by name."""
@@ -277,10 +289,15 @@ class _Day:
 
         pieces = iter([content.data]) if content.data is not None else checked()
         file = staged.file(obj.name, content.etag)
+        self._totals.pop(obj.name, None)
         try:
             try:
-                for batch in read_rows(pieces, self._feed, obj.name, content.size, obj.date):
-                    file.add(batch)
+                if self._feed.is_manifest(obj.name):
+                    self._totals[obj.name] = read_manifest(pieces, self._feed, obj.name, content.size, obj.date)
+                else:
+                    note = partial(self._note_total, obj.name)
+                    for batch in read_rows(pieces, self._feed, obj.name, content.size, obj.date, note):
+                        file.add(batch)
             except RefusedFileError as refusal:
                 file = staged.file(obj.name, content.etag)
                 file.add(refusal.batch)
@@ -292,6 +309,10 @@ class _Day:
             return None
         file.keep()
         return file
+
+    def _note_total(self, name: str, rows: int | None) -> None:
+        """Note the control total in the trailer of a file, None if it has no trailer."""
+        self._totals[name] = {name: rows}
 
     def _keep(self, obj: LandingObject) -> None:
         """Keep a file that can't be read as it is in the table; forget it if it has no live rows."""
@@ -330,9 +351,9 @@ def _difference(
     vanished = sorted(known.keys() - {o.name for o in objects} - unseen)
     if not read and not vanished and not replaces_all:
         return None
-    return FileDifference(
-        day, read, vanished, [known[name] for name in sorted(unchanged)], {} if replaces_all else known, replaces_all, objects
-    )
+    kept = [known[name] for name in sorted(unchanged)]
+    totals = record.totals if record and not replaces_all else ""
+    return FileDifference(day, read, vanished, kept, {} if replaces_all else known, replaces_all, objects, totals)
 
 
 def _is_hidden(path: str, hidden: Collection[str]) -> bool:

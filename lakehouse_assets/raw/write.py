@@ -218,6 +218,7 @@ def _records(landed: Landed, committed: DeltaTable) -> list[PartitionRecord]:
             fingerprint=landed.dates[day].fingerprint,
             files=files,
             batches=batches[day],
+            totals=landed.dates[day].totals,
         )
         for day, files in sorted(files_by_date.items())
     ]

@@ -6,7 +6,7 @@ before has now, the partition is built again. A lost pass, a repeated one, a lat
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from lakehouse_assets.books.accepted import AcceptedDeliveries
@@ -18,9 +18,10 @@ from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.delta.tables import forget_open_tables, open_table
 from lakehouse_assets.errors import UnreadableError
-from lakehouse_assets.gold.models import Model, model_fingerprint, stale_models, table_states
+from lakehouse_assets.gold.models import Model, model_fingerprint, stale_models, table_states, zone_built_in
 from lakehouse_assets.gold.project import GoldProject
 from lakehouse_assets.landing.objects import Landing, LandingObject, shown
+from lakehouse_assets.raw.arrivals import Arrivals, arrivals
 from lakehouse_assets.raw.load import FileDifference, differences
 from lakehouse_assets.raw.readers.formats import read_header
 from lakehouse_assets.reconcile.scan import ScanBudget, ScanResult, scan_all, scan_within
@@ -61,6 +62,8 @@ class PlannedTable:
     """How many of the dates are built again although their files have not changed."""
     to_build: Mapping[date, str] = field(default_factory=dict)
     """By date, the fingerprint of what it is to be built from. It distinguishes differences over the same dates."""
+    reason: str = ""
+    """Why it is built again although its inputs have not changed, if it is known."""
     left_out: tuple[date, ...] = ()
     """Stale partitions that are not built: they were refused, and their inputs have not changed since."""
 
@@ -83,6 +86,8 @@ class Plan:
     """Complete deliveries that delete nothing until a user has looked at them, each with the reason."""
     refused: tuple[str, ...] = ()
     """A sentence for each table or model that is left out because it was refused and its inputs have not changed."""
+    arrivals: Arrivals | None = None
+    """What is late, missing or short at the moment for which the plan was made, if one was given."""
     older: frozenset[date] = frozenset()
     """The older dates that the round-robin reached and on which raw differs. Its next round finds those that are not resolved."""
 
@@ -97,27 +102,42 @@ class Plan:
 
     @property
     def rebuilt(self) -> str:
-        """A sentence on the tables that are built again although no file has changed; empty if there are none."""
-        tables = [f"{t.layer}.{t.table} ({t.again:,} partition{'s' if t.again > 1 else ''})" for t in self.tables if t.again]
-        return f"Built again, because code, contract or inputs have changed: {', '.join(tables)}." if tables else ""
+        """Sentences on the tables that are built again although no file has changed; empty if there are none."""
+        again: dict[str, list[str]] = {}
+        for t in self.tables:
+            if t.again:
+                name = f"{t.layer}.{t.table} ({t.again:,} partition{'s' if t.again > 1 else ''})"
+                again.setdefault("code, contract or inputs have changed", []).append(name)
+            if t.reason:
+                again.setdefault(t.reason, []).append(f"{t.layer}.{t.table}")
+        return " ".join(f"Built again, because {reason}: {', '.join(tables)}." for reason, tables in again.items())
 
     def to_json(self) -> dict[str, Any]:
-        """Return the plan as plain values: `files`, `tables`, `ignored`, `held`, `bytes`."""
+        """Return the plan as plain values: `files`, `tables`, `ignored`, `held`, `arrivals`, `bytes`."""
         return {
             "files": [{**asdict(f), "date": f.date.isoformat()} for f in self.files],
             "tables": [_plain(table) for table in self.tables],
             "ignored": [{"path": path, "reason": reason} for path, reason in self.ignored],
             "held": [delivery.to_json() for delivery in self.held],
+            "arrivals": self.arrivals.to_json() if self.arrivals else None,
             "bytes": sum(f.bytes for f in self.files),
         }
 
 
-def make_plan(settings: Settings, catalog: Catalog, *, budget: ScanBudget | None = None, read_headers: bool = False) -> Plan:
+def make_plan(
+    settings: Settings,
+    catalog: Catalog,
+    *,
+    budget: ScanBudget | None = None,
+    read_headers: bool = False,
+    now: datetime | None = None,
+) -> Plan:
     """Compare all layers: raw with all of landing, or with as much of it as `budget` allows.
 
-    With `read_headers`, new and changed files are opened to find the columns that they add or lack.
+    With `read_headers`, new and changed files are opened to find the columns that they add or lack. With `now`, the plan also says
+    what is late, missing or short at that moment; it decides nothing that is built.
     """
-    return _plan(settings, catalog, catalog, budget, {}, None, read_headers=read_headers)
+    return _plan(settings, catalog, catalog, budget, {}, None, read_headers=read_headers, now=now)
 
 
 def make_system_plan(
@@ -141,6 +161,7 @@ def _plan(
     system: str | None,
     *,
     read_headers: bool = False,
+    now: datetime | None = None,
 ) -> Plan:
     """Plan the feeds and tables of `catalog`, and gold if `system` is None. `all_systems` gives all known landing folders."""
     forget_open_tables()
@@ -174,7 +195,28 @@ def _plan(
         scan.next_cursor,
         tuple(held_deliveries(settings.root, catalog.feeds)),
         tuple(refused),
+        _arrivals(settings, catalog, scan, built, tables, now) if now else None,
         frozenset(older),
+    )
+
+
+def _arrivals(
+    settings: Settings,
+    catalog: Catalog,
+    scan: ScanResult,
+    built: Mapping[tuple[str, str], Mapping[date, PartitionRecord]],
+    planned: Iterable[PlannedTable],
+    now: datetime,
+) -> Arrivals:
+    """Return what is outstanding. A partition that is about to be loaded is compared with its control totals once it is."""
+    differing = {t.table: t.dates for t in planned if t.layer == "raw"}
+    landed = {table: {obj.date for obj in objects} for table, objects in scan.objects.items()}
+    records = {
+        feed.table: {day: r for day, r in built.get(("raw", feed.table), {}).items() if day not in differing.get(feed.table, ())}
+        for feed in catalog.feeds
+    }
+    return arrivals(
+        catalog.feeds, landed, records, now, timezone=settings.lakehouse_timezone, start=settings.lakehouse_start_date
     )
 
 
@@ -304,14 +346,26 @@ def _gold(
     possible: set[str] = set()
     planned: dict[str, set[date]] = {}
     for model in all_models:
-        if silver.issuperset(model.sources) and possible.issuperset(model.refs):
+        if silver.issuperset(model.required) and possible.issuperset(model.refs):
             possible.add(model.name)
             from_silver = (changing.get(s, ()) for s in model.sources)
             planned[model.name] = stale.get(model.name, set()).union(*from_silver, *(planned[r] for r in model.refs))
     fingerprints = {model.name: model_fingerprint(model, states, shared) for model in all_models}
     partitions = {day for layer, _, day in records if layer == "silver" and day >= start}
+    built = _by_table(records)
     since = {name: {d for d in dates if d >= start} or (partitions if dates else set()) for name, dates in planned.items()}
-    return [table for name, dates in since.items() for table in _table("gold", name, dict.fromkeys(dates, fingerprints[name]))]
+    reasons = {model.name: _rezoned(model, built.get(("gold", model.name), {}).values()) for model in all_models}
+    return [
+        replace(table, reason=reasons[name])
+        for name, dates in since.items()
+        for table in _table("gold", name, dict.fromkeys(dates, fingerprints[name]))
+    ]
+
+
+def _rezoned(model: Model, built: Iterable[PartitionRecord]) -> str:
+    """Say that a model was built with another time zone of the business day; empty if it was not."""
+    zones = sorted({zone for record in built if (zone := zone_built_in(record)) and zone != model.timezone})
+    return f"LAKEHOUSE_TIMEZONE was {' and '.join(zones)} and is {model.timezone}" if zones and model.timezone else ""
 
 
 def _gold_tables(all_models: Sequence[Model]) -> list[tuple[str, str]]:
@@ -368,6 +422,7 @@ def _plain(table: PlannedTable) -> dict[str, Any]:
         "dates": [day.isoformat() for day in table.dates],
         "due": {day.isoformat(): fingerprint for day, fingerprint in sorted(table.to_build.items())},
         "again": table.again,
+        "reason": table.reason,
     }
 
 
@@ -392,9 +447,8 @@ def _with_headers(
         source = LandingObject(feed.landing, file.date, file.name, file.version, file.bytes)
         header: list[str] | None = None
         try:
-            header = (
-                None if file.change == "vanished" else read_header(landing.read(source), feed, file.name, file.bytes, file.date)
-            )
+            has_rows = file.change != "vanished" and not feed.is_manifest(file.name)
+            header = read_header(landing.read(source), feed, file.name, file.bytes, file.date) if has_rows else None
         except UnreadableError as error:
             unreadable.append((shown(source.path), error.reason))
         except FileNotFoundError:

@@ -111,7 +111,7 @@ def _landed(root: Root, feed: Feed, dates: Iterable[date], raw: RawRecords) -> d
     known = raw.get(feed.table, {})
     records = Ledger(root).read_dates("raw", {feed.table: known.keys() & set(dates)})
     return {
-        day: {file.name: file for file in record.files if not file.duplicate_of}
+        day: {file.name: file for file in record.files if not file.duplicate_of and not feed.is_manifest(file.name)}
         for (_, _, day), record in records.items()
         if raw_fingerprint(feed, record.files) == known[day].fingerprint
     }

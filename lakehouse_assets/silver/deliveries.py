@@ -62,12 +62,14 @@ def deliveries(feed: Feed, raw: Mapping[date, PartitionRecord], accepted: Accept
         held, is_too_small = "", False
         if record.rows_quarantined:
             held = f"{record.rows_quarantined} of its rows can't be read, so their keys are unknown: have them sent again"
-        elif record.rows_out < complete.least * before and (feed.table, day, record.fingerprint) not in accepted:
-            is_too_small = True
-            held = (
-                f"it has {record.rows_out} rows, fewer than {complete.least:g} times the {before} before: if that is right, run "
-                f"`lakehouse accept {feed.landing} --date {day}`"
-            )
+        elif (feed.table, day, record.fingerprint) not in accepted:
+            few = f"it has {record.rows_out} rows, fewer than"
+            if record.rows_told is not None and record.rows_in < record.rows_told:
+                held = f"{few} the {record.rows_told} of its control totals"
+            elif record.rows_out < complete.least * before:
+                held = f"{few} {complete.least:g} times the {before} before"
+            is_too_small = bool(held)
+            held += f": if that is right, run `lakehouse accept {feed.landing} --date {day}`" if held else ""
         result.append(Delivery(feed, day, record.rows_out, before, record.fingerprint, held, is_too_small))
         before = before if held else record.rows_out
     return result

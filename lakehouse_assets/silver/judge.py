@@ -8,7 +8,7 @@ from lakehouse_assets.books.set_aside import DROPPED, SUPERSEDED, WAITING
 from lakehouse_assets.contracts.contract import Contract, Outcome, Relationship, Rule
 from lakehouse_assets.contracts.provenance import BROKEN_RULES, IDENTITY, IN_SILVER
 from lakehouse_assets.contracts.system import Input, SilverTable
-from lakehouse_assets.silver.transform import broken
+from lakehouse_assets.silver.transform import UNREAD, broken
 from lakehouse_assets.silver.winners import DELETED, LIVE, VALID_TO, resolve_winners
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Partners = Mapping[Relationship, "DataFrame"]
 
 
 def judge(rows: "DataFrame", table: SilverTable, given: Input, partners: Partners) -> "DataFrame":
-    """Return the contract's columns, `IDENTITY`, `_broken_rules`, `_deleted` and `_passed` for each row from `transform`.
+    """Return the contract's columns, `IDENTITY`, `_broken_rules`, `_deleted`, `_unread` and `_passed` for each row from `transform`.
 
     `_passed` is `failed` for a row that broke a `fail` rule, `dropped` for a `drop` rule, `waiting` if only its partner is
     missing, else `ok`.
@@ -57,13 +57,14 @@ def judge(rows: "DataFrame", table: SilverTable, given: Input, partners: Partner
         *IDENTITY,
         f"NULLIF(CONCAT_WS(',', _fail, _drop, _waits, _warn), '') AS {BROKEN_RULES}",
         DELETED,
+        UNREAD,
         f"""CASE WHEN _fail IS NOT NULL THEN '{FAILED}' WHEN _drop IS NOT NULL THEN '{DROPPED}'
                  WHEN _waits IS NOT NULL THEN '{WAITING}' ELSE '{OK}' END AS {_PASSED}""",
     )
 
 
 def decide(judged: Sequence["DataFrame"], contract: Contract) -> "DataFrame":
-    """Return the rows of all inputs, with the columns of the table, `_deleted` and `_verdict`.
+    """Return the rows of all inputs, with the columns of the table, `_deleted`, `_unread` and `_verdict`.
 
     Among the rows that passed, the contract's write mode makes some live (`ok`); the others are `superseded`: another of the
     given rows replaces them, or they are tombstones.
@@ -79,6 +80,7 @@ def decide(judged: Sequence["DataFrame"], contract: Contract) -> "DataFrame":
         *validity(contract, is_live, f"`{contract.valid_from}`", VALID_TO),
         *IN_SILVER,
         DELETED,
+        UNREAD,
         f"CASE WHEN {_PASSED} <> '{OK}' THEN {_PASSED} WHEN {LIVE} THEN '{OK}' ELSE '{SUPERSEDED}' END AS {VERDICT}",
     )
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.books.quarantine import Quarantine, new_batch, quarantine_schema
 from lakehouse_assets.books.set_aside import DROPPED, WAITING
-from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, IN_RAW, ITEM, ROW
+from lakehouse_assets.contracts.contract import Column, Rule
+from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, ITEM, ROW
+from lakehouse_assets.contracts.styles import advice
 from lakehouse_assets.contracts.system import Input, SilverTable
 from lakehouse_assets.delta.duck import files_view
 from lakehouse_assets.delta.handlers import Target
@@ -14,6 +16,7 @@ from lakehouse_assets.delta.tables import files_with
 from lakehouse_assets.silver.additions import ToBuild
 from lakehouse_assets.silver.judge import VERDICT
 from lakehouse_assets.silver.stage import Stage, pieces_to_merge
+from lakehouse_assets.silver.transform import UNREAD, unread_texts
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -37,8 +40,10 @@ def quarantine_rows(
     batch = new_batch()
     batches = {row[DATE_COLUMN]: f"{batch}-{row[DATE_COLUMN]}" for row in rows}
     reasons = _reasons(stage.table)
+    type_rules = {c.name: (c, rule) for c in stage.table.contract.columns if (rule := c.type_rule) is not None}
     entries = []
     for row in rows:
+        advices = _advices(type_rules, row[UNREAD]) if row[UNREAD] else {}
         broken = [name for name in row[BROKEN_RULES].split(",") if name in reasons]
         # Declared rules come first: they say more than those that follow from key and types.
         broken.sort(key=lambda name: list(reasons).index(name))
@@ -50,7 +55,7 @@ def quarantine_rows(
                 "source_file": row[FILE],
                 "row_number": row[ROW],
                 "rule": broken[0],
-                "reason": " ".join(reasons[name] for name in broken),
+                "reason": " ".join(f"{reasons[name]}{advices.get(name, '')}" for name in broken),
                 "payload": payloads[tuple(row[name] for name in IDENTITY)],
                 "run_id": target.run_id,
                 "batch": batches[row[DATE_COLUMN]],
@@ -93,6 +98,16 @@ def _reasons(table: SilverTable) -> dict[str, str]:
     return waiting | broken
 
 
+def _advices(rules: Mapping[str, tuple[Column, Rule]], unread: str) -> dict[str, str]:
+    """Return, by the rule that a text breaks, which style in the contract would read it; `unread` is the row's `_unread`."""
+    advices = {}
+    for name, text in unread_texts(unread).items():
+        column, rule = rules[name]
+        if (advised := advice(column.type, tuple(column.styles), text)) is not None:
+            advices[rule.name] = f" {advised}"
+    return advices
+
+
 def _payloads(
     stage: Stage, target: Target, raw: "Mapping[str, DeltaTable]", rows: list[dict[str, Any]], to_build: ToBuild
 ) -> dict[tuple[Any, ...], str]:
@@ -102,7 +117,7 @@ def _payloads(
     for given in stage.table.inputs:
         table = raw.get(given.feed.table)
         if table is not None and any(row[FEED] == given.feed.table for row in rows):
-            source = [f.name for f in table.schema().fields if f.name not in IN_RAW]
+            source = [f.name for f in table.schema().fields if f.name not in given.feed.provenance]
             columns = dict.fromkeys(source, "string") | {FILE: "string", ROW: "bigint"}
             wanted = {day: names for day, names in to_build.files(given.feed.table).items() if day in days}
             files = files_with(table, FILE, wanted)

@@ -34,6 +34,7 @@ from lakehouse_assets.delta.duck import files_view, read_footers, rows_of_files
 from lakehouse_assets.delta.statistics import Bounds, Footer, bounds
 from lakehouse_assets.delta.tables import DataFile, sql_date, sql_text
 from lakehouse_assets.silver.judge import FAILED, OK, VERDICT, VERDICTS
+from lakehouse_assets.silver.transform import UNREAD
 from lakehouse_assets.silver.winners import DELETED
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Stage:
         """
         files, self.aside = self._write(rows, "judged", dates, count)
         self.ok = files[OK]
-        columns = staged_columns(self.contract)
+        columns = staged_columns(self.contract) | {UNREAD: "string"}
         files_view(self.connection, f"staged_{OK}", self.uri, [f.as_dict() for f in self.ok], columns)
         for verdict in VERDICTS[1:]:
             count = sum(f.num_records for f in files[verdict])
@@ -143,8 +144,8 @@ class Stage:
         return hits
 
     def quarantined(self) -> "pa.Table":
-        """Return the rows that broke a `drop` rule or wait for a partner: the columns of `IDENTITY` and `_broken_rules`."""
-        columns = ", ".join((*IDENTITY, BROKEN_RULES))
+        """Return the rows that broke a `drop` rule or wait for a partner: the columns of `IDENTITY`, `_broken_rules`, `_unread`."""
+        columns = ", ".join((*IDENTITY, BROKEN_RULES, UNREAD))
         order = ", ".join((DATE_COLUMN, FILE, ROW, ITEM))
         rows: pa.Table = self.connection.execute(
             f"SELECT {columns} FROM staged WHERE {VERDICT} IN ('{DROPPED}', '{WAITING}') ORDER BY {order}"

@@ -2,12 +2,14 @@
 
 import re
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.code_digest import file_of, files_reached
 from lakehouse_assets.contracts.problems import nearest
-from lakehouse_assets.contracts.provenance import FEED, IDENTITY, ITEM, ITEM_TEXT, typed_columns
+from lakehouse_assets.contracts.provenance import CURRENCY, FEED, IDENTITY, ITEM, ITEM_TEXT, typed_columns
+from lakehouse_assets.contracts.styles import own_form
 from lakehouse_assets.contracts.system import Input, SilverTable
 from lakehouse_assets.contracts.types import type_fault, type_of
 from lakehouse_assets.errors import ContractError
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
 
 _UNRESOLVED = "UNRESOLVED_COLUMN|is missing from the schema"
 """Matches the messages of Spark and Sail for a name that is not a column."""
+
+
+UNREAD = "_unread"
+"""A column of the transformed rows: each text that its column's type does not take, as `name=text`; NULL if there is none."""
+
+_SEPARATOR, _SHOWN = "\x1f", 100
 
 
 def contract_faults(session: "SparkSession", table: SilverTable) -> list[str]:
@@ -32,7 +40,8 @@ def contract_faults(session: "SparkSession", table: SilverTable) -> list[str]:
 def transform(raw: "DataFrame", table: SilverTable, given: Input) -> "DataFrame":
     """Transform raw rows of an input to rows of the table, with any other columns that the function returns.
 
-    The contract's columns have their types. For each, `_untyped_…` says whether its value could not be converted.
+    The contract's columns have their types. For each, `_untyped_…` says whether its value could not be converted; `_unread` has
+    the texts of those.
 
     Raises:
         ContractError: the function does not return what the contract promises, or a rule can't be evaluated on the result.
@@ -66,6 +75,7 @@ def _transformed(raw: "DataFrame", table: SilverTable, given: Input) -> tuple["D
     # A column that the source added later, with the name of a contract's column, must not conflict with it.
     rows = raw.drop(*(name for name in contract.column_names if name not in feed.column_names))
     rows = rows.withColumn(FEED, F.lit(feed.table))
+    rows = rows.withColumn(CURRENCY, F.lit(feed.currency)) if feed.currency else rows
     rows = each_item(rows, given.each) if given.each else rows.withColumn(ITEM, F.expr("0L"))
     location = _location(table, given)
     try:
@@ -99,12 +109,27 @@ def _transformed(raw: "DataFrame", table: SilverTable, given: Input) -> tuple["D
         if name in kinds and not type_.takes(kinds[name])
     ]
     unusable = {name: f"CAST(NULL AS {t.name})" for name, t in types.items() if name not in kinds or not t.takes(kinds[name])}
-    typed = {f"_typed_{n}": unusable.get(n) or t.of_value(f"`{n}`", kinds[n]) for n, t in types.items()}
+    styled = {c.name: f"_styled_{c.name}" for c in contract.columns if c.styles and kinds.get(c.name) == "string"}
+    rewritten = {styled[c.name]: own_form(f"`{c.name}`", c.type, c.styles) for c in contract.columns if c.name in styled}
+    typed = {f"_typed_{n}": unusable.get(n) or t.of_value(f"`{styled.get(n, n)}`", kinds[n], feed.zone) for n, t in types.items()}
     untyped = {f"_untyped_{n}": f"`{n}` IS NOT NULL AND `_typed_{n}` IS NULL" for n in types if n not in unusable}
-    renamed = {n: f"`_typed_{n}`" for n in types}
-    for columns in filter(None, (typed, untyped, renamed)):
+    renamed = {UNREAD: _unread(types.keys() - unusable.keys())} | {n: f"`_typed_{n}`" for n in types}
+    for columns in filter(None, (rewritten, typed, untyped, renamed)):
         rows = rows.withColumns({name: F.expr(expression) for name, expression in columns.items()})
     return rows, [f"{location}: {fault}" for fault in [*faults, *_sql_faults(rows, table)]]
+
+
+def _unread(names: Iterable[str]) -> str:
+    """SQL for the column `UNREAD`: of these columns, those whose text could not be converted, with the beginning of it."""
+    texts = (
+        f"CASE WHEN `_untyped_{n}` THEN CONCAT('{n}=', SUBSTRING(CAST(`{n}` AS STRING), 1, {_SHOWN})) END" for n in sorted(names)
+    )
+    return f"NULLIF(CONCAT_WS('{_SEPARATOR}', {', '.join(texts)}), '')"
+
+
+def unread_texts(value: str | None) -> dict[str, str]:
+    """Return the texts in a value of the column `UNREAD`, by column."""
+    return dict(text.split("=", 1) for text in (value or "").split(_SEPARATOR) if "=" in text)
 
 
 def _location(table: SilverTable, given: Input) -> str:
@@ -128,7 +153,7 @@ def _sql_faults(rows: "DataFrame", table: SilverTable) -> list[str]:
 
     if not expressions or fault(*map(broken, expressions.values())) is None:
         return []
-    columns = [name for name in rows.columns if not name.startswith(("_typed_", "_untyped_"))]
+    columns = [name for name in rows.columns if not name.startswith(("_styled_", "_typed_", "_untyped_", UNREAD))]
     # First as it is written, so that a position in the engine's message is one in the contract.
     faults = {what: (sql, fault(sql) or fault(broken(sql))) for what, sql in expressions.items()}
     return [f"{what} {_fault(error, columns, sql)}" for what, (sql, error) in faults.items() if error is not None]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.contract import Column, Contract, Relationship, Rule
 from lakehouse_assets.contracts.feeds import Feed, SourceColumn
+from lakehouse_assets.contracts.provenance import CURRENCY
 from lakehouse_assets.contracts.system import Input, SilverTable, System
 from lakehouse_assets.contracts.types import typed
 from lakehouse_assets.systems.cleaning import text, words, yyyymmdd
@@ -59,6 +60,7 @@ def clean_sales(raw: "DataFrame") -> "DataFrame":
             f"{yyyymmdd('sls_ship_dt')} AS ship_date",
             f"{yyyymmdd('sls_due_dt')} AS due_date",
             "TRIM(sls_quantity) AS quantity",
+            f"{CURRENCY} AS currency",
             f"{typed('TRIM(sls_quantity)', 'decimal(12,2)')} AS _quantity",
             f"{typed('TRIM(sls_sales)', 'decimal(12,2)')} AS _sales",
             f"{typed('TRIM(sls_price)', 'decimal(12,2)')} AS _price",
@@ -194,6 +196,7 @@ SALES_FEED = Feed(
         SourceColumn("sls_quantity", "Pieces"),
         SourceColumn("sls_price", "Price of a piece in US dollars; sometimes missing or negative"),
     ),
+    currency="USD",
 )
 
 SALES = SilverTable(
@@ -210,8 +213,9 @@ SALES = SilverTable(
             Column("ship_date", "date", "Day of the shipping"),
             Column("due_date", "date", "Day when payment is due"),
             Column("quantity", "int", "Pieces"),
-            Column("price", "decimal(12,2)", "Price of a piece in US dollars"),
-            Column("sales", "decimal(12,2)", "Amount of the line in US dollars"),
+            Column("price", "decimal(12,2)", "Price of a piece"),
+            Column("sales", "decimal(12,2)", "Amount of the line"),
+            Column("currency", "string", "Currency of price and amount (ISO 4217)"),
         ),
         rules=(
             *(

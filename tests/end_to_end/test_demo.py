@@ -156,7 +156,7 @@ def test_the_erp_fills_in_gender_where_the_crm_has_none(command):
 
 def test_every_row_is_accounted_for(command):
     accounts = command.query("FROM ops.row_accounts")
-    assert len(accounts) == 13
+    assert len(accounts) == 15
     assert all(a["rows_in"] == a["rows_out"] + a["rows_quarantined"] + a["rows_superseded"] for a in accounts)
     [customers] = [a for a in accounts if (a["layer"], a["table_name"]) == ("silver", "crm_customers")]
     assert (customers["rows_in"], customers["rows_quarantined"], customers["rows_superseded"]) == (18494, 4, 6)

@@ -13,6 +13,7 @@ from lakehouse_assets.gold.models import (
     shared_digest,
     stale_models,
     table_states,
+    zone_built_in,
 )
 
 D1, D2, D3 = date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)
@@ -77,6 +78,45 @@ def test_a_model_knows_the_table_whose_grain_it_keeps():
     described = manifest(fact_sales=[])
     described["nodes"]["model.lakehouse.fact_sales"]["config"]["meta"] = {"grain_of": "crm_sales"}
     assert read_models(described)[0].grain_of == "crm_sales"
+
+
+def in_zone(zone, *, macros):
+    found = manifest(fact=["source.lakehouse.silver.sales"])
+    found["nodes"]["model.lakehouse.fact"]["depends_on"]["macros"] = macros
+    names = {"business_day": ["macro.lakehouse.business_time"], "business_time": [], "key": []}
+    found["macros"] = {
+        f"macro.lakehouse.{name}": {"macro_sql": name, "depends_on": {"macros": used}} for name, used in names.items()
+    }
+    [model] = read_models(found, zone)
+    return model
+
+
+def test_a_model_depends_on_the_time_zone_only_if_it_uses_the_business_day():
+    paris, rome = (in_zone(zone, macros=["macro.lakehouse.business_day"]) for zone in ("Europe/Paris", "Europe/Rome"))
+    assert (paris.timezone, paris.checksum) == ("Europe/Paris", rome.checksum)
+    assert model_fingerprint(paris, STATES, SHARED) != model_fingerprint(rome, STATES, SHARED)
+    other = [in_zone(zone, macros=["macro.lakehouse.key"]) for zone in ("Europe/Paris", "Europe/Rome")]
+    assert other[0] == other[1]
+    assert other[0].timezone is None
+
+
+def test_a_record_knows_the_time_zone_of_its_business_day():
+    model = in_zone("Europe/Paris", macros=["macro.lakehouse.business_day"])
+    assert zone_built_in(record("gold", "fact", D1, 1, model_fingerprint(model, STATES, SHARED))) == "Europe/Paris"
+    assert zone_built_in(record("gold", "fact", D1, 1, model_fingerprint(FACT, STATES, SHARED))) is None
+
+
+def test_a_model_can_do_without_its_optional_sources():
+    described = manifest(fact=["source.lakehouse.silver.sales", "source.lakehouse.silver.rates"])
+    described["nodes"]["model.lakehouse.fact"]["config"]["meta"] = {"optional_sources": ["rates"]}
+    [model] = read_models(described)
+    assert (model.sources, model.required) == (("rates", "sales"), {"sales"})
+    sales, rates = record("silver", "sales", D1, 1), record("silver", "rates", D2, 1)
+    assert stale_models([model], ledger(rates), SHARED) == {}
+    assert stale_models([model], ledger(sales), SHARED) == {"fact": {D1}}
+    built = record("gold", "fact", D1, 1, model_fingerprint(model, table_states(ledger(sales)), SHARED), [("silver.sales", 1)])
+    assert stale_models([model], ledger(sales, built), SHARED) == {}
+    assert stale_models([model], ledger(sales, built, rates), SHARED) == {"fact": {D2}}
 
 
 def test_a_project_without_models_has_none():

@@ -14,22 +14,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakehouse_assets.gold.dbt_ahead import executable
+from lakehouse_assets.gold.failures import failing_rows
 from lakehouse_assets.gold.project import RUN_DATABASE
 from lakehouse_assets.settings import Settings
-from lakehouse_assets.systems import crm, erp
+from lakehouse_assets.systems import crm, erp, finance
 
 PROJECT = Settings().gold_project.folder
 
 
 LANDED = date(2026, 1, 31)
-SALE = {"order_number": "SO1", "product_number": "P1", "customer_id": 1, "quantity": 1, "price": 10, "sales": 10}
+SALE = {
+    "order_number": "SO1",
+    "product_number": "P1",
+    "customer_id": 1,
+    "quantity": 1,
+    "price": 10,
+    "sales": 10,
+    "currency": "USD",
+}
 ORDER = ("dim_date", "dim_customer", "dim_product", "fact_sales", "sales_performance")
 
 
 def make_silver(connection):
     """Create empty silver tables in the database `run`."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS run.silver; CREATE SCHEMA IF NOT EXISTS run.gold")
-    for entity in (*crm.SYSTEM.tables, *erp.SYSTEM.tables):
+    for entity in (*crm.SYSTEM.tables, *erp.SYSTEM.tables, *finance.SYSTEM.tables):
         columns = ", ".join(f"{c.name} {c.type}" for c in entity.contract.table_columns)
         connection.execute(f"CREATE TABLE run.silver.{entity.name} ({columns}, _date date)")
 
@@ -44,10 +53,13 @@ def put(connection, table, *rows):
 def compiled(tmp_path_factory):
     """The SQL of each model."""
     target = tmp_path_factory.mktemp("compiled")
+    with duckdb.connect() as connection:  # the silver tables that there are: the SQL of a model may depend on that
+        connection.execute(f"ATTACH '{target / 'run.duckdb'}' AS run")
+        make_silver(connection)
     subprocess.run(
         [executable("dbt"), "--quiet", "--no-version-check", "compile", "--target-path", str(target)],
         cwd=PROJECT,
-        env={k: v for k, v in os.environ.items() if k != RUN_DATABASE},
+        env={**os.environ, RUN_DATABASE: str(target / "run.duckdb")},
         check=True,
         timeout=120,
     )
@@ -147,6 +159,45 @@ def test_a_row_without_a_partner_keeps_its_landing_date(warehouse, grouped):
     sql = warehouse(crm_products=[product], crm_customers=[{"customer_id": 1, "gender": "n/a"}], **more)
     assert sql("SELECT _date FROM run.gold.dim_product") == [(date(2026, 2, 1) if grouped else LANDED,)]
     assert sql("SELECT _date, country, gender FROM run.gold.dim_customer") == [(LANDED, "n/a", "n/a")]
+
+
+def rate(day, currency, usd_rate):
+    return {"date": day, "currency": currency, "usd_rate": usd_rate}
+
+
+@pytest.mark.parametrize(
+    ("currency", "day", "usd_amount"),
+    [
+        ("EUR", date(2026, 1, 5), "11.00"),
+        ("EUR", date(2026, 1, 10), "11.00"),  # a Saturday: the rate of the day before holds
+        ("EUR", date(2026, 1, 12), "12.35"),
+        ("EUR", date(2030, 1, 1), "12.35"),
+        ("EUR", date(2026, 1, 4), None),  # a later rate never counts
+        ("EUR", None, None),
+        ("JPY", date(2026, 1, 12), "0.07"),
+        ("CHF", date(2026, 1, 12), None),
+        ("USD", date(2026, 1, 4), "10.00"),
+        ("USD", None, "10.00"),
+        (None, date(2026, 1, 12), None),
+    ],
+)
+def test_an_amount_takes_the_rate_of_its_day_or_the_last_earlier_one(warehouse, currency, day, usd_amount):
+    rates = [rate(date(2026, 1, 5), "EUR", "1.10"), rate(date(2026, 1, 12), "EUR", "1.23456789")]
+    rates += [rate(date(2026, 1, 5), "JPY", "0.00658"), rate(date(2026, 1, 12), "JPY", "0.0066")]
+    sql = warehouse(crm_sales=[SALE | {"currency": currency, "order_date": day}], finance_exchange_rates=rates)
+    found = sql("SELECT usd_amount::VARCHAR, source_currency, source_amount::VARCHAR FROM run.gold.fact_sales")
+    assert found == [(usd_amount, currency, "10.00")]
+
+
+def test_the_check_names_each_rate_that_is_missing(warehouse, compiled):
+    days = [("CHF", date(2026, 1, 12)), ("CHF", date(2026, 1, 12)), ("EUR", None), ("USD", None), ("EUR", date(2026, 1, 12))]
+    sales = [SALE | {"order_number": f"SO{n}", "currency": code, "order_date": day} for n, (code, day) in enumerate(days)]
+    sql = warehouse(crm_sales=sales, finance_exchange_rates=[rate(date(2026, 1, 5), "EUR", "1.10")])
+    [test] = [text for name, text in compiled.items() if name.startswith("usd_rates_known_fact_sales")]
+    assert sorted(sql(test)) == [("CHF on 2026-01-12", 2, LANDED), ("EUR on an unknown day", 1, LANDED)]
+    with duckdb.connect() as connection:
+        shown = "SELECT 'CHF on 2026-01-12' AS rate, 2 AS amounts, DATE '2026-01-31' AS _date"
+        assert failing_rows(connection, {}, shown).sentence() == "1 row, on 2026-01-31: rate CHF on 2026-01-12"
 
 
 def test_silver_warns_of_the_days_that_the_calendar_leaves_out():

@@ -13,7 +13,9 @@ select
     'crm' as source_system,
     s.quantity,
     s.price as unit_price,
-    s.sales as usd_amount,
+    {{ usd('s.sales', 's.currency') }} as usd_amount,
+    s.currency as source_currency,
+    s.sales as source_amount,
     cast(null as varchar) as order_status,
     cast(null as varchar) as payment_method,
     s.order_date,
@@ -28,3 +30,4 @@ left join {{ ref('dim_product') }} as dated
     and s.order_date between dated.valid_from and coalesce(dated.valid_to, date '9999-12-31')
 left join {{ ref('dim_product') }} as latest
     on latest.product_number = s.product_number and latest.is_current
+{{ join_usd_rate('s.currency', 's.order_date') }}

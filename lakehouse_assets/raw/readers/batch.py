@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lakehouse_assets.contracts.provenance import ROW
+from lakehouse_assets.contracts.dialects import Dialect
+from lakehouse_assets.contracts.provenance import DIALECT, ROW
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,6 +47,13 @@ class Batch:
     def rows_in(self) -> int:
         """The number of the file's rows that the batch covers, rejects included."""
         return int(self.rows.num_rows) + rows_of(self.rejects)
+
+
+def with_dialect(rows: "pa.Table", dialect: Dialect | None) -> "pa.Table":
+    """Return rows with the name of their dialect in `_dialect`, if they have one."""
+    import pyarrow as pa
+
+    return rows if dialect is None else rows.append_column(DIALECT, pa.repeat(dialect.name, rows.num_rows))
 
 
 def rejects_schema() -> "pa.Schema":

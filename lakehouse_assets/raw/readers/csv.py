@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.formats import Csv
 from lakehouse_assets.contracts.provenance import ROW
-from lakehouse_assets.raw.readers.batch import SAMPLE_ROWS, Batch, RefusedFileError, Reject, rejects_table
-from lakehouse_assets.raw.readers.missing import has_too_many_columns, lacks_columns, rename_advice
+from lakehouse_assets.raw.readers.batch import SAMPLE_ROWS, Batch, RefusedFileError, Reject, rejects_table, with_dialect
+from lakehouse_assets.raw.readers.missing import Header, has_too_many_columns, header_of
 from lakehouse_assets.raw.readers.text import MAX_LINE_BYTES, Text, decoded
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def read_csv(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
     reader = _RecordReader(text, grammar)
     if form.headers:
         header = _declared_header(feed, text)
-        reader.fields = len(header)
+        reader.fields = len(header.names)
     else:
         first = reader.next()
         if first is None:
@@ -64,7 +64,7 @@ def read_csv(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
     def batch() -> Batch:
         nonlocal size, yielded
         yielded = True
-        rows = _parse(good, header, form, rejects, text)
+        rows = with_dialect(_parse(good, header.names, form, rejects, text), header.dialect)
         result = Batch(rows, rejects_table(rejects))
         good.clear()
         rejects.clear()
@@ -73,11 +73,11 @@ def read_csv(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
 
     while True:
         if (block := reader.next_block()) is not None:
-            if (rows := _parse_block(block, reader.line, header, form, grammar)) is not None:
+            if (rows := _parse_block(block, reader.line, header.names, form, grammar)) is not None:
                 if good or rejects:
                     yield batch()
                 yielded = True
-                yield Batch(rows, rejects_table([]))
+                yield Batch(with_dialect(rows, header.dialect), rejects_table([]))
                 reader.pass_over(rows.num_rows)
                 continue
             reader.open(block)
@@ -105,9 +105,9 @@ def read_header(pieces: Iterable[bytes], feed: Feed) -> list[str]:
     form = _csv(feed)
     text = decoded(pieces, form.encoding)
     if form.headers:
-        return _declared_header(feed, text)
+        return _declared_header(feed, text).planned(feed)
     first = _RecordReader(text, _Grammar(form.delimiter)).next()
-    return [] if first is None else _header(first, feed, text)[0]
+    return [] if first is None else _header(first, feed, text)[0].planned(feed)
 
 
 def _refusal(fault: Reject, first: Record | Reject, reader: "_RecordReader", text: Text, form: Csv) -> RefusedFileError:
@@ -297,32 +297,35 @@ def _with_first_line_alone(blocks: Iterator[bytes]) -> Iterator[bytes]:
     yield from blocks
 
 
-def _header(item: Record | Reject, feed: Feed, text: Text) -> tuple[list[str], Reject | None]:
-    """Return the columns under their names in the raw table, and why the header, and so the whole file, is refused (or None)."""
+def _header(item: Record | Reject, feed: Feed, text: Text) -> tuple[Header, Reject | None]:
+    """Return what the header says, and why the header, and so the whole file, is refused (or None)."""
     if isinstance(item, Reject):
         if text.is_binary and text.unmarked_utf16 is None:
-            return [], _binary(item.payload, text)
+            return _UNKNOWN, _binary(item.payload, text)
         advice = _encoding_advice(item, text) or _delimiter_advice(item.payload, feed)
-        return [], Reject(None, "file_has_header", f"the header is broken: {item.reason}{advice}", item.payload)
+        return _UNKNOWN, Reject(None, "file_has_header", f"the header is broken: {item.reason}{advice}", item.payload)
     line = item[1].decode()
     shown = text.shown(item[1])
     try:
         fields = _fields(line, _csv(feed).delimiter)
     except csv.Error as error:
-        return [], Reject(None, "file_has_header", f"the header is broken: {error}", shown)
+        return _UNKNOWN, Reject(None, "file_has_header", f"the header is broken: {error}", shown)
     if too_many := has_too_many_columns(feed, len(fields)):
-        return [], Reject(None, "file_has_few_new_columns", too_many, shown)
-    names = feed.names_of(fields)
-    if not feed.missing(names):
-        return names, None
+        return _UNKNOWN, Reject(None, "file_has_few_new_columns", too_many, shown)
+    header = header_of(feed, fields)
+    if header.fault is None:
+        return header, None
     if text.is_binary and _CONTROL.search(line):
-        return [], _binary(shown, text)
-    reason = lacks_columns(feed, names) + (_delimiter_advice(line, feed) or rename_advice(feed, fields, names))
-    return names, Reject(None, "file_has_required_columns", reason, shown)
+        return _UNKNOWN, _binary(shown, text)
+    rule, reason, advice = header.fault
+    return header, Reject(None, f"file_{rule}", reason + (_delimiter_advice(line, feed) or advice), shown)
 
 
-def _declared_header(feed: Feed, text: Text) -> list[str]:
-    """Return the columns of a file without a header line under their names in the raw table.
+_UNKNOWN = Header([], None, None)
+
+
+def _declared_header(feed: Feed, text: Text) -> Header:
+    """Return the columns of a file without a header line.
 
     Raises:
         RefusedFileError: the file is binary.
@@ -330,7 +333,7 @@ def _declared_header(feed: Feed, text: Text) -> list[str]:
     if _CONTROL.search(text.start.partition(b"\n")[0].decode(errors="replace")) and text.is_binary:
         raise RefusedFileError("file_is_text", text.binary_reason, [text.shown(text.start)])
     [header] = _csv(feed).headers
-    return feed.names_of(header.columns)
+    return header_of(feed, header.columns)
 
 
 def _binary(payload: str, text: Text) -> Reject:
@@ -354,7 +357,7 @@ def _delimiter_advice(header: str, feed: Feed) -> str:
             fields = _fields(header, delimiter)
         except csv.Error:
             continue
-        if len(fields) > 1 and not has_too_many_columns(feed, len(fields)) and not feed.missing(feed.names_of(fields)):
+        if len(fields) > 1 and not has_too_many_columns(feed, len(fields)) and header_of(feed, fields).fault is None:
             return (
                 f": its fields are separated by {delimiter!r}, not {declared!r}; have it sent as agreed, "
                 f"or put format=Csv(delimiter={delimiter!r}) into the feed if all files are like this now"

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lakehouse_assets.contracts.dialects import NUMBER
 from lakehouse_assets.contracts.formats import Json
 from lakehouse_assets.raw.readers.batch import Reject
 from lakehouse_assets.raw.readers.text import MAX_LINE_BYTES, Text
@@ -109,6 +110,9 @@ def _object(source: "_Source", path: str, keys: tuple[bytes, ...]) -> Iterator[t
     if not keys:
         yield path, source.take()
         return
+    if keys[0] == NUMBER.encode() and (first := source.key(1)) is not None and first[0].isdigit():
+        yield from _numbered(source, path)
+        return
     source.path = path
     offset = 1
     while (member := source.key(offset)) is not None:
@@ -128,6 +132,21 @@ def _object(source: "_Source", path: str, keys: tuple[bytes, ...]) -> Iterator[t
             return
         offset = source.after_value(value)
     yield path, source.take()
+
+
+def _numbered(source: "_Source", path: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the members of an object keyed by number, each as an object of its own, for a dialect to unwrap."""
+    source.path = path
+    source.expect(b"{")
+    while (member := source.key(0)) is not None:
+        key, value = member
+        source.path = f"{path}.{key.decode(errors='backslashreplace')}"
+        source.skip(value)
+        yield source.path, b'{"%b":%b}' % (key, source.take())
+        source.path = path
+        if not source.passes(b","):
+            break
+    source.expect(b"}")
 
 
 def _leave(source: "_Source") -> None:

@@ -15,6 +15,7 @@ from lakehouse_assets.raw.readers.packed import unpacked
 from lakehouse_assets.raw.readers.parquet import is_parquet, read_parquet
 from lakehouse_assets.raw.readers.parquet import read_header as read_parquet_header
 from lakehouse_assets.raw.readers.text import START, begun, decoded
+from lakehouse_assets.raw.readers.trailer import without_trailer
 from lakehouse_assets.raw.readers.xlsx import is_workbook, read_xlsx
 from lakehouse_assets.raw.readers.xlsx import read_header as read_xlsx_header
 
@@ -35,25 +36,37 @@ READERS: dict[type[Format], Reader] = {
 }
 
 
-def read_rows(pieces: Iterable[bytes], feed: Feed, name: str, size: int, day: date) -> Iterator[Batch]:
+def read_rows(
+    pieces: Iterable[bytes], feed: Feed, name: str, size: int, day: date, told: Callable[[int | None], None] = lambda rows: None
+) -> Iterator[Batch]:
     """Yield the rows of a landing file, in batches, in the order of the file; rows that can't be parsed are rejects.
 
-    `name`, `size` (bytes) and `day` are those of the file. It is unpacked if it is packed.
+    `name`, `size` (bytes) and `day` are those of the file. It is unpacked if it is packed. `told` gets the control total of its
+    trailer, if the feed has trailers: None if this file has none.
 
     Raises:
         RefusedFileError: the file is refused as a whole, maybe after the first batches.
     """
     form, whole = _told(unpacked(pieces, name, size), feed, day)
-    yield from READERS[type(form)].rows(whole, replace(feed, format=form))
+    like = replace(feed, format=form)
+    yield from READERS[type(form)].rows(_rows_of(form, whole, like, told), like)
 
 
 def read_header(pieces: Iterable[bytes], feed: Feed, name: str, size: int, day: date) -> list[str]:
     """Return the columns of a landing file under their names in the raw table; none if they are unknown."""
     try:
         form, whole = _told(unpacked(pieces, name, size), feed, day)
-        return READERS[type(form)].header(whole, replace(feed, format=form))
+        like = replace(feed, format=form)
+        return READERS[type(form)].header(_rows_of(form, whole, like), like)
     except RefusedFileError:
         return []
+
+
+def _rows_of(
+    form: Format, pieces: Iterable[bytes], feed: Feed, told: Callable[[int | None], None] = lambda rows: None
+) -> Iterable[bytes]:
+    """Return the bytes of a file without its trailer. Only formats of lines have one."""
+    return without_trailer(pieces, feed, told) if isinstance(form, Csv | Json) else pieces
 
 
 def _told(pieces: Iterable[bytes], feed: Feed, day: date) -> tuple[Format, Iterator[bytes]]:

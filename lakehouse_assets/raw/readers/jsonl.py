@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lakehouse_assets.contracts.dialects import Dialect
 from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.formats import Json
-from lakehouse_assets.contracts.provenance import ROW
+from lakehouse_assets.contracts.provenance import DIALECT, ROW
 from lakehouse_assets.raw.readers.batch import SAMPLE_ROWS, Batch, RefusedFileError, Reject, rejects_table
+from lakehouse_assets.raw.readers.dialects import NoDialectError, in_dialect
 from lakehouse_assets.raw.readers.documents import Record, is_document, records
 from lakehouse_assets.raw.readers.missing import has_too_many_columns, lacks_columns, rename_advice
 from lakehouse_assets.raw.readers.text import Text, decoded
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 MAX_NESTING = 100
 """Levels of objects and lists within a row: a fixed limit, independent of the size of Python's stack."""
+
+_OF_A_DIALECT = "row_is_of_a_dialect"
 
 _BATCH_ROWS = 50_000
 _BATCH_BYTES = 16 * 1024 * 1024
@@ -45,6 +49,7 @@ class _NotARowError(ValueError):
 class _Row:
     number: int
     line: bytes
+    dialect: Dialect | None
     fields: tuple[str, ...]
     values: list[str | None]
 
@@ -69,8 +74,9 @@ def read_jsonl(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
     buffer = _Buffer()
     namer = _Namer(feed)
     fields: dict[str, str] = {}
+    of_dialect: dict[str, tuple[Dialect | None, dict[str, str]]] = {}
     beginning: list[str] = []
-    count, first_fault = 0, ""
+    count, first_fault = 0, None
     too_many: str | None = None
     for item in _rows(text, feed):
         count += 1
@@ -79,26 +85,32 @@ def read_jsonl(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
         if isinstance(item, Reject):
             if count == 1 and text.is_binary:
                 raise RefusedFileError("file_is_text", text.binary_reason, beginning)
-            first_fault = first_fault or f"row {item.row_number}: {item.reason}"
+            first_fault = first_fault or item
             buffer.add(item, len(item.payload))
         elif too_many is None:
             too_many = has_too_many_columns(feed, len(item.fields))
             if too_many is None:
-                names = namer.names(item.fields)
+                names = namer.names(item)
                 fields.update(zip(names, item.fields, strict=True))
                 too_many = has_too_many_columns(feed, len(fields))
-                buffer.add(_NamedRow(item.number, names, item.values), len(item.line), len(fields))
+                buffer.add(_named(item, names), len(item.line), len(fields))
+                if item.dialect is not None:
+                    of_dialect.setdefault(item.dialect.name, (item.dialect, {}))[1].update(zip(names, item.fields, strict=True))
         if too_many is not None:
             buffer = _Buffer()  # from here on, only count rows
         elif buffer.is_full:
             yield buffer.batch()
     if too_many is not None:
         raise RefusedFileError("file_has_few_new_columns", too_many, beginning, count)
-    if count and not buffer.has_rows:
-        raise RefusedFileError("file_is_json", f"no row of the file is a JSON object: {first_fault}", beginning, count)
-    if count and feed.missing(fields):
-        reason = lacks_columns(feed, fields) + rename_advice(feed, list(fields.values()), fields)
-        raise RefusedFileError("file_has_required_columns", reason, beginning, count)
+    if first_fault is not None and not buffer.has_rows:
+        fault = f"row {first_fault.row_number}: {first_fault.reason}"
+        if first_fault.rule == _OF_A_DIALECT:
+            raise RefusedFileError("file_is_of_a_dialect", f"no row of the file is in a dialect: {fault}", beginning, count)
+        raise RefusedFileError("file_is_json", f"no row of the file is a JSON object: {fault}", beginning, count)
+    for dialect, known in of_dialect.values() if feed.dialects else [(None, fields)]:
+        if count and feed.missing(known, dialect):
+            reason = lacks_columns(feed, known, dialect) + rename_advice(feed, list(known.values()), known, dialect)
+            raise RefusedFileError("file_has_required_columns", reason, beginning, count)
     yield buffer.batch()
 
 
@@ -110,7 +122,9 @@ def read_keys(pieces: Iterable[bytes], feed: Feed) -> list[str]:
         if isinstance(item, _Row):
             if has_too_many_columns(feed, max(len(item.fields), len(names))):
                 return []
-            names.update(dict.fromkeys(namer.names(item.fields)))
+            names.update(dict.fromkeys(namer.names(item)))
+            if item.dialect is not None and item.dialect.omits_nulls:
+                names.update(dict.fromkeys(feed.column_names))  # what it leaves out is null, not missing
         if count >= _HEADER_ROWS:
             break
     return [] if has_too_many_columns(feed, len(names)) else list(names)
@@ -154,14 +168,22 @@ class _Namer:
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
-        self._known: dict[tuple[str, ...], list[str]] = {}
+        self._known: dict[tuple[str | None, tuple[str, ...]], list[str]] = {}
 
-    def names(self, fields: tuple[str, ...]) -> list[str]:
-        if fields not in self._known:
+    def names(self, row: _Row) -> list[str]:
+        shape = (row.dialect.name if row.dialect else None, row.fields)
+        if shape not in self._known:
             if len(self._known) >= _MAX_KNOWN_SHAPES:
                 self._known.clear()
-            self._known[fields] = self._feed.names_of(fields)
-        return self._known[fields]
+            self._known[shape] = self._feed.names_of(row.fields, row.dialect)
+        return self._known[shape]
+
+
+def _named(row: _Row, names: list[str]) -> _NamedRow:
+    """Return a row with the names of its fields in the raw table, and its dialect as one more column."""
+    if row.dialect is None:
+        return _NamedRow(row.number, names, row.values)
+    return _NamedRow(row.number, [*names, DIALECT], [*row.values, row.dialect.name])
 
 
 def _rows(text: Text, feed: Feed) -> Iterator[_Row | Reject]:
@@ -182,7 +204,10 @@ def _rows(text: Text, feed: Feed) -> Iterator[_Row | Reject]:
             row = _object(line, form)
             if row is None:
                 continue
-            yield _Row(record.number, line, tuple(row), [_text(v) for v in row.values()])
+            dialect, fields = in_dialect(row, feed.dialects) if feed.dialects else (None, row.items())
+            yield _Row(record.number, line, dialect, tuple(name for name, _ in fields), [_text(value) for _, value in fields])
+        except NoDialectError as error:
+            yield Reject(record.number, _OF_A_DIALECT, str(error), text.shown(line), place=record.path)
         except _NotARowError as error:
             yield Reject(record.number, "row_is_json", str(error), text.shown(line), place=record.path)
 

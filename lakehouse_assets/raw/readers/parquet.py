@@ -7,12 +7,13 @@ group that is damaged costs its own rows only.
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.provenance import ROW
-from lakehouse_assets.raw.readers.batch import Batch, RefusedFileError, Reject, rejects_table
-from lakehouse_assets.raw.readers.missing import has_too_many_columns, lacks_columns, rename_advice
+from lakehouse_assets.raw.readers.batch import Batch, RefusedFileError, Reject, rejects_table, with_dialect
+from lakehouse_assets.raw.readers.missing import Header, has_too_many_columns, header_of
 from lakehouse_assets.raw.readers.packed import ALWAYS_ALLOWED, MOST_TIMES
 from lakehouse_assets.raw.readers.spool import spooled
 
@@ -43,7 +44,8 @@ def read_parquet(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
     with spooled(pieces) as file:
         size = file.seek(0, 2)
         parquet = _opened(pa.PythonFile(file, mode="r"))
-        names = _names(parquet, feed)
+        header = _header(parquet, feed)
+        names = header.names
         limit = max(MOST_TIMES * size, ALWAYS_ALLOWED)
         before = unpacked = 0
         for group in range(parquet.num_row_groups):
@@ -51,17 +53,23 @@ def read_parquet(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
             done = 0
             for batch in _batches(parquet, group):
                 if isinstance(batch, Exception):
-                    yield _lost_rows(names, group, before + done, rows_in - done, batch)
+                    yield _in_dialect(_lost_rows(names, group, before + done, rows_in - done, batch), header)
                     break
                 result = _batch(batch, names, before + done + 1)
                 unpacked += result.rows.nbytes
                 if unpacked > limit:
                     raise _too_large(size, limit)
-                yield result
+                yield _in_dialect(result, header)
                 done += batch.num_rows
             before += rows_in
         if before == 0:
-            yield Batch(_table({name: pa.array([], pa.string()) for name in names}, pa.array([], pa.int64())), rejects_table([]))
+            none = _table({name: pa.array([], pa.string()) for name in names}, pa.array([], pa.int64()))
+            yield _in_dialect(Batch(none, rejects_table([])), header)
+
+
+def _in_dialect(batch: Batch, header: Header) -> Batch:
+    """Return a batch with the dialect of its rows."""
+    return replace(batch, rows=with_dialect(batch.rows, header.dialect))
 
 
 def read_header(pieces: Iterable[bytes], feed: Feed) -> list[str]:
@@ -69,7 +77,7 @@ def read_header(pieces: Iterable[bytes], feed: Feed) -> list[str]:
     import pyarrow as pa
 
     with spooled(pieces) as file:
-        return feed.names_of(_opened(pa.PythonFile(file, mode="r")).schema_arrow.names)
+        return header_of(feed, _opened(pa.PythonFile(file, mode="r")).schema_arrow.names).planned(feed)
 
 
 def _batches(parquet: "ParquetFile", group: int) -> "Iterator[pa.RecordBatch | Exception]":
@@ -117,8 +125,8 @@ def _dictionaries(parquet: "ParquetFile") -> list[str]:
     return sorted(found & set(parquet.schema_arrow.names))
 
 
-def _names(parquet: "ParquetFile", feed: Feed) -> list[str]:
-    """Return the file's columns under their names in the raw table.
+def _header(parquet: "ParquetFile", feed: Feed) -> Header:
+    """Return the file's columns.
 
     Raises:
         RefusedFileError: the file lacks a required column, or has too many.
@@ -127,11 +135,11 @@ def _names(parquet: "ParquetFile", feed: Feed) -> list[str]:
     rows = parquet.metadata.num_rows
     if too_many := has_too_many_columns(feed, len(fields)):
         raise RefusedFileError("file_has_few_new_columns", too_many, fields, rows)
-    names = feed.names_of(fields)
-    if feed.missing(names):
-        reason = lacks_columns(feed, names) + rename_advice(feed, fields, names)
-        raise RefusedFileError("file_has_required_columns", reason, fields, rows)
-    return names
+    header = header_of(feed, fields)
+    if header.fault is not None:
+        rule, reason, advice = header.fault
+        raise RefusedFileError(f"file_{rule}", reason + advice, fields, rows)
+    return header
 
 
 def _batch(batch: "pa.RecordBatch", names: list[str], number: int) -> Batch:

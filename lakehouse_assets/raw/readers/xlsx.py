@@ -23,9 +23,17 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.formats import Xlsx
-from lakehouse_assets.contracts.provenance import ROW, ROWS_PER_SHEET, SHEET
-from lakehouse_assets.raw.readers.batch import SAMPLE_ROWS, Batch, RefusedFileError, Reject, rejects_table, shown_beginning
-from lakehouse_assets.raw.readers.missing import has_too_many_columns, lacks_columns, rename_advice
+from lakehouse_assets.contracts.provenance import DIALECT, ROW, ROWS_PER_SHEET, SHEET
+from lakehouse_assets.raw.readers.batch import (
+    SAMPLE_ROWS,
+    Batch,
+    RefusedFileError,
+    Reject,
+    rejects_table,
+    shown_beginning,
+    with_dialect,
+)
+from lakehouse_assets.raw.readers.missing import has_too_many_columns, header_of
 from lakehouse_assets.raw.readers.spool import spooled
 
 if TYPE_CHECKING:
@@ -104,12 +112,12 @@ def read_xlsx(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
     """
     with spooled(_bounded(pieces)) as file:
         workbook, form = _Workbook(file), _xlsx(feed)
-        fields: dict[str, None] = {}
+        fields: set[str] = set()
         yielded = False
         for number, name in enumerate(workbook.sheets):
             for batch in _sheet(workbook, name, number, feed) if form.sheets is None or name in form.sheets else ():
-                fields.update(dict.fromkeys(batch.rows.column_names))
-                if too_many := has_too_many_columns(feed, len(fields) - 2):
+                fields.update(batch.rows.column_names)
+                if too_many := has_too_many_columns(feed, len(fields - {ROW, SHEET, DIALECT})):
                     raise RefusedFileError("file_has_few_new_columns", too_many)
                 yielded = True
                 yield batch
@@ -135,7 +143,7 @@ def read_header(pieces: Iterable[bytes], feed: Feed) -> list[str]:
                 except _DamagedError:
                     continue
                 if not has_too_many_columns(feed, len(table.fields)):
-                    names.update(dict.fromkeys(feed.names_of(table.fields)))
+                    names.update(dict.fromkeys(header_of(feed, table.fields).planned(feed)))
         return list(names)
 
 
@@ -498,13 +506,15 @@ def _sheet(workbook: _Workbook, name: str, number: int, feed: Feed) -> Iterator[
         return
     if too_many := has_too_many_columns(feed, len(table.fields)):
         raise RefusedFileError("file_has_few_new_columns", too_many, rows=rows)
-    names = feed.names_of(table.fields)
-    if feed.missing(names):
-        reason = lacks_columns(feed, names).replace("the file", "the sheet", 1) + rename_advice(feed, table.fields, names)
-        yield _entries(Reject(None, "sheet_has_required_columns", reason, table.beginning(), rows, name))
+    header = header_of(feed, table.fields)
+    if header.fault is not None:
+        rule, reason, advice = header.fault
+        reason = reason.replace("the file", "the sheet", 1) + advice
+        yield _entries(Reject(None, f"sheet_{rule}", reason, table.beginning(), rows, name))
         return
+    names = header.names
     before = number * ROWS_PER_SHEET
-    yield Batch(_rows_table(names, [[] for _ in names], [], name), rejects_table([]))
+    yield Batch(with_dialect(_rows_table(names, [[] for _ in names], [], name), header.dialect), rejects_table([]))
     for numbers, columns in table.batches():
         bad = [place for place, row in enumerate(numbers) if row in sheet.faults]
         lines = {place: _line([column[place] for column in columns]) for place in bad}
@@ -514,7 +524,7 @@ def _sheet(workbook: _Workbook, name: str, number: int, feed: Feed) -> Iterator[
         good = _rows_table(names, columns, [before + row for row in numbers], name)
         if bad:
             good = good.filter(pa.array([row not in sheet.faults for row in numbers]))
-        yield Batch(good, rejects_table(rejects))
+        yield Batch(with_dialect(good, header.dialect), rejects_table(rejects))
 
 
 def _rows_table(names: list[str], columns: list[list[str | None]], numbers: list[int], sheet: str) -> "pa.Table":

@@ -1,0 +1,32 @@
+{#- Joins the exchange rate that a row's amounts need, to use with `usd`: the rate of the day, or the last earlier one.
+
+        select {{ usd('s.amount', 's.currency') }} as usd_amount
+        from {{ source('silver', 'crm_sales') }} as s
+        {{ join_usd_rate('s.currency', 's.order_date') }}
+
+    No row is added or lost. A model that uses it names `finance_exchange_rates` among its `optional_sources`: without a rate table it is
+    built all the same. -#}
+{% macro join_usd_rate(currency, day) -%}
+    {%- set rates = source('silver', 'finance_exchange_rates') -%}
+    asof left join {% if execute and load_relation(rates) is none -%}
+        (select cast(null as varchar) as currency, cast(null as date) as date, cast(null as decimal(18, 8)) as usd_rate where false)
+    {%- else -%} {{ rates }} {%- endif %} as usd_rates
+        {#- For an ASOF join, NULL is the latest day. #}
+        on usd_rates.currency = {{ currency }} and usd_rates.date <= coalesce({{ day }}, date '-infinity')
+{%- endmacro %}
+
+{#- An amount in US dollars, rounded half up; NULL if its currency has no rate on that day or before. -#}
+{% macro usd(amount, currency, type='decimal(12,2)') -%}
+    cast(case when {{ currency }} = 'USD' then {{ amount }} else {{ amount }} * usd_rates.usd_rate end as {{ type }})
+{%- endmacro %}
+
+{#- Each amount could be converted to US dollars. The rows returned name the rates that are missing, as `EUR on 2026-01-05`. -#}
+{% test usd_rates_known(model, amount, source_amount, currency, day) %}
+select
+    coalesce({{ currency }}, 'no currency') || ' on ' || coalesce(cast({{ day }} as varchar), 'an unknown day') as rate,
+    count(*) as amounts,
+    _date
+from {{ model }}
+where {{ amount }} is null and {{ source_amount }} is not null
+group by all
+{% endtest %}
