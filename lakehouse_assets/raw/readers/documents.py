@@ -19,7 +19,7 @@ _STRING = rb'"(?:[^"\\]|\\.)*+"'
 _SCALAR = re.compile(rb'(?s:%b|[^\[\]{}",: \t\r\n]++)' % _STRING)
 _KEY = re.compile(rb"(?s:(%b)[ \t\r\n]*+:[ \t\r\n]*+)" % _STRING)
 _BETWEEN_MEMBERS = re.compile(rb"[ \t\r\n,]*+")
-_TOKEN = re.compile(rb"(?s:%b|[\[\]{}])" % _STRING)
+_TOKEN = re.compile(rb'(?s:%b|[\[\]{}"])' % _STRING)
 
 
 def _balanced(depth: int) -> re.Pattern[bytes]:
@@ -280,6 +280,8 @@ def _end(data: bytes, start: int) -> int | None:
         return common.end()
     depth = 0
     for token in _TOKEN.finditer(data, start):
+        if token.group() == b'"':  # a text that does not end yet
+            return None
         depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(token.group(), 0)
         if depth == 0:
             return token.end()

@@ -81,15 +81,21 @@ def read_header(pieces: Iterable[bytes], feed: Feed) -> list[str]:
 
 
 def _batches(parquet: "ParquetFile", group: int) -> "Iterator[pa.RecordBatch | Exception]":
-    """Yield the rows of a row group; at last, if it is damaged, the error."""
+    """Yield the rows of a row group; at last, if some of them can't be read, the error."""
     import pyarrow as pa
 
     facts = parquet.metadata.row_group(group)
     rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES * facts.num_rows // max(facts.total_byte_size, 1)))
+    left = facts.num_rows
     try:
-        yield from parquet.iter_batches(rows, row_groups=[group])
+        for batch in parquet.iter_batches(rows, row_groups=[group]):
+            yield batch
+            left -= batch.num_rows
     except (pa.ArrowException, OSError) as error:
         yield error
+        return
+    if left > 0:
+        yield EOFError("it ends before its last row")
 
 
 def _opened(file: "pa.PythonFile") -> "ParquetFile":

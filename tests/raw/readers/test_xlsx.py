@@ -226,6 +226,13 @@ def test_a_part_that_unpacks_to_too_much_is_refused_whatever_the_directory_says(
     lying = data.replace(size.to_bytes(4, "little"), (1_000).to_bytes(4, "little"))
     rows, [reject] = read(lying)
     assert ({row["_sheet"] for row in rows}, reject["rule"]) == ({"B"}, "sheet_is_readable")
+    with monkeypatch.context() as context:
+        context.setattr(xlsx, "_PIECE_BYTES", 10_000)
+        pieces = xlsx._unpacked(io.BytesIO(lying), xlsx._parts(io.BytesIO(lying))[SHEET])
+        taken: list[bytes] = []
+        with pytest.raises(xlsx._DamagedError):
+            taken.extend(pieces)
+        assert sum(map(len, taken)) <= 1_000
     monkeypatch.setattr(xlsx, "MOST_PART_BYTES", 2_000_000)
     assert "unpacks to more than 1 MiB" in entry(data)["reason"]
 
