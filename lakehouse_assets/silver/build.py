@@ -277,9 +277,7 @@ def _has_large_dates(before: Before, to_build: ToBuild) -> bool:
     return to_build.rows(before.raw_records) >= LARGE_DATE * len(to_build.dates)
 
 
-def _reconcile(
-    session: Session, stage: Stage, target: Target, before: Before, to_build: ToBuild, *, by_key: bool
-) -> _After:
+def _reconcile(session: Session, stage: Stage, target: Target, before: Before, to_build: ToBuild, *, by_key: bool) -> _After:
     """Find what the staged rows change among those that stay, and let the engine rewrite the files with such a row.
 
     Without `by_key`, also find those that replace other staged rows.
