@@ -6,7 +6,7 @@ same totals in gold. Each is a process of its own, over a new root in a temporar
 (sail unless set). `--store minio` puts the root on a MinIO of its own, behind a proxy that counts the requests.
 
 Prints a table: CPU seconds of all processes, of these what raw and silver took (start included) on the way to gold, wall seconds, by
-layer too, peak memory, megabytes read, requests. `--json FILE` also keeps the figures, `--picture FILE` draws them as SVG.
+layer too, peak memory, megabytes read, of these what was read on the way to gold, requests. `--json FILE` also keeps the figures, `--picture FILE` draws them as SVG.
 """
 
 import argparse
@@ -53,7 +53,7 @@ COPY_OF = {
 
 @dataclass(frozen=True)
 class Figures:
-    """What one pass, or the script, cost. `rows_cpu` is the CPU before gold began; `layers` the wall seconds of each layer's steps."""
+    """What one pass, or the script, cost: `rows_cpu` and `rows_read_megabytes` before gold began, `layers` wall seconds by layer."""
 
     times: int
     sales: int
@@ -64,6 +64,7 @@ class Figures:
     layers: dict[str, float]
     peak_megabytes: float
     read_megabytes: float
+    rows_read_megabytes: float | None
     requests: int | None
 
 
@@ -106,16 +107,18 @@ def measure(times: int, prefix: str | None, requests: Requests) -> Iterator[Figu
         landing = Landing(Root.parse(root))
 
         def figures(what: str, cost: Cost, asked: int | None = None, layers: dict[str, float] | None = None) -> Figures:
+            rows = cost.before.get(GOLD)
             return Figures(
                 times,
                 sales,
                 what,
                 round(cost.cpu, 1),
-                round(cost.cpu_before[GOLD], 1) if GOLD in cost.cpu_before else None,
+                round(rows.cpu, 1) if rows else None,
                 round(cost.wall, 1),
                 layers or {},
                 round(cost.peak_megabytes),
                 round(cost.read_megabytes, 1),
+                round(rows.read_megabytes, 1) if rows else None,
                 asked,
             )
 
@@ -170,9 +173,10 @@ HEADINGS = (
     "gold s",
     "peak MB",
     "read MB",
+    "to gold",
     "requests",
 )
-WIDTHS = (6, 10, 16, 8, 8, 8, 8, 9, 8, 9, 9, 9)
+WIDTHS = (6, 10, 16, 8, 8, 8, 8, 9, 8, 9, 9, 8, 9)
 
 
 def show(cells: Sequence[object]) -> None:
@@ -184,7 +188,8 @@ def show_figures(f: Figures) -> None:
     """Print the figures of a pass as a line of the table."""
     layers = [f.layers.get(layer) for layer in ("raw", "silver", "gold")]
     sales = f"{f.sales:,}"
-    show((f.times, sales, f.what, f.cpu, f.rows_cpu, f.wall, *layers, f.peak_megabytes, f.read_megabytes, f.requests))
+    read = (f.read_megabytes, f.rows_read_megabytes)
+    show((f.times, sales, f.what, f.cpu, f.rows_cpu, f.wall, *layers, f.peak_megabytes, *read, f.requests))
 
 
 def machine() -> str:

@@ -21,19 +21,28 @@ _SAMPLE_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Cost:
-    """`read` is what the processes asked the system for, cached or not, program files included; memory is the peak of the sum."""
+    """`read` is what the command's process and those that it has waited for asked the system for, cached or not, program files
+    included; memory is the peak of the sum."""
 
     cpu: float
     wall: float
     peak_megabytes: float
     read_megabytes: float
     output: str
-    cpu_before: Mapping[str, float]
-    """CPU seconds until the command's stderr first had a text."""
+    before: Mapping[str, "Before"]
+    """The cost until the command's stderr first had a text."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a command has cost so far."""
+
+    cpu: float
+    read_megabytes: float
 
 
 def cost_of(command: Sequence[str], environment: Mapping[str, str], folder: Path, marks: Sequence[str] = ()) -> Cost:
-    """Run a command in a folder and measure it. `marks` are texts of its stderr at which the CPU time so far is noted.
+    """Run a command in a folder and measure it. `marks` are texts of its stderr at which the cost so far is noted.
 
     Raises:
         RuntimeError: the command failed; the message is the end of its stderr.
@@ -43,14 +52,14 @@ def cost_of(command: Sequence[str], environment: Mapping[str, str], folder: Path
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         # The pipes are files, so that nobody has to read them meanwhile.
         process = subprocess.Popen(command, env={**os.environ, **environment}, cwd=folder, stdout=out, stderr=errors)
-        reached: dict[str, float] = {}
+        reached: dict[str, Before] = {}
         # A process that has ended stays readable until somebody waits for it.
         while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             peak = max(peak, sum(_memory(each) for each in _tree()))
             said = _text(errors)
             for mark in marks:
                 if mark in said and mark not in reached:
-                    reached[mark] = _cpu() - before
+                    reached[mark] = Before(_cpu() - before, _bytes_read(process.pid) / 2**20)
             time.sleep(_SAMPLE_SECONDS)
         wall = time.perf_counter() - began
         read = _bytes_read(process.pid)

@@ -35,6 +35,8 @@ _RANGES = {
     "date": "{value} BETWEEN DATE'0001-01-01' AND DATE'9999-12-31'",
     "timestamp": "{value} BETWEEN TIMESTAMP'0001-01-01 00:00:00Z' AND TIMESTAMP'9999-12-31 23:59:59.999999Z'",
 }
+_SURELY_IN_RANGE = "{text} >= '0001-01-02' AND {text} < '9999-12-31'"
+"""Whether a text of the grammar of a date or timestamp is a day, and so more than any offset, from the ends of the range."""
 _WHOLE = ("tinyint", "smallint", "int", "bigint")
 _FAMILIES = ((*_WHOLE, "float", "double", "decimal"), ("date", "timestamp", "timestamp_ntz"), ("boolean",))
 
@@ -60,8 +62,14 @@ class Type:
         """SQL: a text as a value of this type; NULL if it does not match the grammar. `zone` is that of times that name none."""
         if self.grammar is None:
             return sql
-        cast = _moment(sql, zone) if self.name == "timestamp" else f"TRY_CAST({sql} AS {self.name})"
-        value = self._in_range(cast)
+        value = _moment(sql, zone) if self.name == "timestamp" else f"TRY_CAST({sql} AS {self.name})"
+        if self.name in ("date", "timestamp"):
+            # A range names its value three times, and an engine may cast a text each time. Sail reads a text as a moment without zone
+            # in half the time that it takes as a date.
+            quick = f"CAST(TRY_CAST({sql} AS TIMESTAMP_NTZ) AS DATE)" if self.name == "date" else value
+            value = f"CASE WHEN {_SURELY_IN_RANGE.format(text=sql)} THEN {quick} ELSE {self._in_range(value)} END"
+        else:
+            value = self._in_range(value)
         # Not `$`: in Java it also matches before a final line feed.
         return f"CASE WHEN {sql} RLIKE '^({self.grammar})\\\\z' THEN {value} END"
 

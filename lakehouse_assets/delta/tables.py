@@ -345,7 +345,9 @@ def _append_rows_at(table: DeltaTable, uri: str, rows: "pa.Table", run_id: str) 
     return _committed(write, uri, before, metadata[COMMIT_ID])
 
 
-def replace_table(table: DeltaTable, uri: str, rows: "pa.Table", *, key: str, run_id: str, note: str | None = None) -> Commit:
+def replace_table(
+    table: DeltaTable, uri: str, rows: "pa.Table | pa.RecordBatchReader", *, key: str, run_id: str, note: str | None = None
+) -> Commit:
     """Replace all rows of a table and its columns with `rows`, as the commit right after the open version.
 
     Only for a table that is rebuilt from scratch because its column types changed. `note` is kept with the commit.

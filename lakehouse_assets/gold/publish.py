@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+_BATCH_ROWS = 65_536
+"""So many rows of a model are in memory at once while they are written."""
+
+
 @dataclass(frozen=True)
 class TablesRead:
     """The silver and gold tables as a run found them: the versions that it reads, and the records verified against these."""
@@ -100,7 +104,7 @@ def _replace_differing(
     table = DeltaTable(uri)  # the newest version: a commit by another writer after this makes the one below fail
     new = built_sums(connection, model.name)
     if _is_reshaped(table, columns):
-        rows = connection.execute(f"FROM gold.{model.name}").to_arrow_table()
+        rows = connection.execute(f"FROM gold.{model.name}").to_arrow_reader(_BATCH_ROWS)
         return replace_table(table, uri, rows, key=fingerprint, run_id=run_id, note=new.to_json())
     published = RowSums.from_json(rows_note(table))
     if published is None or not published.is_comparable(new):
@@ -108,7 +112,7 @@ def _replace_differing(
     differing = new.differing(published)
     if not differing:
         return Commit(table.version(), changed=False)
-    rows = connection.execute(f"FROM gold.{model.name} WHERE {dates_predicate(differing)}").to_arrow_table()
+    rows = connection.execute(f"FROM gold.{model.name} WHERE {dates_predicate(differing)}").to_arrow_reader(_BATCH_ROWS)
     key = f"{fingerprint}/{hashlib.sha256(repr(differing).encode()).hexdigest()[:8]}"
     return replace_rows_at(table, uri, rows, predicate=dates_predicate(differing), key=key, run_id=run_id, note=new.to_json())
 

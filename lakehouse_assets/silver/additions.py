@@ -57,10 +57,10 @@ class ToBuild:
         whole: dict[date, Collection[str] | None] = dict.fromkeys(sorted(self.whole))
         return whole | {day: added.files[feed].keys() for day, added in self.additions.items() if added.files.get(feed)}
 
-    def added_rows(self) -> int | None:
-        """How many raw rows are read; None if some dates are built whole."""
+    def rows(self, raw: RawRecords) -> int:
+        """How many raw rows are read."""
         added = (rows for addition in self.additions.values() for files in addition.files.values() for rows in files.values())
-        return None if self.whole else sum(added)
+        return sum(added) + sum(r.rows_out for of_feed in raw.values() for day, r in of_feed.items() if day in self.whole)
 
     def without(self, dates: Collection[date]) -> "ToBuild":
         """The partitions of the other dates."""

@@ -71,6 +71,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
+LARGE_DATE = 100_000
+"""From so many rows a date on, the engine does not sort them by key."""
+
 Session = Callable[[], "SparkSession"]
 
 
@@ -146,7 +149,9 @@ def _build(before: Before, session: Session, target: Target, to_build: ToBuild) 
                 continue
             judged = [judge(rows, table, given, partners) for given, rows in inputs]
             stage = Stage(folder, table, connection)
-            stage.write(decide(judged, table.contract), to_build.dates, to_build.added_rows())
+            by_key = table.contract.mode == "history" or not _has_large_dates(before, to_build)
+            rows = decide(judged, table.contract, by_key=by_key)
+            stage.write(rows, to_build.dates, None if to_build.whole else to_build.rows(before.raw_records))
             hits |= stage.rule_hits()
             if stage.rejected_dates:
                 # Rows of a refused date must not supersede rows of others: judge again without it.
@@ -159,7 +164,7 @@ def _build(before: Before, session: Session, target: Target, to_build: ToBuild) 
             if to_build.additions:
                 target.log.info(f"Partitions of which only the added files were read: {len(to_build.additions):,}")
             batches = quarantine_rows(Quarantine(target.root), stage, target, before.raw, to_build)
-            after = _reconcile(session, stage, target, before, to_build)
+            after = _reconcile(session, stage, target, before, to_build, by_key=by_key)
             commit = _commit(stage, target, before, to_build, after)
             came_in = rows_in(connection, table, target, before.raw_records, before.raw, to_build)
             records = _account(stage, target, before, to_build, commit, hits, batches, came_in)
@@ -263,14 +268,26 @@ class _After:
     aside: SetAside
 
 
-def _reconcile(session: Session, stage: Stage, target: Target, before: Before, to_build: ToBuild) -> _After:
-    """Find what the staged rows change among those that stay, and let the engine rewrite the files with such a row."""
+def _has_large_dates(before: Before, to_build: ToBuild) -> bool:
+    """Whether the dates to build have so many rows that few of them are replaced by others of their key.
+
+    Then it costs less to look for these in the staged files, and to write a file again that has one, than to let the engine sort
+    all rows.
+    """
+    return to_build.rows(before.raw_records) >= LARGE_DATE * len(to_build.dates)
+
+
+def _reconcile(session: Session, stage: Stage, target: Target, before: Before, to_build: ToBuild, *, by_key: bool) -> _After:
+    """Find what the staged rows change among those that stay, and let the engine rewrite the files with such a row.
+
+    Without `by_key`, also find those that replace other staged rows.
+    """
     held = before.held.without(to_build.whole)
     # In a snapshot only rows of one date compete.
     rivals = held if stage.contract.mode != "snapshot" else held.of(to_build.additions)
     counted = _deliveries(before, to_build.dates)
     rewritten = Held([], SetAside())
-    if rivals.files or rivals.aside.batches or any(counted.values()):
+    if not by_key or rivals.files or rivals.aside.batches or any(counted.values()):
         changes = changed_rows(stage, before.held.of(to_build.whole), rivals, counted)
         current = Held([*held.files, *(f.as_dict() for f in stage.ok)], held.aside + stage.aside)
         rewritten = with_changes(stage, current, changes)

@@ -46,7 +46,7 @@ def judge(rows: "DataFrame", table: SilverTable, given: Input, partners: Partner
     by_outcome: dict[str, str] = {f"_{outcome}": _names_broken(rules, outcome) for outcome in get_args(Outcome)}
     for columns in filter(None, (judged, declared_rules, by_outcome)):
         rows = rows.withColumns({name: F.expr(expression) for name, expression in columns.items()})
-    waits = [f"CASE WHEN {is_missing} THEN '{r.name}' END" for r, is_missing in _missing_partners(contract)]
+    waits = {r.name: is_missing for r, is_missing in _missing_partners(contract)}
     for number, relationship in enumerate(contract.waits_for):
         rows = _with_partner(rows, relationship, partners[relationship], f"_partner_{number}")
     # A row that is dropped anyway does not wait: so its entry in quarantine does not depend on the order of arrival.
@@ -63,16 +63,17 @@ def judge(rows: "DataFrame", table: SilverTable, given: Input, partners: Partner
     )
 
 
-def decide(judged: Sequence["DataFrame"], contract: Contract) -> "DataFrame":
+def decide(judged: Sequence["DataFrame"], contract: Contract, *, by_key: bool = True) -> "DataFrame":
     """Return the rows of all inputs, with the columns of the table, `_deleted`, `_unread` and `_verdict`.
 
     Among the rows that passed, the contract's write mode makes some live (`ok`); the others are `superseded`: another of the
-    given rows replaces them, or they are tombstones.
+    given rows replaces them, or they are tombstones. Without `by_key` rows of one key don't replace each other yet, so no row is
+    sorted; not for a history.
     """
     from pyspark.sql import functions as F
 
     rows = reduce(lambda one, other: one.unionByName(other), judged)
-    for columns in resolve_winners(contract, within=[_PASSED]):
+    for columns in resolve_winners(contract, within=[_PASSED]) if by_key else [{LIVE: f"NOT {DELETED}"}]:
         rows = rows.withColumns({name: F.expr(expression) for name, expression in columns.items()})
     is_live = f"{_PASSED} = '{OK}' AND {LIVE}"
     return rows.selectExpr(
@@ -115,9 +116,13 @@ def _missing_partners(contract: Contract) -> list[tuple[Relationship, str]]:
 
 def _names_broken(rules: Sequence[Rule], outcome: Outcome) -> str:
     """SQL for the names of the broken rules with one outcome, NULL if there are none."""
-    return _joined([f"CASE WHEN `_broken_{r.name}` THEN '{r.name}' END" for r in rules if r.outcome == outcome])
+    return _joined({r.name: f"`_broken_{r.name}`" for r in rules if r.outcome == outcome})
 
 
-def _joined(names: Sequence[str]) -> str:
-    """SQL for names separated by commas, NULL if there are none."""
-    return f"NULLIF(CONCAT_WS(',', {', '.join(names)}), '')" if names else "CAST(NULL AS STRING)"
+def _joined(names: Mapping[str, str]) -> str:
+    """SQL for those names, separated by commas, whose condition is true; NULL if there are none."""
+    if not names:
+        return "CAST(NULL AS STRING)"
+    listed = ", ".join(f"CASE WHEN {condition} THEN '{name}' END" for name, condition in names.items())
+    # Most rows break no rule: for these no text is made.
+    return f"CASE WHEN {' OR '.join(f'({condition})' for condition in names.values())} THEN CONCAT_WS(',', {listed}) END"

@@ -16,7 +16,7 @@ from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEE
 from lakehouse_assets.delta.data_files import DataFolder
 from lakehouse_assets.delta.duck import files_view, files_with_keys, rows_of_files
 from lakehouse_assets.delta.key_filter import is_worthwhile, key_filter
-from lakehouse_assets.delta.tables import sql_date, sql_text
+from lakehouse_assets.delta.tables import sql_date, sql_name, sql_text
 from lakehouse_assets.silver.judge import OK, VERDICT, table_columns, validity
 from lakehouse_assets.silver.stage import (
     MOST_SMALL_FILES,
@@ -96,20 +96,21 @@ def changed_rows(stage: Stage, replaced: Held, others: Held, deliveries: Deliver
     contract, connection = stage.contract, stage.connection
     is_complete = any(feed.complete for feed in stage.table.feeds)
     _open_views(stage, "replaced", replaced)
+    competing = ["staged"]
     if is_complete:
         # A complete delivery may end any key.
         _open_views(stage, "other", others)
-    else:
+        competing.append("other")
+    elif others.rows:
         _find(stage, others)
+        competing.append("found")
     candidates = " UNION ALL ".join(
-        [f"SELECT {_decides(contract, verdict)} FROM staged_{verdict}" for verdict in (OK, SUPERSEDED)]
-        + [
-            f"SELECT {_decides(contract, verdict)} FROM other_{verdict}" if is_complete else f"FROM found_{verdict}"
-            for verdict in (OK, SUPERSEDED)
-        ]
+        f"SELECT {_decides(contract, verdict)} FROM {rows}_{verdict}" for rows in competing for verdict in (OK, SUPERSEDED)
     )
     if is_complete:
         candidates = _with_ends(stage, candidates, deliveries)
+    elif contract.mode != "history":
+        candidates = _with_rivals(stage, candidates)
     resolved = f"({candidates})"
     for columns in resolve_winners(contract, with_deliveries=is_complete):
         added = ", ".join(f"{in_duckdb(sql)} AS {name}" for name, sql in columns.items())
@@ -166,6 +167,17 @@ def _find(stage: Stage, others: Held) -> None:
         # Where most files have one of the keys, a filter would not help the next time either.
         if 2 * sum(to_read.of(days).rows.values()) < sum(to_read.rows.values()):
             known.extend(connection, to_read.rows, kept=others.rows)
+
+
+def _with_rivals(stage: Stage, candidates: str) -> str:
+    """SQL: the candidates that a write mode without validity may give another verdict. A live row alone with its key stays live."""
+    key = f"hash({', '.join(sql_name(name) for name in identity(stage.contract))})"
+    # By hashes, because a table of all keys may not fit into memory. Two keys of one hash are looked at in vain.
+    stage.connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE contested AS
+            SELECT {key} AS key FROM ({candidates}) GROUP BY ALL HAVING count(*) > 1 OR bool_or({VERDICT} <> '{OK}')"""
+    )
+    return f"SELECT * FROM ({candidates}) WHERE {key} IN (FROM contested)"
 
 
 def _with_ends(stage: Stage, candidates: str, deliveries: Deliveries) -> str:

@@ -150,6 +150,16 @@ def test_every_engine_reads_a_text_as_the_grammar_says(spark):
     assert len(found) == len(LITERALS) > 300
 
 
+@pytest.mark.worlds("spark-folder", "sail-folder")
+def test_every_engine_knows_the_days_of_the_calendar(spark):
+    texts = {
+        f"{y:04}-{m:02}-{d:02}" for y in (0, 1, 4, 1582, 1677, 1900, 2000, 2026, 2263, 9999) for m in range(14) for d in range(33)
+    }
+    rows = ", ".join(f"({quoted(text)})" for text in texts)
+    found = spark.sql(f"SELECT v FROM VALUES {rows} AS t (v)").selectExpr("v", f"{typed('v', 'date')} AS day").collect()
+    assert {row["v"]: row["day"] for row in found} == {text: expected(text, "date") for text in texts}
+
+
 @pytest.mark.parametrize("name", [n for n in TYPES if n != "string"])
 def test_the_grammar_is_the_same_in_duckdb_s_and_python_s_regular_expressions(name):
     grammar = type_of(name).grammar

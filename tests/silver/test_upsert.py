@@ -9,6 +9,8 @@ import pytest
 from lakehouse_assets.books.ledger import Ledger
 from lakehouse_assets.contracts.contract import Column
 from lakehouse_assets.errors import SettingsError
+from lakehouse_assets.silver import build
+from lakehouse_assets.silver.judge import decide
 from tests.support.orders import DAY1, DAY2, DAY3, ORDERS, csv
 
 pytestmark = pytest.mark.worlds("sail-folder", "spark-folder")
@@ -78,6 +80,31 @@ def test_an_older_version_comes_back_when_the_newer_is_taken_out(shop, expect):
     shop.remove("shop/orders", DAY3, "c.csv")
     assert expect() == {"A": (2, 20), "B": (1, 11)}
     assert shop.accounts("silver", "shop_orders")[DAY1] == (2, 1, 0, 1)
+
+
+@pytest.mark.parametrize("mode", ["upsert", "snapshot"])
+def test_of_a_large_date_the_engine_sorts_no_rows_and_the_table_is_the_same(make_lakehouse, monkeypatch, mode):
+    deleted = "total = 0" if mode == "upsert" else None
+    table = replace(ORDERS, contract=replace(ORDERS.contract, mode=mode, deleted=deleted))
+    found = []
+    for large, by_key in ((1, False), (100_000, True)):
+        asked = set()
+        monkeypatch.setattr(build, "LARGE_DATE", large)
+        monkeypatch.setattr(build, "decide", lambda *args, by_key, asked=asked: asked.add(by_key) or decide(*args, by_key=by_key))
+        shop = make_lakehouse(table)
+        shop.land("shop/orders", DAY1, "a.csv", csv(("A", 2, 20), ("A", 1, 10), ("B", 1, 10), ("C", 1, -1), ("C", 2, 5)))
+        shop.land("shop/orders", DAY2, "b.csv", csv(("A", 1, 11), ("B", 2, 0), ("D", 1, 7), ("D", 1, 8)))
+        assert shop.build() == {}
+        assert asked == {by_key}
+        found.append((shop.rows("silver.shop_orders"), shop.accounts("silver", "shop_orders")))
+    assert found[0] == found[1]
+    assert (
+        found[0][1]
+        == {
+            "upsert": {DAY1: (5, 2, 1, 2), DAY2: (4, 1, 0, 3)},
+            "snapshot": {DAY1: (5, 3, 1, 1), DAY2: (4, 3, 0, 1)},
+        }[mode]
+    )
 
 
 def test_a_corrected_row_may_lower_its_sequence(shop, expect):
