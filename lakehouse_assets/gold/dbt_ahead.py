@@ -69,7 +69,7 @@ def run() -> int:
 
 def _wait(address: str, project: Path) -> NoReturn:
     """Load dbt, wait for one command, run it, and end the process."""
-    gc.disable()  # the process ends soon, and dbt leaves little garbage: looking for it would take a tenth of its time
+    gc.disable()  # the process ends soon, and dbt leaves little garbage to look for
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
