@@ -22,7 +22,8 @@ _SAMPLE_SECONDS = 0.1
 @dataclass(frozen=True)
 class Cost:
     """`read` is what the command's process and those that it has waited for asked the system for, cached or not, program files
-    included; memory is the peak of the sum."""
+    included; memory is the peak of the sum.
+    """
 
     cpu: float
     wall: float

@@ -38,7 +38,7 @@ app = typer.Typer(
 )
 
 _COLLECTED_AFTER = 100_000
-"""Python looks for garbage in cycles after so many new objects. After 700, as it does by default, takes a tenth of a pass."""
+"""Python looks for garbage in cycles after so many new objects. After 700, the default, takes 5 % of a pass."""
 
 services = typer.Typer(no_args_is_help=True, help="Run an object store, Kafka and PostgreSQL on this machine, without Docker.")
 app.add_typer(services, name="services")

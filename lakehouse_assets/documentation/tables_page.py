@@ -29,8 +29,8 @@ Every raw and silver table also has columns that say where a row came from:
 
 {provenance}
 
-Only raw tables have `_source_etag`, `_sheet` (where the feed takes workbooks) and `_dialect` (where it has dialects); only silver tables
-have `_source_feed`, `_item_number` and `_broken_rules`. A gold row's `_date` is the landing date of what last changed it.
+Only raw tables have `_source_etag`, `_sheet` (where the feed takes workbooks) and `_dialect` (where it has dialects). Only silver
+tables have `_source_feed`, `_item_number` and `_broken_rules`. A gold row's `_date` is the landing date of what last changed it.
 
 A rule's outcome: `warn` keeps the row and counts it; `drop` sends it to quarantine; `fail` keeps its whole partition from being
 committed. A row that *waits* for a partner stays in quarantine until the partner arrives.

@@ -40,7 +40,7 @@ _RARELY_OPTIMIZED = (
 )
 """Only code that runs five to ten times as often as the JVM's defaults ask for is compiled a second time, with all optimizations.
 
-A pass over little data ends before that pays: the JVM spent a third of its time on it. Loops over many rows get there soon.
+A pass over little data ends before that pays: it took a third of its CPU time. Loops over many rows get there soon.
 """
 
 OPENED = tuple(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED_PACKAGES)

@@ -97,7 +97,7 @@ def run() -> int:
 
 def _serve(listener: socket.socket, folders: Sequence[Path]) -> NoReturn:
     """Load dbt, then run each command in a fork: it finds all imported and parsed, and leaves nothing behind."""
-    gc.disable()  # a fork ends soon, and dbt leaves little garbage: looking for it would take a tenth of its time
+    gc.disable()  # a fork ends soon, and dbt leaves little garbage to look for
     _end_when(lambda: os.read(0, 1))
     os.chdir(folders[0])
     from dbt.adapters import duckdb
