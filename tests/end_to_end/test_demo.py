@@ -267,7 +267,7 @@ def test_two_passes_at_once_both_succeed_and_leave_the_tables_of_one(command, wo
     told = [process.communicate()[1] for process in passes]
     assert [process.returncode for process in passes] == [0, 0], told
     accounts = both.query("FROM ops.row_accounts")
-    assert len(accounts) == 13
+    assert len(accounts) == 15
     assert all(a["rows_in"] == a["rows_out"] + a["rows_quarantined"] + a["rows_superseded"] for a in accounts)
     assert _digests(command, *TABLES, "gold.sales_performance") == _digests(both, *TABLES, "gold.sales_performance")
     assert "Nothing to do" in both.run("sync").stderr
