@@ -21,12 +21,14 @@ TABLES = {
     "raw.erp_customer_demographics": 18484,
     "raw.erp_customer_locations": 18484,
     "raw.erp_product_categories": 37,
+    "raw.finance_exchange_rates": 3036,
     "silver.crm_customers": 18484,
     "silver.crm_products": 397,
     "silver.crm_sales": 60398,
     "silver.erp_customer_demographics": 18484,
     "silver.erp_customer_locations": 18484,
     "silver.erp_product_categories": 37,
+    "silver.finance_exchange_rates": 3036,
     "gold.dim_customer": 18484,
     "gold.dim_product": 397,
     "gold.fact_sales": 60398,
@@ -267,7 +269,7 @@ def test_two_passes_at_once_both_succeed_and_leave_the_tables_of_one(command, wo
     told = [process.communicate()[1] for process in passes]
     assert [process.returncode for process in passes] == [0, 0], told
     accounts = both.query("FROM ops.row_accounts")
-    assert len(accounts) == 13
+    assert len(accounts) == 15
     assert all(a["rows_in"] == a["rows_out"] + a["rows_quarantined"] + a["rows_superseded"] for a in accounts)
     assert _digests(command, *TABLES, "gold.sales_performance") == _digests(both, *TABLES, "gold.sales_performance")
     assert "Nothing to do" in both.run("sync").stderr
