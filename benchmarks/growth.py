@@ -6,7 +6,8 @@ same totals in gold. Each is a process of its own, over a new root in a temporar
 (sail unless set). `--store minio` puts the root on a MinIO of its own, behind a proxy that counts the requests.
 
 Prints a table: CPU seconds of all processes, of these what raw and silver took (start included) on the way to gold, wall seconds, by
-layer too, peak memory, megabytes read, of these what was read on the way to gold, requests. `--json FILE` also keeps the figures, `--picture FILE` draws them as SVG.
+layer too, peak memory, megabytes read, of these what was read on the way to gold, requests. `--json FILE` also keeps the figures,
+`--picture FILE` draws them as SVG.
 """
 
 import argparse
