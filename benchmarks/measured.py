@@ -21,8 +21,10 @@ _SAMPLE_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Cost:
-    """`read` is what the command's process and those that it has waited for asked the system for, cached or not, program files
-    included; memory is the peak of the sum.
+    """Memory is the peak of the sum over all processes.
+
+    `read` is what the command's process, and those that it has waited for, asked the system for, cached or not, program files
+    included.
     """
 
     cpu: float

@@ -38,6 +38,8 @@ def new_connection(root: Root) -> "duckdb.DuckDBPyConnection":
 
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
+    # In a process that runs no script file (`python -c`), DuckDB would write one to stdout after two seconds.
+    connection.execute("SET enable_progress_bar = false")
     connection.execute(f"SET dynamic_or_filter_threshold = {_KEYS_LOOKED_UP}")
     enable_s3(connection, root)
     return connection

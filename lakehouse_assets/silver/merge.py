@@ -1,4 +1,4 @@
-"""Reconciles staged rows with the rows that other partitions have of the same keys.
+"""Reconciles staged rows with the rows that other partitions have of the same keys, and those of large dates with each other.
 
 DuckDB reads only the deciding columns of these keys and finds the rows whose state changes: a live row is superseded, a
 superseded row is live again, a row version ends earlier. The engine then rewrites the files with such a row; all others stay as they

@@ -141,6 +141,8 @@ class Shop:
     def check_gold(self) -> None:
         """Publish gold of what silver has now, and compare it with gold built from nothing."""
         root, silver = self.lakehouse.settings.root, f"silver.{self.entity.name}"
+        if tables.open_table(root.table("silver", self.entity.name)) is None:
+            return  # the first build was killed before it made the table
         models = [
             Model("dim_thing", "shop", (self.entity.name,), (), "1", None, ""),
             Model("values_of_things", "shop", (), ("dim_thing",), "1", None, ""),
