@@ -7,7 +7,7 @@ between records, or never closed, ends the file: nothing behind it can be told a
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lakehouse_assets.contracts.dialects import NUMBER
 from lakehouse_assets.contracts.formats import Json
@@ -35,8 +35,7 @@ _COMMON = _balanced(5)
 """Finds the end of nearly all records in one step. `_end` finds that of the rest."""
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """A record: its number among those of the file, from 1, its path in the document (None in lines), and its bytes."""
 
     number: int
