@@ -26,8 +26,7 @@ from lakehouse_assets.contracts.provenance import FILE  # noqa: E402
 from lakehouse_assets.delta.handlers import Target  # noqa: E402
 from lakehouse_assets.delta.tables import files_with, live_files, open_table  # noqa: E402
 from lakehouse_assets.engine.session import Engine  # noqa: E402
-from lakehouse_assets.raw.load import land  # noqa: E402
-from lakehouse_assets.raw.write import write_landed  # noqa: E402
+from lakehouse_assets.raw.write import load_partitions  # noqa: E402
 from lakehouse_assets.serving.query import query  # noqa: E402
 from lakehouse_assets.settings import Settings  # noqa: E402
 from lakehouse_assets.silver import build  # noqa: E402
@@ -67,7 +66,7 @@ class Lakehouse:
 
     def build_raw(self) -> None:
         """Build the date in raw."""
-        write_landed(land(feed_of(ORDERS), self.root, DAY, [DAY], self.target("raw").log), self.target("raw"))
+        load_partitions(feed_of(ORDERS), self.target("raw"), DAY)
 
     def build_silver(self) -> None:
         """Build the date in silver."""
