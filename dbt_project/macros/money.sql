@@ -15,9 +15,15 @@
         on usd_rates.currency = {{ currency }} and usd_rates.date <= coalesce({{ day }}, date '-infinity')
 {%- endmacro %}
 
-{#- An amount in US dollars, rounded half up; NULL if its currency has no rate on that day or before. -#}
+{#- An amount in US dollars, rounded half up; NULL if its currency has no rate on that day or before, or if the type can't hold it.
+    Decimals of at most 18 digits would be multiplied in 18 digits: a wider rate makes it 38. -#}
 {% macro usd(amount, currency, type='decimal(12,2)') -%}
-    cast(case when {{ currency }} = 'USD' then {{ amount }} else {{ amount }} * usd_rates.usd_rate end as {{ type }})
+    try_cast(
+        case
+            when {{ currency }} = 'USD' then {{ amount }}
+            else {{ amount }} * cast(usd_rates.usd_rate as decimal(19, 8))
+        end as {{ type }}
+    )
 {%- endmacro %}
 
 {#- Each amount could be converted to US dollars. The rows returned name the rates that are missing, as `EUR on 2026-01-05`. -#}

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lakehouse_assets.contracts.clock import LAST_YEAR, last_offset
 from lakehouse_assets.contracts.problems import nearest
 from lakehouse_assets.errors import ContractError
 
@@ -173,17 +174,22 @@ def _moment(sql: str, zone: str | None) -> str:
     in_utc = f"TRY_CAST({_timestamp_with_zone(sql)} AS timestamp)"
     if zone is None:
         return in_utc
-    # It shifts by the zone's offset, whatever the session's zone is.
-    return f"CASE WHEN {_NAMES_ZONE.format(text=sql)} THEN {in_utc} ELSE TO_UTC_TIMESTAMP({in_utc}, '{zone}') END"
+    # It shifts by the zone's offset, whatever the session's zone is. Sail's rules of daylight saving end with the year 2099.
+    at_fixed_offset = f"TRY_CAST({_timestamp_with_zone(sql, last_offset(zone))} AS timestamp)"
+    by_rules = f"CASE WHEN {sql} >= '{LAST_YEAR + 1}' THEN {at_fixed_offset} ELSE TO_UTC_TIMESTAMP({in_utc}, '{zone}') END"
+    return f"CASE WHEN {_NAMES_ZONE.format(text=sql)} THEN {in_utc} ELSE {by_rules} END"
 
 
 _NAMES_ZONE = "SUBSTRING({text}, 17) RLIKE '[Z+-]'"
 
 
-def _timestamp_with_zone(sql: str) -> str:
-    """SQL: rewrite a matching text to the form that all engines cast alike, independent of their session's time zone."""
+def _timestamp_with_zone(sql: str, offset: str = "Z") -> str:
+    """SQL: rewrite a matching text to the form that all engines cast alike, independent of their session's time zone.
+
+    `offset` is that of a text that names none.
+    """
     seconds = f"CASE WHEN SUBSTRING({sql}, 17, 1) = ':' THEN '' ELSE ':00' END"
-    zone = f"CASE WHEN {_NAMES_ZONE.format(text=sql)} THEN '' ELSE 'Z' END"
+    zone = f"CASE WHEN {_NAMES_ZONE.format(text=sql)} THEN '' ELSE '{offset}' END"
     return f"CONCAT(SUBSTRING({sql}, 1, 10), ' ', SUBSTRING({sql}, 12, 5), {seconds}, SUBSTRING({sql}, 17), {zone})"
 
 

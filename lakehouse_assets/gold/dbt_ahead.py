@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PLACE = "LAKEHOUSE_DBT_AHEAD"
 """The environment variable that holds the path of the socket on which the waiting process listens."""
 
-_WAITING_CALLERS = 100
+_WAITING_CALLERS, _LONGEST_FOLDER = 100, 60
 
 
 def executable(name: str) -> str:
@@ -43,7 +43,9 @@ def loaded_ahead(folders: Sequence[Path]) -> Iterator[None]:
     if PLACE in os.environ:
         yield
         return
-    with tempfile.TemporaryDirectory(prefix="lakehouse-dbt-") as place:
+    # A path that is too long for a socket can't be used.
+    parent = tempfile.gettempdir() if len(tempfile.gettempdir()) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108 - with a random name
+    with tempfile.TemporaryDirectory(prefix="lakehouse-dbt-", dir=parent) as place:
         address = f"{place}/socket"
         with listening(address) as listener:
             process = start(listener, folders)
@@ -80,16 +82,18 @@ def start(listener: socket.socket, folders: Sequence[Path]) -> "subprocess.Popen
 def run() -> int:
     """Run `lakehouse-dbt`; returns dbt's exit code."""
     address = os.environ.get(PLACE, "")
+    request = json.dumps({"arguments": sys.argv[1:], "environment": dict(os.environ), "folder": str(Path.cwd())}).encode()
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(address)
-        except OSError:  # no process waits
+            socket.send_fds(connection, [len(request).to_bytes(4, "big")], [1, 2])
+            connection.sendall(request)
+            process = int.from_bytes(connection.recv(4), "big")
+        except OSError:
+            process = 0
+        if not process:  # none waits, or it has ended before it began
             dbt = executable("dbt")
             os.execv(dbt, [dbt, *sys.argv[1:]])  # noqa: S606 - the same program under its own name
-        request = json.dumps({"arguments": sys.argv[1:], "environment": dict(os.environ), "folder": str(Path.cwd())}).encode()
-        socket.send_fds(connection, [len(request).to_bytes(4, "big")], [1, 2])
-        connection.sendall(request)
-        process = int.from_bytes(connection.recv(4), "big")
         signal.signal(signal.SIGINT, lambda *_: os.kill(process, signal.SIGINT))
         code = connection.recv(1)
         return code[0] if code else 1
@@ -154,8 +158,10 @@ def _end_when(returns: Callable[[], object]) -> None:
     """End the process when a call returns, such as a read from someone who keeps silent until it ends."""
 
     def wait() -> None:
-        returns()
-        os._exit(1)
+        try:
+            returns()
+        finally:  # a broken connection is one that has ended
+            os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
 

@@ -122,7 +122,8 @@ def _transformed(raw: "DataFrame", table: SilverTable, given: Input) -> tuple["D
 def _unread(names: Iterable[str]) -> str:
     """SQL for the column `UNREAD`: of these columns, those whose text could not be converted, with the beginning of it."""
     texts = (
-        f"CASE WHEN `_untyped_{n}` THEN CONCAT('{n}=', SUBSTRING(CAST(`{n}` AS STRING), 1, {_SHOWN})) END" for n in sorted(names)
+        f"CASE WHEN `_untyped_{n}` THEN CONCAT('{n}=', SUBSTRING(REPLACE(CAST(`{n}` AS STRING), '{_SEPARATOR}', ' '), 1, {_SHOWN})) END"
+        for n in sorted(names)
     )
     return f"NULLIF(CONCAT_WS('{_SEPARATOR}', {', '.join(texts)}), '')"
 

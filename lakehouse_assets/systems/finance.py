@@ -42,7 +42,7 @@ EXCHANGE_RATES = SilverTable(
             Column("usd_rate", "decimal(18,8)", "US dollars for one unit of the currency"),
         ),
         rules=(
-            Rule("currency_is_a_code", f"currency RLIKE '^{CURRENCY_CODE}$'", "drop", "The currency is a code of ISO 4217."),
+            Rule("currency_is_a_code", f"currency RLIKE '^{CURRENCY_CODE}\\\\z'", "drop", "The currency is a code of ISO 4217."),
             Rule("usd_rate_positive", "usd_rate > 0", "drop", "A rate is above 0."),
             Rule("usd_rate_of_the_dollar_is_1", "currency <> 'USD' OR usd_rate = 1", "drop", "A US dollar is a US dollar."),
         ),

@@ -4,12 +4,13 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 
 import psutil
 import pytest
 
-from lakehouse_assets.gold.dbt_ahead import PLACE, executable, loaded_ahead
+from lakehouse_assets.gold.dbt_ahead import PLACE, executable, listening, loaded_ahead
 from lakehouse_assets.settings import Settings
 
 PROJECT = Settings().gold_project.folder
@@ -106,6 +107,23 @@ def test_a_command_ends_with_its_caller(loaded):
     caller.wait()
     command.resume()
     wait_until(lambda: ended(command))
+
+
+def test_a_process_that_ends_before_it_begins_is_done_without(tmp_path):
+    with listening(str(tmp_path / "s")) as listener:
+        caller = start_dbt("--quiet", "no-such-command", **{PLACE: str(tmp_path / "s")})
+        connection, _ = listener.accept()
+        connection.close()
+        assert caller.wait(30) == 2
+        caller.communicate()
+
+
+def test_a_folder_for_temporary_files_may_have_a_long_path(tmp_path, monkeypatch):
+    monkeypatch.delenv(PLACE, raising=False)
+    (folder := tmp_path / ("long" * 30)).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with loaded_ahead([PROJECT]):
+        assert os.environ[PLACE]
 
 
 def test_whoever_finds_a_loaded_dbt_loads_none(loaded):

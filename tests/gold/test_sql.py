@@ -189,6 +189,13 @@ def test_an_amount_takes_the_rate_of_its_day_or_the_last_earlier_one(warehouse, 
     assert found == [(usd_amount, currency, "10.00")]
 
 
+@pytest.mark.parametrize(("amount", "usd_amount"), [("999999999.99", "1099999999.99"), ("9999999999.99", None)])
+def test_an_amount_is_as_large_as_its_type_takes(warehouse, amount, usd_amount):
+    sale = SALE | {"currency": "EUR", "order_date": date(2026, 1, 5), "sales": amount}
+    sql = warehouse(crm_sales=[sale], finance_exchange_rates=[rate(date(2026, 1, 5), "EUR", "1.10")])
+    assert sql("SELECT usd_amount::VARCHAR, source_amount::VARCHAR FROM run.gold.fact_sales") == [(usd_amount, amount)]
+
+
 def test_the_check_names_each_rate_that_is_missing(warehouse, compiled):
     days = [("CHF", date(2026, 1, 12)), ("CHF", date(2026, 1, 12)), ("EUR", None), ("USD", None), ("EUR", date(2026, 1, 12))]
     sales = [SALE | {"order_number": f"SO{n}", "currency": code, "order_date": day} for n, (code, day) in enumerate(days)]
