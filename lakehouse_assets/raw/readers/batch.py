@@ -69,7 +69,11 @@ def rejects_table(rejects: Sequence[Reject]) -> "pa.Table":
     import pyarrow as pa
 
     schema = rejects_schema()
-    return pa.table([pa.array([getattr(r, f.name) for r in rejects], f.type) for f in schema], schema=schema)
+    columns = {f.name: [getattr(r, f.name) for r in rejects] for f in schema}
+    for name in ("rule", "reason", "payload", "place"):
+        # A name may have half a character, which JSON can write.
+        columns[name] = [text and text.encode(errors="backslashreplace").decode() for text in columns[name]]
+    return pa.table([pa.array(columns[f.name], f.type) for f in schema], schema=schema)
 
 
 def rows_of(rejects: "pa.Table") -> int:

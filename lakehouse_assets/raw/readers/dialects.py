@@ -7,6 +7,9 @@ from typing import Any
 from lakehouse_assets.contracts.columns import letters
 from lakehouse_assets.contracts.dialects import DIALECT_ADVICE, NUMBER, Dialect, dialect_of, no_dialect
 
+_MOST_KNOWN = 100
+"""How many keys an object has at most of which it is kept which is which."""
+
 _NOTHING = object()
 """What lies at a path that leads nowhere."""
 
@@ -68,6 +71,7 @@ def _steps(value: Any, path: str) -> list[tuple[Any, str]]:
     if isinstance(value, dict):
         keys = tuple(value)
         whole = _key(keys, path)
+        whole = None if rest and "." not in (whole or "") else whole  # `company_name` is not `company.name`
         first = whole if whole is not None else _key(keys, step)
         return [] if first is None else [(first, "" if whole is not None else rest)]
     if isinstance(value, list) and step.isdecimal() and int(step) < len(value):
@@ -75,9 +79,14 @@ def _steps(value: Any, path: str) -> list[tuple[Any, str]]:
     return []
 
 
-@lru_cache(maxsize=10_000)  # most records have the same keys
 def _key(keys: tuple[str, ...], name: str) -> str | None:
     """Return the key of this name; spaces, case and underscores don't matter."""
+    # Many keys are data, such as those of an object by article, and of no other record.
+    return (_known_key if len(keys) <= _MOST_KNOWN else _known_key.__wrapped__)(keys, name)
+
+
+@lru_cache(maxsize=10_000)  # most records have the same keys
+def _known_key(keys: tuple[str, ...], name: str) -> str | None:
     if name == NUMBER:
         return keys[0] if len(keys) == 1 and keys[0].isdecimal() else None
     return name if name in keys else next((key for key in keys if letters(key) == letters(name)), None)
@@ -92,7 +101,7 @@ def _is_empty(value: Any) -> bool:
 
 def _listed(value: Any) -> Any:
     """Return an object keyed by number as a list, by number; each object in it gets its number as `key`."""
-    if not isinstance(value, dict) or not all(key.isdecimal() for key in value):
+    if not isinstance(value, dict) or not all(key.isascii() and key.isdecimal() for key in value):
         return value
-    items = sorted(value.items(), key=lambda pair: int(pair[0]))
+    items = sorted(value.items(), key=lambda pair: (len(pair[0].lstrip("0")), pair[0].lstrip("0")))  # `int` takes 4,300 digits
     return [{"key": key, **item} if isinstance(item, dict) else item for key, item in items]

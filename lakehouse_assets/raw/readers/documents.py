@@ -127,7 +127,7 @@ def _object(source: "_Source", path: str, keys: tuple[bytes, ...]) -> Iterator[t
                 source.path = inner
                 yield inner, source.take()
             source.path = path
-            _leave(source)
+            _leave(source, key)
             return
         offset = source.after_value(value)
     yield path, source.take()
@@ -148,11 +148,13 @@ def _numbered(source: "_Source", path: str) -> Iterator[tuple[str, bytes]]:
     source.expect(b"}")
 
 
-def _leave(source: "_Source") -> None:
-    """Skip what follows the records in their envelope."""
+def _leave(source: "_Source", key: bytes) -> None:
+    """Skip what follows the records in their envelope, which were under this key."""
     while source.passes(b","):
         if (member := source.key(0)) is None:
             raise source.broken("a key is missing")
+        if member[0] == key:  # whose records would be lost
+            raise source.broken(f"the key {key.decode(errors='backslashreplace')} appears twice in one object")
         source.skip(member[1])
         source.take()
     source.expect(b"}")
@@ -235,14 +237,13 @@ class _Source:
             if self._data[start : start + 1] == b"}":
                 return None
             if self._data[start : start + 1] not in (b'"', b""):
-                self.skip(start - self._at)
-                raise self.broken("a key is missing")
+                raise self.broken("a key is missing", start - self._at)
             if not self._more():
                 raise self.cut_off("an object does not end")
 
-    def broken(self, what: str) -> _BrokenError:
-        """Return the error for what is wrong here."""
-        return _BrokenError(f"the document is broken at byte {self._before + self._at + 1:,}: {what}")
+    def broken(self, what: str, offset: int = 0) -> _BrokenError:
+        """Return the error for what is wrong at an offset from here."""
+        return _BrokenError(f"the document is broken at byte {self._before + self._at + offset + 1:,}: {what}")
 
     def cut_off(self, what: str) -> _BrokenError:
         """Return the error for what begins here and does not end."""

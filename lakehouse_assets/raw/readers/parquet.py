@@ -6,9 +6,9 @@ group that is damaged costs its own rows only.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.provenance import ROW
@@ -19,12 +19,14 @@ from lakehouse_assets.raw.readers.spool import spooled
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyarrow.parquet import ParquetFile
+    from pyarrow.parquet import ColumnChunkMetaData, ParquetFile
 
 _BATCH_ROWS = 10_000
 _BATCH_BYTES = 32 * 1024 * 1024
 _MOST_BATCH_BYTES = 256 * 1024 * 1024
 _BUFFER_BYTES = 1024 * 1024
+_ITEM_BYTES = 32
+"""What an item of a list takes at least while it becomes text."""
 _PLAIN, _ENCRYPTED = b"PAR1", b"PARE"
 
 
@@ -43,19 +45,26 @@ def read_parquet(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
 
     with spooled(pieces) as file:
         size = file.seek(0, 2)
-        parquet = _opened(pa.PythonFile(file, mode="r"))
+        parquet, chunks = _opened(pa.PythonFile(file, mode="r"))
         header = _header(parquet, feed)
         names = header.names
         limit = max(MOST_TIMES * size, ALWAYS_ALLOWED)
         before = unpacked = 0
         for group in range(parquet.num_row_groups):
             rows_in = parquet.metadata.row_group(group).num_rows
+            items = _most_items(parquet, chunks[group])
+            if items > limit // _ITEM_BYTES:
+                raise _too_large(size, limit)
             done = 0
-            for batch in _batches(parquet, group):
+            for batch in _batches(parquet, group, items):
                 if isinstance(batch, Exception):
                     yield _in_dialect(_lost_rows(names, group, before + done, rows_in - done, batch), header)
                     break
-                result = _batch(batch, names, before + done + 1)
+                try:
+                    result = _batch(batch, names, before + done + 1)
+                except pa.ArrowException as error:  # a damaged page may be read, and make no sense
+                    yield _in_dialect(_lost_rows(names, group, before + done, rows_in - done, error), header)
+                    break
                 unpacked += result.rows.nbytes
                 if unpacked > limit:
                     raise _too_large(size, limit)
@@ -77,15 +86,16 @@ def read_header(pieces: Iterable[bytes], feed: Feed) -> list[str]:
     import pyarrow as pa
 
     with spooled(pieces) as file:
-        return header_of(feed, _opened(pa.PythonFile(file, mode="r")).schema_arrow.names).planned(feed)
+        return header_of(feed, _opened(pa.PythonFile(file, mode="r"))[0].schema_arrow.names).planned(feed)
 
 
-def _batches(parquet: "ParquetFile", group: int) -> "Iterator[pa.RecordBatch | Exception]":
+def _batches(parquet: "ParquetFile", group: int, items: int) -> "Iterator[pa.RecordBatch | Exception]":
     """Yield the rows of a row group; at last, if some of them can't be read, the error."""
     import pyarrow as pa
 
     facts = parquet.metadata.row_group(group)
-    rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES * facts.num_rows // max(facts.total_byte_size, 1)))
+    size = max(facts.total_byte_size, items * _ITEM_BYTES, 1)
+    rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES * facts.num_rows // size))
     left = facts.num_rows
     try:
         for batch in parquet.iter_batches(rows, row_groups=[group]):
@@ -98,8 +108,29 @@ def _batches(parquet: "ParquetFile", group: int) -> "Iterator[pa.RecordBatch | E
         yield EOFError("it ends before its last row")
 
 
-def _opened(file: "pa.PythonFile") -> "ParquetFile":
-    """Open a file by its footer.
+def _most_items(parquet: "ParquetFile", chunks: "Sequence[ColumnChunkMetaData]") -> int:
+    """Return how many values the longest column of lists has in a row group (`_chunks`): equal ones take no bytes in the file."""
+    lists = (chunk for n, chunk in enumerate(chunks) if parquet.schema.column(n).max_repetition_level)
+    return max((chunk.num_values for chunk in lists), default=0)
+
+
+def _chunks(parquet: "ParquetFile", group: int) -> "list[ColumnChunkMetaData]":
+    """Return what the footer says of the columns of a row group; nothing if it can't be read.
+
+    pyarrow ends the process where it is asked for a column of which the footer is damaged; where it reads one, it raises.
+    """
+    import pyarrow as pa
+
+    try:
+        next(parquet.iter_batches(1, row_groups=[group]), None)
+    except (pa.ArrowException, OSError):
+        return []
+    facts = parquet.metadata.row_group(group)
+    return [facts.column(number) for number in range(facts.num_columns)]
+
+
+def _opened(file: "pa.PythonFile") -> "tuple[ParquetFile, list[list[ColumnChunkMetaData]]]":
+    """Open a file by its footer. Also return `_chunks` of its row groups.
 
     Raises:
         RefusedFileError: the footer is missing or damaged.
@@ -107,11 +138,17 @@ def _opened(file: "pa.PythonFile") -> "ParquetFile":
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
-    options = {"page_checksum_verification": True, "arrow_extensions_enabled": True, "buffer_size": _BUFFER_BYTES}
+    options: dict[str, Any] = {
+        "page_checksum_verification": True,
+        "arrow_extensions_enabled": True,
+        "buffer_size": _BUFFER_BYTES,
+        "coerce_int96_timestamp_unit": "us",  # nanoseconds end in 2262, and silently begin again
+    }
     try:
         opened = parquet.ParquetFile(file, **options)
+        chunks = [_chunks(opened, group) for group in range(opened.num_row_groups)]
         # What is stored as a dictionary is read as one: a long value that is often repeated takes no memory before it is counted.
-        opened = parquet.ParquetFile(file, metadata=opened.metadata, read_dictionary=_dictionaries(opened), **options)
+        opened = parquet.ParquetFile(file, metadata=opened.metadata, read_dictionary=_dictionaries(chunks), **options)
         rows = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
         if opened.metadata.num_rows != sum(rows) or min(rows, default=0) < 0:
             raise pa.ArrowInvalid("the footer contradicts itself")
@@ -120,15 +157,13 @@ def _opened(file: "pa.PythonFile") -> "ParquetFile":
             f"the file can't be read as Parquet: it is cut off, damaged or encrypted ({_first_line(error)}); have it sent again"
         )
         raise RefusedFileError("file_is_parquet", reason) from None
-    return opened
+    return opened, chunks
 
 
-def _dictionaries(parquet: "ParquetFile") -> list[str]:
-    """Return the columns of bytes or text of which a part is stored as a dictionary."""
-    groups = map(parquet.metadata.row_group, range(parquet.num_row_groups))
-    chunks = (group.column(number) for group in groups for number in range(group.num_columns))
-    found = {c.path_in_schema for c in chunks if c.physical_type == "BYTE_ARRAY" and c.has_dictionary_page}
-    return sorted(found & set(parquet.schema_arrow.names))
+def _dictionaries(chunks: "Iterable[Sequence[ColumnChunkMetaData]]") -> list[int]:
+    """Return the numbers of the values of bytes or text of which a part is stored as a dictionary."""
+    found = (n for group in chunks for n, c in enumerate(group) if c.physical_type == "BYTE_ARRAY" and c.has_dictionary_page)
+    return sorted(set(found))
 
 
 def _header(parquet: "ParquetFile", feed: Feed) -> Header:
@@ -197,6 +232,8 @@ def _text(array: "pa.Array") -> "pa.Array":
         return pa.array([value and str(value) for value in array.to_pylist()], pa.string()) if is_uuid else _text(array.storage)
     if types.is_dictionary(kind):
         return _text(_expanded(array))
+    if types.is_list_view(kind) or types.is_large_list_view(kind):
+        return _text(array.cast(pa.large_list(kind.value_type)))
     if types.is_nested(kind):
         return pa.array([None if text == "null" else text for text in _json(array)], pa.string())
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):

@@ -193,6 +193,8 @@ class _Workbook:
             raise RefusedFileError("file_is_xlsx", f"the file can't be read as a workbook: {error}") from None
         sheets = [sheet for sheet in self._calamine.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
         self.sheets = [sheet.name for sheet in sheets]
+        if len(set(self.sheets)) < len(sheets):  # they are read by name
+            raise RefusedFileError("file_is_xlsx", "the file can't be read as a workbook: two of its sheets have the same name")
         self.hidden = {sheet.name for sheet in sheets if sheet.visible != SheetVisibleEnum.Visible}
 
     def sheet(self, name: str) -> "_Sheet":
@@ -205,6 +207,8 @@ class _Workbook:
         if part is None:
             raise _DamagedError("the workbook lacks its contents")
         contents = _contents(_unpacked(self._file, part))
+        if contents.rows > ROWS_PER_SHEET:  # row numbers would be those of the next sheet
+            raise _DamagedError(f"it has {contents.rows:,} rows; a sheet has at most {ROWS_PER_SHEET:,}")
         if contents.cells > MOST_CELLS:
             raise _DamagedError(
                 f"it spans {contents.cells:,} cells; allowed are {MOST_CELLS:,}: have it sent in several sheets, or as CSV"
@@ -430,7 +434,9 @@ def _faults(text: bytes) -> dict[int, str]:
         attributes, content = cell.groups()
         is_error = b't="e"' in attributes
         value = _VALUE.search(content)
-        if not is_error and (value is not None or not _FORMULA.search(content)):
+        # openpyxl writes an empty value behind a formula; that of one whose result is an empty text has the type of a text.
+        is_computed = value is not None and (value.group(1) != b"" or b't="str"' in attributes)
+        if not is_error and (is_computed or not _FORMULA.search(content)):
             continue
         if (place := _PLACE.search(attributes)) is None:
             raise _DamagedError("a cell with an error or a formula does not say where it is")
@@ -447,10 +453,11 @@ class _Table:
     """The rows of a sheet below its header. `fields` are the header's texts; columns without header and values are left out."""
 
     def __init__(self, sheet: _Sheet) -> None:
-        self._sheet, self._rows_at_once = sheet.sheet, sheet.rows_at_once
+        self._sheet, self._rows_at_once, self._faults = sheet.sheet, sheet.rows_at_once, sheet.faults
         header = next(self._used_rows(), None)
         self.is_empty = header is None
-        self._first, cells = header or (0, [])
+        self.first, cells = header or (0, [])
+        """The row of the header in the sheet."""
         self._kinds: list[set[type]] = [set() for _ in cells]
         """The types of the values of each column."""
         used = [value != "" for value in cells]
@@ -477,9 +484,13 @@ class _Table:
         return shown_beginning([_line(self.fields), *map(_line, rows)])
 
     def _used_rows(self) -> Iterator[_Row]:
-        """Yield the rows that have a value, with their numbers in the sheet."""
-        rows = self._sheet.iter_rows() if self._sheet.start is not None else iter(())
-        return ((number, row) for number, row in enumerate(rows, start=1) if row.count("") < len(row))
+        """Yield the rows that have a value or a fault, with their numbers. Of faults alone calamine makes a blank row, or none."""
+        number = 0
+        row: list[Any] = [""]
+        for number, row in enumerate(self._sheet.iter_rows() if self._sheet.start is not None else (), start=1):
+            if row.count("") < len(row) or number in self._faults:
+                yield number, row
+        yield from ((late, [""] * len(row)) for late in sorted(self._faults) if late > number)
 
     def _chunks(self) -> Iterator[list[_Row]]:
         rows = islice(self._used_rows(), 1, None)
@@ -503,6 +514,10 @@ def _sheet(workbook: _Workbook, name: str, number: int, feed: Feed) -> Iterator[
     if name in workbook.hidden and _xlsx(feed).sheets is None:
         reason = "the sheet is hidden: if its rows are data, name all sheets that are in the feed (Xlsx(sheets=...))"
         yield _entries(Reject(None, "sheet_is_visible", reason, table.beginning(), rows, name))
+        return
+    if (fault := sheet.faults.get(table.first)) is not None:
+        reason = f"the header of the sheet can't be read: {fault}"
+        yield _entries(Reject(None, "sheet_has_header", reason, table.beginning(), rows, name))
         return
     if too_many := has_too_many_columns(feed, len(table.fields)):
         raise RefusedFileError("file_has_few_new_columns", too_many, rows=rows)
