@@ -5,7 +5,6 @@ A step writes its records last, and each record names exactly the files that it 
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -87,7 +86,8 @@ class PartitionRecord:
     the table and the partition's files that the record describes; `batches` names its rows in quarantine. `sources` are the landing
     files that a silver partition was built from, as JSON: `{feed: {file name: etag}}`; "" if that is unknown. `totals` are the control
     totals of a raw partition, as JSON: by the file that has them, the number of rows of each file that they speak of, see
-    `raw/totals.py`; "" if there are none.
+    `raw/totals.py`; "" if there are none. `shortfall` is why rows of a raw partition may not have arrived, by its control totals; ""
+    if nothing says so.
     """
 
     layer: str
@@ -108,17 +108,12 @@ class PartitionRecord:
     batches: list[str] = field(default_factory=list)
     sources: str = ""
     totals: str = ""
+    shortfall: str = ""
 
     @property
     def is_unverified(self) -> bool:
         """Whether the record does not describe the table, so that the partition is to be built again."""
         return self.fingerprint == UNVERIFIED
-
-    @property
-    def rows_told(self) -> int | None:
-        """How many rows came in by the control totals; None if there are none, or not for each file."""
-        told = [rows for totals in json.loads(self.totals).values() for rows in totals.values()] if self.totals else []
-        return sum(told) if told and None not in told else None
 
     @property
     def adds_up(self) -> bool:
@@ -311,5 +306,6 @@ def ledger_schema() -> "pa.Schema":
             ("batches", pa.list_(pa.string())),
             ("sources", pa.string()),
             ("totals", pa.string()),
+            ("shortfall", pa.string()),
         ]
     )

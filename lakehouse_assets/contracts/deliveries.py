@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.contracts.clock import moment
+from lakehouse_assets.contracts.columns import letters
 from lakehouse_assets.contracts.problems import nearest
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Manifest:
     """Control totals in files of their own, in the same landing folder: their names match `files`, such as `*.manifest.csv`.
 
     Each of their rows has a file's name in column `file`, and its number of rows in column `rows`. If `file` is None, the number is of
-    all files of the date. `format` is None if they have the feed's. A manifest is not a file of rows.
+    all files of the date, each once. `format` is None if they have the feed's. A manifest is not a file of rows.
     """
 
     files: str
@@ -68,7 +69,17 @@ class Manifest:
     @property
     def problems(self) -> list[str]:
         """The contradictions in this declaration."""
-        return [] if self.files.strip("*") else [f"{self.files!r} would make every file a manifest"]
+        names = [letters(name) for name in self.columns if name.strip()]
+        return [
+            *([] if self.files.strip("*") else [f"{self.files!r} would make every file a manifest"]),
+            *(["a column of the manifest has no name"] if len(names) < len(self.columns) else []),
+            *([f"a manifest has {self.file!r} and {self.rows!r} in one column"] if len(set(names)) < len(names) else []),
+        ]
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns that it must have."""
+        return [self.rows] if self.file is None else [self.file, self.rows]
 
     @property
     def facts(self) -> list[Any]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ from lakehouse_assets.contracts.columns import column_names, letters, snake_case
 from lakehouse_assets.contracts.contract import NAME, repeated
 from lakehouse_assets.contracts.deliveries import Due, Manifest, Trailer
 from lakehouse_assets.contracts.dialects import Dialect, dialect_of, dialect_problems
-from lakehouse_assets.contracts.formats import Csv, Format, Xlsx
+from lakehouse_assets.contracts.formats import Csv, Format, Lines, Xlsx
 from lakehouse_assets.contracts.money import currency_fault
 from lakehouse_assets.contracts.problems import refuse
 from lakehouse_assets.contracts.provenance import DIALECT, IN_RAW, SHEET
@@ -37,8 +37,8 @@ class SourceColumn:
 class Complete:
     """Each delivery, that is all files of one landing date, has every key that exists: a key that it lacks is deleted.
 
-    A delivery with fewer rows than `least` times those of the previous one deletes nothing until it is accepted (`lakehouse
-    accept`). Its rows are loaded anyway.
+    A delivery with fewer rows than `least` times those of the previous one, or than its control totals say, deletes nothing until it
+    is accepted (`lakehouse accept`). Its rows are loaded anyway.
     """
 
     least: float = 0.5
@@ -62,8 +62,8 @@ class Feed:
 
     Raises:
         ContractError: `landing` does not have this form, two columns share a name, including the names in `also`, a format is given
-            twice, a header lacks a column that files must have, the dialects contradict each other, or there is no such zone or
-            currency.
+            twice, a header lacks a column that files must have, no format has the trailers that it declares, the dialects contradict
+            each other, or there is no such zone or currency.
     """
 
     landing: str
@@ -91,6 +91,8 @@ class Feed:
         problems += [fault] if self.currency is not None and (fault := currency_fault(self.currency)) else []
         problems += [problem for declared in (self.due, self.totals) if declared for problem in declared.problems]
         refuse(f"Feed {self.landing}", problems)
+        if isinstance(self.totals, Manifest):
+            self.of_manifests(self.totals)  # refuses headers that lack its columns
 
     @property
     def system(self) -> str:
@@ -153,6 +155,16 @@ class Feed:
         """Return whether a file of the feed has control totals instead of rows."""
         return isinstance(self.totals, Manifest) and self.totals.is_one(name)
 
+    def of_manifests(self, manifest: Manifest) -> "Feed":
+        """Return the feed that its manifests are read as. The headers of its own files are not theirs.
+
+        Raises:
+            ContractError: the manifest's format has a header that lacks one of its columns.
+        """
+        inherited = [replace(form, headers=()) if isinstance(form, Csv) else form for form in self.formats]
+        columns = [SourceColumn(name, "of a manifest") for name in manifest.columns]
+        return Feed(self.landing, columns, manifest.format or inherited)
+
     @property
     def meaning(self) -> list[str]:
         """What silver, but not raw, depends on: each declaration of what the columns mean, as `name=value`."""
@@ -175,6 +187,8 @@ class Feed:
         kinds = [type(form).__name__ for form in self.formats]
         problems = [f"the format {', '.join(repeats)} is given more than once"] if (repeats := repeated(kinds)) else []
         problems += [] if kinds else ["it has no format"]
+        has_lines = any(isinstance(form, Lines) for form in self.formats)
+        problems += [_NO_TRAILERS] if isinstance(self.totals, Trailer) and kinds and not has_lines else []
         for header in (h for form in self.formats if isinstance(form, Csv) for h in form.headers):
             dialect = self.dialect_of(header.columns)
             missing = [c.name for c in self.missing(self.names_of(header.columns, dialect), dialect)]
@@ -186,5 +200,7 @@ def _declared(form: Format) -> dict[str, Any]:
     """Return what a format declares. Options that came later count only where they are used, so that older digests stay."""
     return {name: value for name, value in asdict(form).items() if name == "unwrap" or value not in (None, (), [])}
 
+
+_NO_TRAILERS = "its files can't end with a trailer: none of its formats is of lines, as Csv() and Json() are"
 
 _NOT_A_FOLDER = "its folder is not system/entity in lower case letters, digits and _, such as 'crm/customers'"

@@ -86,3 +86,6 @@ class Parquet:
 
 Format = Csv | Json | Xlsx | Parquet
 """The format of a feed's files. Each has a reader in `raw/readers/formats.py`."""
+
+Lines = Csv | Json
+"""The formats of lines: only these can end with a trailer line."""

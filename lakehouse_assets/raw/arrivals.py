@@ -1,17 +1,18 @@
 """Whether everything has arrived: deliveries that are late or missing, and files whose rows are not as many as was said.
 
-Only a plan and a check ask, for a moment that they name. What is built never depends on the answer: rows that arrived are loaded.
+Only a plan and a check ask what is late, for a moment that they name. Rows that have arrived are loaded in any case; what a complete
+delivery lacks is deleted only if it has no shortfall.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
-from lakehouse_assets.books.ledger import PartitionRecord
+from lakehouse_assets.books.ledger import LandedFile, PartitionRecord
 from lakehouse_assets.contracts.deliveries import Trailer
 from lakehouse_assets.contracts.feeds import Feed
-from lakehouse_assets.raw.totals import WHOLE_DATE, from_text
+from lakehouse_assets.raw.totals import WHOLE_DATE, Totals, from_text
 
 State = Literal["late", "missing", "short", "over", "unconfirmed"]
 """Nothing has landed for the newest date that is due | nor for an earlier one | fewer rows have landed than the control total says, or
@@ -82,18 +83,21 @@ def arrivals(
         outstanding += overdue(feed, landed.get(feed.table, ()), now, timezone=timezone, start=start)
         for day, record in sorted(records.get(feed.table, {}).items()):
             if not record.is_unverified:
-                faults = _manifest_faults(feed, record) if not isinstance(feed.totals, Trailer) else _trailer_faults(record)
+                faults = _count_faults(feed, record.files, record.totals)
                 outstanding += [Outstanding(feed.landing, day, state, reason) for state, reason in faults]
     return Arrivals(now, tuple(feed.landing for feed in watched), tuple(outstanding))
 
 
 def overdue(feed: Feed, landed: Collection[date], now: datetime, *, timezone: str, start: date) -> list[Outstanding]:
-    """Return the dates of which nothing has landed although it was due before `now`."""
+    """Return the dates of which nothing has landed although it was due before `now`.
+
+    A date can't be loaded before it has begun in UTC, so none is late before that, wherever the feed is from.
+    """
     due = feed.due
     if due is None:
         return []
     zone = feed.zone or timezone
-    last = now.date() + timedelta(days=1)  # a day may begin in the zone before it does in UTC
+    last = now.astimezone(UTC).date()
     first = max(due.since or min(landed, default=last - timedelta(days=_A_WEEK_AND_A_DAY + due.days_later)), start)
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     expected = [day for day in days if due.is_on(day) and due.at(day, zone) <= now]
@@ -116,32 +120,50 @@ _A_WEEK_AND_A_DAY = 8
 """Within so many days, there is one on which a feed is due."""
 
 
-def _trailer_faults(record: PartitionRecord) -> Iterator[tuple[State, str]]:
-    """Compare each file with its trailer."""
-    totals = from_text(record.totals)
-    for file in record.files:
-        if file.duplicate_of:
-            continue
-        told = totals.get(file.name, {}).get(file.name)
-        if told is None:
-            yield "unconfirmed", f"{file.name} has no trailer line: it may be cut off"
-        else:
-            yield from _counted(file.name, file.rows_in, told, "its trailer")
+def shortfall(feed: Feed, files: Sequence[LandedFile], totals: str) -> str:
+    """Return why rows of a partition may not have arrived, by its control totals (see `PartitionRecord`); "" if nothing says so.
+
+    A file without its trailer may be cut off. A file that no manifest lists is all there, for all that is known.
+    """
+    doubts = ("short", "unconfirmed") if isinstance(feed.totals, Trailer) else ("short",)
+    reasons = [reason for state, reason in _count_faults(feed, files, totals) if state in doubts]
+    more = f", and {len(reasons) - _REASONS_TOLD} more" if len(reasons) > _REASONS_TOLD else ""
+    return "; ".join(reasons[:_REASONS_TOLD]) + more
 
 
-def _manifest_faults(feed: Feed, record: PartitionRecord) -> Iterator[tuple[State, str]]:
-    """Compare the files with the manifests."""
-    rows = {file.name: file.rows_in for file in record.files if not feed.is_manifest(file.name)}
-    if feed.totals is None or not record.files:
+_REASONS_TOLD = 3
+
+
+def _count_faults(feed: Feed, files: Sequence[LandedFile], totals: str) -> Iterator[tuple[State, str]]:
+    """Compare the files of a partition with its control totals."""
+    if isinstance(feed.totals, Trailer):
+        return _trailer_faults(files, from_text(totals))
+    return _manifest_faults(feed, files, from_text(totals))
+
+
+def _trailer_faults(files: Sequence[LandedFile], totals: Mapping[str, Totals]) -> Iterator[tuple[State, str]]:
+    """Compare each file with its trailer. Those that need none, such as workbooks and duplicates, are not in `totals`."""
+    for file in files:
+        for told in totals.get(file.name, {}).values():
+            if told is None:
+                yield "unconfirmed", f"{file.name} has no trailer line: it may be cut off"
+            else:
+                yield from _counted(file.name, file.rows_in, told, "its trailer")
+
+
+def _manifest_faults(feed: Feed, files: Sequence[LandedFile], manifests: Mapping[str, Totals]) -> Iterator[tuple[State, str]]:
+    """Compare the files with the manifests. A number of the whole date is that of its rows, each file once."""
+    rows = {file.name: file.rows_in for file in files if not feed.is_manifest(file.name)}
+    if feed.totals is None or not files:
         return
-    manifests = from_text(record.totals)
     if not manifests:
         yield "unconfirmed", f"no manifest says how many rows its {len(rows)} files have"
         return
     listed = {(source, name): told for source, totals in manifests.items() for name, told in totals.items()}
     whole = [told or 0 for (_, name), told in listed.items() if name == WHOLE_DATE]
     if whole:
-        yield from _counted(f"the delivery of {len(rows)} files", sum(rows.values()), sum(whole), "the manifest")
+        once = [rows[file.name] for file in files if file.name in rows and not file.duplicate_of]
+        yield from _counted(f"the delivery of {len(once)} files", sum(once), sum(whole), "the manifest")
         return
     for (source, name), told in sorted(listed.items()):
         if name not in rows:

@@ -28,17 +28,25 @@ def arrivals_check(feed: Feed, root: Root, start: date, timezone: str) -> dg.Ass
     @dg.multi_asset_check(name=f"raw__{feed.table}__arrivals", specs=[spec])
     @Unquoted(root)
     def _check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        records = {key[2]: record for key, record in Ledger(root).read("raw", feed.table).items()}
-        landed = {feed.table: {day for day, record in records.items() if record.files}}
-        found = arrivals([feed], landed, {feed.table: records}, datetime.now(UTC), timezone=timezone, start=start)
+        found = arrivals_by_ledger(feed, root, datetime.now(UTC), timezone=timezone, start=start)
         return arrivals_result(key, found, run_dates(context))
 
     return _check
 
 
+def arrivals_by_ledger(feed: Feed, root: Root, now: datetime, *, timezone: str, start: date) -> Arrivals:
+    """Return what is outstanding of a feed, by the files that its raw table was built from. Dates before `start` are no partitions."""
+    records = {key[2]: record for key, record in Ledger(root).read("raw", feed.table).items() if key[2] >= start}
+    landed = {feed.table: {day for day, record in records.items() if record.files}}
+    return arrivals([feed], landed, {feed.table: records}, now, timezone=timezone, start=start)
+
+
 def arrivals_result(key: dg.AssetKey, found: Arrivals, dates: Collection[date] | None) -> dg.AssetCheckResult:
-    """Check whether anything is outstanding on the dates (all if None)."""
-    outstanding = [delivery for delivery in found.outstanding if in_dates(delivery.date, dates)]
+    """Check whether counts differ on the dates (all if None), or anything is late or missing.
+
+    What has not landed has no run of its own, so each run speaks of it.
+    """
+    outstanding = [delivery for delivery in found.outstanding if delivery.due is not None or in_dates(delivery.date, dates)]
     shown = [(d.date, d.state, d.reason) for d in sorted(outstanding, key=lambda d: d.date, reverse=True)]
     return dg.AssetCheckResult(
         passed=not outstanding,

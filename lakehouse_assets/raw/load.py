@@ -227,8 +227,9 @@ class _Day:
         return {name for name, etag in self._live_etags.items() if loaded.get(name) != etag}
 
     def totals(self) -> str:
-        """Return the control totals of the partition, see `PartitionRecord`."""
-        return to_text({name: totals for name, totals in self._totals.items() if name in self.files})
+        """Return the control totals of the partition, see `PartitionRecord`: those in the files that are loaded."""
+        loaded = {name for name, file in self.files.items() if not file.duplicate_of}
+        return to_text({name: totals for name, totals in self._totals.items() if name in loaded})
 
     def _to_load(self) -> list[str]:
         """Return the files whose rows belong to the partition and are not live, by name."""

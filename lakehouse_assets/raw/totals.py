@@ -7,7 +7,7 @@ from datetime import date
 
 from lakehouse_assets.contracts.columns import snake_case
 from lakehouse_assets.contracts.deliveries import Manifest
-from lakehouse_assets.contracts.feeds import Feed, SourceColumn
+from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.raw.readers.batch import RefusedFileError
 from lakehouse_assets.raw.readers.formats import read_rows
 
@@ -35,10 +35,8 @@ def read_manifest(pieces: Iterable[bytes], feed: Feed, name: str, size: int, day
     """
     manifest = feed.totals
     assert isinstance(manifest, Manifest), "the feed has manifests"
-    columns = [SourceColumn(column, "") for column in (manifest.file, manifest.rows) if column is not None]
-    own = Feed(feed.landing, columns, manifest.format or feed.format)
     found: dict[str, int | None] = {}
-    for batch in read_rows(pieces, own, name, size, day):
+    for batch in read_rows(pieces, feed.of_manifests(manifest), name, size, day):
         for reject in batch.rejects.slice(0, 1).to_pylist():
             raise _refused(f"row {reject['row_number']} can't be read: {reject['reason']}", str(reject["payload"]))
         for row in batch.rows.to_pylist():

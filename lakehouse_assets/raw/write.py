@@ -36,6 +36,7 @@ from lakehouse_assets.delta.tables import (
     table_facts,
     until_committed,
 )
+from lakehouse_assets.raw.arrivals import shortfall
 from lakehouse_assets.raw.load import Landed, land
 from lakehouse_assets.raw.stage import raw_columns, with_dictionaries
 from lakehouse_assets.store.root import Root
@@ -219,6 +220,7 @@ def _records(landed: Landed, committed: DeltaTable) -> list[PartitionRecord]:
             files=files,
             batches=batches[day],
             totals=landed.dates[day].totals,
+            shortfall=shortfall(landed.stage.feed, files, landed.dates[day].totals),
         )
         for day, files in sorted(files_by_date.items())
     ]

@@ -28,7 +28,7 @@ class Delivery:
     fingerprint: str
     held_because: str = ""
     is_too_small: bool = False
-    """Whether it is held back because it has too few rows: then it can be accepted."""
+    """Whether it is held back because it has too few rows, or may have: then it can be accepted."""
 
     @property
     def sentence(self) -> str:
@@ -63,11 +63,10 @@ def deliveries(feed: Feed, raw: Mapping[date, PartitionRecord], accepted: Accept
         if record.rows_quarantined:
             held = f"{record.rows_quarantined} of its rows can't be read, so their keys are unknown: have them sent again"
         elif (feed.table, day, record.fingerprint) not in accepted:
-            few = f"it has {record.rows_out} rows, fewer than"
-            if record.rows_told is not None and record.rows_in < record.rows_told:
-                held = f"{few} the {record.rows_told} of its control totals"
+            if record.shortfall:
+                held = f"rows of it may not have arrived ({record.shortfall})"
             elif record.rows_out < complete.least * before:
-                held = f"{few} {complete.least:g} times the {before} before"
+                held = f"it has {record.rows_out} rows, fewer than {complete.least:g} times the {before} before"
             is_too_small = bool(held)
             held += f": if that is right, run `lakehouse accept {feed.landing} --date {day}`" if held else ""
         result.append(Delivery(feed, day, record.rows_out, before, record.fingerprint, held, is_too_small))

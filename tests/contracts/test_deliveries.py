@@ -6,8 +6,10 @@ import pytest
 
 from lakehouse_assets.contracts.deliveries import Due, Manifest, Trailer
 from lakehouse_assets.contracts.feeds import Feed
-from lakehouse_assets.contracts.formats import Csv
+from lakehouse_assets.contracts.formats import Csv, Header, Parquet, Xlsx
 from lakehouse_assets.errors import ContractError
+
+TRAILER = Trailer(r"T;(?P<rows>\d+)")
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,16 @@ from lakehouse_assets.errors import ContractError
         ),
         ({"due": Due("06:00", days_later=-1)}, "it is due before its date"),
         ({"totals": Manifest("*")}, "'*' would make every file a manifest"),
+        ({"totals": Manifest("*.m", file="rows")}, "a manifest has 'rows' and 'rows' in one column"),
+        ({"totals": Manifest("*.m", file="Row Count", rows="row_count")}, "'Row Count' and 'row_count' in one column"),
+        ({"totals": Manifest("*.m", file=" ")}, "a column of the manifest has no name"),
+        ({"totals": Manifest("*.m", file=None, rows="")}, "a column of the manifest has no name"),
+        (
+            {"totals": Manifest("*.m", format=Csv(headers=(Header(("file", "count")),)))},
+            "the header file, count lacks the column rows",
+        ),
+        ({"totals": TRAILER, "format": Xlsx()}, "its files can't end with a trailer: none of its formats is of lines"),
+        ({"totals": TRAILER, "format": (Xlsx(), Parquet())}, "its files can't end with a trailer"),
         ({"totals": Trailer("END")}, "the trailer 'END' has no group (?P<rows>…)"),
         ({"totals": Trailer("END (")}, "the trailer 'END (' is not a regular expression"),
     ],

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import obstore
@@ -10,12 +11,13 @@ import pytest
 from lakehouse_assets.books.ledger import Ledger, PartitionRecord
 from lakehouse_assets.contracts.deliveries import Due, Manifest, Trailer
 from lakehouse_assets.contracts.feeds import Complete, Feed, SourceColumn
-from lakehouse_assets.contracts.formats import Csv, Json
+from lakehouse_assets.contracts.formats import Csv, Header, Json, Xlsx
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.materialization.row_accounts import row_accounts_result
 from lakehouse_assets.orchestration.jobs import CHECKS_JOB
 from lakehouse_assets.raw.arrivals import Arrivals, Outstanding, arrivals, overdue
-from lakehouse_assets.raw.checks import arrivals_result
+from lakehouse_assets.raw.checks import arrivals_by_ledger, arrivals_result
+from lakehouse_assets.raw.totals import from_text
 from lakehouse_assets.raw.write import load_partitions
 from lakehouse_assets.reconcile.plan import make_plan
 from lakehouse_assets.serving.query import query
@@ -24,6 +26,7 @@ from tests.support.declare import with_feed
 from tests.support.lakehouse import QUIET
 from tests.support.orders import DAY1, DAY2, ORDERS, csv
 from tests.support.target import target
+from tests.support.workbooks import workbook
 
 START = date(2026, 1, 1)
 COLUMNS = (SourceColumn("id", ""), SourceColumn("total", ""))
@@ -63,7 +66,18 @@ class TestDue:
     def test_the_time_is_that_of_the_feed_s_zone_or_of_the_setting(self):
         assert states(self.DAILY, january(1), at(2, 5), zone="Europe/Paris") == [(2, "late")]
         assert states(self.DAILY, january(1), at(2, 4, 59), zone="Europe/Paris", timezone="Asia/Tokyo") == []
-        assert states(self.DAILY, january(1), at(1, 21), timezone="Asia/Tokyo") == [(2, "late")]
+
+    def test_a_date_is_not_late_before_it_begins_in_utc_because_it_is_not_loaded_before(self):
+        """2026-01-02 06:00 in Tokyo is 2026-01-01 21:00 in UTC."""
+        tokyo = {"zone": "Asia/Tokyo"}
+        assert states(self.DAILY, january(1), at(1, 21), **tokyo) == []
+        assert states(self.DAILY, january(1), at(2, 0).astimezone(ZoneInfo("America/New_York")), **tokyo) == [(2, "late")]
+
+    @pytest.mark.parametrize("zone", ["Asia/Tokyo", "UTC", "Pacific/Pago_Pago"])
+    @pytest.mark.parametrize("hour", [0, 12, 23])
+    def test_a_feed_of_one_weekday_that_never_delivered_is_late_too(self, zone, hour):
+        sundays = Due("23:00", not_on=("monday", "tuesday", "wednesday", "thursday", "friday", "saturday"))
+        assert all(len(states(sundays, [], at(day, hour), zone=zone)) == 1 for day in range(13, 21))
 
     def test_a_delivery_may_come_days_after_its_date(self):
         assert states(Due("06:00", days_later=2), january(1), at(4, 6)) == [(2, "late")]
@@ -94,7 +108,9 @@ class Shop:
         self.settings = Settings(lakehouse_root=root.uri)
 
     def land(self, name, text, day=START):
-        obstore.put(self.root.store, f"landing/{self.feed.landing}/{day}/{name}", text.encode())
+        obstore.put(
+            self.root.store, f"landing/{self.feed.landing}/{day}/{name}", text if isinstance(text, bytes) else text.encode()
+        )
 
     def remove(self, name, day=START):
         obstore.delete(self.root.store, f"landing/{self.feed.landing}/{day}/{name}")
@@ -233,6 +249,48 @@ class TestManifests:
         assert shop.load() == [("short", "the delivery of 2 files has 3 rows; the manifest says 4")]
         assert [f.new_columns for f in shop.plan.files] == []
 
+    def test_copies_of_a_file_or_of_a_manifest_do_not_add_to_a_number_for_all(self, root):
+        shop = Shop(root, replace(MANIFESTS, totals=Manifest("*.m", file=None)))
+        shop.land("a.csv", TWO)
+        shop.land("copy.csv", TWO)
+        shop.land("day.m", "rows\n3\n")
+        short = [("short", "the delivery of 1 files has 2 rows; the manifest says 3")]
+        assert shop.load() == short
+        shop.land("copy of day.m", "rows\n3\n")
+        assert shop.load() == short
+        shop.land("b.csv", ONE)
+        assert shop.load() == []
+        assert shop.record.shortfall == ""
+
+    def test_a_number_that_is_larger_or_not_told_is_no_shortfall(self, shop):
+        shop.land("a.csv", TWO)
+        shop.land("b.csv", ONE)
+        shop.land("day.manifest", "file,rows\na.csv,1\n")
+        assert [state for state, _ in shop.load()] == ["over", "unconfirmed"]
+        assert shop.record.shortfall == ""
+
+    def test_a_shortfall_names_three_reasons(self, shop):
+        shop.land("a.csv", TWO)
+        shop.land("day.manifest", "file,rows\n" + "".join(f"{n}.csv,1\n" for n in range(5)))
+        assert len(shop.load()) == 6
+        assert shop.record.shortfall.endswith("2.csv has not landed; day.manifest says that it has 1 rows, and 2 more")
+
+    @pytest.mark.parametrize("others", [(), (Json(),)])
+    def test_a_manifest_has_a_header_line_although_the_files_of_the_feed_have_none(self, root, others):
+        headless = Csv(headers=(Header(("id", "total")),))
+        shop = Shop(root, replace(MANIFESTS, format=(headless, *others)))
+        shop.land("a.csv", "1,10\n2,20\n")
+        shop.land("day.manifest", "file,rows\na.csv,2\n")
+        assert shop.load() == []
+        assert shop.record.rows_out == 2
+
+    def test_a_manifest_may_have_no_header_line_of_its_own(self, root):
+        headless = Csv(headers=(Header(("file", "rows")),))
+        shop = Shop(root, replace(MANIFESTS, totals=Manifest("*.manifest", format=headless)))
+        shop.land("a.csv", TWO)
+        shop.land("day.manifest", "a.csv,2\n")
+        assert shop.load() == []
+
     def test_the_declaration_makes_the_files_be_read_again_and_its_removal_too(self, root):
         shop = Shop(root, replace(MANIFESTS, due=Due("06:00"), totals=None))
         shop.land("a.csv", TWO)
@@ -285,6 +343,35 @@ class TestTrailers:
         shop.land("copy.csv", TWO + "T,2\n")
         assert shop.load() == []
 
+    def test_the_total_of_a_file_that_becomes_a_duplicate_does_not_count_twice(self, shop):
+        shop.land("b.csv", TWO + "T,4\n")
+        shop.load()
+        assert shop.record.shortfall == "b.csv has 2 rows; its trailer says 4"
+        shop.land("a.csv", TWO + "T,4\n")
+        shop.load()
+        assert shop.record.shortfall == "a.csv has 2 rows; its trailer says 4"
+        assert from_text(shop.record.totals) == {"a.csv": {"a.csv": 4}}
+
+    def test_a_file_that_is_cut_off_before_its_trailer_may_lack_rows_whatever_the_others_have(self, shop):
+        shop.land("a.csv", TWO)
+        shop.land("b.csv", ONE + "T,2\n")
+        shop.load()
+        cut_off = "a.csv has no trailer line: it may be cut off"
+        assert shop.record.shortfall == f"{cut_off}; b.csv has 1 rows; its trailer says 2"
+        shop.land("b.csv", ONE + "T,1\n")
+        shop.load()
+        assert shop.record.shortfall == cut_off
+        shop.land("a.csv", TWO + "T,2\n")
+        shop.load()
+        assert shop.record.shortfall == ""
+
+    def test_a_workbook_needs_no_trailer(self, root):
+        shop = Shop(root, replace(TRAILERS, format=(Csv(), Xlsx())))
+        shop.land("a.csv", TWO + "T,2\n")
+        shop.land("b.xlsx", workbook({"Sheet1": [["id", "total"], ["3", "30"]]}))
+        assert shop.load() == []
+        assert (shop.record.rows_out, shop.record.shortfall) == (3, "")
+
     def test_a_file_that_is_refused_as_a_whole_has_arrived(self, shop):
         shop.land("a.csv", "id\n1\n2\nT,2\n")
         assert shop.load() == []
@@ -298,7 +385,9 @@ class TestChecks:
         ("shop/orders",),
         (
             Outstanding("shop/orders", date(2026, 1, 1), "short", "a.csv has 1 rows; its trailer says 2"),
-            Outstanding("shop/orders", date(2026, 1, 3), "late", "nothing has landed; it was due on 2026-01-03 by 06:00 (UTC)"),
+            Outstanding(
+                "shop/orders", date(2026, 1, 3), "late", "nothing has landed; it was due on 2026-01-03 by 06:00 (UTC)", at(3, 6)
+            ),
         ),
     )
 
@@ -310,9 +399,20 @@ class TestChecks:
             "2026-01-01: a.csv has 1 rows; its trailer says 2."
         )
 
-    def test_a_run_over_dates_speaks_of_these(self):
-        assert arrivals_result(self.KEY, self.FOUND, [date(2026, 1, 2)]).passed
-        assert arrivals_result(self.KEY, self.FOUND, [date(2026, 1, 1)]).metadata["outstanding"].value == 1
+    def test_a_run_over_dates_speaks_of_their_counts_and_of_all_that_has_not_landed(self):
+        result = arrivals_result(self.KEY, self.FOUND, [date(2026, 1, 2)])
+        assert (result.passed, result.metadata["outstanding"].value) == (False, 1)
+        assert result.description == "2026-01-03: nothing has landed; it was due on 2026-01-03 by 06:00 (UTC)."
+        assert arrivals_result(self.KEY, self.FOUND, [date(2026, 1, 1)]).metadata["outstanding"].value == 2
+        counted = replace(self.FOUND, outstanding=self.FOUND.outstanding[:1])
+        assert arrivals_result(self.KEY, counted, [date(2026, 1, 2)]).passed
+
+    def test_the_check_leaves_out_dates_before_the_first_partition(self, root):
+        shop = Shop(root, TRAILERS)
+        shop.land("a.csv", TWO + "T,5\n")
+        shop.load()
+        for start, complete in ((START, False), (date(2026, 1, 2), True)):
+            assert arrivals_by_ledger(TRAILERS, root, at(3, 12), timezone="UTC", start=start).complete == complete
 
     @pytest.mark.worlds("sail-folder")
     def test_dagster_checks_the_raw_table_as_of_now(self, make_lakehouse):
@@ -341,10 +441,30 @@ class TestChecks:
         lakehouse.build_directly()
         assert [row["order_id"] for row in lakehouse.rows("silver.shop_orders")] == ["A", "B", "C"]
         [held] = lakehouse.plan().held
-        assert "it has 2 rows, fewer than the 3 of its control totals: if that is right, run `lakehouse accept" in held.sentence
+        reason = "rows of it may not have arrived (a.csv has 2 rows; its trailer says 3)"
+        assert f"{reason}: if that is right, run `lakehouse accept shop/orders --date 2026-01-02`" in held.sentence
         lakehouse.land("shop/orders", DAY2, "a.csv", csv(*rows[:2], ("D", 1, 1)) + "T,3\n")
         lakehouse.build_directly()
         assert [row["order_id"] for row in lakehouse.rows("silver.shop_orders")] == ["A", "B", "D"]
+        assert lakehouse.plan().held == ()
+
+    @pytest.mark.worlds("sail-folder")
+    def test_a_complete_delivery_deletes_nothing_for_a_listed_file_that_is_missing_even_if_another_is_there_twice(
+        self, make_lakehouse
+    ):
+        lakehouse = make_lakehouse(with_feed(ORDERS, totals=Manifest("*.m"), complete=Complete()))
+        for day in (DAY1, DAY2):
+            lakehouse.land("shop/orders", day, "day.m", "file,rows\na.csv,1\nc.csv,1\n")
+            lakehouse.land("shop/orders", day, "a.csv", csv(("A", 1, 1)))
+        lakehouse.land("shop/orders", DAY1, "c.csv", csv(("C", 1, 1)))
+        lakehouse.land("shop/orders", DAY2, "copy of a.csv", csv(("A", 1, 1)))
+        lakehouse.build_directly()
+        assert [row["order_id"] for row in lakehouse.rows("silver.shop_orders")] == ["A", "C"]
+        [held] = lakehouse.plan().held
+        assert "(c.csv has not landed; day.m says that it has 1 rows)" in held.sentence
+        lakehouse.land("shop/orders", DAY2, "day.m", "file,rows\na.csv,1\n")  # raw's rows stay, and the delivery counts now
+        lakehouse.build_directly()
+        assert [row["order_id"] for row in lakehouse.rows("silver.shop_orders")] == ["A"]
         assert lakehouse.plan().held == ()
 
     def test_feeds_that_declare_nothing_are_not_watched(self):

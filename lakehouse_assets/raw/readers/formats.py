@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 from itertools import chain
 
+from lakehouse_assets.contracts.deliveries import Trailer
 from lakehouse_assets.contracts.feeds import Feed
-from lakehouse_assets.contracts.formats import Csv, Format, Json, Parquet, Xlsx
+from lakehouse_assets.contracts.formats import Csv, Format, Json, Lines, Parquet, Xlsx
 from lakehouse_assets.raw.readers.batch import Batch, RefusedFileError
 from lakehouse_assets.raw.readers.csv import read_csv
 from lakehouse_assets.raw.readers.csv import read_header as read_csv_header
@@ -42,31 +43,30 @@ def read_rows(
     """Yield the rows of a landing file, in batches, in the order of the file; rows that can't be parsed are rejects.
 
     `name`, `size` (bytes) and `day` are those of the file. It is unpacked if it is packed. `told` gets the control total of its
-    trailer, if the feed has trailers: None if this file has none.
+    trailer, if the feed and the format have trailers: None if this file has none.
 
     Raises:
         RefusedFileError: the file is refused as a whole, maybe after the first batches.
     """
     form, whole = _told(unpacked(pieces, name, size), feed, day)
-    like = replace(feed, format=form)
-    yield from READERS[type(form)].rows(_rows_of(form, whole, like, told), like)
+    like = _with_format(feed, form)
+    yield from READERS[type(form)].rows(without_trailer(whole, like, told), like)
 
 
 def read_header(pieces: Iterable[bytes], feed: Feed, name: str, size: int, day: date) -> list[str]:
     """Return the columns of a landing file under their names in the raw table; none if they are unknown."""
     try:
         form, whole = _told(unpacked(pieces, name, size), feed, day)
-        like = replace(feed, format=form)
-        return READERS[type(form)].header(_rows_of(form, whole, like), like)
+        like = _with_format(feed, form)
+        return READERS[type(form)].header(without_trailer(whole, like), like)
     except RefusedFileError:
         return []
 
 
-def _rows_of(
-    form: Format, pieces: Iterable[bytes], feed: Feed, told: Callable[[int | None], None] = lambda rows: None
-) -> Iterable[bytes]:
-    """Return the bytes of a file without its trailer. Only formats of lines have one."""
-    return without_trailer(pieces, feed, told) if isinstance(form, Csv | Json) else pieces
+def _with_format(feed: Feed, form: Format) -> Feed:
+    """Return the feed with one format alone. It has trailers only if these are of lines."""
+    has_trailers = isinstance(feed.totals, Trailer) and isinstance(form, Lines)
+    return replace(feed, format=form, totals=feed.totals if has_trailers else None)
 
 
 def _told(pieces: Iterable[bytes], feed: Feed, day: date) -> tuple[Format, Iterator[bytes]]:
@@ -82,7 +82,7 @@ def _told(pieces: Iterable[bytes], feed: Feed, day: date) -> tuple[Format, Itera
     elif is_parquet(first):
         kind = Parquet
     forms = {type(form): form for form in feed.formats}
-    texts = [form for form in feed.formats if isinstance(form, Csv | Json)]
+    texts = [form for form in feed.formats if isinstance(form, Lines)]
     declared = ", ".join(f"{form.__name__}()" for form in forms)
     if kind is not None and kind not in forms:
         reason = (
@@ -97,7 +97,7 @@ def _told(pieces: Iterable[bytes], feed: Feed, day: date) -> tuple[Format, Itera
     return _on(form, day), chain([first], rest)
 
 
-def _told_text(first: bytes, forms: list[Csv | Json]) -> Csv | Json:
+def _told_text(first: bytes, forms: list[Lines]) -> Lines:
     """Return the format of a text: of several, JSON if it begins with a bracket."""
     is_json = len(forms) > 1 and decoded([first], "utf-8").start.lstrip().startswith((b"{", b"["))
     return next(form for form in forms if len(forms) == 1 or isinstance(form, Json) == is_json)
