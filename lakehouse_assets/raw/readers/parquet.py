@@ -232,8 +232,6 @@ def _text(array: "pa.Array") -> "pa.Array":
         return pa.array([value and str(value) for value in array.to_pylist()], pa.string()) if is_uuid else _text(array.storage)
     if types.is_dictionary(kind):
         return _text(_expanded(array))
-    if types.is_list_view(kind) or types.is_large_list_view(kind):
-        return _text(array.cast(pa.large_list(kind.value_type)))
     if types.is_nested(kind):
         return pa.array([None if text == "null" else text for text in _json(array)], pa.string())
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
@@ -333,6 +331,8 @@ def _json(array: "pa.Array") -> list[str]:
         pairs = zip(*map(_json, entries.flatten().flatten()), strict=True)
         members = [f"{key}:{value}" if key.startswith('"') else f'"{key}":{value}' for key, value in pairs]
         return _with_nulls([f"{{{','.join(members[a:b])}}}" for a, b in _bounds(entries)], array)
+    if types.is_list_view(kind) or types.is_large_list_view(kind):
+        return _json(array.cast(pa.large_list(kind.value_type)))
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         items = _json(array.flatten())
         return _with_nulls([f"[{','.join(items[a:b])}]" for a, b in _bounds(array)], array)
