@@ -74,9 +74,18 @@ class Xlsx:
     """Excel workbooks. The first row with a value is a sheet's header; raw has the sheet's name in the column `_sheet`.
 
     `sheets` names the sheets to read; None stands for all visible ones.
+
+    Raises:
+        ContractError: `sheets` is a text or empty.
     """
 
     sheets: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.sheets, str):
+            raise ContractError(f"Xlsx: sheets {self.sheets!r} is a text, not names: write ({self.sheets!r},).")
+        if self.sheets is not None and not self.sheets:
+            raise ContractError("Xlsx: sheets is empty: name the sheets to read, or leave it out to read all visible ones.")
 
 
 @dataclass(frozen=True)

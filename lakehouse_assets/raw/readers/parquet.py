@@ -31,8 +31,8 @@ _PLAIN, _ENCRYPTED = b"PAR1", b"PARE"
 
 
 def is_parquet(first: bytes) -> bool:
-    """Whether a file that begins with these bytes is Parquet. The byte behind the mark tells it from a text."""
-    return first.startswith((_PLAIN, _ENCRYPTED)) and not first[4:5].isalnum() and first[4:5] not in b"_,;\t|\r\n \"'"
+    """Whether a file that begins with these bytes is Parquet. Behind the mark it has bytes that no text has: 0x15 or a length."""
+    return first.startswith((_PLAIN, _ENCRYPTED)) and any(byte < 32 and byte not in b"\t\r\n" for byte in first[4:8])
 
 
 def read_parquet(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
@@ -232,8 +232,6 @@ def _text(array: "pa.Array") -> "pa.Array":
         return pa.array([value and str(value) for value in array.to_pylist()], pa.string()) if is_uuid else _text(array.storage)
     if types.is_dictionary(kind):
         return _text(_expanded(array))
-    if types.is_list_view(kind) or types.is_large_list_view(kind):
-        return _text(array.cast(pa.large_list(kind.value_type)))
     if types.is_nested(kind):
         return pa.array([None if text == "null" else text for text in _json(array)], pa.string())
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
@@ -246,7 +244,21 @@ def _text(array: "pa.Array") -> "pa.Array":
         return _trimmed(array.cast(pa.string()), kind.unit)
     if types.is_time(kind):
         return _trimmed(array.cast(pa.string()), kind.unit)
+    if types.is_float64(kind):
+        return _without_exponent(array)
     return pc.cast(array, pa.string())
+
+
+def _without_exponent(doubles: "pa.DoubleArray") -> "pa.Array":
+    """Return the texts of doubles, as a workbook has them: up to 2**53, where whole numbers cease to be exact, without an exponent."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts, sizes = pc.cast(doubles, pa.string()), pc.abs(doubles)
+    # Arrow writes an exponent from here on; Python from 1e16 on.
+    is_long = pc.and_(pc.greater_equal(sizes, 1e10), pc.less_equal(sizes, 2.0**53)).fill_null(False)
+    long = [repr(value).removesuffix(".0") for value in doubles.filter(is_long).to_pylist()]
+    return pc.replace_with_mask(texts, is_long, pa.array(long, pa.string())) if long else texts
 
 
 def _expanded(array: "pa.DictionaryArray") -> "pa.Array":
@@ -319,6 +331,8 @@ def _json(array: "pa.Array") -> list[str]:
         pairs = zip(*map(_json, entries.flatten().flatten()), strict=True)
         members = [f"{key}:{value}" if key.startswith('"') else f'"{key}":{value}' for key, value in pairs]
         return _with_nulls([f"{{{','.join(members[a:b])}}}" for a, b in _bounds(entries)], array)
+    if types.is_list_view(kind) or types.is_large_list_view(kind):
+        return _json(array.cast(pa.large_list(kind.value_type)))
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         items = _json(array.flatten())
         return _with_nulls([f"[{','.join(items[a:b])}]" for a, b in _bounds(array)], array)

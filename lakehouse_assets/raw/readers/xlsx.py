@@ -68,6 +68,7 @@ _USUAL_ROW = re.compile(rb'<c r="[A-Z]+(\d+)[^>]*[^/]>')
 _COLUMN = re.compile(rb'<(?:\w+:)?c\b(?:[^>]*?\br="([A-Z]+)\d+")?[^>]*(?<!/)>')
 _ROW = re.compile(rb'<(?:\w+:)?c\b[^>]*?\br="[A-Z]+(\d+)"[^>]*(?<!/)>')
 
+_SINGLE_QUOTED = re.compile(rb"='([^'\"<>]*)'")
 _ROW_START = re.compile(rb"<(?:\w+:)?row\b")
 _WHOLE_CELL = re.compile(rb"<(?:\w+:)?c\b([^>]*)(?<!/)>(.*?)</(?:\w+:)?c>", re.DOTALL)
 _TEXT_END = re.compile(rb"</(?:\w+:)?si>|<(?:\w+:)?si/>")
@@ -374,7 +375,7 @@ def _text_sizes(pieces: Iterable[bytes]) -> "array[int]":
 
 
 def _whole_rows(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the XML of a sheet in pieces that end with a row.
+    """Yield the XML of a sheet in pieces that end with a row, its attributes in double quotes.
 
     Raises:
         _DamagedError: a row is too long.
@@ -384,13 +385,18 @@ def _whole_rows(pieces: Iterable[bytes]) -> Iterator[bytes]:
         text = rest + piece
         cut = text.rfind(b"row>") + len(b"row>")
         if cut >= len(b"row>"):
-            yield text[:cut]
+            yield _double_quoted(text[:cut])
             rest = text[cut:]
         elif len(text) > _MOST_ROW_BYTES:
             raise _DamagedError(f"one of its rows has more than {_MOST_ROW_BYTES // 1024**2} MiB")
         else:
             rest = text
-    yield rest
+    yield _double_quoted(rest)
+
+
+def _double_quoted(xml: bytes) -> bytes:
+    """Return XML with its attributes in double quotes; a text that looks like one may change, too, and keeps its size."""
+    return _SINGLE_QUOTED.sub(rb'="\1"', xml) if b"='" in xml else xml
 
 
 def _contents(pieces: Iterable[bytes]) -> _Contents:

@@ -14,6 +14,7 @@ from lakehouse_assets.contracts.feeds import Feed, SourceColumn
 from lakehouse_assets.contracts.formats import Csv, Json, Parquet, Xlsx
 from lakehouse_assets.contracts.problems import gathered
 from lakehouse_assets.contracts.provenance import DIALECT, ROW, SHEET
+from lakehouse_assets.raw.readers import dialects
 from lakehouse_assets.raw.readers.batch import RefusedFileError
 from lakehouse_assets.raw.readers.formats import read_header, read_rows
 from tests.support.batches import settled
@@ -101,6 +102,10 @@ THINGS = Feed(
         ({"thing": {"id": 1, "dimensions": [2], "texts": {}}}, {DIALECT: "old", "id": "1", "size": "2"}),
         ({"thing": {"id": 1, "dimensions": [2], "texts": {"note": "x"}}}, {DIALECT: "old", "id": "1", "size": "2", "note": "x"}),
         ({"thing": {"id": 1, "dimensions.0": 2}}, {DIALECT: "old", "id": "1", "size": "2"}),
+        (
+            {"thing": {"id": 1, "dimensions": [2], "texts": {"note": "x"}, "texts_note": "y"}},
+            {DIALECT: "old", "id": "1", "size": "2", "note": "x", "texts_note": "y"},
+        ),
         ({"thing": {"id": 1, "dimensions": [2], "size": 9}}, {DIALECT: "old", "id": "1", "size": "2", "size_2": "9"}),
         ({"thing": {"id": 1, "dimensions": [2]}, "id": 8}, {DIALECT: "old", "id": "1", "size": "2", "id_2": "8"}),
         ({"thing": {"id": 1, "dimensions": [{"x": [1]}]}}, {DIALECT: "old", "id": "1", "size": '{"x":[1]}'}),
@@ -109,6 +114,21 @@ THINGS = Feed(
 )
 def test_a_record_shows_by_itself_in_which_dialect_it_is_written(record, row):
     assert read(THINGS, json.dumps(record)) == ([{**row, ROW: 1}], [])
+
+
+def test_numbers_of_any_length_are_keys_of_a_list():
+    listed = replace(THINGS, dialects=(Dialect("any", ("id",), lists=("note",)),))
+    long = "9" * 5_000
+    rows, rejects = read(listed, json.dumps({"id": 1, "size": 2, "note": {long: "c", "010": "b", "9": "a"}}))
+    assert ([row["note"] for row in rows], rejects) == (['["a","b","c"]'], [])
+    assert read(listed, '{"id":1,"size":2,"note":{"１":2}}')[0][0]["note"] == '{"１":2}'
+
+
+def test_objects_of_many_keys_are_not_kept():
+    dialects._known_key.cache_clear()
+    for count, kept in ((dialects._MOST_KNOWN, 1), (dialects._MOST_KNOWN + 1, 1)):
+        assert dialects._key(tuple(f"K{n}" for n in range(count)), "k7") == "K7"
+        assert dialects._known_key.cache_info().currsize == kept
 
 
 @pytest.mark.parametrize(

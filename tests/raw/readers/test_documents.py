@@ -138,6 +138,27 @@ def test_what_is_broken_between_records_ends_the_document(data, byte):
     assert reject["reason"].startswith(f"the document is broken at byte {byte}: ")
 
 
+@pytest.mark.parametrize("piece", [1, 10**9])
+def test_records_that_are_given_twice_in_an_envelope_are_not_lost_silently(piece):
+    rows, [reject] = read(b'{"results": [{"a":1}], "results": [{"a":2}]}', records="results", piece=piece)
+    assert (numbers(rows), reject["rule"], reject["place"]) == ([1], "document_is_complete", "$")
+    assert "the key results appears twice in one object" in reject["reason"]
+    assert reject["payload"].startswith(' "results": [{"a"')
+
+
+def test_the_payload_of_a_broken_document_begins_with_the_object_that_is_broken():
+    rows, [reject] = read(b'[{"results": [{"a":1}]}, {"a": 1, [5], "results": [{"a":2}]}]', records="results")
+    assert numbers(rows) == [1]
+    assert reject["reason"] == "the document is broken at byte 35: a key is missing"
+    assert reject["payload"] == '{"a": 1, [5], "results": [{"a":2}]}]'
+
+
+@pytest.mark.parametrize("data", [b'{"\\ud800x":1}\n', b'[{"\\ud800x":1}]', b'{"results":{"\\ud800x":1}}'])
+def test_half_a_character_in_a_key_can_be_named_in_a_reason(data):
+    [reject] = read(data, feed("a", records="results"))[1]
+    assert (reject["rule"], "\\ud800x" in reject["reason"]) == ("file_has_required_columns", True)
+
+
 def test_a_record_that_is_too_long_ends_the_document(monkeypatch):
     monkeypatch.setattr(documents, "MAX_LINE_BYTES", 1_000)
     data = b'[{"a":1},{"a":"' + b"x" * 50_000 + b'"},{"a":3}]'

@@ -1,6 +1,8 @@
 """Parquet: the outcomes of docs/what-arrives.md."""
 
 import io
+import subprocess
+import sys
 import uuid
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -45,6 +47,12 @@ VALUES = {
     "int": ([-5, 2**63 - 1], pa.int64(), ["-5", "9223372036854775807"]),
     "unsigned": ([2**64 - 1], pa.uint64(), ["18446744073709551615"]),
     "double": ([1.5, 0.1 + 0.2, 100.0], pa.float64(), ["1.5", "0.30000000000000004", "100"]),
+    "long double": (
+        [1e10, 12345678901.25, None, 1e15, -(2.0**53), 1e15 + 0.5, 1e20, float("nan")],
+        pa.float64(),
+        ["10000000000", "12345678901.25", None, "1000000000000000", "-9007199254740992", "1000000000000000.5", "1e+20", "nan"],
+    ),
+    "long doubles in a list": ([[1e15, None, 0.5]], pa.list_(pa.float64()), ["[1000000000000000,null,0.5]"]),
     "not finite": ([float("nan"), float("-inf")], pa.float64(), ["nan", "-inf"]),
     "float": ([1.1], pa.float32(), ["1.1"]),
     "decimal": ([Decimal("1.10"), Decimal("-0.00")], pa.decimal128(38, 2), ["1.10", "0.00"]),
@@ -74,6 +82,8 @@ VALUES = {
     "duration": ([timedelta(seconds=5)], pa.duration("s"), ["5"]),
     "nothing": ([None], pa.null(), [None]),
     "list": ([[1, None], [], None], pa.list_(pa.int64()), ["[1,null]", "[]", None]),
+    "list view": ([[1, None], [], None, [2]], pa.list_view(pa.int64()), ["[1,null]", "[]", None, "[2]"]),
+    "list view within a struct": ([{"a": [1]}], pa.struct([("a", pa.list_view(pa.int64()))]), ['{"a":[1]}']),
     "struct": (
         [{"a": Decimal("1.10"), "b": 'say "hi"'}, None, {"a": None, "b": None}],
         pa.struct([("a", pa.decimal128(5, 2)), ("b", pa.string())]),
@@ -97,6 +107,18 @@ def test_a_value_becomes_its_text_without_loss(values, kind, texts):
     rows, rejects = read(written(many, row_group_size=7))
     assert ([row["v"] for row in rows], rejects) == (texts * 20, [])
     assert [row["_row_number"] for row in rows] == list(range(1, len(rows) + 1))
+
+
+def test_a_timestamp_of_old_writers_has_the_year_it_is_of():
+    """Nanoseconds, which INT96 has, end in 1677 and 2262."""
+    moments = [datetime(1, 1, 1), datetime(1677, 1, 1), datetime(2026, 1, 5, 10, 0, 0, 5), datetime(9999, 12, 31)]
+    data = written({"v": pa.array(moments, pa.timestamp("us"))}, use_deprecated_int96_timestamps=True)
+    assert [row["v"] for row in read(data)[0]] == [
+        "0001-01-01 00:00:00",
+        "1677-01-01 00:00:00",
+        "2026-01-05 10:00:00.000005",
+        "9999-12-31 00:00:00",
+    ]
 
 
 def test_text_that_is_not_utf_8_is_shown_in_hex():
@@ -149,6 +171,35 @@ def test_a_corrupt_page_costs_the_rows_of_its_row_group_only():
     assert "rows 11 to 20 are lost" in reject["reason"]
 
 
+READING = """
+import sys
+from lakehouse_assets.contracts.feeds import Feed
+from lakehouse_assets.contracts.formats import Parquet
+from lakehouse_assets.raw.readers.parquet import read_parquet
+for batch in read_parquet([sys.stdin.buffer.read()], Feed("shop/things", [], format=Parquet())):
+    print(*batch.rejects.column("rule").to_pylist())
+"""
+
+
+def test_a_flipped_bit_in_the_directory_does_not_end_the_process():
+    """pyarrow aborts where it is asked for such a column."""
+    data = bytearray(written({"id": ["1", None]}, store_schema=False))
+    data[162] ^= 32
+    done = subprocess.run([sys.executable, "-c", READING], input=bytes(data), capture_output=True, check=False)
+    assert (done.returncode, done.stdout.decode().split()) == (0, ["row_group_is_readable"]), done.stderr.decode()[-500:]
+
+
+def test_a_damaged_dictionary_costs_the_rows_of_its_row_group_only():
+    """A flipped bit in a page that says which value of the dictionary each row has: it is read, and leads nowhere."""
+    values = ["a", "b", "c"] * 10
+    data = written({"v": pa.array(values)}, row_group_size=15, compression="none", store_schema=False)
+    column = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(0)
+    broken = bytearray(data)
+    broken[column.dictionary_page_offset + column.total_compressed_size - 1] ^= 0xFF
+    rows, [reject] = read(bytes(broken))
+    assert ([row["v"] for row in rows], reject["rule"], reject["rows"]) == (values[15:], "row_group_is_readable", 15)
+
+
 def test_a_file_that_unpacks_to_too_much_is_refused_as_a_whole(monkeypatch):
     monkeypatch.setattr(parquet, "ALWAYS_ALLOWED", 100_000)
     monkeypatch.setattr(parquet, "_BATCH_ROWS", 1_000)
@@ -162,3 +213,26 @@ def test_a_long_value_that_is_repeated_takes_no_memory():
     repeated = pa.DictionaryArray.from_arrays(pa.array([0] * 10_000, pa.int32()), ["x" * 20_000_000])
     found = entry(written({"a": repeated}))
     assert (found["rule"], "10,000 values of one column take" in found["reason"]) == ("file_has_bounded_size", True)
+
+
+def test_a_long_value_that_is_repeated_within_structs_takes_no_memory(monkeypatch):
+    monkeypatch.setattr(parquet, "_MOST_BATCH_BYTES", 1_000_000)
+    repeated = pa.DictionaryArray.from_arrays(pa.array([0] * 100, pa.int32()), ["x" * 20_000])
+    found = entry(written({"a": pa.StructArray.from_arrays([repeated], ["b"])}, store_schema=False))
+    assert (found["rule"], "100 values of one column take" in found["reason"]) == ("file_has_bounded_size", True)
+
+
+def test_a_list_of_many_equal_items_is_refused_before_it_is_read(monkeypatch):
+    """Its items take no bytes in the file: a billion of them are a few kilobytes."""
+    monkeypatch.setattr(parquet, "ALWAYS_ALLOWED", 100_000)
+    monkeypatch.setattr(parquet, "MOST_TIMES", 1)
+    monkeypatch.setattr(parquet, "_batches", None)
+    data = written({"a": pa.ListArray.from_arrays([0, 10_000], pa.array([0] * 10_000, pa.int8()))})
+    assert entry(data)["rule"] == "file_has_bounded_size"
+
+
+def test_long_lists_become_text_a_few_rows_at_a_time(monkeypatch):
+    monkeypatch.setattr(parquet, "_BATCH_BYTES", 100_000)
+    data = written({"a": [[0] * 1_000] * 20})
+    batches = settled(read_rows([data], feed(), "a", len(data), DAY))
+    assert (sum(b.rows_in for b in batches), max(b.rows_in for b in batches)) == (20, 3)

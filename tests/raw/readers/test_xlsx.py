@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import zipfile
 from datetime import date, datetime, time, timedelta
 
@@ -10,6 +11,7 @@ import pytest
 from lakehouse_assets.contracts.feeds import Feed, SourceColumn
 from lakehouse_assets.contracts.formats import Csv, Xlsx
 from lakehouse_assets.contracts.provenance import ROWS_PER_SHEET
+from lakehouse_assets.errors import ContractError
 from lakehouse_assets.raw.readers import xlsx
 from lakehouse_assets.raw.readers.formats import read_header, read_rows
 from tests.support.batches import settled
@@ -128,6 +130,61 @@ def test_a_formula_is_its_value_and_an_error_or_none_costs_its_row():
     assert rejects[1]["reason"].startswith("cell B4 has a formula that was never computed")
 
 
+def uncomputed(xml):
+    return re.sub(rb"(<f>[^<]*</f>)<v>[^<]*</v>", rb"\1", xml)
+
+
+def test_a_row_of_faults_alone_is_one_entry():
+    """calamine makes a blank row of it, or none if it is the last."""
+    faults = [("=1/0", "#DIV/0!"), ("=A1", 5)]
+    data = workbook({"A": [["id", "b"], faults[::-1], [1, "x"], faults[:1] * 2, faults[1:] * 2]})
+    rows, rejects = read(replaced(data, SHEET, uncomputed))
+    assert [(row["_row_number"], row["id"]) for row in rows] == [(3, "1")]
+    assert [(r["row_number"], r["rule"]) for r in rejects] == [(n, "row_has_values") for n in (2, 4, 5)]
+
+
+@pytest.mark.parametrize("header", [["id", ("=1/0", "#DIV/0!")], [("=A9", "id"), ("=A9", "b")]])
+def test_a_header_with_a_fault_costs_its_sheet_only(header):
+    data = workbook({"A": [header, [1, 2], [3, 4]], "B": TABLE})
+    rows, [reject] = read(replaced(data, SHEET, uncomputed))
+    assert {row["_sheet"] for row in rows} == {"B"}
+    assert (reject["rule"], reject["place"], reject["rows"]) == ("sheet_has_header", "A", 2)
+    assert reject["reason"].startswith("the header of the sheet can't be read: cell ")
+
+
+@pytest.mark.parametrize("value", [b"<v></v>", b"<v/>", b"<v />", b""])
+def test_a_formula_with_an_empty_value_was_never_computed_unless_it_is_a_text(value):
+    data = workbook({"A": [["id", "b"], [1, ("=A2", 7)], [2, ("=A3", "x")]]})
+    data = replaced(data, SHEET, lambda xml: xml.replace(b"<v>7</v>", value).replace(b"<v>x</v>", b"<v></v>"))
+    rows, [reject] = read(data)
+    assert [(row["_row_number"], row["id"], row.get("b")) for row in rows] == [(3, "2", None)]
+    assert (reject["row_number"], reject["rule"]) == (2, "row_has_values")
+
+
+def test_two_sheets_of_one_name_refuse_the_workbook():
+    data = workbook({"A": TABLE, "B": TABLE})
+    data = replaced(data, "xl/workbook.xml", lambda xml: xml.replace(b'name="B"', b'name="A"'))
+    found = entry(data)
+    assert (found["rule"], "two of its sheets have the same name" in found["reason"]) == ("file_is_xlsx", True)
+
+
+def test_a_row_below_the_last_that_a_sheet_has_refuses_the_sheet():
+    """Its number would be that of a row of the next sheet."""
+    data = workbook({"A": TABLE, "B": TABLE})
+    low = str(ROWS_PER_SHEET + 1).encode()
+    data = replaced(data, SHEET, lambda xml: re.sub(rb'r="([AB]?)3"', rb'r="\g<1>' + low + b'"', xml))
+    rows, [reject] = read(data)
+    assert {row["_sheet"] for row in rows} == {"B"}
+    assert (reject["rule"], "it has 1,048,577 rows" in reject["reason"]) == ("sheet_is_readable", True)
+
+
+def test_a_mistake_in_the_names_of_sheets_is_found_when_they_are_declared():
+    with pytest.raises(ContractError, match=r"Xlsx: sheets 'data' is a text, not names: write \('data',\)\."):
+        Xlsx(sheets="data")
+    with pytest.raises(ContractError, match="Xlsx: sheets is empty: name the sheets"):
+        Xlsx(sheets=())
+
+
 def test_blank_rows_are_none_and_a_table_may_begin_anywhere():
     rows, _ = read(workbook({"A": [[], [None, None, "id", "b"], [], [None, None, 1, "x"], [None, None, None, "y"]]}))
     assert [(row["_row_number"], row["id"], row["b"]) for row in rows] == [(4, "1", "x"), (5, None, "y")]
@@ -153,6 +210,7 @@ ANYHOW = {
     ),
     "no places": lambda xml: xml.replace(b' r="A', b' q="A').replace(b' r="B', b' q="B'),
     "attributes in another order": lambda xml: xml.replace(b'<c r="A2"', b'<c  s="0" r="A2"'),
+    "single quotes": lambda xml: xml[:60] + xml[60:].replace(b'"', b"'"),
     "texts within cells": lambda xml: xml.replace(b' t="s"><v>3</v>', b' t="inlineStr"><is><t>Bob</t></is>'),
 }
 
@@ -165,6 +223,19 @@ def test_a_sheet_may_be_written_in_many_ways(change, piece, monkeypatch):
     assert read(replaced(data, SHEET, change), piece=piece) == read(data)
     monkeypatch.setattr(xlsx, "MOST_CELLS", 5)
     assert "it spans 6 cells" in entry(replaced(data, SHEET, change))["reason"]
+
+
+def single_quoted(xml):
+    return xml.replace(b'"', b"'")
+
+
+def test_faults_and_sizes_are_found_in_single_quotes():
+    table = [["id", "b"], [1, ("=1/0", "#DIV/0!")], [2, "it's a='b'"]]
+    data = workbook({"A": table})
+    assert read(replaced(data, SHEET, single_quoted)) == read(data)
+    assert [r["rule"] for r in read(data)[1]] == ["row_has_values"]
+    wide = workbook({"A": TABLE, "B": TABLE}, lambda book: book.worksheets()[0].write(1_048_575, 16_383, "x"))
+    assert "it spans 17,179,869,184 cells" in read(replaced(wide, SHEET, single_quoted))[1][0]["reason"]
 
 
 def test_a_workbook_with_a_password_says_so():
