@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lakehouse_assets.books.quarantine import Quarantine, new_batch, quarantine_schema
 from lakehouse_assets.books.set_aside import DROPPED, WAITING
 from lakehouse_assets.contracts.contract import Column, Rule
-from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, ITEM, ROW
+from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, ITEM, ROW, SHEET
 from lakehouse_assets.contracts.styles import advice
 from lakehouse_assets.contracts.system import Input, SilverTable
 from lakehouse_assets.delta.duck import files_view
@@ -36,7 +36,7 @@ def quarantine_rows(
     import pyarrow as pa
 
     rows = stage.quarantined().to_pylist()
-    payloads = _payloads(stage, target, raw, rows, to_build)
+    sources = _sources(stage, target, raw, rows, to_build)
     batch = new_batch()
     batches = {row[DATE_COLUMN]: f"{batch}-{row[DATE_COLUMN]}" for row in rows}
     reasons = _reasons(stage.table)
@@ -56,7 +56,7 @@ def quarantine_rows(
                 "row_number": row[ROW],
                 "rule": broken[0],
                 "reason": " ".join(f"{reasons[name]}{advices.get(name, '')}" for name in broken),
-                "payload": payloads[tuple(row[name] for name in IDENTITY)],
+                **sources[tuple(row[name] for name in IDENTITY)],
                 "run_id": target.run_id,
                 "batch": batches[row[DATE_COLUMN]],
                 "rows": 1,
@@ -108,28 +108,33 @@ def _advices(rules: Mapping[str, tuple[Column, Rule]], unread: str) -> dict[str,
     return advices
 
 
-def _payloads(
+def _sources(
     stage: Stage, target: Target, raw: "Mapping[str, DeltaTable]", rows: list[dict[str, Any]], to_build: ToBuild
-) -> dict[tuple[Any, ...], str]:
-    """Return the source's values of the rows, by identity: the raw columns as JSON, of an `each` list only the row's item."""
+) -> dict[tuple[Any, ...], dict[str, str | None]]:
+    """Return what the source sent, by the identity of a row, as entries show it.
+
+    `payload` has the raw columns as JSON, of an `each` list only the row's item; `place` is the sheet, if there is one.
+    """
     days = {row[DATE_COLUMN] for row in rows}
-    payloads: dict[tuple[Any, ...], str] = {}
+    sources: dict[tuple[Any, ...], dict[str, str | None]] = {}
     for given in stage.table.inputs:
         table = raw.get(given.feed.table)
         if table is not None and any(row[FEED] == given.feed.table for row in rows):
             source = [f.name for f in table.schema().fields if f.name not in given.feed.provenance]
-            columns = dict.fromkeys(source, "string") | {FILE: "string", ROW: "bigint"}
+            sheet = [SHEET] if SHEET in given.feed.provenance else []
+            columns = dict.fromkeys([*source, *sheet], "string") | {FILE: "string", ROW: "bigint"}
             wanted = {day: names for day, names in to_build.files(given.feed.table).items() if day in days}
             files = files_with(table, FILE, wanted)
             files_view(stage.connection, "raw_rows", target.root.table("raw", given.feed.table), files, columns)
             result = stage.connection.execute(
-                f"""SELECT {", ".join(f"q.{name}" for name in IDENTITY)}, {_as_json(source, given)}
+                f"""SELECT {", ".join(f"q.{name}" for name in IDENTITY)}, {_as_json(source, given)},
+                        {f"raw_rows.{SHEET}" if sheet else "NULL"}
                     FROM raw_rows JOIN (
                         FROM staged WHERE {FEED} = '{given.feed.table}' AND {VERDICT} IN ('{DROPPED}', '{WAITING}')
                     ) AS q USING ({DATE_COLUMN}, {FILE}, {ROW})"""
             )
-            payloads |= {tuple(identity): str(payload) for *identity, payload in result.fetchall()}
-    return payloads
+            sources |= {tuple(key): {"payload": payload, "place": place} for *key, payload, place in result.fetchall()}
+    return sources
 
 
 def _as_json(columns: Sequence[str], given: Input) -> str:
