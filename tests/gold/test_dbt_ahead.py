@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -46,11 +47,18 @@ def wait_until(true, seconds=30):
 
 def loaders(parent):
     """The children of a process that have loaded dbt, or load it."""
-    return [child for child in parent.children() if "dbt_ahead" in " ".join(child.cmdline())]
+    found = []
+    for child in parent.children():
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            found += [child] if "dbt_ahead" in " ".join(child.cmdline()) else []
+    return found
 
 
 def ended(process):
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +106,9 @@ def test_the_environment_is_that_of_the_caller(loaded, tmp_path):
     assert json.loads(done.stdout.splitlines()[0])["info"]["name"] == "MainReportVersion"
 
 
-def test_a_command_ends_with_its_caller(loaded):
-    caller = start_dbt("--no-version-check", "list", "--resource-type", "model")
-    wait_until(lambda: loaders(loaded))
-    [command] = loaders(loaded)
+def test_a_command_ends_with_its_caller(loaded, tmp_path):
+    caller = start_dbt("--no-version-check", "parse", "--no-partial-parse", "--target-path", str(tmp_path))
+    [command] = wait_until(lambda: loaders(loaded))
     command.suspend()
     caller.kill()
     caller.wait()
