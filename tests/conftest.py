@@ -24,7 +24,7 @@ from filelock import FileLock
 
 from lakehouse_assets.engine.server import port_answers
 from lakehouse_assets.engine.session import Engine
-from lakehouse_assets.gold.dbt_ahead import PLACE, listening, start
+from lakehouse_assets.gold.dbt_ahead import PLACE, listening, serving
 from lakehouse_assets.services.service import free_port
 from lakehouse_assets.services.store import REGION, MinIO, ObjectStore, VersityGateway
 from lakehouse_assets.settings import Settings
@@ -150,10 +150,8 @@ def _load_dbt(listener: socket.socket, ends: socket.socket, folders: Sequence[Pa
     with ends:
         called, _, _ = select.select([listener, ends], [], [])
         if listener in called:
-            process = start(listener, folders)
-            select.select([ends], [], [])
-            process.kill()
-            process.communicate()
+            with serving(listener, folders):
+                select.select([ends], [], [])
 
 
 @pytest.fixture(scope="session")

@@ -2,17 +2,15 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lakehouse_assets.contracts.clock import moment
 from lakehouse_assets.contracts.columns import letters
+from lakehouse_assets.contracts.formats import Format, format_facts
 from lakehouse_assets.contracts.problems import nearest
-
-if TYPE_CHECKING:
-    from lakehouse_assets.contracts.formats import Format
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -64,7 +62,7 @@ class Manifest:
     files: str
     file: str | None = "file"
     rows: str = "rows"
-    format: "Format | None" = None
+    format: Format | None = None
 
     @property
     def problems(self) -> list[str]:
@@ -84,14 +82,7 @@ class Manifest:
     @property
     def facts(self) -> list[Any]:
         """What determines which files are manifests and how they are read."""
-        return [
-            "Manifest",
-            self.files,
-            self.file,
-            self.rows,
-            type(self.format).__name__,
-            asdict(self.format) if self.format else None,
-        ]
+        return ["Manifest", self.files, self.file, self.rows, *(format_facts(self.format) if self.format else ())]
 
     def is_one(self, name: str) -> bool:
         """Return whether a landing file with that name is a manifest."""

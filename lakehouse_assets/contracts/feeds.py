@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ from lakehouse_assets.contracts.columns import column_names, letters, snake_case
 from lakehouse_assets.contracts.contract import NAME, repeated
 from lakehouse_assets.contracts.deliveries import Due, Manifest, Trailer
 from lakehouse_assets.contracts.dialects import Dialect, dialect_of, dialect_problems
-from lakehouse_assets.contracts.formats import Csv, Format, Lines, Xlsx
+from lakehouse_assets.contracts.formats import Csv, Format, Lines, Xlsx, format_facts
 from lakehouse_assets.contracts.money import currency_fault
 from lakehouse_assets.contracts.problems import refuse
 from lakehouse_assets.contracts.provenance import DIALECT, IN_RAW, SHEET
@@ -177,7 +177,7 @@ class Feed:
     @cached_property
     def _digest(self) -> str:
         columns = [[c.name, list(c.also), c.required] for c in self.columns]
-        facts: list[Any] = [columns, *(fact for form in self.formats for fact in (type(form).__name__, _declared(form)))]
+        facts: list[Any] = [columns, *(fact for form in self.formats for fact in format_facts(form))]
         facts += [self.totals.facts] if self.totals else []
         facts += [[dialect.facts for dialect in self.dialects]] if self.dialects else []
         return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]
@@ -194,11 +194,6 @@ class Feed:
             missing = [c.name for c in self.missing(self.names_of(header.columns, dialect), dialect)]
             problems += [f"the header {', '.join(header.columns)} lacks the column {', '.join(missing)}"] if missing else []
         return problems
-
-
-def _declared(form: Format) -> dict[str, Any]:
-    """Return what a format declares. Options that came later count only where they are used, so that older digests stay."""
-    return {name: value for name, value in asdict(form).items() if name == "unwrap" or value not in (None, (), [])}
 
 
 _NO_TRAILERS = "its files can't end with a trailer: none of its formats is of lines, as Csv() and Json() are"

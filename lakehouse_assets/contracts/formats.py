@@ -2,8 +2,9 @@
 
 import codecs
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
+from typing import Any
 
 from lakehouse_assets.errors import ContractError
 
@@ -98,3 +99,9 @@ Format = Csv | Json | Xlsx | Parquet
 
 Lines = Csv | Json
 """The formats of lines: only these can end with a trailer line."""
+
+
+def format_facts(form: Format) -> list[Any]:
+    """Return what a format declares, for a digest. Options that came later count only where they are used: older digests stay."""
+    declared = {name: value for name, value in asdict(form).items() if name == "unwrap" or value not in (None, (), [])}
+    return [type(form).__name__, declared]

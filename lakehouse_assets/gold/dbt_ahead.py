@@ -47,15 +47,12 @@ def loaded_ahead(folders: Sequence[Path]) -> Iterator[None]:
     parent = tempfile.gettempdir() if len(tempfile.gettempdir()) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108 - with a random name
     with tempfile.TemporaryDirectory(prefix="lakehouse-dbt-", dir=parent) as place:
         address = f"{place}/socket"
-        with listening(address) as listener:
-            process = start(listener, folders)
-        os.environ[PLACE] = address
-        try:
-            yield
-        finally:
-            del os.environ[PLACE]
-            process.kill()
-            process.communicate()
+        with listening(address) as listener, serving(listener, folders):
+            os.environ[PLACE] = address
+            try:
+                yield
+            finally:
+                del os.environ[PLACE]
 
 
 @contextmanager
@@ -67,9 +64,10 @@ def listening(address: str) -> Iterator[socket.socket]:
         yield listener
 
 
-def start(listener: socket.socket, folders: Sequence[Path]) -> "subprocess.Popen[bytes]":
-    """Start the process. It runs the commands of those who connect, until its standard input closes."""
-    return subprocess.Popen(
+@contextmanager
+def serving(listener: socket.socket, folders: Sequence[Path]) -> Iterator[None]:
+    """Have a process run the commands of those who connect, while the block runs."""
+    process = subprocess.Popen(
         [sys.executable, "-m", __name__, str(listener.fileno()), *map(str, folders)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -77,6 +75,12 @@ def start(listener: socket.socket, folders: Sequence[Path]) -> "subprocess.Popen
         pass_fds=[listener.fileno()],
         start_new_session=True,
     )
+    listener.close()  # once that process has ended, nobody waits for callers
+    try:
+        yield
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def run() -> int:

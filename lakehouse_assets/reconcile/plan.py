@@ -352,20 +352,22 @@ def _gold(
             planned[model.name] = stale.get(model.name, set()).union(*from_silver, *(planned[r] for r in model.refs))
     fingerprints = {model.name: model_fingerprint(model, states, shared) for model in all_models}
     partitions = {day for layer, _, day in records if layer == "silver" and day >= start}
-    built = _by_table(records)
     since = {name: {d for d in dates if d >= start} or (partitions if dates else set()) for name, dates in planned.items()}
-    reasons = {model.name: _rezoned(model, built.get(("gold", model.name), {}).values()) for model in all_models}
+    by_name = {model.name: model for model in all_models}
     return [
-        replace(table, reason=reasons[name])
+        replace(table, reason=_rezoned(by_name[name], records))
         for name, dates in since.items()
         for table in _table("gold", name, dict.fromkeys(dates, fingerprints[name]))
     ]
 
 
-def _rezoned(model: Model, built: Iterable[PartitionRecord]) -> str:
+def _rezoned(model: Model, records: Records) -> str:
     """Say that a model was built with another time zone of the business day; empty if it was not."""
+    if model.timezone is None:
+        return ""
+    built = (record for (layer, table, _), record in records.items() if (layer, table) == ("gold", model.name))
     zones = sorted({zone for record in built if (zone := zone_built_in(record)) and zone != model.timezone})
-    return f"LAKEHOUSE_TIMEZONE was {' and '.join(zones)} and is {model.timezone}" if zones and model.timezone else ""
+    return f"LAKEHOUSE_TIMEZONE was {' and '.join(zones)} and is {model.timezone}" if zones else ""
 
 
 def _gold_tables(all_models: Sequence[Model]) -> list[tuple[str, str]]:

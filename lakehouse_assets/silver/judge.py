@@ -8,7 +8,7 @@ from lakehouse_assets.books.set_aside import DROPPED, SUPERSEDED, WAITING
 from lakehouse_assets.contracts.contract import Contract, Outcome, Relationship, Rule
 from lakehouse_assets.contracts.provenance import BROKEN_RULES, IDENTITY, IN_SILVER
 from lakehouse_assets.contracts.system import Input, SilverTable
-from lakehouse_assets.silver.transform import UNREAD, broken
+from lakehouse_assets.silver.transform import UNREAD, broken, joined
 from lakehouse_assets.silver.winners import DELETED, LIVE, VALID_TO, resolve_winners
 
 if TYPE_CHECKING:
@@ -46,12 +46,12 @@ def judge(rows: "DataFrame", table: SilverTable, given: Input, partners: Partner
     by_outcome: dict[str, str] = {f"_{outcome}": _names_broken(rules, outcome) for outcome in get_args(Outcome)}
     for columns in filter(None, (judged, declared_rules, by_outcome)):
         rows = rows.withColumns({name: F.expr(expression) for name, expression in columns.items()})
-    waits = {r.name: is_missing for r, is_missing in _missing_partners(contract)}
+    waits = {is_missing: f"'{r.name}'" for r, is_missing in _missing_partners(contract)}
     for number, relationship in enumerate(contract.waits_for):
         rows = _with_partner(rows, relationship, partners[relationship], f"_partner_{number}")
     # A row that is dropped anyway does not wait: so its entry in quarantine does not depend on the order of arrival.
     may_wait = f"_fail IS NULL AND _drop IS NULL AND NOT {DELETED}"
-    rows = rows.selectExpr("*", f"CASE WHEN {may_wait} THEN {_joined(waits)} END AS _waits")
+    rows = rows.selectExpr("*", f"CASE WHEN {may_wait} THEN {joined(waits, ',')} END AS _waits")
     return rows.selectExpr(
         *(f"`{name}`" for name in contract.column_names),
         *IDENTITY,
@@ -116,13 +116,4 @@ def _missing_partners(contract: Contract) -> list[tuple[Relationship, str]]:
 
 def _names_broken(rules: Sequence[Rule], outcome: Outcome) -> str:
     """SQL for the names of the broken rules with one outcome, NULL if there are none."""
-    return _joined({r.name: f"`_broken_{r.name}`" for r in rules if r.outcome == outcome})
-
-
-def _joined(names: Mapping[str, str]) -> str:
-    """SQL for those names, separated by commas, whose condition is true; NULL if there are none."""
-    if not names:
-        return "CAST(NULL AS STRING)"
-    listed = ", ".join(f"CASE WHEN {condition} THEN '{name}' END" for name, condition in names.items())
-    # Most rows break no rule: for these no text is made.
-    return f"CASE WHEN {' OR '.join(f'({condition})' for condition in names.values())} THEN CONCAT_WS(',', {listed}) END"
+    return joined({f"`_broken_{r.name}`": f"'{r.name}'" for r in rules if r.outcome == outcome}, ",")

@@ -2,7 +2,7 @@
 
 import re
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,11 +121,17 @@ def _transformed(raw: "DataFrame", table: SilverTable, given: Input) -> tuple["D
 
 def _unread(names: Iterable[str]) -> str:
     """SQL for the column `UNREAD`: of these columns, those whose text could not be converted, with the beginning of it."""
-    texts = (
-        f"CASE WHEN `_untyped_{n}` THEN CONCAT('{n}=', SUBSTRING(REPLACE(CAST(`{n}` AS STRING), '{_SEPARATOR}', ' '), 1, {_SHOWN})) END"
-        for n in sorted(names)
-    )
-    return f"NULLIF(CONCAT_WS('{_SEPARATOR}', {', '.join(texts)}), '')"
+    beginning = f"SUBSTRING(REPLACE(CAST(`{{n}}` AS STRING), '{_SEPARATOR}', ' '), 1, {_SHOWN})"
+    return joined({f"`_untyped_{n}`": f"CONCAT('{n}=', {beginning.format(n=n)})" for n in sorted(names)}, _SEPARATOR)
+
+
+def joined(texts: Mapping[str, str], separator: str) -> str:
+    """SQL: those texts whose condition is true, with a separator between them; NULL if there are none. Both are SQL."""
+    if not texts:
+        return "CAST(NULL AS STRING)"
+    listed = ", ".join(f"CASE WHEN {condition} THEN {text} END" for condition, text in texts.items())
+    # Of most rows no condition is true: for these no text is made.
+    return f"CASE WHEN {' OR '.join(f'({condition})' for condition in texts)} THEN CONCAT_WS('{separator}', {listed}) END"
 
 
 def unread_texts(value: str | None) -> dict[str, str]:

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from lakehouse_assets.contracts.contract import Column, Contract
 from lakehouse_assets.contracts.feeds import SourceColumn
 from lakehouse_assets.contracts.formats import Csv, Json, Xlsx
 from lakehouse_assets.contracts.provenance import ROWS_PER_SHEET
 from tests.support.declare import one_feed
+from tests.support.orders import DATED
 from tests.support.workbooks import workbook
 
 pytestmark = pytest.mark.worlds("sail-folder", "spark-folder")
@@ -21,13 +21,7 @@ def take(raw):
 ORDERS = one_feed(
     landing="shop/orders",
     columns=(SourceColumn("id", ""), SourceColumn("ordered", "", required=False), SourceColumn("price", "")),
-    contract=Contract(
-        table="shop_orders",
-        description="Orders",
-        owner="team:shop",
-        key=("order_id",),
-        columns=(Column("order_id", "int", ""), Column("ordered_on", "date", ""), Column("amount", "decimal(12,2)", "")),
-    ),
+    contract=DATED,
     function=take,
     format=(Csv(), Json(records="orders"), Xlsx()),
 )

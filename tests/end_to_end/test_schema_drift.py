@@ -5,10 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from lakehouse_assets.contracts.contract import Column, Contract
 from lakehouse_assets.contracts.feeds import SourceColumn
 from lakehouse_assets.contracts.formats import Csv
 from tests.support.declare import feed_of, one_feed, with_feed
+from tests.support.orders import DATED
 
 # What a file's shape does to it is settled before any engine sees it; the cases that silver judges run on both.
 pytestmark = pytest.mark.worlds("sail-folder")
@@ -21,13 +21,7 @@ def take(raw):
 ORDERS = one_feed(
     landing="shop/orders",
     columns=(SourceColumn("id", ""), SourceColumn("ordered", ""), SourceColumn("price", "")),
-    contract=Contract(
-        table="shop_orders",
-        description="Orders",
-        owner="team:shop",
-        key=("order_id",),
-        columns=(Column("order_id", "int", ""), Column("ordered_on", "date", ""), Column("amount", "decimal(12,2)", "")),
-    ),
+    contract=DATED,
     function=take,
 )
 DAY, NEXT = "2026-01-31", "2026-02-01"

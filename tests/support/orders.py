@@ -28,6 +28,15 @@ ORDERS = one_feed(
 )
 
 
+DATED = Contract(
+    table="shop_orders",
+    description="Orders",
+    owner="team:shop",
+    key=("order_id",),
+    columns=(Column("order_id", "int", ""), Column("ordered_on", "date", ""), Column("amount", "decimal(12,2)", "")),
+)
+"""Another shop's orders, whose values files may write in many ways."""
+
 DAY1, DAY2, DAY3 = "2026-01-01", "2026-01-02", "2026-01-03"
 
 

@@ -93,9 +93,14 @@ class RefusedFileError(Exception):
     @property
     def batch(self) -> Batch:
         """The one reject, and no columns, because no row enters the table."""
-        import pyarrow as pa
+        return entry_alone(self._entry)
 
-        return Batch(pa.table({ROW: pa.array([], pa.int64())}), rejects_table([self._entry]))
+
+def entry_alone(entry: Reject) -> Batch:
+    """Return the entry of a file or a part of it that is refused as a whole: no rows, and no columns."""
+    import pyarrow as pa
+
+    return Batch(pa.table({ROW: pa.array([], pa.int64())}), rejects_table([entry]))
 
 
 def shown_beginning(lines: Iterable[str]) -> str:

@@ -39,18 +39,27 @@ def unpacked(pieces: Iterable[bytes], name: str, size: int) -> Iterable[bytes]:
 def _unpacked(source: "_Source", compression: str, size: int) -> Iterator[bytes]:
     import pyarrow as pa
 
-    limit = max(MOST_TIMES * size, ALWAYS_ALLOWED)
     done = 0
     stream = pa.CompressedInputStream(pa.PythonFile(source, mode="r"), compression)
     while piece := _read(stream, source, compression):
         done += len(piece)
-        if done > limit:
-            reason = (
-                f"the file of {size:,} bytes unpacks to more than {limit:,} bytes; allowed are {MOST_TIMES} times its size, "
-                f"or {ALWAYS_ALLOWED // 1024**2} MiB if that is more: have it sent unpacked, or in several files"
-            )
-            raise RefusedFileError("file_has_bounded_size", reason)
+        if done > most_unpacked(size):
+            raise unpacks_to_too_much(size, "have it sent unpacked, or in several files")
         yield piece
+
+
+def most_unpacked(size: int) -> int:
+    """Return the number of bytes to which a file of `size` bytes may unpack."""
+    return max(MOST_TIMES * size, ALWAYS_ALLOWED)
+
+
+def unpacks_to_too_much(size: int, advice: str) -> RefusedFileError:
+    """Return the refusal of a file of `size` bytes that unpacks to more than it may."""
+    return RefusedFileError(
+        "file_has_bounded_size",
+        f"the file of {size:,} bytes unpacks to more than {most_unpacked(size):,} bytes; allowed are {MOST_TIMES} times its size, "
+        f"or {ALWAYS_ALLOWED // 1024**2} MiB if that is more: {advice}",
+    )
 
 
 def _read(stream: "pa.CompressedInputStream", source: "_Source", compression: str) -> bytes:

@@ -14,7 +14,7 @@ from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.provenance import ROW
 from lakehouse_assets.raw.readers.batch import Batch, RefusedFileError, Reject, rejects_table, with_dialect
 from lakehouse_assets.raw.readers.missing import Header, has_too_many_columns, header_of
-from lakehouse_assets.raw.readers.packed import ALWAYS_ALLOWED, MOST_TIMES
+from lakehouse_assets.raw.readers.packed import most_unpacked, unpacks_to_too_much
 from lakehouse_assets.raw.readers.spool import spooled
 
 if TYPE_CHECKING:
@@ -48,13 +48,13 @@ def read_parquet(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
         parquet, chunks = _opened(pa.PythonFile(file, mode="r"))
         header = _header(parquet, feed)
         names = header.names
-        limit = max(MOST_TIMES * size, ALWAYS_ALLOWED)
+        limit = most_unpacked(size)
         before = unpacked = 0
         for group in range(parquet.num_row_groups):
             rows_in = parquet.metadata.row_group(group).num_rows
             items = _most_items(parquet, chunks[group])
             if items > limit // _ITEM_BYTES:
-                raise _too_large(size, limit)
+                raise unpacks_to_too_much(size, "have it sent in several files")
             done = 0
             for batch in _batches(parquet, group, items):
                 if isinstance(batch, Exception):
@@ -67,13 +67,12 @@ def read_parquet(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
                     break
                 unpacked += result.rows.nbytes
                 if unpacked > limit:
-                    raise _too_large(size, limit)
+                    raise unpacks_to_too_much(size, "have it sent in several files")
                 yield _in_dialect(result, header)
                 done += batch.num_rows
             before += rows_in
         if before == 0:
-            none = _table({name: pa.array([], pa.string()) for name in names}, pa.array([], pa.int64()))
-            yield _in_dialect(Batch(none, rejects_table([])), header)
+            yield _in_dialect(_without_rows(names), header)
 
 
 def _in_dialect(batch: Batch, header: Header) -> Batch:
@@ -199,20 +198,17 @@ def _table(columns: "dict[str, pa.Array]", numbers: "pa.Array") -> "pa.Table":
 
 def _lost_rows(names: list[str], group: int, before: int, rows: int, error: Exception) -> Batch:
     """Return the entry for the rows of a row group that can't be read, which are the rows from `before` + 1 on."""
-    import pyarrow as pa
-
     lost = f"rows {before + 1:,} to {before + rows:,} are lost"
     reason = f"row group {group} is damaged ({_first_line(error)}): {lost}; have the file sent again"
     entry = Reject(None, "row_group_is_readable", reason, "", max(rows, 1), place=f"row group {group}")
-    return Batch(_table({name: pa.array([], pa.string()) for name in names}, pa.array([], pa.int64())), rejects_table([entry]))
+    return _without_rows(names, entry)
 
 
-def _too_large(size: int, limit: int) -> RefusedFileError:
-    return RefusedFileError(
-        "file_has_bounded_size",
-        f"the file of {size:,} bytes unpacks to more than {limit:,} bytes; allowed are {MOST_TIMES} times its size, "
-        f"or {ALWAYS_ALLOWED // 1024**2} MiB if that is more: have it sent in several files",
-    )
+def _without_rows(names: list[str], *entries: Reject) -> Batch:
+    """Return the columns without a row, and entries."""
+    import pyarrow as pa
+
+    return Batch(_table({name: pa.array([], pa.string()) for name in names}, pa.array([], pa.int64())), rejects_table(entries))
 
 
 def _first_line(error: Exception) -> str:

@@ -29,6 +29,7 @@ from lakehouse_assets.raw.readers.batch import (
     Batch,
     RefusedFileError,
     Reject,
+    entry_alone,
     rejects_table,
     shown_beginning,
     with_dialect,
@@ -125,7 +126,7 @@ def read_xlsx(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
         sheets = ", ".join(workbook.sheets)
         if missing := [name for name in form.sheets or () if name not in workbook.sheets]:
             reason = f"the workbook lacks the sheet {', '.join(missing)}; it has {sheets}"
-            yield _entries(Reject(None, "file_has_sheets", reason, ""))
+            yield entry_alone(Reject(None, "file_has_sheets", reason, ""))
         elif not yielded:
             raise RefusedFileError(
                 "file_has_header", f"no cell of the workbook has a value: it has no header; its sheets are {sheets}"
@@ -511,7 +512,7 @@ def _sheet(workbook: _Workbook, name: str, number: int, feed: Feed) -> Iterator[
     try:
         sheet = workbook.sheet(name)
     except _DamagedError as error:
-        yield _entries(Reject(None, "sheet_is_readable", f"the sheet can't be read: {error}", "", place=name))
+        yield entry_alone(Reject(None, "sheet_is_readable", f"the sheet can't be read: {error}", "", place=name))
         return
     table = _Table(sheet)
     if table.is_empty:
@@ -519,11 +520,11 @@ def _sheet(workbook: _Workbook, name: str, number: int, feed: Feed) -> Iterator[
     rows = max(table.rows, 1)
     if name in workbook.hidden and _xlsx(feed).sheets is None:
         reason = "the sheet is hidden: if its rows are data, name all sheets that are in the feed (Xlsx(sheets=...))"
-        yield _entries(Reject(None, "sheet_is_visible", reason, table.beginning(), rows, name))
+        yield entry_alone(Reject(None, "sheet_is_visible", reason, table.beginning(), rows, name))
         return
     if (fault := sheet.faults.get(table.first)) is not None:
         reason = f"the header of the sheet can't be read: {fault}"
-        yield _entries(Reject(None, "sheet_has_header", reason, table.beginning(), rows, name))
+        yield entry_alone(Reject(None, "sheet_has_header", reason, table.beginning(), rows, name))
         return
     if too_many := has_too_many_columns(feed, len(table.fields)):
         raise RefusedFileError("file_has_few_new_columns", too_many, rows=rows)
@@ -531,7 +532,7 @@ def _sheet(workbook: _Workbook, name: str, number: int, feed: Feed) -> Iterator[
     if header.fault is not None:
         rule, reason, advice = header.fault
         reason = reason.replace("the file", "the sheet", 1) + advice
-        yield _entries(Reject(None, f"sheet_{rule}", reason, table.beginning(), rows, name))
+        yield entry_alone(Reject(None, f"sheet_{rule}", reason, table.beginning(), rows, name))
         return
     names = header.names
     before = number * ROWS_PER_SHEET
@@ -554,13 +555,6 @@ def _rows_table(names: list[str], columns: list[list[str | None]], numbers: list
     texts = {name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)}
     own = {ROW: pa.array(numbers, pa.int64()), SHEET: pa.repeat(pa.scalar(sheet, pa.string()), len(numbers))}
     return pa.table({**texts, **own})
-
-
-def _entries(reject: Reject) -> Batch:
-    """Return the entry of a sheet that is refused as a whole."""
-    import pyarrow as pa
-
-    return Batch(pa.table({ROW: pa.array([], pa.int64())}), rejects_table([reject]))
 
 
 def _line(texts: Sequence[str | None]) -> str:
@@ -593,12 +587,10 @@ def _text_of(value: Any, *, is_moment: bool) -> str | None:
         return "TRUE" if value else "FALSE"
     if isinstance(value, float):
         return _text_of_number(value)
-    if isinstance(value, datetime):
+    if isinstance(value, datetime | time):
         return str(value).rstrip("0") if value.microsecond else str(value)
     if isinstance(value, date):
         return f"{value} 00:00:00" if is_moment else str(value)
-    if isinstance(value, time):
-        return str(value).rstrip("0") if value.microsecond else str(value)
     assert isinstance(value, timedelta | int), "calamine gives no other types"
     if isinstance(value, timedelta):
         minutes, seconds = divmod(round(value.total_seconds()), 60)

@@ -201,7 +201,7 @@ def test_a_damaged_dictionary_costs_the_rows_of_its_row_group_only():
 
 
 def test_a_file_that_unpacks_to_too_much_is_refused_as_a_whole(monkeypatch):
-    monkeypatch.setattr(parquet, "ALWAYS_ALLOWED", 100_000)
+    monkeypatch.setattr(packed, "ALWAYS_ALLOWED", 100_000)
     monkeypatch.setattr(parquet, "_BATCH_ROWS", 1_000)
     found = entry(written({"a": ["x" * 100] * 100_000}))
     assert found["rule"] == "file_has_bounded_size"
@@ -224,8 +224,8 @@ def test_a_long_value_that_is_repeated_within_structs_takes_no_memory(monkeypatc
 
 def test_a_list_of_many_equal_items_is_refused_before_it_is_read(monkeypatch):
     """Its items take no bytes in the file: a billion of them are a few kilobytes."""
-    monkeypatch.setattr(parquet, "ALWAYS_ALLOWED", 100_000)
-    monkeypatch.setattr(parquet, "MOST_TIMES", 1)
+    monkeypatch.setattr(packed, "ALWAYS_ALLOWED", 100_000)
+    monkeypatch.setattr(packed, "MOST_TIMES", 1)
     monkeypatch.setattr(parquet, "_batches", None)
     data = written({"a": pa.ListArray.from_arrays([0, 10_000], pa.array([0] * 10_000, pa.int8()))})
     assert entry(data)["rule"] == "file_has_bounded_size"
