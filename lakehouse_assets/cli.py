@@ -90,17 +90,16 @@ def main() -> NoReturn:
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    systems: Annotated[str, typer.Option(metavar="S,S…|all", help="The systems whose sample data is landed.")] = "all",
+) -> None:
     """Land the sample data and build it from landing to gold."""
+    samples = _samples(systems)
     settings = _preflight(load_settings(), writes=True, creates=True)
     began = time.perf_counter()
-    landed = 0
-    samples = bundled("sample_data")
-    for file in sorted(samples.glob("*/*/*/*")):
-        system, entity, day = file.relative_to(samples).parts[:3]
-        _land_if_new(settings, f"{system}/{entity}", date.fromisoformat(day), file)
-        landed += 1
-    _say(f"{landed} sample files are in {settings.root.path('landing')}.")
+    for feed, day, file in samples:
+        _land_if_new(settings, feed, day, file)
+    _say(f"{len(samples)} sample files are in {settings.root.path('landing')}.")
 
     declared = load_catalog(settings)
     result = _sync(settings, declared, _plan(settings, declared))
@@ -463,6 +462,18 @@ def _sync(settings: Settings, declared: "Catalog", planned: "Plan") -> "SyncResu
         # dbt's output goes to a file: stdout is for the result.
         with (settings.dagster_home / "sync.log").open("a") as log, redirect_stdout(log):
             return run_sync(settings, declared, planned, build_definitions(settings, catalog=declared, engine=engine), _say)
+
+
+def _samples(systems: str) -> list[tuple[str, date, Path]]:
+    """Return the sample files of some systems, each with its feed and landing date."""
+    folder = bundled("sample_data")
+    known = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    wanted = known if systems == "all" else [name.strip() for name in systems.split(",")]
+    for name in wanted:
+        if name not in known:
+            raise LandingError(f"There is no sample data of {name!r}{nearest(name, known)}. There is some of {', '.join(known)}.")
+    files = sorted(file for name in wanted for file in folder.glob(f"{name}/*/*/*"))
+    return [("/".join(file.parts[-4:-2]), date.fromisoformat(file.parts[-2]), file) for file in files]
 
 
 def _land_if_new(settings: Settings, feed: str, day: date, file: Path) -> None:

@@ -29,9 +29,8 @@ from lakehouse_assets.services.service import free_port
 from lakehouse_assets.services.store import REGION, MinIO, ObjectStore, VersityGateway
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.store.root import Root
-from lakehouse_assets.systems import catalog
 from tests.support.cluster import Cluster
-from tests.support.lakehouse import EVERY_WORLD, Lakehouse, World
+from tests.support.lakehouse import BICYCLES, EVERY_WORLD, Lakehouse, World
 
 ENGINES = ("sail-folder", "spark-folder")
 """For tests that use an engine and no lakehouse: what silver computes is the same wherever its rows lie."""
@@ -238,7 +237,7 @@ def spark(engine: Engine):
 def lakehouse(world: World, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lakehouse:
     """All source systems over an empty root."""
     monkeypatch.chdir(tmp_path)  # what is no data lies there, where the root is no folder
-    return Lakehouse(world.settings(), list(catalog().tables), engine)
+    return Lakehouse(world.settings(), list(BICYCLES), engine)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from lakehouse_assets.contracts.contract import Column, Contract, Rule
 from lakehouse_assets.contracts.feeds import Feed, SourceColumn
 from lakehouse_assets.contracts.money import CURRENCY_CODE
 from lakehouse_assets.contracts.system import Input, SilverTable, System
+from lakehouse_assets.systems.cleaning import with_columns
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -14,11 +15,7 @@ if TYPE_CHECKING:
 
 def clean_exchange_rates(raw: "DataFrame") -> "DataFrame":
     """Trim all values; write the currency in upper case."""
-    from pyspark.sql import functions as F
-
-    return raw.withColumns(
-        {"date": F.expr("TRIM(date)"), "currency": F.expr("UPPER(TRIM(currency))"), "usd_rate": F.expr("TRIM(usd_rate)")}
-    )
+    return with_columns(raw, date="TRIM(date)", currency="UPPER(TRIM(currency))", usd_rate="TRIM(usd_rate)")
 
 
 EXCHANGE_RATES_FEED = Feed(

@@ -7,11 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-import obstore
 import pytest
 
-from lakehouse_assets.delta.tables import open_table
-from lakehouse_assets.store.root import Root
+from tests.support.command import Command
 from tests.support.lakehouse import EVERY_WORLD, World
 
 TABLES = {
@@ -42,55 +40,11 @@ pytestmark = pytest.mark.worlds("sail-folder")
 EVERYWHERE = pytest.mark.worlds(*EVERY_WORLD)
 
 
-class Command:
-    """The command line over a root."""
-
-    def __init__(self, world: World, folder: Path) -> None:
-        self.root = Root.parse(world.root())
-        self.folder = folder
-        self.environment = {
-            "LAKEHOUSE_ROOT": self.root.uri,
-            "LAKEHOUSE_ENGINE": "sail" if world.name.startswith("sail") else world.engine,
-        }
-
-    def run(self, *arguments: str, succeeds: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("lakehouse")), *arguments],
-            env={**os.environ, **self.environment},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (done.returncode == 0) is succeeds, done.stdout + done.stderr
-        return done
-
-    def query(self, sql: str) -> list[dict[str, object]]:
-        return json.loads(self.run("query", sql, "--format", "json").stdout)
-
-    def versions(self) -> dict[str, int]:
-        layers = ("raw", "silver", "gold", "quarantine", "ops")
-        tables = [(layer, name) for layer in layers for name in self.root.table_names(layer)]
-        opened = {f"{layer}/{name}": open_table(self.root.table(layer, name)) for layer, name in tables}
-        return {name: table.version() for name, table in opened.items() if table is not None}
-
-    def read(self, path: str) -> str:
-        """The text of a landing file."""
-        return bytes(obstore.get(self.root.store, f"landing/{path}").bytes()).decode()
-
-    def write(self, path: str, text: str) -> None:
-        obstore.put(self.root.store, f"landing/{path}", text.encode())
-
-    def copy_landing(self, other: "Command") -> None:
-        for path, _ in other.root.files("landing"):
-            obstore.put(self.root.store, path, bytes(obstore.get(other.root.store, path).bytes()))
-
-
 @pytest.fixture(scope="session")
 def command(world: World, tmp_path_factory) -> Command:
     """A root on which the demo has run."""
     command = Command(world, tmp_path_factory.mktemp("demo"))
-    command.run("demo")
+    command.run("demo", "--systems", "crm,erp,finance")
     _digests_by_world[world.name] = _digests(command, *TABLES, "gold.sales_performance", "gold.dim_date", "ops.row_accounts")
     return command
 

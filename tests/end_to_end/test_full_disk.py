@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse_assets.systems import catalog
-from tests.support.lakehouse import Lakehouse
+from tests.support.lakehouse import BICYCLES, Lakehouse
 from tests.support.store_faults import CUSTOMERS, check_no_trace, missing_files
 
 pytestmark = pytest.mark.worlds("sail-folder")
@@ -61,7 +60,7 @@ def sync(lakehouse: Lakehouse, tmp_path: Path, **more: str) -> subprocess.Comple
 @pytest.mark.parametrize("free", [12, 48], ids=lambda free: f"{free} KiB free")
 def test_what_stood_stands_and_the_next_pass_heals(free, disk, world, engine, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    lakehouse = Lakehouse(world.settings(str(disk / "lakehouse")), list(catalog().tables), engine)
+    lakehouse = Lakehouse(world.settings(str(disk / "lakehouse")), list(BICYCLES), engine)
     lakehouse.land("crm/customers", "2026-01-01", "customers.csv", CUSTOMERS)
     assert sync(lakehouse, tmp_path).returncode == 0
     lakehouse.land("crm/customers", "2026-01-01", "customers.csv", CUSTOMERS.replace("Ann", "Eva"))

@@ -189,7 +189,7 @@ def test_a_tick_that_fails_does_not_quote_the_store(monkeypatch):
     monkeypatch.setattr("lakehouse_assets.orchestration.sensors.make_system_plan", fail)
     monkeypatch.setattr("lakehouse_assets.orchestration.sensors.make_gold_sensor_plan", fail)
     sensors = lakehouse_sensors(Settings(lakehouse_root=S3.uri), catalog())
-    assert [sensor.name for sensor in sensors] == ["arrivals_crm", "arrivals_erp", "arrivals_finance", "gold"]
+    assert [sensor.name for sensor in sensors] == [*(f"arrivals_{system}" for system in catalog().systems), "gold"]
     with dg.DagsterInstance.ephemeral() as instance:
         for sensor in sensors:
             with pytest.raises(SettingsError) as raised, dg.build_sensor_context(instance=instance) as context:

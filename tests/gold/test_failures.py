@@ -12,8 +12,8 @@ from lakehouse_assets.gold.failures import failing_rows
 from lakehouse_assets.orchestration.instance import open_instance
 from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB
 from lakehouse_assets.orchestration.sync import sync
-from lakehouse_assets.systems import catalog, crm
-from tests.support.lakehouse import QUIET, Lakehouse
+from lakehouse_assets.systems import crm
+from tests.support.lakehouse import BICYCLES, QUIET, Lakehouse
 
 DAY, LATER = "2026-01-31", "2026-02-01"
 LANDED = {
@@ -77,7 +77,7 @@ def passed(lakehouse):
 
 @pytest.mark.worlds("sail-folder", "spark-folder")
 def test_a_bad_row_goes_to_quarantine_and_stops_nothing(landed):
-    lakehouse = landed(GOOD, SHIPPED_BEFORE, NEGATIVE, entities=list(catalog().tables))
+    lakehouse = landed(GOOD, SHIPPED_BEFORE, NEGATIVE, entities=list(BICYCLES))
     assert passed(lakehouse)[0]
     assert lakehouse.rows("quarantine.rows", "table_name, row_number, rule", "1, 2, 3") == [
         {"table_name": "crm_products", "row_number": 4, "rule": "product_number_present"},
@@ -90,7 +90,7 @@ def test_a_bad_row_goes_to_quarantine_and_stops_nothing(landed):
 
 @pytest.mark.worlds("sail-folder")
 def test_a_failed_test_names_its_rows_and_stops_its_model_for_as_long_as_the_data_is_so(landed):
-    lakehouse = landed(GOOD, NEGATIVE, entities=[without_rules(e) for e in list(catalog().tables)])
+    lakehouse = landed(GOOD, NEGATIVE, entities=[without_rules(e) for e in list(BICYCLES)])
     done, error, check = passed(lakehouse)
     assert not done
     assert error == (
@@ -120,7 +120,7 @@ FAULTS = [
 @pytest.mark.worlds("sail-folder")
 @pytest.mark.parametrize(("fault", "message"), FAULTS, ids=["a lost race", "a refused write"])
 def test_a_model_that_can_not_be_published_keeps_back_what_reads_it_and_nothing_else(landed, monkeypatch, fault, message):
-    lakehouse = landed(GOOD, entities=list(catalog().tables))
+    lakehouse = landed(GOOD, entities=list(BICYCLES))
     publish = gold.publish_model
 
     def failing(connection, root, model, **given):
@@ -162,7 +162,7 @@ def test_a_model_that_can_not_be_published_keeps_back_what_reads_it_and_nothing_
 
 @pytest.mark.worlds("sail-folder")
 def test_a_bug_is_raised_after_the_other_models_are_published(landed, monkeypatch):
-    lakehouse = landed(GOOD, entities=list(catalog().tables))
+    lakehouse = landed(GOOD, entities=list(BICYCLES))
     publish = gold.publish_model
 
     def failing(connection, root, model, **given):
@@ -211,7 +211,7 @@ def test_rows_without_a_date_or_a_name_are_named_by_their_first_column(connectio
 
 @pytest.mark.worlds("sail-folder")
 def test_a_dimension_built_by_itself_is_not_judged_by_a_fact_that_is_older(landed):
-    lakehouse = landed(GOOD, entities=list(catalog().tables))
+    lakehouse = landed(GOOD, entities=list(BICYCLES))
     assert passed(lakehouse)[0]
     lakehouse.land("crm/customers", DAY, "a.csv", LANDED["crm/customers"].replace("\n1,", "\n2,"))
     assert lakehouse.build() == {}

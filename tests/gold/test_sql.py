@@ -17,7 +17,7 @@ from lakehouse_assets.gold.dbt_ahead import executable
 from lakehouse_assets.gold.failures import failing_rows
 from lakehouse_assets.gold.project import RUN_DATABASE
 from lakehouse_assets.settings import Settings
-from lakehouse_assets.systems import crm, erp, finance
+from lakehouse_assets.systems import catalog, crm
 
 PROJECT = Settings().gold_project.folder
 
@@ -38,7 +38,7 @@ ORDER = ("dim_date", "dim_customer", "dim_product", "fact_sales", "sales_perform
 def make_silver(connection):
     """Create empty silver tables in the database `run`."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS run.silver; CREATE SCHEMA IF NOT EXISTS run.gold")
-    for entity in (*crm.SYSTEM.tables, *erp.SYSTEM.tables, *finance.SYSTEM.tables):
+    for entity in catalog().tables:
         columns = ", ".join(f"{c.name} {c.type}" for c in entity.contract.table_columns)
         connection.execute(f"CREATE TABLE run.silver.{entity.name} ({columns}, _date date)")
 

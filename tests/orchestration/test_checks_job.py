@@ -11,8 +11,7 @@ from lakehouse_assets.delta.tables import open_table
 from lakehouse_assets.orchestration.instance import open_instance
 from lakehouse_assets.orchestration.jobs import CHECKS_JOB, LAKEHOUSE_JOB
 from lakehouse_assets.orchestration.sync import sync
-from lakehouse_assets.systems import catalog
-from tests.support.lakehouse import QUIET, Lakehouse
+from tests.support.lakehouse import BICYCLES, QUIET, Lakehouse
 
 pytestmark = pytest.mark.worlds("sail-folder")
 
@@ -23,7 +22,7 @@ ACCOUNTS = ("silver/crm_sales", "row_accounts")
 @pytest.fixture(scope="module")
 def built(world, engine):
     """A lakehouse with the sample data on two dates, built from landing to gold."""
-    lakehouse = Lakehouse(world.settings(), list(catalog().tables), engine)
+    lakehouse = Lakehouse(world.settings(), list(BICYCLES), engine)
     samples = bundled("sample_data")
     for file in sorted(samples.glob("*/*/*/*")):
         system, entity, day = file.relative_to(samples).parts[:3]

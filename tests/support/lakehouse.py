@@ -25,7 +25,11 @@ from lakehouse_assets.reconcile.runs import rows_runs
 from lakehouse_assets.serving.query import query
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.silver.build import build_partitions
+from lakehouse_assets.systems import crm, erp, finance
 from tests.support.cluster import Cluster
+
+BICYCLES = tuple(table for system in (crm, erp, finance) for table in system.SYSTEM.tables)
+"""A whole lakehouse up to gold, for tests of the machinery: a further system costs these tests nothing."""
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
