@@ -257,7 +257,7 @@ def sync(as_json: Json = False) -> None:
 
 @app.command()
 def query(
-    sql: Annotated[str, typer.Argument(help="One SELECT over the schemas raw, silver, gold, quarantine, ops.")],
+    sql: Annotated[str, typer.Argument(help="One SELECT over the schemas raw, silver, gold, quarantine, superseded, ops.")],
     output: Annotated[Format, typer.Option("--format", help="How to show the result.")] = Format.table,
 ) -> None:
     """Query the tables in DuckDB's SQL. Read-only: no files, no network."""

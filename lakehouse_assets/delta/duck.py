@@ -187,17 +187,22 @@ def files_with_keys(
     return possible
 
 
+def column_types(table: "DeltaTable") -> dict[str, str]:
+    """Return the Arrow types of a table's columns, by name, without `_date`."""
+    import pyarrow as pa
+
+    return {field.name: str(field.type) for field in pa.schema(table.schema().to_arrow()) if field.name != DATE_COLUMN}
+
+
 def table_view(connection: "duckdb.DuckDBPyConnection", name: str, uri: str, table: "DeltaTable") -> None:
     """Create a view over all rows of the opened version of a table."""
     import pyarrow as pa
 
-    schema = pa.schema(table.schema().to_arrow())
-    columns = {field.name: str(field.type) for field in schema if field.name != DATE_COLUMN}
     files = live_files(table)
     if files:
-        files_view(connection, name, uri, files, columns)
+        files_view(connection, name, uri, files, column_types(table))
     else:
-        connection.register("_no_rows", schema.empty_table())
+        connection.register("_no_rows", pa.schema(table.schema().to_arrow()).empty_table())
         connection.execute(f"{_create('TABLE', name)} AS FROM _no_rows")
         connection.unregister("_no_rows")
 

@@ -1,4 +1,4 @@
-"""Read-only SQL over all tables, run by DuckDB: schemas `raw`, `silver`, `gold`, `quarantine`, `ops`.
+"""Read-only SQL over all tables, run by DuckDB: schemas `raw`, `silver`, `gold`, `quarantine`, `superseded`, `ops`.
 
 A query is refused unless it is one SELECT that names only these tables and the lists of them. The check uses the syntax tree from
 DuckDB's own parser. The connection that runs the query can't read files outside the root, use the network or change its settings.
@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from lakehouse_assets.books.ledger import Ledger, ledger_schema
 from lakehouse_assets.books.quarantine import Quarantine
-from lakehouse_assets.delta.duck import new_connection, rows_of_schema, table_view
-from lakehouse_assets.delta.tables import file_paths, open_table, sql_text
+from lakehouse_assets.books.set_aside import BATCH, LANDED, SUPERSEDED, SetAside, listed_set_aside
+from lakehouse_assets.contracts.provenance import DATE_COLUMN
+from lakehouse_assets.delta.duck import column_types, new_connection, rows_of_files, rows_of_schema, table_view
+from lakehouse_assets.delta.tables import file_paths, open_table, sql_date, sql_name, sql_text
 from lakehouse_assets.errors import QueryError
 from lakehouse_assets.store.errors import unquoted
 from lakehouse_assets.store.root import Root
@@ -24,7 +26,7 @@ from lakehouse_assets.store.root import Root
 if TYPE_CHECKING:
     import duckdb
 
-SCHEMAS = ("raw", "silver", "gold", "quarantine", "ops")
+SCHEMAS = ("raw", "silver", "gold", "quarantine", "superseded", "ops")
 
 ALLOWED_TABLE_FUNCTIONS = ("range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree")
 """Functions in FROM that read nothing outside the query."""
@@ -144,14 +146,34 @@ def open_views(connection: "duckdb.DuckDBPyConnection", root: Root, read: Tables
     for schema in SCHEMAS:
         connection.execute(f"CREATE SCHEMA {schema}")
     existing = [(layer, name) for layer in ("raw", "silver", "gold") for name in root.table_names(layer)]
+    existing += [("superseded", name) for layer, name in existing if layer == "silver"]
     if read is None or not read <= {*existing, *_BOOKS}:
         read = {*existing, *_BOOKS}
     for layer, name in sorted(read - _BOOKS):
+        if layer == "superseded":
+            _superseded_view(connection, root, name)
+            continue
         uri = root.table(layer, name)
         if (table := open_table(uri)) is not None:
             table_view(connection, f'{layer}."{name}"', uri, table)
     if read & _BOOKS:
         _open_books(connection, root)
+
+
+def _superseded_view(connection: "duckdb.DuckDBPyConnection", root: Root, name: str) -> None:
+    """Create the view of the rows that are superseded in the current version of a silver table, with the table's columns."""
+    uri = root.table("silver", name)
+    if (table := open_table(uri)) is None:
+        return
+    listed = (listed_set_aside(root, "silver", name, table) or SetAside()).with_reason(SUPERSEDED)
+    columns = {**column_types(table), BATCH: "string", LANDED: "date"}
+    rows = rows_of_files([f"{uri}/{path}" for path in listed.files], columns, listed.count)
+    # A file may also hold rows that no longer count: the list names batch and date of those that do.
+    counted = ", ".join(f"({sql_text(batch)}, {sql_date(day)})" for batch, day in listed.places) or "(NULL, NULL)"
+    connection.execute(
+        f"""CREATE VIEW superseded.{sql_name(name)} AS SELECT * EXCLUDE ({BATCH}, {LANDED}), {LANDED} AS {DATE_COLUMN} FROM ({rows})
+            SEMI JOIN (VALUES {counted}) AS counted ({BATCH}, {LANDED}) USING ({BATCH}, {LANDED})"""
+    )
 
 
 def _open_books(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
