@@ -24,7 +24,8 @@ print(*(model.name for model in GoldProject(folder, package=folder).models()))
 @pytest.fixture
 def project(tmp_path) -> GoldProject:
     own = Settings().gold_project.folder
-    shutil.copytree(own, tmp_path / "project", ignore=shutil.ignore_patterns("target", "logs"))
+    left_out = shutil.ignore_patterns("target", "logs", "marts", "facts", "tests")
+    shutil.copytree(own, tmp_path / "project", ignore=left_out)
     return GoldProject(tmp_path / "project", package=tmp_path / "project")
 
 

@@ -347,7 +347,7 @@ def build_and_kill(shop: Shop, kill: str) -> None:
         shop.build()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(passes=PASSES)
 def test_in_any_order_of_arrival_the_table_is_what_a_plain_reading_of_landing_gives(tmp_path_factory, passes):
     shop = Shop(Root.parse(str(tmp_path_factory.mktemp("shop") / "lakehouse")))

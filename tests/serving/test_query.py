@@ -158,11 +158,11 @@ CONTEXTS = {
 }
 
 
-@pytest.mark.parametrize("source", FILES.values(), ids=FILES.keys())
 @pytest.mark.parametrize("context", CONTEXTS.values(), ids=CONTEXTS.keys())
-def test_a_file_or_address_is_refused_wherever_it_stands(connection, context, source):
-    with pytest.raises(QueryError, match="not allowed"):
-        refuse_unless_harmless(connection, context.format(source))
+def test_a_file_or_address_is_refused_wherever_it_stands(connection, context):
+    for source in FILES.values():
+        with pytest.raises(QueryError, match="not allowed"):
+            refuse_unless_harmless(connection, context.format(source))
 
 
 @pytest.mark.parametrize(
@@ -173,28 +173,27 @@ def test_a_file_in_place_of_a_table_s_name_is_refused(connection, sql):
         refuse_unless_harmless(connection, sql)
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        "getenv('HOME')",
-        "GETENV('HOME')",
-        "main.getenv('HOME')",
-        "current_setting('home_directory')",
-        "pg_catalog.current_setting('home_directory')",
-        "('home_directory').current_setting()",
-        "pg_postmaster_start_time()",
-        "pg_conf_load_time()",
-        "pg_sleep(9)",
-        "sleep_ms(9)",
-        "inet_server_addr()",
-        "current_connection_id()",
-        "version()",
-        "write_log('x')",
-        "json_serialize_plan('FROM pg_settings')",
-        "getvariable('x')",
-        "read_text('x')",
-    ],
-)
+CALLS = [
+    "getenv('HOME')",
+    "GETENV('HOME')",
+    "main.getenv('HOME')",
+    "current_setting('home_directory')",
+    "pg_catalog.current_setting('home_directory')",
+    "('home_directory').current_setting()",
+    "pg_postmaster_start_time()",
+    "pg_conf_load_time()",
+    "pg_sleep(9)",
+    "sleep_ms(9)",
+    "inet_server_addr()",
+    "current_connection_id()",
+    "version()",
+    "write_log('x')",
+    "json_serialize_plan('FROM pg_settings')",
+    "getvariable('x')",
+    "read_text('x')",
+]
+
+
 @pytest.mark.parametrize(
     "context",
     [
@@ -211,9 +210,10 @@ def test_a_file_in_place_of_a_table_s_name_is_refused(connection, sql):
         "SELECT * FROM range(length({}))",
     ],
 )
-def test_a_function_that_tells_of_the_machine_is_refused_wherever_it_stands(connection, context, call):
-    with pytest.raises(QueryError, match="not allowed"):
-        refuse_unless_harmless(connection, context.format(call))
+def test_a_function_that_tells_of_the_machine_is_refused_wherever_it_stands(connection, context):
+    for call in CALLS:
+        with pytest.raises(QueryError, match="not allowed"):
+            refuse_unless_harmless(connection, context.format(call))
 
 
 @pytest.mark.parametrize(

@@ -301,7 +301,7 @@ def test_what_is_skipped_changes_nothing(mode, kinds, tmp_path_factory, monkeypa
         st.lists(st.tuples(some, st.integers(1, 12)), min_size=1, max_size=3),
         st.data(),
     )
-    @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def run(live, superseded, staged, data) -> None:
         shop = Shop(tmp_path_factory.mktemp("shop"), table_of(mode, *((f"k{n}", kind) for n, kind in enumerate(kinds))))
         for n, keys in enumerate(live):

@@ -55,12 +55,12 @@ def settled(contract: Contract, given_rows: list[Row]) -> dict[tuple[str, str, i
 
 
 @given(rows)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_an_upsert_keeps_what_the_oracle_keeps(given_rows):
     assert settled(UPSERT, given_rows) == expected(given_rows, "upsert").standing
 
 
 @given(rows)
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_a_history_has_the_versions_of_the_oracle(given_rows):
     assert settled(HISTORY, given_rows) == expected(given_rows, "history").standing
