@@ -12,7 +12,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 demo: setup  ## land the sample data and build it from landing to gold
 	@$(BIN)/lakehouse demo
 
-test: setup lint  ## lint, type check, layer check, and all tests
+test:  ## lint, type check, layer check, and all tests
+	@$(MAKE) --no-print-directory -j 2 setup lint
 	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 quick: setup  ## the tests of the inner loop: one engine, one store, no services
@@ -23,15 +24,18 @@ dev: setup  ## run the Dagster UI at http://localhost:3000
 
 setup: $(VENV)/ready
 
-$(VENV)/ready: requirements.lock pyproject.toml
+$(VENV)/installed: requirements.lock pyproject.toml
 	@test -x $(BIN)/python || (command -v uv >/dev/null && uv venv -q --seed --python ">=3.11,<3.13" $(VENV)) || $(PYTHON) -m venv $(VENV)
 	@command -v uv >/dev/null || $(BIN)/python -m pip install -q uv==$(UV_VERSION)
 	@uv pip sync -q --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
 	@uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e '.[sail]'
+	@touch $@
+
+$(VENV)/ready: $(VENV)/installed
 	@$(BIN)/python -m lakehouse_assets.setup >/dev/null
 	@touch $@
 
-lint: setup
+lint: $(VENV)/installed
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy

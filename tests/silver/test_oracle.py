@@ -18,7 +18,7 @@ from lakehouse_assets.silver import additions, build, merge, quarantine, stage
 from lakehouse_assets.upkeep.maintain import maintain
 from tests.support.things import DATES, KEYS, Shop, entity
 
-EXAMPLES = {"sail-folder": 10, "sail-minio": 2, "spark-folder": 1}
+EXAMPLES = {"sail-folder": 8, "sail-minio": 2, "spark-folder": 1}
 
 
 @pytest.mark.worlds(*EXAMPLES)
