@@ -264,11 +264,12 @@ def test_a_store(clean):
         "closed_on": "2010-06-30",
         "updated_at": "2010-07-01 09:00:00",
     }
+    wrong = {"store_id": "S05", "closed_on": "2005-01-31", "city": "", "store_name": ""}
     row, *others = clean(
         retail.STORES,
         given,
         given | {"store_id": ""},
-        given | {"store_id": "S05", "closed_on": "2005-01-31", "city": "", "store_name": ""},
+        given | wrong,
     )
     assert (row["store_id"], row["store_name"], row["store_type"], row["postcode"]) == (
         "S04",
