@@ -78,7 +78,7 @@ def clean_transactions(raw: "DataFrame") -> "DataFrame":
         valued,
         amount="_quantity * _price - _discount",
         # The web shop's invoices say that they cancel; a till takes a line back at a negative quantity.
-        is_cancellation="invoice_number LIKE 'C%' OR (channel = 'store' AND COALESCE(_quantity < 0, FALSE))",
+        is_cancellation="CASE channel WHEN 'store' THEN _quantity < 0 ELSE invoice_number LIKE 'C%' END",
         line_id=f"MD5(CONCAT({_LINE}))",
     )
     return with_columns(
