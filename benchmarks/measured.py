@@ -21,7 +21,7 @@ _SAMPLE_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Cost:
-    """Memory is the peak of the sum over all processes.
+    """Memory is the peak of the sum over all processes; a page that several of them share counts once.
 
     `read` is what the command's process, and those that it has waited for, asked the system for, cached or not, program files
     included.
@@ -90,10 +90,15 @@ def _cpu() -> float:
 
 
 def _memory(process: psutil.Process) -> int:
+    """Return the bytes that a process holds, of shared pages its share.
+
+    A fork shares what its parent has loaded, so the sum of what each process has resident would count that twice.
+    """
     try:
-        return int(process.memory_info().rss)
-    except psutil.NoSuchProcess:
+        lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
         return 0
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("Pss:")))
 
 
 def _bytes_read(pid: int) -> int:

@@ -40,6 +40,8 @@ def new_connection(root: Root) -> "duckdb.DuckDBPyConnection":
     connection.execute("SET TimeZone = 'UTC'")
     # In a process that runs no script file (`python -c`), DuckDB would write one to stdout after two seconds.
     connection.execute("SET enable_progress_bar = false")
+    # Otherwise it keeps the memory of its largest query, for nobody.
+    connection.execute("SET allocator_background_threads = true")
     connection.execute(f"SET dynamic_or_filter_threshold = {_KEYS_LOOKED_UP}")
     enable_s3(connection, root)
     return connection

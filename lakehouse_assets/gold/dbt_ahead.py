@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -117,7 +117,7 @@ def _serve(listener: socket.socket, folders: Sequence[Path]) -> NoReturn:
     del duckdb  # imported now only to save time later
     digest = [*map(project_digest, folders)]
     parsed = dbtRunner().invoke(["--quiet", "--no-version-check", "--log-level-file", "none", "--no-write-json", "parse"])
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
+    signal.signal(signal.SIGCHLD, _reap)
     while True:
         connection, _ = listener.accept()
         if os.fork():
@@ -126,6 +126,13 @@ def _serve(listener: socket.socket, folders: Sequence[Path]) -> NoReturn:
         listener.close()
         is_current = Path.cwd() == folders[0] and digest == [*map(project_digest, folders)]
         _run(connection, parsed.result if is_current and isinstance(parsed.result, Manifest) else None)
+
+
+def _reap(*_: object) -> None:
+    """Wait for the forks that have ended. If nobody did, their CPU time would count for nobody."""
+    with suppress(ChildProcessError):  # none is left
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
 
 
 def _run(connection: socket.socket, manifest: "Manifest | None") -> NoReturn:

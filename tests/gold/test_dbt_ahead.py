@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -138,6 +139,20 @@ def test_whoever_finds_a_loaded_dbt_loads_none(loaded):
     with loaded_ahead([PROJECT]):
         assert loaders(psutil.Process()) == before
     assert os.environ[PLACE]
+
+
+def test_the_cpu_time_of_a_command_counts_for_the_caller(tmp_path, monkeypatch):
+    monkeypatch.delenv(PLACE, raising=False)
+    others = loaders(psutil.Process())
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with loaded_ahead([tmp_path]):
+        [process] = wait_until(lambda: set(loaders(psutil.Process())) - set(others))
+        dbt("--quiet", "parse", "--no-partial-parse", "--target-path", str(tmp_path))
+        wait_until(lambda: not process.children())
+        used = process.cpu_times()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert used.children_user > 0.2
+    assert after.ru_utime - before.ru_utime > used.user + used.children_user - 0.05
 
 
 def test_the_process_ends_with_the_block_though_nobody_has_used_it(monkeypatch):

@@ -30,4 +30,4 @@ left join {{ ref('dim_product') }} as dated
     and s.order_date between dated.valid_from and coalesce(dated.valid_to, date '9999-12-31')
 left join {{ ref('dim_product') }} as latest
     on latest.product_number = s.product_number and latest.is_current
-{{ join_usd_rate('s.currency', 's.order_date') }}
+{{ join_usd_rate('s.currency', 's.order_date', rows=source('silver', 'crm_sales') ~ ' as s') }}
