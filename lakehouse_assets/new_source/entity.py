@@ -12,7 +12,7 @@ from lakehouse_assets.contracts.columns import snake_case
 from lakehouse_assets.contracts.formats import Csv, Format, Json
 from lakehouse_assets.errors import ProjectError
 from lakehouse_assets.new_source.keys import FILE, Keys, keys_of
-from lakehouse_assets.new_source.meaning import is_currency, is_id, one_of, personal, says_deleted, sequence_among
+from lakehouse_assets.new_source.meaning import is_currency, one_of, personal, says_deleted, sequence_among, telling
 from lakehouse_assets.new_source.plan import PlannedColumn, PlannedFeed, PlannedField, PlannedRule, PlannedTable
 from lakehouse_assets.new_source.sample import Sample, is_ascii
 from lakehouse_assets.new_source.sql import column
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SEEN = 50
+_NAMED = 4
 _MOST_ITEMS = 100_000
 _LONGEST = 80
+_LONGEST_RULE = 110
 _MOST_WORDS, _LEAST_ROWS, _ROWS_A_WORD = 8, 8, 3
 _KEY_TYPES = ("string", "int", "bigint", "date")
 _SIMPLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -67,7 +69,10 @@ def planned_feed(system: str, entity: str, samples: Sequence[Sample]) -> Planned
     values = {name: _values(rows.column(name)) for name in rows.column_names if name != FILE}
     fields = [_field(name, samples, values[name]) for name in values]
     names = dict(zip(values, unique_names(values), strict=True))
-    columns = {name: _column(names[name], field.name, column(name), values[name]) for name, field in zip(values, fields, strict=True)}
+    columns = {
+        name: _column(names[name], field.description, column(name), values[name])
+        for name, field in zip(values, fields, strict=True)
+    }
     table = _table(system, entity, rows, columns, values)
     items = [
         _items(system, entity, table, name, columns[name].name, values[name].texts)
@@ -124,7 +129,11 @@ def _formats(entity: str, samples: Sequence[Sample]) -> list[Format]:
             if in_one_encoding and is_ascii(other.file):
                 found[kind] = sample
                 continue
-        if isinstance(sample.format, Json) and isinstance(other.format, Json) and None in (sample.format.records, other.format.records):
+        if (
+            isinstance(sample.format, Json)
+            and isinstance(other.format, Json)
+            and None in (sample.format.records, other.format.records)
+        ):
             found[kind] = sample if other.format.records is None else other
             continue
         raise ProjectError(
@@ -160,7 +169,8 @@ def _field(name: str, samples: Sequence[Sample], values: _Values) -> PlannedFiel
     if lacking and not has_keys:
         files = ", ".join(sample.file.name for sample in lacking[:3])
         questions = (f"{files} lacks it, or a part of it does. Is it another column renamed? Then also=(...) of that one.",)
-    return PlannedField(own.strip() if is_plain else name, name, not (lacking or (has_keys and values.empty)), questions)
+    described = _words(own if is_plain else name)
+    return PlannedField(own.strip() if is_plain else name, described, not (lacking or (has_keys and values.empty)), questions)
 
 
 def _column(name: str, description: str, sql: str, values: _Values) -> PlannedColumn:
@@ -168,7 +178,7 @@ def _column(name: str, description: str, sql: str, values: _Values) -> PlannedCo
     found = _nested(sql, values) if values.are_nested else guess(name, values.texts)
     about = personal(name, values.texts)
     remarks = (f"Personal: {about}.",) if about else ()
-    return PlannedColumn(name, found.type, description[:_LONGEST], sql, True, found.styles, found.questions, remarks)
+    return PlannedColumn(name, found.type, description, sql, True, found.styles, found.questions, remarks)
 
 
 def _nested(sql: str, values: _Values) -> Guess:
@@ -179,7 +189,9 @@ def _nested(sql: str, values: _Values) -> Guess:
     if not keys:
         return Guess("string")
     example = f"get_json_object({sql}, '$.{keys[0]}')"
-    return Guess("string", (), (f"It is an object with {', '.join(keys[:8])}. Which of these are columns? In the function: {example}.",))
+    return Guess(
+        "string", (), (f"It is an object with {', '.join(keys[:8])}. Which of these are columns? In the function: {example}.",)
+    )
 
 
 def _table(
@@ -187,16 +199,21 @@ def _table(
 ) -> PlannedTable:
     """Return the table of an entity's rows, by the key that its columns show."""
     usable = [
-        raw for raw, c in columns.items() if c.type in _KEY_TYPES and not values[raw].empty and not values[raw].are_nested and values[raw].given
+        raw
+        for raw, c in columns.items()
+        if c.type in _KEY_TYPES and not values[raw].empty and not values[raw].are_nested and values[raw].given
     ]
-    found = keys_of(rows, usable, [raw for raw in usable if is_id(columns[raw].name, entity)])
+    found = keys_of(rows, usable, telling(usable, entity))
     candidates = [tuple(columns[raw].name for raw in key) for key in found.candidates]
     listed = list(columns.values())
     rules = [rule for raw, c in columns.items() if (rule := _rule(c, values[raw])) is not None]
     questions = tuple(
-        f"Does {c.name} say that a row was deleted? Then deleted='...': SQL that is true for such a row." for c in listed if says_deleted(c.name)
+        f"Does {c.name} say that a row was deleted? Then deleted='...': SQL that is true for such a row."
+        for c in listed
+        if says_deleted(c.name)
     )
     described = f"{_words(entity)} of {system}."
+    questions += _empty_question([c.name for raw, c in columns.items() if not values[raw].texts])
     if not candidates:
         return _without_key(f"{system}_{entity}", entity, described, listed, rules, questions)
     sequence = sequence_among([(c.name, c.type) for c in listed if c.name not in candidates[0]])
@@ -219,17 +236,27 @@ _NO_SEQUENCE = "Which column says which row of a key is the newest? Without a se
 
 def _key_question(candidates: Sequence[tuple[str, ...]], found: Keys) -> str:
     """Ask whether the key is one, and say what else may be."""
-    shown = " and ".join(candidates[0])
-    verb = "identify" if len(candidates[0]) > 1 else "identifies"
+    asked = f"Does {candidates[0][0]} identify a row? It does"
+    if len(candidates[0]) > 1:
+        asked = f"Do {' and '.join(candidates[0])} together identify a row? They do"
     where = "in the sample" if found.across_files else "in each file of the sample; a later file replaces its rows"
     others = "; ".join(" and ".join(key) for key in candidates[1:4])
     also = f" So would: {others}." if others else ""
-    alike = f" {found.repeated:,} rows are repeated as they are: the repeats are superseded." if found.repeated else ""
-    return f"Is it {shown} that {verb} a row? It does {where}.{also}{alike}"
+    alike = f" Rows that repeat another one in all values are superseded: {found.repeated:,}." if found.repeated else ""
+    return f"{asked} {where}.{also}{alike}"
+
+
+def _empty_question(names: Sequence[str]) -> tuple[str, ...]:
+    return (f"Of what type are {', '.join(names)}? The sample has no value of them.",) if names else ()
 
 
 def _without_key(
-    table: str, entity: str, description: str, columns: Sequence[PlannedColumn], rules: Sequence[PlannedRule], questions: tuple[str, ...]
+    table: str,
+    entity: str,
+    description: str,
+    columns: Sequence[PlannedColumn],
+    rules: Sequence[PlannedRule],
+    questions: tuple[str, ...],
 ) -> PlannedTable:
     """Return a table whose rows nothing identifies but their place: each delivery replaces what its date had."""
     taken = {c.name for c in columns}
@@ -238,9 +265,20 @@ def _without_key(
         PlannedColumn(file, "string", "File that the row came from", "_source_file", trims=False),
         PlannedColumn(row, "bigint", "Place of the row in the file", "_row_number", trims=False),
     ]
-    question = "Which columns identify a row? No column, nor any pair of the likely ones, does so in the sample: so it is the row's place in its file, and each date has its own rows (snapshot)."
+    question = (
+        "Which columns identify a row? In the sample, no column does, nor a pair of the likely ones. So it is the row's place in its "
+        "file, and each date has its own rows (snapshot)."
+    )
     return PlannedTable(
-        table, entity, description, [*place, *columns], (file, row), mode="snapshot", rules=rules, key_questions=(question,), questions=questions
+        table,
+        entity,
+        description,
+        [*place, *columns],
+        (file, row),
+        mode="snapshot",
+        rules=rules,
+        key_questions=(question,),
+        questions=questions,
     )
 
 
@@ -248,7 +286,12 @@ def _items(system: str, entity: str, parent: PlannedTable, raw: str, name: str, 
     """Return the table of the items that a column has lists of: the key of the row that they are in, and their place in the list."""
     one = one_of(entity)
     kept = [
-        replace(c, name=f"{one}_id" if c.name == "id" else c.name, questions=(), description=f"{c.description}, of the {one.replace('_', ' ')}")
+        replace(
+            c,
+            name=f"{one}_id" if c.name == "id" else c.name,
+            questions=(),
+            description=f"{c.description}, of the {one.replace('_', ' ')}",
+        )
         for c in parent.columns
         if c.name in parent.key
     ]
@@ -259,7 +302,9 @@ def _items(system: str, entity: str, parent: PlannedTable, raw: str, name: str, 
         _item_column(made, key, values) for (key, values), made in zip(given.items(), own, strict=True) if _SIMPLE.fullmatch(key)
     ]
     left_out = [key for key in given if not _SIMPLE.fullmatch(key)]
-    questions = (f"Does a {one.replace('_', ' ')} come again with fewer {name}? Those that it lacks would stay in this table.",)
+    questions: tuple[str, ...] = (
+        f"Does a {one.replace('_', ' ')} come again with fewer {name}? Those that it lacks would stay in this table.",
+    )
     questions += (f"The items also have {', '.join(map(repr, left_out[:5]))}: are they needed?",) if left_out else ()
     [first, *others] = kept
     return PlannedTable(
@@ -301,7 +346,7 @@ def _text_of(value: Any) -> str:
 
 
 def _item_column(name: str, key: str, texts: Sequence[str]) -> PlannedColumn:
-    made = _column(name, key, f"get_json_object(_item, '$.{key}')", _Values(texts, len(texts), 0))
+    made = _column(name, _words(key), f"get_json_object(_item, '$.{key}')", _Values(texts, len(texts), 0))
     is_decimal = made.type.startswith("decimal") and not made.styles
     # Engines write the numbers of an item as doubles: with an exponent where they are small or large.
     return replace(made, type="double") if is_decimal and any(_has_exponent(text) for text in texts) else made
@@ -323,10 +368,15 @@ def _rule(planned: PlannedColumn, values: _Values) -> PlannedRule | None:
     is_enough = values.given >= max(_LEAST_ROWS, _ROWS_A_WORD * len(texts))
     if planned.type != "string" or not 2 <= len(texts) <= _MOST_WORDS or not is_enough or any(map(_QUOTED.search, texts)):
         return None
-    if values.are_nested or planned.remarks or max(map(len, texts)) > _LONGEST // 2:
+    if values.are_nested or planned.remarks:
         return None
     words = ", ".join(f"'{text}'" for text in sorted(texts))
-    return PlannedRule(f"{planned.name}_known", f"{or_null}{name} IN ({words})", "It is one of the words that the sample has.")
+    expression = f"{or_null}{name} IN ({words})"
+    return (
+        PlannedRule(f"{planned.name}_known", expression, "It is a word that the sample has.")
+        if len(expression) <= _LONGEST_RULE
+        else None
+    )
 
 
 def _feed_questions(
@@ -336,16 +386,22 @@ def _feed_questions(
     columns = list(columns)
     texts = dict(zip((c.name for c in columns), (v.texts for v in values.values()), strict=True))
     questions = [question for sample in samples for question in sample.questions]
-    questions += [f"Are these the change events of Debezium? See change_feed in contracts/debezium.py."] if _is_event(values) else []
+    questions += (
+        ["Are these the change events of Debezium? See change_feed in contracts/debezium.py."] if _is_event(values) else []
+    )
     money = [c.name for c in columns if is_money(c.name) and c.type.startswith(("int", "bigint", "decimal", "double"))]
     if money and not any(is_currency(c.name, texts[c.name]) for c in columns):
-        questions.append(f"In which currency are {_some(money)}? Add currency='EUR', or whichever it is, to the feed.")
+        questions.append(f"What currency {_are(money)} in? It belongs to the feed: currency='EUR'.")
     local = [c.name for c in columns if c.type == "timestamp" and not _has_zone(c, texts[c.name])]
     if local:
-        questions.append(f"In which time zone are {_some(local)}? They name none, so it is UTC; else add zone='Europe/Paris' to the feed.")
+        questions.append(
+            f"What time zone {_are(local)} in? None is named, so UTC. If not, it belongs to the feed: zone='Europe/Paris'."
+        )
     for sample in samples:
         if sample.rejected:
-            questions.append(f"{sample.rejected:,} rows of {sample.file.name} can't be read: `lakehouse quarantine` will say why. Is it their fault?")
+            questions.append(
+                f"Why are {sample.rejected:,} rows of {sample.file.name} not readable? `lakehouse quarantine` says so."
+            )
     return tuple(dict.fromkeys(questions))
 
 
@@ -359,9 +415,13 @@ def _has_zone(planned: PlannedColumn, texts: Sequence[str]) -> bool:
     return is_counted or all(re.search(r"([Zz]|UTC|GMT|[+-][0-9:]+)$", text[16:]) for text in texts[:_SEEN])
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+def _are(names: Sequence[str]) -> str:
+    """Return some names as the subject of a question: `is a`, `are a, b and 3 more`."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{'is' if len(names) == 1 else 'are'} {', '.join(names[:_NAMED])}{more}"
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ").capitalize()
+    """Return a name as words."""
+    words = " ".join(name.replace("_", " ").split())
+    return words[:1].upper() + words[1:]

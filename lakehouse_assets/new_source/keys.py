@@ -29,7 +29,7 @@ class Keys:
 
 
 def keys_of(rows: "pa.Table", columns: Sequence[str], telling: Sequence[str]) -> Keys:
-    """Find the keys among some columns. `telling` are those whose names say that they identify something.
+    """Find the keys among some columns. `telling` are those whose names say that they identify something, the likeliest first.
 
     `rows` has text columns, and the column `FILE`. Blanks around a value don't count. Rows of a file that are equal in all values are
     one row.
@@ -41,15 +41,17 @@ def keys_of(rows: "pa.Table", columns: Sequence[str], telling: Sequence[str]) ->
         every = ", ".join(f"NULLIF(TRIM({_quoted(name)}), '') AS {_quoted(name)}" for name in rows.column_names if name != FILE)
         connection.execute(f"CREATE TABLE distinct_rows AS SELECT DISTINCT {FILE}{', ' if every else ''}{every} FROM sample")
         [(count,)] = connection.execute("SELECT count(*) FROM distinct_rows").fetchall()
-        ordered = [*(c for c in columns if c in telling), *(c for c in columns if c not in telling)]
+        ordered = [*telling, *(c for c in columns if c not in telling)]
         found = _unique(connection, ordered, telling, count)
         across = bool(found) and _distinct(connection, [found[0]], ())[0] == count
-    return Keys(tuple(found), across, rows.num_rows - count)
+    return Keys(tuple(tuple(sorted(key, key=columns.index)) for key in found), across, rows.num_rows - count)
 
 
-def _unique(connection: "duckdb.DuckDBPyConnection", columns: Sequence[str], telling: Sequence[str], count: int) -> list[tuple[str, ...]]:
+def _unique(
+    connection: "duckdb.DuckDBPyConnection", columns: Sequence[str], telling: Sequence[str], count: int
+) -> list[tuple[str, ...]]:
     """Return the columns and pairs that are unique within each file: telling ones first, single ones before pairs."""
-    single = [(name,) for name in columns[:_MOST_SINGLE]]
+    single: list[tuple[str, ...]] = [(name,) for name in columns[:_MOST_SINGLE]]
     sizes = dict(zip(single, _distinct(connection, single), strict=True))
     present = [key for key in single if sizes[key] >= 0]
     found = [key for key in present if sizes[key] == count]

@@ -20,10 +20,13 @@ _PERSONAL = {
 }
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+[.][A-Za-z]{2,}")
 _CURRENCY = re.compile(r"(^|_)(currency|currency_code|curr|devise|waehrung)($|_)")
-_CHANGED = re.compile(r"(^|_)(updated|modified|changed|last_update|update)(_(at|on|date|time|timestamp))?$|^(version|revision|sequence)$")
-_DELETED = re.compile(r"(^|_)(deleted|removed|cancelled|canceled|archived)(_(at|on|date))?$|^is_active$|^active$")
+_CHANGED = re.compile(
+    r"(^|_)(updated|modified|changed|last_update|update)(_(at|on|date|time|timestamp))?$|^(version|revision|sequence)$"
+)
+_DELETED = re.compile(r"(^|_)(deleted|removed|archived)(_(at|on|date))?$|^is_active$|^active$")
 
 _ID = re.compile(r"(^|_)(id|key|uuid|guid|sku|code|number|num|no|nr|ref|reference|token)$")
+_BARE_ID = re.compile(r"id|key|uuid|guid|sku|number|no|nr")
 _SEEN = 50
 
 
@@ -50,9 +53,11 @@ def says_deleted(name: str) -> bool:
     return _DELETED.search(name) is not None
 
 
-def is_id(name: str, entity: str) -> bool:
-    """Return whether a column of this name probably identifies something."""
-    return _ID.search(name) is not None or name in (entity, one_of(entity))
+def telling(names: Sequence[str], entity: str) -> list[str]:
+    """Return the columns whose names say that they identify something, those first that say: a row of this entity."""
+    one = one_of(entity)
+    own = [name for name in names if _BARE_ID.fullmatch(name) or name == one or (name.startswith(f"{one}_") and _ID.search(name))]
+    return [*own, *(name for name in names if name not in own and _ID.search(name))]
 
 
 def one_of(entity: str) -> str:
@@ -65,8 +70,8 @@ def one_of(entity: str) -> str:
 def entity_of(file_name: str) -> str:
     """Return the entity that a file's name says: without its ending, without dates and numbers at its ends.
 
-    >>> entity_of("orders_2026-01-31.csv.gz"), entity_of("20260131 Order-Items (2).xlsx")
-    ('orders', 'order_items')
+    >>> entity_of("orders_2026-01-31.csv.gz"), entity_of("20260131 Order-Items (2).xlsx"), entity_of("sales-2026-Q1.csv")
+    ('orders', 'order_items', 'sales')
     """
     words = snake_case(file_name.lstrip(".").partition(".")[0])
-    return re.sub(r"^[\d_]+|[\d_]+$", "", words)
+    return re.sub(r"^[\d_]+|(_[a-z]?\d+)+$|[\d_]+$", "", words)

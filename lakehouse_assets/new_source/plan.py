@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lakehouse_assets.contracts.contract import WriteMode
 from lakehouse_assets.contracts.formats import Format
@@ -12,10 +12,10 @@ from lakehouse_assets.contracts.formats import Format
 
 @dataclass(frozen=True)
 class PlannedField:
-    """A column of the source's files, under its name there, with what it is called in raw."""
+    """A column of the source's files, under its name there."""
 
     name: str
-    raw: str
+    description: str
     required: bool = True
     questions: tuple[str, ...] = ()
 
@@ -75,16 +75,9 @@ class PlannedFeed:
     formats: Sequence[Format]
     tables: Sequence[PlannedTable]
     questions: tuple[str, ...] = ()
-    files: tuple[str, ...] = field(default=())
+    files: tuple[str, ...] = ()
 
     @property
     def landing(self) -> str:
         """The folder of the feed below landing, such as `shop/orders`."""
         return f"{self.system}/{self.entity}"
-
-    @property
-    def open_questions(self) -> int:
-        """How many questions the declaration asks."""
-        columns = [c for table in self.tables for c in (*table.columns, *self.fields)]
-        of_tables = sum(len(table.key_questions) + len(table.questions) + 1 for table in self.tables)
-        return len(self.questions) + of_tables + sum(len(c.questions) for c in columns)

@@ -15,7 +15,15 @@ from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.formats import Csv, Format, Header, Json, Parquet, Xlsx
 from lakehouse_assets.contracts.provenance import ROW, SHEET
 from lakehouse_assets.errors import ProjectError
-from lakehouse_assets.new_source.told import delimiter_of, encoding_of, first_document, first_rows, has_header, has_values, records_of
+from lakehouse_assets.new_source.told import (
+    delimiter_of,
+    encoding_of,
+    first_document,
+    first_rows,
+    has_header,
+    has_values,
+    records_of,
+)
 from lakehouse_assets.raw.readers.batch import RefusedFileError
 from lakehouse_assets.raw.readers.documents import is_document
 from lakehouse_assets.raw.readers.formats import read_rows
@@ -146,7 +154,9 @@ def _told_json(pieces: Iterable[bytes]) -> tuple[Json, tuple[str, ...]]:
     records = records_of(first_document(text)) if is_one else None
     if records is None:
         return Json(), ()
-    return Json(records=records), (f"Are the rows the objects of the list {records!r}? If the whole document is one row: Json().",)
+    return Json(records=records), (
+        f"Are the rows the objects of the list {records!r}? If the whole document is one row: Json().",
+    )
 
 
 def _told_csv(head: bytes) -> tuple[Csv, tuple[str, ...]]:

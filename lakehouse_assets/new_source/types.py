@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from itertools import islice
 
 from lakehouse_assets.contracts.styles import MILLISECONDS, NUMBERS, OFFSETS, SECONDS, accepts
@@ -32,14 +31,15 @@ _NAME_OF_CODE = re.compile(
     r"(^|_)(zip|postal|postcode|post_code|zipcode|phone|mobile|fax|tel|ean|gtin|upc|isbn|iban|vat|siret|siren|code)($|_)"
 )
 _NAME_OF_MONEY = re.compile(
-    r"(^|_)(amount|price|total|subtotal|cost|fee|net|gross|tax|taxes|discount|balance|revenue|refunded|tip|tolls|fare)($|_)"
+    r"(^|_)(amount|price|total|subtotal|cost|fee|net|gross|tax|taxes|discount|balance|revenue|refunded|tip|toll|tolls|fare|charge|surcharge|"
+    r"montant|prix|valeur|betrag|preis)($|_)"
 )
 _YES_NO = ({"yes", "no"}, {"y", "n"}, {"t", "f"}, {"0", "1"}, {"on", "off"}, {"x"}, {"oui", "non"}, {"ja", "nein"}, {"si", "no"})
 
 _INT_DIGITS, _BIGINT_DIGITS = 8, 18
 """A sample with no more digits is declared `int` or `bigint`: what comes later may have one more."""
 
-_LEAST_WHOLE_DIGITS, _MOST_SCALE, _MOST_PRECISION = 10, 9, 38
+_LEAST_WHOLE_DIGITS, _LEAST_SCALE, _MOST_SCALE, _MOST_PRECISION = 10, 2, 9, 38
 _FIRST_YEAR, _LAST_YEAR = 1900, 2100
 _FIRST_SECOND, _LAST_SECOND = 631_152_000, 4_102_444_800
 """The seconds of 1990 and 2100: numbers between them may be moments."""
@@ -69,7 +69,7 @@ def is_money(name: str) -> bool:
 def guess(name: str, texts: Sequence[str]) -> Guess:
     """Return the type of a column of this name (snake_case), from its distinct texts: trimmed, none empty."""
     if not texts:
-        return Guess("string", (), ("It has no value in the sample: what is its type?",))
+        return Guess("string")  # one question asks for all columns without a value
     found = _boolean(texts) or _moment(name, texts) or _number(name, texts)
     return found or Guess("string", (), tuple(_doubts_of_text(texts)))
 
@@ -99,7 +99,7 @@ def _moment(name: str, texts: Sequence[str]) -> Guess | None:
         return Guess(*found[0]) if found else None
     if not _all(texts, _DAY_FIRST.match):
         return None
-    styles = [order.format(mark) for mark in _SEPARATORS for order in _ORDERS if order.format(mark) != "y-m-d" or True]
+    styles = [order.format(mark) for mark in _SEPARATORS for order in _ORDERS]
     for kind, further in _OWN_MOMENTS:
         if fits := [style for style in styles if _accepted(texts, kind, style, *further)]:
             return Guess(kind, (fits[0], *further), _which_order(texts, fits))
@@ -123,8 +123,10 @@ def _moment_in_digits(texts: Sequence[str]) -> Guess | None:
         if _all(texts, lambda text: len(text) == 8) and _accepted(texts, "date", style) and _years_are_near(texts, style):
             return Guess("date", (style,), (f"Are its eight digits a date, {style}? If not, it is an int.",))
     for style, unit in ((SECONDS, 1), (MILLISECONDS, 1000)):
-        if _all(texts, lambda text, unit=unit: _FIRST_SECOND <= int(text) / unit < _LAST_SECOND):  # type: ignore[misc]
-            return Guess("timestamp", (style,), (f"Is it a moment, in {style.removeprefix('epoch ')} since 1970? If not, a bigint.",))
+        if all(_FIRST_SECOND <= int(text) / unit < _LAST_SECOND for text in texts):
+            return Guess(
+                "timestamp", (style,), (f"Is it a moment, in {style.removeprefix('epoch ')} since 1970? If not, a bigint.",)
+            )
     return None
 
 
@@ -147,7 +149,7 @@ def _number(name: str, texts: Sequence[str]) -> Guess | None:
     if _all(texts, _WHOLE.fullmatch):
         return _whole(name, texts)
     if _all(texts, _NUMBER.fullmatch):
-        return _decimal(texts, (), _doubts_of_decimals(texts))
+        return _decimal(texts, (), [*_doubts_of_decimals(texts)])
     if _all(texts, _SCIENTIFIC.fullmatch):
         return Guess("double") if _accepted(texts, "double") else None
     return _in_style(texts)
@@ -160,16 +162,18 @@ def _whole(name: str, texts: Sequence[str]) -> Guess:
         return Guess("string", (), (f"It has numbers of {digits} digits. Is it an identifier, and stays text?",))
     questions = []
     if {*texts} <= {"0", "1"}:
-        questions.append(f"Is it yes or no? Then make it a boolean, and in the function: CASE {name} WHEN '1' THEN TRUE WHEN '0' THEN FALSE END.")
+        questions.append(f"Is it yes or no? Then make it a boolean, and in the function: {name} = '1'.")
     elif is_money(name):
-        questions.append("Its amounts are whole numbers: are they in cents? Then divide them by 100 in the function, as a decimal.")
+        questions.append(
+            "Its amounts are whole numbers: are they in cents? Then divide them by 100 in the function, as a decimal."
+        )
     return Guess("int" if digits <= _INT_DIGITS else "bigint", (), tuple(questions))
 
 
 def _decimal(texts: Sequence[str], styles: tuple[str, ...], questions: Sequence[str], point: str = ".") -> Guess:
     """Return the decimal that holds all texts, with room for larger ones; a double if they have too many digits."""
     parts = [text.lstrip("+-").partition(point) for text in texts]
-    scale = max(len(fraction) for _, _, fraction in parts)
+    scale = max(_LEAST_SCALE, *(len(fraction) for _, _, fraction in parts))
     whole = max(len(re.sub("[^0-9]", "", number)) for number, _, _ in parts)
     precision = max(whole, _LEAST_WHOLE_DIGITS) + scale
     kind = f"decimal({precision},{scale})" if scale <= _MOST_SCALE and precision <= _MOST_PRECISION else "double"
@@ -179,7 +183,7 @@ def _decimal(texts: Sequence[str], styles: tuple[str, ...], questions: Sequence[
 def _doubts_of_decimals(texts: Sequence[str]) -> Iterator[str]:
     with_point = [text for text in texts if "." in text]
     if all(text.endswith(".0") for text in with_point):
-        yield "Its numbers are whole, and some are written with .0: are they counted pieces or ids? Then make it an int, and in the function whole(...) of systems/cleaning.py."
+        yield "Its numbers are whole, some with .0: are they pieces or ids? Then make it an int, and in the function: whole(...)."
     elif all(map(_GROUPS_ONLY.fullmatch, with_point)):
         yield f"Is {with_point[0]!r} a number with three decimals, or one with a mark of thousands? Then add styles=('1.234,56',)."
 
@@ -189,13 +193,15 @@ def _in_style(texts: Sequence[str]) -> Guess | None:
     fits = [style for style in sorted(NUMBERS, key=len) if _accepted(texts, "double", style)]
     if not fits:
         return None
+    if not all(_GROUPS_ONLY.fullmatch(text) for text in texts if "," in text):
+        fits = [style for style in fits if style[-3] == "," or style[1] != ","]  # 0,350 has no mark of thousands
     points = {style[-3] for style in fits}
     questions = []
     if len(points) > 1:
         seen = next(text for text in texts if not text.isdigit())
         fits.sort(key=lambda style: style[-3] != ".")
         other = next(style for style in fits if style[-3] == ",")
-        questions.append(f"Is {seen!r} a whole number with a mark of thousands, or one with three decimals? Then styles=({other!r},).")
+        questions.append(f"Is {seen!r} a number with a mark of thousands, or one with three decimals? Then styles=({other!r},).")
     return _decimal(texts, (fits[0],), questions, fits[0][-3])
 
 
@@ -221,7 +227,7 @@ def _mostly(texts: Sequence[str]) -> str | None:
         others = [text for text in texts if not pattern.fullmatch(text)]
         if others and len(others) <= (1 - _MOSTLY) * len(texts):
             shown = ", ".join(repr(text[:20]) for text in others[:3])
-            return f"Most of its texts are {kind}. What are {shown}? Where they mean nothing, make them NULL in the function, and declare the type."
+            return f"Most of its texts are {kind}. Does {shown} mean nothing? Then make it NULL in the function, and change the type."
     return None
 
 
@@ -232,12 +238,4 @@ def is_json(text: str, kind: type[object]) -> bool:
     try:
         return isinstance(json.loads(text), kind)
     except (ValueError, RecursionError):
-        return False
-
-
-def is_day(text: str) -> bool:
-    """Return whether a text is a day as YYYY-MM-DD."""
-    try:
-        return date.fromisoformat(text) is not None
-    except ValueError:
         return False
