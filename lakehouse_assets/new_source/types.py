@@ -44,6 +44,9 @@ _FIRST_YEAR, _LAST_YEAR = 1900, 2100
 _FIRST_SECOND, _LAST_SECOND = 631_152_000, 4_102_444_800
 """The seconds of 1990 and 2100: numbers between them may be moments."""
 
+_SIGN_AT = -3
+"""Where a style of numbers has its decimal sign: each is written with two decimals."""
+
 _MOSTLY = 0.8
 _HEAD = 50
 
@@ -142,8 +145,8 @@ def _number(name: str, texts: Sequence[str]) -> Guess | None:
     """Return a number, in the own form of a type or in a style."""
     if not _all(texts, _STYLED.fullmatch) and not _all(texts, _SCIENTIFIC.fullmatch):
         return None
-    if _NAME_OF_CODE.search(name) and _all(texts, _WHOLE.fullmatch):
-        return Guess("string")
+    if _all(texts, _WHOLE.fullmatch) and (_NAME_OF_CODE.search(name) or _all(texts, lambda text: text.startswith("+"))):
+        return Guess("string")  # its digits are no quantity
     if zero := next(filter(_LEADING_ZERO.fullmatch, texts), None):
         return Guess("string", (), (f"It has numbers with leading zeros, such as {zero!r}. Is it a code, and stays text?",))
     if _all(texts, _WHOLE.fullmatch):
@@ -158,7 +161,8 @@ def _number(name: str, texts: Sequence[str]) -> Guess | None:
 def _whole(name: str, texts: Sequence[str]) -> Guess:
     """Return the type of whole numbers."""
     digits = max(len(text.lstrip("+-")) for text in texts)
-    if digits > _BIGINT_DIGITS:
+    kind = _whole_type(digits)
+    if kind is None:
         return Guess("string", (), (f"It has numbers of {digits} digits. Is it an identifier, and stays text?",))
     questions = []
     if {*texts} <= {"0", "1"}:
@@ -167,7 +171,12 @@ def _whole(name: str, texts: Sequence[str]) -> Guess:
         questions.append(
             "Its amounts are whole numbers: are they in cents? Then divide them by 100 in the function, as a decimal."
         )
-    return Guess("int" if digits <= _INT_DIGITS else "bigint", (), tuple(questions))
+    return Guess(kind, (), tuple(questions))
+
+
+def _whole_type(digits: int) -> str | None:
+    """Return the type of whole numbers with so many digits at most; None if no type holds them."""
+    return "int" if digits <= _INT_DIGITS else "bigint" if digits <= _BIGINT_DIGITS else None
 
 
 def _decimal(texts: Sequence[str], styles: tuple[str, ...], questions: Sequence[str], point: str = ".") -> Guess:
@@ -193,16 +202,24 @@ def _in_style(texts: Sequence[str]) -> Guess | None:
     fits = [style for style in sorted(NUMBERS, key=len) if _accepted(texts, "double", style)]
     if not fits:
         return None
-    if not all(_GROUPS_ONLY.fullmatch(text) for text in texts if "," in text):
-        fits = [style for style in fits if style[-3] == "," or style[1] != ","]  # 0,350 has no mark of thousands
-    points = {style[-3] for style in fits}
-    questions = []
-    if len(points) > 1:
-        seen = next(text for text in texts if not text.isdigit())
-        fits.sort(key=lambda style: style[-3] != ".")
-        other = next(style for style in fits if style[-3] == ",")
-        questions.append(f"Is {seen!r} a number with a mark of thousands, or one with three decimals? Then styles=({other!r},).")
-    return _decimal(texts, (fits[0],), questions, fits[0][-3])
+    fits, questions = _by_comma(texts, fits)
+    style = fits[0]
+    if any(style[_SIGN_AT] in text for text in texts):
+        return _decimal(texts, (style,), questions, style[_SIGN_AT])
+    whole = _whole_type(max(len(re.sub("[^0-9]", "", text)) for text in texts))
+    return Guess(whole, (style,), questions) if whole else None
+
+
+def _by_comma(texts: Sequence[str], fits: list[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Return those of the fitting styles in which a comma is what it probably is in these texts; ask if it may be either."""
+    decimal_comma = [style for style in fits if style[_SIGN_AT] == ","]
+    with_comma = [text for text in texts if "," in text]
+    if not with_comma or len(decimal_comma) in (0, len(fits)):
+        return fits, ()
+    if not all(map(_GROUPS_ONLY.fullmatch, with_comma)):
+        return decimal_comma, ()  # no number with marks of thousands begins with a zero, as 0,350 does
+    asked = f"Is {with_comma[0]!r} a number with a mark of thousands, or one with three decimals? Then styles=({decimal_comma[0]!r},)."
+    return [style for style in fits if style not in decimal_comma], (asked,)
 
 
 # ── text ──

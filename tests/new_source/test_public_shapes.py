@@ -47,14 +47,21 @@ def test_each_row_of_a_public_shape_is_in_a_table(loaded):
         name: {"2026-02-02": (count, count, 0, 0)} for name, count in rows.items()
     }
     [order] = loaded.rows(
-        "silver.shopify_orders_export WHERE name = '#1003' AND lineitem_sku = 'CUP-S'", "lineitem_name, lineitem_quantity, created_at"
+        "silver.shopify_orders_export WHERE name = '#1003' AND lineitem_sku = 'CUP-S'",
+        "lineitem_name, lineitem_quantity, created_at",
     )
-    assert order == {"lineitem_name": 'Cup "Small"', "lineitem_quantity": 4, "created_at": datetime(2026, 1, 4, 6, 5, 10, tzinfo=UTC)}
+    assert order == {
+        "lineitem_name": 'Cup "Small"',
+        "lineitem_quantity": 4,
+        "created_at": datetime(2026, 1, 4, 6, 5, 10, tzinfo=UTC),
+    }
     assert loaded.rows("silver.stripe_balance_transactions_fee_details", "sum(amount) AS cents") == [{"cents": 3816}]
     assert loaded.rows("silver.stripe_balance_transactions", "min(created) AS first") == [
         {"first": datetime(2026, 1, 3, 9, tzinfo=UTC)}
     ]
-    sold = loaded.rows("silver.dvf_valeurs_foncieres", "sum(valeur_fonciere) AS euros, min(date_mutation) AS first, max(date_mutation) AS last")
+    sold = loaded.rows(
+        "silver.dvf_valeurs_foncieres", "sum(valeur_fonciere) AS euros, min(date_mutation) AS first, max(date_mutation) AS last"
+    )
     assert sold == [{"euros": Decimal("1370490.50"), "first": date(2026, 1, 3), "last": date(2026, 2, 2)}]
 
 
