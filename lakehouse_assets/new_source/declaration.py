@@ -1,8 +1,4 @@
-"""Writes the plan of a system down as Python: the file that a person goes on with. Pure.
-
-The text is as `ruff format` would write it with lines of `WIDTH` characters. Whatever does not fit on one line has one argument a
-line, with a comma behind the last, which any formatter leaves as it is.
-"""
+"""Writes the plan of a system down as Python: the file that a person goes on with. Pure."""
 
 import keyword
 import textwrap
@@ -10,13 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from lakehouse_assets.contracts.formats import Csv, Format, Header, Json
+from lakehouse_assets.new_source.code import STEP, WIDTH, Group, lines_of, literal, literals
 from lakehouse_assets.new_source.plan import PlannedColumn, PlannedFeed, PlannedField, PlannedTable
 
-WIDTH = 130
 QUESTION = "# Question: "
 """How a comment begins that asks something."""
 
-_STEP = " " * 4
 _SHOWN_FILES = 3
 
 
@@ -28,7 +23,8 @@ def declaration(system: str, feeds: Sequence[PlannedFeed]) -> str:
     for feed in feeds:
         declared += [_feed(feed), *(_table(feed, table, constants[table.name]) for table in feed.tables)]
     tables = [constants[table.name] for feed in feeds for table in feed.tables]
-    declared.append(_call("SYSTEM = System", [_text(system), _text(f"The source system {system}."), _tuple(tables)]))
+    end = Group("SYSTEM = System(", [literal(system), literal(f"The source system {system}."), Group("(", tables)])
+    declared.append("\n".join(lines_of(end, end="")))
     return "\n\n\n".join([_head(system, feeds), *functions, "\n\n".join(declared)]) + "\n"
 
 
@@ -71,7 +67,7 @@ def _head(system: str, feeds: Sequence[PlannedFeed]) -> str:
         *imports,
         "",
         "if TYPE_CHECKING:",
-        f"{_STEP}from pyspark.sql import DataFrame",
+        f"{STEP}from pyspark.sql import DataFrame",
     ]
     return "\n".join([f'"""The source system {system}.', "", about, '"""', "", *lines])
 
@@ -101,107 +97,87 @@ def _function(table: PlannedTable) -> str:
     about = "Trim all values; an empty one is NULL. The contract's types read them."
     if table.each is not None:
         about = "Take the values of an item out of its text. The columns of its row are beside it."
-    given = [c for c in table.columns if not keyword.iskeyword(c.name)]
-    special = [c for c in table.columns if keyword.iskeyword(c.name)]
-    arguments = ["raw", *(f"{c.name}={_expression(c)}" for c in given)]
-    if special:
-        arguments.append("**{" + ", ".join(f"{_text(c.name)}: {_expression(c)}" for c in special) + "}")
+    given: list[str | Group] = [_computed(f"{c.name}=", c) for c in table.columns if not keyword.iskeyword(c.name)]
+    special = [_computed(f"{literal(c.name)}: ", c) for c in table.columns if keyword.iskeyword(c.name)]
+    given += [Group("**{", special, "}")] if special else []
     return "\n".join(
         [
             f'def {_function_name(table)}(raw: "DataFrame") -> "DataFrame":',
-            f'{_STEP}"""{about}"""',
-            *_exploded(f"{_STEP}return with_columns", arguments, _STEP),
+            f'{STEP}"""{about}"""',
+            *lines_of(Group("return with_columns(", ["raw", *given]), STEP, "", split=True),
         ]
     )
 
 
-def _expression(planned: PlannedColumn) -> str:
-    return f"text({_text(planned.sql)})" if planned.trims else _text(planned.sql)
+def _computed(name: str, planned: PlannedColumn) -> str | Group:
+    """Return an argument: the name of a column, and the SQL that computes it."""
+    return literals(f"{name}text(", [planned.sql]) if planned.trims else f"{name}{literal(planned.sql)}"
 
 
 # ── the feed ──
 
 
 def _feed(feed: PlannedFeed) -> str:
-    comments = [line for question in feed.questions for line in _question(question, "")]
-    fields = [(_comments(field.questions, _STEP * 2), _source_column(field)) for field in feed.fields]
-    lines = [f"{_feed_constant(feed)} = Feed(", f"{_STEP}{_text(feed.landing)},", *_listed("", fields)]
+    fields = [(_comments(field.questions, STEP * 2), _source_column(field)) for field in feed.fields]
+    lines = [f"{_feed_constant(feed)} = Feed(", f"{STEP}{literal(feed.landing)},", *_listed("(", fields, STEP)]
     if not _is_default(feed.formats):
-        written = [_format(form) for form in feed.formats]
-        lines += _argument("format", written[0] if len(written) == 1 else _tuple(written))
-    return "\n".join([*comments, *lines, ")"])
+        formats = [_format(form) for form in feed.formats]
+        one = formats[0]._replace(head=f"format={formats[0].head}")
+        lines += lines_of(one if len(formats) == 1 else Group("format=(", formats), STEP)
+    return "\n".join([*_comments(feed.questions, ""), *lines, ")"])
 
 
-def _source_column(field: PlannedField) -> str:
-    return f"SourceColumn({_text(field.name)}, {_text(field.description)}{'' if field.required else ', required=False'})"
+def _source_column(field: PlannedField) -> Group:
+    optional = [] if field.required else ["required=False"]
+    return Group("SourceColumn(", [literal(field.name), literal(field.description), *optional])
 
 
-def _format(form: Format) -> str:
-    options = []
+def _format(form: Format) -> Group:
+    options: list[str | Group] = []
     if isinstance(form, Csv):
-        options += [f"delimiter={_text(form.delimiter)}"] if form.delimiter != "," else []
-        options += [f"encoding={_text(form.encoding)}"] if form.encoding != "utf-8" else []
-        options += [f"headers=(Header({_tuple(map(_text, header.columns))}),)" for header in form.headers]
+        options += [f"delimiter={literal(form.delimiter)}"] if form.delimiter != "," else []
+        options += [f"encoding={literal(form.encoding)}"] if form.encoding != "utf-8" else []
+        options += [Group("headers=(", [Group("Header(", [literals("(", header.columns)])]) for header in form.headers]
     if isinstance(form, Json) and form.records is not None:
-        options.append(f"records={_text(form.records)}")
-    return f"{type(form).__name__}({', '.join(options)})"
+        options.append(f"records={literal(form.records)}")
+    return Group(f"{type(form).__name__}(", options)
 
 
 # ── the table ──
 
 
 def _table(feed: PlannedFeed, table: PlannedTable, constant: str) -> str:
-    inner = _STEP * 2
+    inner = STEP * 2
     columns = [
         (
-            _comments(planned.questions, inner + _STEP) + [f"{inner}{_STEP}# {remark}" for remark in planned.remarks],
+            _comments(planned.questions, inner + STEP) + [f"{inner}{STEP}# {remark}" for remark in planned.remarks],
             _column(planned),
         )
         for planned in table.columns
     ]
     lines = [
-        f"{inner}table={_text(table.name)},",
-        f"{inner}description={_text(table.description)},",
-        *_question("Who owns it? A team, such as team:sales, or an e-mail address.", inner),
-        f"{inner}owner={_text(f'team:{feed.system}')},",
+        f"{inner}table={literal(table.name)},",
+        f"{inner}description={literal(table.description)},",
+        *_comments(["Who owns it? A team, such as team:sales, or an e-mail address."], inner),
+        f"{inner}owner={literal(f'team:{feed.system}')},",
         *_comments(table.key_questions, inner),
-        f"{inner}key={_tuple(map(_text, table.key))},",
-        *([f"{inner}mode={_text(table.mode)},"] if table.mode != "upsert" else []),
+        *lines_of(literals("key=(", table.key), inner),
+        *([f"{inner}mode={literal(table.mode)},"] if table.mode != "upsert" else []),
         *_comments(table.questions, inner),
-        *([f"{inner}sequence={_text(table.sequence)},"] if table.sequence else []),
-        *_listed("columns=", columns, inner),
+        *([f"{inner}sequence={literal(table.sequence)},"] if table.sequence else []),
+        *_listed("columns=(", columns, inner),
         *_rules(table, inner),
     ]
     if table.partner:
-        lines.append(f"{inner}relationships=({_relationship(table.partner)},),")
-    each = f", each={_text(table.each)}" if table.each else ""
-    given = f"Input({_feed_constant(feed)}, {_function_name(table)}{each})"
-    return "\n".join(
-        [
-            f"{constant} = SilverTable(",
-            f"{_STEP}Contract(",
-            *lines,
-            f"{_STEP}),",
-            *_one(f"({given},),", f"({given},)", _STEP),
-            ")",
-        ]
-    )
+        lines += lines_of(Group("relationships=(", [literals("Relationship(", table.partner)]), inner)
+    each = [f"each={literal(table.each)}"] if table.each else []
+    given = Group("(", [Group("Input(", [_feed_constant(feed), _function_name(table), *each])])
+    return "\n".join([f"{constant} = SilverTable(", f"{STEP}Contract(", *lines, f"{STEP}),", *lines_of(given, STEP), ")"])
 
 
-def _one(line: str, whole: str, indent: str) -> list[str]:
-    """Return a tuple of one thing, on a line of its own if it is long."""
-    if len(indent + line) <= WIDTH:
-        return [f"{indent}{line}"]
-    return [f"{indent}(", f"{indent}{_STEP}{whole[1:-2]},", f"{indent}),"]
-
-
-def _column(planned: PlannedColumn) -> str:
-    styles = f", styles={_tuple(map(_text, planned.styles))}" if planned.styles else ""
-    return f"Column({_text(planned.name)}, {_text(planned.type)}, {_text(planned.description)}{styles})"
-
-
-def _relationship(partner: tuple[str, str, str]) -> str:
-    return f"Relationship({', '.join(map(_text, partner))})"
+def _column(planned: PlannedColumn) -> Group:
+    styles = [literals("styles=(", planned.styles)] if planned.styles else []
+    return Group("Column(", [*map(literal, (planned.name, planned.type, planned.description)), *styles])
 
 
 def _rules(table: PlannedTable, indent: str) -> list[str]:
@@ -211,65 +187,30 @@ def _rules(table: PlannedTable, indent: str) -> list[str]:
     asked = (
         "Are these rules? The sample keeps them. Then import Rule from lakehouse_assets.contracts.contract, and uncomment them."
     )
-    comments = [*_question(asked, indent), f"{indent}# rules=("]
-    for rule in table.rules:
-        arguments = [_text(rule.name), _text(rule.expression), _text("warn"), _text(rule.description)]
-        line = f"Rule({', '.join(arguments)}),"
-        fits = len(f"{indent}# {_STEP}{line}") <= WIDTH
-        lines = [line] if fits else [*_exploded("Rule", arguments, "")[:-1], "),"]
-        comments += [f"{indent}# {_STEP}{line}" for line in lines]
-    return [*comments, f"{indent}# ),"]
+    mark = f"{indent}# "
+    rules = [literals("Rule(", [rule.name, rule.expression, "warn", rule.description]) for rule in table.rules]
+    lines = [line for rule in rules for line in lines_of(rule, mark + STEP)]
+    return [*_comments([asked], indent), f"{mark}rules=(", *lines, f"{mark}),"]
 
 
-# ── Python ──
+# ── comments and lists ──
 
 
 _WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 
 
 def _comments(questions: Iterable[str], indent: str) -> list[str]:
-    return [line for question in questions for line in _question(question, indent)]
+    """Return questions as comments."""
+    plain = ["".join(c if c.isprintable() else " " for c in question) for question in questions]
+    begin, on = f"{indent}{QUESTION}", f"{indent}#   "
+    return [
+        line for text in plain for line in textwrap.wrap(text, WIDTH, initial_indent=begin, subsequent_indent=on, **_WHOLE_WORDS)
+    ]
 
 
-def _question(question: str, indent: str) -> list[str]:
-    """Return a question as a comment."""
-    plain = "".join(c if c.isprintable() else " " for c in question)
-    return textwrap.wrap(plain, WIDTH, initial_indent=f"{indent}{QUESTION}", subsequent_indent=f"{indent}#   ", **_WHOLE_WORDS)
-
-
-def _listed(name: str, items: Sequence[tuple[list[str], str]], indent: str = _STEP) -> list[str]:
-    """Return a tuple, an item a line, each below its comments."""
+def _listed(head: str, items: Sequence[tuple[list[str], Group]], indent: str) -> list[str]:
+    """Return a tuple as lines, each item below its comments."""
     if len(items) == 1 and not items[0][0]:
-        line = f"{name}({items[0][1]},),"
-        if len(indent + line) <= WIDTH:
-            return [f"{indent}{line}"]
-    lines = [f"{indent}{name}("]
-    for comments, item in items:
-        lines += [*comments, f"{indent}{_STEP}{item},"]
-    return [*lines, f"{indent}),"]
-
-
-def _argument(name: str, value: str) -> list[str]:
-    return [f"{_STEP}{name}={value},"]
-
-
-def _call(name: str, arguments: Sequence[str]) -> str:
-    line = f"{name}({', '.join(arguments)})"
-    return line if len(line) <= WIDTH else "\n".join(_exploded(name, arguments, ""))
-
-
-def _exploded(name: str, arguments: Iterable[str], indent: str) -> list[str]:
-    return [f"{name}(", *(f"{indent}{_STEP}{argument}," for argument in arguments), f"{indent})"]
-
-
-def _tuple(items: Iterable[str]) -> str:
-    given = list(items)
-    return f"({', '.join(given)}{',' if len(given) == 1 else ''})"
-
-
-def _text(value: str) -> str:
-    """Return a text as a literal, in double quotes unless it has some itself."""
-    written = repr(value)
-    if written.startswith('"') or '"' in written:
-        return written
-    return '"' + written[1:-1].replace("\\'", "'") + '"'
+        return lines_of(Group(head, [items[0][1]]), indent)
+    lines = [line for comments, item in items for line in [*comments, *lines_of(item, indent + STEP)]]
+    return [f"{indent}{head}", *lines, f"{indent}),"]

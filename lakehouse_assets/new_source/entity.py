@@ -162,7 +162,9 @@ def _values(texts: "pa.ChunkedArray") -> _Values:
 def _field(name: str, samples: Sequence[Sample], values: _Values) -> PlannedField:
     """Return a column of the source, under its own name unless that would be read as another one."""
     own = next(sample.fields[name] for sample in samples if name in sample.fields)
-    is_plain = snake_case(own) == name and own.isprintable() and not {*own} & {*'"\\'} and len(own) <= _LONGEST
+    is_plain = (
+        own.strip() != "" and snake_case(own) == name and own.isprintable() and not {*own} & {*'"\\'} and len(own) <= _LONGEST
+    )
     lacking = [s for s in samples if name not in s.everywhere]
     has_keys = all(isinstance(sample.format, Json) for sample in samples)
     questions: tuple[str, ...] = ()
