@@ -165,6 +165,7 @@ def _date(name: str) -> _Date | None:
     return _Date(parts, match["separator"]) if is_fixed else None
 
 
+@lru_cache
 def _marks(style: str) -> tuple[str, str]:
     """Return the mark of thousands of a number style ("" if it has none), and the decimal sign."""
     signs = re.sub("[0-9]", "", style)
@@ -181,6 +182,7 @@ def _conflict(type_name: str, one: str, two: str) -> bool:
     return {one, two} == {SECONDS, MILLISECONDS}
 
 
+@lru_cache
 def _takes_over(type_name: str, style: str) -> bool:
     """Whether the style reads a text of the type's own form differently."""
     if (order := _date(style)) is not None:
@@ -197,6 +199,7 @@ def _has_fraction(type_name: str) -> bool:
     return type_name not in ("int", "bigint")
 
 
+@lru_cache
 def _grammar(type_name: str, style: str) -> str:
     """Return the regular expression that the whole text must match, in the syntax that Java, Rust, RE2 and Python share."""
     if (order := _date(style)) is not None:

@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from lakehouse_assets.contracts.styles import MILLISECONDS, NUMBERS, OFFSETS, SECONDS, accepts
 
@@ -34,7 +33,7 @@ _NAME_OF_MONEY = re.compile(
     r"(^|_)(amount|price|total|subtotal|cost|fee|net|gross|tax|taxes|discount|balance|revenue|refunded|tip|toll|tolls|fare|charge|surcharge|"
     r"montant|prix|valeur|betrag|preis)($|_)"
 )
-_YES_NO = ({"yes", "no"}, {"y", "n"}, {"t", "f"}, {"0", "1"}, {"on", "off"}, {"x"}, {"oui", "non"}, {"ja", "nein"}, {"si", "no"})
+_YES_NO = ({"yes", "no"}, {"y", "n"}, {"t", "f"}, {"on", "off"}, {"x"}, {"oui", "non"}, {"ja", "nein"}, {"si", "no"})
 
 _INT_DIGITS, _BIGINT_DIGITS = 8, 18
 """A sample with no more digits is declared `int` or `bigint`: what comes later may have one more."""
@@ -199,7 +198,8 @@ def _doubts_of_decimals(texts: Sequence[str]) -> Iterator[str]:
 
 def _in_style(texts: Sequence[str]) -> Guess | None:
     """Return a number in one of the styles; the ones with fewer marks come first."""
-    fits = [style for style in sorted(NUMBERS, key=len) if _accepted(texts, "double", style)]
+    shapes = list({re.sub("[0-9]", "1", text) for text in texts})  # few, and read in the same styles
+    fits = [style for style in sorted(NUMBERS, key=len) if _accepted(shapes, "double", style)]
     if not fits:
         return None
     fits, questions = _by_comma(texts, fits)
@@ -227,8 +227,7 @@ def _by_comma(texts: Sequence[str], fits: list[str]) -> tuple[list[str], tuple[s
 
 def _doubts_of_text(texts: Sequence[str]) -> Iterator[str]:
     """Ask what text may be, if not text."""
-    lower = {text.lower() for text in islice(texts, 3)}
-    if len(texts) <= 2 and any(lower <= words for words in _YES_NO):
+    if len(texts) <= 2 and {text.lower() for text in texts} in _YES_NO:
         yield f"Is it yes or no ({', '.join(sorted(texts))})? Then make it a boolean, and write TRUE and FALSE in the function."
     elif _all(texts[:_HEAD], _READABLE_DATE.fullmatch):
         yield f"Is {texts[0]!r} a moment? No style reads it: write it as YYYY-MM-DD HH:MM:SS in the function."

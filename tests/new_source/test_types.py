@@ -29,6 +29,7 @@ from lakehouse_assets.new_source.types import guess
         (["2026-01-05"], "date"),
         (["2026-01-05 10:00", "2026-01-05T10:00:30.5Z"], "timestamp"),
         (["a", "1"], "string"),
+        (["NO"], "string"),
         (["2026-02-30"], "string"),
         (["+4712345678"], "string"),
         ([], "string"),
