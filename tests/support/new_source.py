@@ -2,7 +2,6 @@
 
 import csv
 import io
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from uuid import uuid4
@@ -45,8 +44,3 @@ def land_samples(lakehouse, made: NewSource, day: str = "2026-02-02") -> None:
     for landing, files in made.samples.items():
         for file in files:
             lakehouse.land(landing, day, file.name, file.read_bytes())
-
-
-def copied(folder: Path, name: str) -> Path:
-    """A copy of a sample in a folder."""
-    return Path(shutil.copy(SAMPLES / name, folder))
