@@ -129,6 +129,33 @@ def init(
     _say(f"\nNext: cd {folder} && make demo")
 
 
+@app.command("new-source")
+def new_source(
+    system: Annotated[str, typer.Argument(metavar="SYSTEM", help="The name of the system, such as shop.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE…",
+            help="Sample files. The name of a file says what it has: orders_2026-01-31.csv; or say so: orders=export.csv.",
+        ),
+    ],
+) -> None:
+    """Declare a source system from sample files: columns, types, keys, and as questions what the files leave open."""
+    from lakehouse_assets.new_source.sample import MOST_ROWS, shell_words
+    from lakehouse_assets.new_source.write import new_source as write
+
+    made = write(system, files, load_settings().system_packages)
+    typer.echo(made.file)
+    for feed in made.feeds:
+        _say(f"{feed.landing}: {len(feed.fields)} columns; tables: {', '.join(table.name for table in feed.tables)}.")
+    for file in made.cut:
+        _say(f"Of {file}, only the first {MOST_ROWS:,} rows were looked at, or fewer where they are long.")
+    _say(f"\nNext: read the {made.questions} comments in it that begin with `# Question:`. Then\n  lakehouse check")
+    for landing, samples in made.samples.items():
+        _say(f"  lakehouse land {landing} {shell_words(samples)} --date {datetime.now(UTC):%Y-%m-%d}")
+    _say("  lakehouse sync")
+
+
 @app.command()
 def land(
     feed: Annotated[str, typer.Argument(metavar="SYSTEM/ENTITY", help="Such as crm/customers.")],

@@ -16,6 +16,7 @@ from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from itertools import combinations
+from math import isfinite
 
 from lakehouse_assets.contracts.problems import nearest
 from lakehouse_assets.contracts.types import type_of
@@ -104,6 +105,12 @@ def styled(sql: str, type_name: str, styles: Sequence[str], zone: str | None = N
     return type_of(type_name).of_text(own_form(sql, type_name, styles), zone)
 
 
+def accepts(type_name: str, styles: Sequence[str], text: str) -> bool:
+    """Return whether a column of this type and these styles accepts a text: what `styled` is in SQL, in Python."""
+    own = _own_text(type_name, styles, text)
+    return own is not None and _is_value(type_name, own)
+
+
 @lru_cache(maxsize=10_000)  # many rows are refused for the same text
 def advice(type_name: str, declared: tuple[str, ...], text: str) -> str | None:
     """Return which declaration would read a text that a column with the `declared` styles refused; None if none would."""
@@ -158,6 +165,7 @@ def _date(name: str) -> _Date | None:
     return _Date(parts, match["separator"]) if is_fixed else None
 
 
+@lru_cache
 def _marks(style: str) -> tuple[str, str]:
     """Return the mark of thousands of a number style ("" if it has none), and the decimal sign."""
     signs = re.sub("[0-9]", "", style)
@@ -174,6 +182,7 @@ def _conflict(type_name: str, one: str, two: str) -> bool:
     return {one, two} == {SECONDS, MILLISECONDS}
 
 
+@lru_cache
 def _takes_over(type_name: str, style: str) -> bool:
     """Whether the style reads a text of the type's own form differently."""
     if (order := _date(style)) is not None:
@@ -190,6 +199,7 @@ def _has_fraction(type_name: str) -> bool:
     return type_name not in ("int", "bigint")
 
 
+@lru_cache
 def _grammar(type_name: str, style: str) -> str:
     """Return the regular expression that the whole text must match, in the syntax that Java, Rust, RE2 and Python share."""
     if (order := _date(style)) is not None:
@@ -245,22 +255,27 @@ def _with_own_offset(sql: str) -> str:
 
 
 def _reads(type_name: str, styles: Sequence[str], text: str) -> bool:
-    """Whether a text that is not in the type's own form is one that the styles read: `own_form` and the cast, in Python."""
+    """Whether a text that is not in the type's own form is one that the styles read."""
     own = _own_text(type_name, styles, text)
+    return own not in (None, text) and _is_value(type_name, str(own))
+
+
+def _is_value(type_name: str, own: str) -> bool:
+    """Whether a text is a value in the own form of the type: the cast, in Python."""
     grammar = type_of(type_name).grammar
-    if own in (None, text) or grammar is None or re.fullmatch(grammar, own or "") is None:
+    if grammar is not None and re.fullmatch(grammar, own) is None:
         return False
     try:
         if type_name in ("date", "timestamp"):
-            date.fromisoformat(str(own)[:10])
+            date.fromisoformat(own[:10])
     except ValueError:
         return False
     bits = {"int": 31, "bigint": 63}.get(type_name)
-    return bits is None or abs(int(str(own))) < 2**bits
+    return (bits is None or abs(int(own)) < 2**bits) and (type_name != "double" or isfinite(float(own)))
 
 
 def _own_text(type_name: str, styles: Sequence[str], text: str) -> str | None:
-    """Return a text as `own_form` rewrites it; None if it is out of range."""
+    """Return a text as `own_form` rewrites it; None if it is out of range, or a style takes the place of the own form."""
     if OFFSETS in styles and (match := re.fullmatch(_OFFSET, text)) is not None:
         hours, minutes = match[3][:3], match[3][3:].removeprefix(":") or "00"
         text = f"{match[1]}{f'{hours}:{minutes}' if hours[0] in '+-' else 'Z'}"
@@ -276,7 +291,7 @@ def _own_text(type_name: str, styles: Sequence[str], text: str) -> str | None:
             return "1970-01-01 00:00Z" if is_in_range else None
         mark, point = _marks(style)
         return re.sub(_MARKS[mark], "", text).replace(point, ".") if mark else text.replace(point, ".")
-    return text
+    return None if any(_takes_over(type_name, style) for style in styles) else text
 
 
 def _candidates(type_name: str, text: str) -> Iterator[tuple[str, ...]]:

@@ -7,6 +7,7 @@ release. docs/what-arrives.md shows the table.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.clock import LAST_YEAR, last_offset
@@ -113,6 +114,7 @@ class Type:
         return f"CASE WHEN {_RANGES[self.name].format(value=value)} THEN {value} END"
 
 
+@lru_cache
 def type_of(name: str) -> Type:
     """Return the type with this name, such as `date` or `decimal(12,2)`.
 

@@ -50,7 +50,7 @@ def load_systems(packages: Sequence[str] = BUILT_IN) -> tuple[list[System], list
     """
     systems, problems, files = [], [], {}
     for package in map(_package, packages):
-        for module in sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not _is_private(module.name)):
+        for module in sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not is_private(module.name)):
             name, file = f"{package.__name__}.{module}", f"{package.__name__.rpartition('.')[2]}/{module}.py"
             with gathered() as found:
                 try:
@@ -70,7 +70,7 @@ def load_systems(packages: Sequence[str] = BUILT_IN) -> tuple[list[System], list
     return systems, problems + catalog_problems(systems, files)
 
 
-def _is_private(module: str) -> bool:
+def is_private(module: str) -> bool:
     """Whether a module does not declare a system, but is imported by others."""
     return module in _NO_SYSTEMS or module.startswith("_")
 

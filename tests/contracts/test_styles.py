@@ -12,7 +12,7 @@ import pytest
 
 from lakehouse_assets.contracts.contract import Column, Contract
 from lakehouse_assets.contracts.problems import gathered
-from lakehouse_assets.contracts.styles import NUMBERS, advice, style_faults, styled
+from lakehouse_assets.contracts.styles import NUMBERS, accepts, advice, style_faults, styled
 from lakehouse_assets.errors import ContractError
 from tests.contracts.test_types import OTHERS, as_date, as_timestamp, comparable, expected, quoted, words
 
@@ -155,6 +155,11 @@ def test_every_engine_reads_a_text_in_the_declared_styles(spark):
         taken = {text for text in TEXTS if read[text, *column] is not None}
         assert {text for text in taken if wanted(text, column[0], ()) is None}, column
         assert len(taken) < len(TEXTS)
+
+
+def test_python_accepts_what_the_engines_read():
+    wrong = [(t, *c) for t in TEXTS for c in COLUMNS if accepts(*c, t) != (wanted(t, *c) is not None)]
+    assert wrong == []
 
 
 ORDERS = ["".join(p) for p in product(("d", "dd"), "/", ("m", "mm"), "/", ("y", "yy"))]
