@@ -196,3 +196,20 @@ class Catalog:
     def of_system(self, name: str) -> "Catalog":
         """Return the feeds and tables of one system."""
         return Catalog(tuple(f for f in self.feeds if f.system == name), tuple(t for t in self.tables if t.system == name))
+
+    def unrelated(self) -> list[frozenset[tuple[str, str]]]:
+        """Return the raw and silver tables, by layer and name, in groups of systems whose tables refer to each other's."""
+        system_of = {table.name: table.system for table in self.tables}
+        groups = [{name} for name in self.systems]
+        for table in self.tables:
+            related = {table.system, *(system_of[r.to_table] for r in table.contract.relationships if r.to_table in system_of)}
+            merged = set().union(*(group for group in groups if group & related))
+            groups = [group for group in groups if not group & related] + [merged]
+        in_order = sorted(groups, key=lambda group: min(map(self.systems.index, group)))
+        return [
+            frozenset(
+                {("raw", feed.table) for feed in self.feeds if feed.system in group}
+                | {("silver", table.name) for table in self.tables if table.system in group}
+            )
+            for group in in_order
+        ]

@@ -80,7 +80,7 @@ def sync(settings: Settings, catalog: Catalog, plan: Plan, definitions: dg.Defin
     with open_instance(settings.dagster_home, settings.root, settings.cache_folder) as instance:
         close_killed_runs(instance)
         job = definitions.resolve_job_def(LAKEHOUSE_JOB)
-        for run in rows_runs(plan):
+        for run in rows_runs(plan, catalog):
             _run(job, run, instance, settings, result, tell)
         # Judge rows again whose partner this pass has added or removed, and build tables whose run stopped at a failed partner.
         for _ in catalog.tables if any(table.contract.waits_for for table in catalog.tables) else ():
@@ -92,7 +92,7 @@ def sync(settings: Settings, catalog: Catalog, plan: Plan, definitions: dg.Defin
                 break
             tried = {t.key for t in remaining.tables}
             result.tables = [t for t in result.tables if (t.layer, t.table) not in tried or t.error != NOT_BUILT]
-            for run in rows_runs(remaining):
+            for run in rows_runs(remaining, catalog):
                 _run(job, run, instance, settings, result, tell)
         for run in gold_runs(make_gold_plan(settings)):
             _run(job, run, instance, settings, result, tell)

@@ -6,9 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.reconcile.plan import Plan, PlannedTable, date_ranges
 
 DIFFERENCE_TAG = "lakehouse/difference"
+
+
+_PARTITIONS_OF_A_RUN = 60
+"""A run of its own costs about as much as so many partitions: Dagster stores an event for each date of a run's range and each of its
+tables, whether or not there is something to build."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +27,36 @@ class PlannedRun:
     difference: str
 
 
-def rows_runs(plan: Plan) -> list[PlannedRun]:
-    """Return the runs that bring raw and silver up to date: one for each range of dates, oldest first."""
+def rows_runs(plan: Plan, catalog: Catalog | None = None) -> list[PlannedRun]:
+    """Return the runs that bring raw and silver up to date: one for each range of dates, oldest first.
+
+    With the catalog, systems that have nothing to do with each other share a run only where that costs less than a run of their own.
+    """
     tables = plan.of_layers("raw", "silver")
+    groups = [[t for t in tables if t.key in group] for group in catalog.unrelated()] if catalog else [list(tables)]
     return [
-        _run(plan, tables, start, end)
-        for first, last in date_ranges(d for t in tables for d in t.dates)
-        for start, end in _split_at_left_out(tables, first, last)
+        _run(plan, group, start, end)
+        for group in _shared([group for group in groups if group])
+        for first, last in date_ranges(d for t in group for d in t.dates)
+        for start, end in _split_at_left_out(group, first, last)
     ]
+
+
+def _shared(groups: Sequence[list[PlannedTable]]) -> list[list[PlannedTable]]:
+    """Merge neighbours that cost less in one run than in two."""
+    shared: list[list[PlannedTable]] = []
+    for group in groups:
+        if shared and _partitions([*shared[-1], *group]) <= _partitions(shared[-1]) + _partitions(group) + _PARTITIONS_OF_A_RUN:
+            shared[-1] = [*shared[-1], *group]
+        else:
+            shared.append(group)
+    return shared
+
+
+def _partitions(tables: Sequence[PlannedTable]) -> int:
+    """Return how many partitions the runs of some tables cover, built or not."""
+    ranges = date_ranges(d for t in tables for d in t.dates)
+    return sum(((end - start).days + 1) * sum(any(start <= d <= end for d in t.dates) for t in tables) for start, end in ranges)
 
 
 def gold_runs(plan: Plan) -> list[PlannedRun]:
