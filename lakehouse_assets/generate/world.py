@@ -20,9 +20,9 @@ from lakehouse_assets.generate.draw import draws
 from lakehouse_assets.generate.options import Options
 from lakehouse_assets.generate.vocabulary import ADJECTIVES, BRANDS, CATEGORIES, CITIES, COLORS, FIRST_NAMES, LAST_NAMES, STREETS
 
-Channel = Literal["web", "till", "basket", "app", "desk"]
-CHANNELS: tuple[tuple[Channel, int], ...] = (("web", 35), ("till", 25), ("basket", 15), ("app", 15), ("desk", 10))
-"""Where orders are placed, with their shares in percent: the web shop, a store's till, grocery baskets, the app, the sales desk."""
+Channel = Literal["web", "till", "mail", "basket", "app", "desk"]
+CHANNELS: tuple[tuple[Channel, int], ...] = (("web", 35), ("till", 20), ("mail", 10), ("basket", 15), ("app", 10), ("desk", 10))
+"""Where orders are placed, with their shares in percent: web shop, a store's till, mail, storefront, app, sales desk."""
 
 Status = Literal["pending", "processing", "complete", "canceled", "closed"]
 
