@@ -115,6 +115,22 @@ def rows_of_changes(raw: "DataFrame", fields: Mapping[str, str]) -> "DataFrame":
     )
 
 
+def rows_as_read(raw: "DataFrame") -> "DataFrame":
+    """Add to the rows of an export or API what `rows_of_changes` adds, so that they go into one table with change events.
+
+    They are like rows that a snapshot read: `op` is r, `changed_at` and `log_position` are NULL, none is a delete. Give the table a
+    sequence that both have, such as the row's own time of change, with `log_position` after it.
+    """
+    return raw.selectExpr(
+        "*",
+        "'r' AS op",
+        "'{}' AS after",
+        f"CAST(NULL AS TIMESTAMP) AS {CHANGED_AT.name}",
+        f"CAST(NULL AS STRING) AS {LOG_POSITION.name}",
+        "FALSE AS is_delete",
+    )
+
+
 def date_of_days(column: str) -> str:
     """SQL: the date that `io.debezium.time.Date` writes as days since 1970. Any other text stays, and breaks the type's rule."""
     return _since_1970("DATE_FROM_UNIX_DATE", column, "int", 86_400 * _SECOND)

@@ -36,3 +36,20 @@ def yyyymmdd(column: str) -> str:
 def whole(column: str) -> str:
     """SQL: the text of a whole number that an export wrote as a float: `17850.0` is `17850`. Any other text is only trimmed."""
     return f"REGEXP_REPLACE(TRIM({column}), '^([+-]?[0-9]+)[.]0+$', '$1')"
+
+
+def plain(column: str) -> str:
+    """SQL: the trimmed text with a plain hyphen and blank for those that don't break a line; NULL if it is empty.
+
+    Word processors and web pages put them into names and codes, which then equal no other system's.
+    """
+    return text(f"TRANSLATE({column}, '\u2011\u00a0', '- ')")
+
+
+def capitals(column: str) -> str:
+    """SQL: each word with a capital first and small letters after it. A blank ends a word: `T-SHIRT xl` is `T-shirt Xl`.
+
+    Not INITCAP: some engines begin a word after a hyphen, too.
+    """
+    word = "CONCAT(UPPER(SUBSTRING(word, 1, 1)), LOWER(SUBSTRING(word, 2)))"
+    return f"ARRAY_JOIN(TRANSFORM(SPLIT({column}, ' '), word -> {word}), ' ')"
