@@ -35,7 +35,7 @@ def files_reached(function: Callable[..., object]) -> set[Path]:
 
 
 def texts_reached(function: Callable[..., object]) -> set[str]:
-    """Return all string constants, such as SQL, in the code that a function reaches."""
+    """Return the texts in the code that a function reaches: string constants, such as SQL, and names of keyword arguments."""
     return _Reached(function).texts
 
 
@@ -223,8 +223,10 @@ def _text(node: ast.AST) -> str:
 
 @cache
 def _texts(node: ast.AST) -> frozenset[str]:
-    """Return the string constants in a piece of code."""
-    return frozenset(n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str))
+    """Return the string constants in a piece of code, and the names of keyword arguments: `with_columns(raw, _birth=...)`."""
+    nodes = list(ast.walk(node))
+    constants = {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    return frozenset(constants | {n.arg for n in nodes if isinstance(n, ast.keyword) and n.arg})
 
 
 @cache

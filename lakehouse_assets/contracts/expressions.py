@@ -15,8 +15,8 @@ from lakehouse_assets.contracts.system import Input, SilverTable
 def unknown_columns(tables: list[SilverTable]) -> list[tuple[SilverTable, str]]:
     """Find columns in rules and `deleted` that no function returns and no feed has: the table, and half a sentence each.
 
-    A function may add columns for the rules: any word in a string of its code may be one. SQL that DuckDB can't parse is left to
-    `lakehouse check`, which asks the engine.
+    A function may add columns for the rules: any word in a string of its code, or keyword argument, may be one. SQL that DuckDB
+    can't parse is left to `lakehouse check`, which asks the engine.
     """
     expressions = [(t, what, sql) for t in tables for what, sql in _expressions(t)]
     if not expressions:
@@ -49,7 +49,7 @@ def _known(table: SilverTable, given: Input) -> list[str]:
 
 
 def _is_own(name: str, texts: set[str]) -> bool:
-    """Whether a function may add this column for the rules: a string in its code contains the word."""
+    """Whether a function may add this column for the rules: a text in its code contains the word."""
     return any(name in text and re.search(rf"\b{re.escape(name)}\b", text) for text in texts)
 
 

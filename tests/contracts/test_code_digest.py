@@ -14,7 +14,7 @@ import pytest
 
 from lakehouse_assets.contracts import debezium
 from lakehouse_assets.contracts.code_digest import code_digest, files_reached, texts_reached
-from lakehouse_assets.systems import catalog, cleaning, crm
+from lakehouse_assets.systems import catalog, cleaning, crm, finance
 
 FILES = {
     "__init__.py": "",
@@ -158,6 +158,7 @@ def test_the_texts_and_files_of_what_is_reached_are_known():
     texts = texts_reached(crm.clean_products)
     assert any("AS product_number" in text for text in texts)
     assert not any("order_number" in text for text in texts)
+    assert "usd_rate" in texts_reached(finance.clean_exchange_rates)  # the name of a keyword argument
     assert {file.name for file in files_reached(crm.clean_products)} == {
         "crm.py",
         "cleaning.py",

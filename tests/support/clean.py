@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from lakehouse_assets.contracts.contract import Column
+from lakehouse_assets.contracts.provenance import IN_RAW
 from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.silver.judge import decide, judge
 from lakehouse_assets.silver.transform import transform
@@ -70,7 +71,8 @@ class Cases:
                 key=(*table.contract.key, "case_number"),
                 columns=(*table.contract.columns, Column("case_number", "string", "")),
             )
-            columns = [c.name.lower() for c in feed_of(table).columns]
+            feed = feed_of(table)
+            columns = [*feed.column_names, *(c for c in feed.provenance if c not in IN_RAW)]
             schema = ", ".join(f"{c} string" for c in columns)
             data = [
                 (*(row.get(c) for c in columns), str(number), line, case.day)
