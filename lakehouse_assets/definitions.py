@@ -1,4 +1,4 @@
-"""The code location: every asset, check, job, sensor and resource of the lakehouse.
+"""The code location: every asset, check, job, schedule, sensor and resource of the lakehouse.
 
 Dagster loads `defs`. Tests call `build_definitions` with their own settings.
 """
@@ -16,10 +16,12 @@ from lakehouse_assets.gold.assets import gold_assets
 from lakehouse_assets.gold.dbt import dbt_resource
 from lakehouse_assets.gold.models import read_models
 from lakehouse_assets.hooks.load_error import load_error
+from lakehouse_assets.landing.assets import landing_asset
 from lakehouse_assets.materialization.io_manager import DeltaIOManager
 from lakehouse_assets.materialization.partitions import daily_partitions
 from lakehouse_assets.materialization.row_accounts import row_accounts_check
 from lakehouse_assets.orchestration.jobs import lakehouse_jobs
+from lakehouse_assets.orchestration.schedules import poll_schedules
 from lakehouse_assets.orchestration.sensors import lakehouse_sensors
 from lakehouse_assets.raw.assets import raw_asset
 from lakehouse_assets.raw.checks import arrivals_check
@@ -44,6 +46,11 @@ def build_definitions(settings: Settings, *, catalog: Catalog | None = None, eng
     return dg.Definitions(
         assets=[
             *(
+                landing_asset(feed, feed.poll, root=root, owners=catalog.owners(feed), docs_url=docs_url)
+                for feed in catalog.feeds
+                if feed.poll
+            ),
+            *(
                 raw_asset(feed, catalog.readers(feed), root=root, start=start, partitions=partitions, docs_url=docs_url)
                 for feed in catalog.feeds
             ),
@@ -64,6 +71,7 @@ def build_definitions(settings: Settings, *, catalog: Catalog | None = None, eng
             *(row_accounts_check(root, "gold", model.name) for model in facts),
         ],
         jobs=lakehouse_jobs(partitions),
+        schedules=poll_schedules(catalog),
         sensors=lakehouse_sensors(settings, catalog),
         resources={
             "io_manager": DeltaIOManager(root, [SparkHandler(engine.session), *arrow_handlers()]),

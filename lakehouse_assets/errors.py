@@ -49,6 +49,10 @@ class UnreadableError(LandingError):
         self.reason = reason
 
 
+class PollError(LakehouseError):
+    """A feed's portal is down, refuses, or answers otherwise than its API says: nothing was landed by this poll."""
+
+
 class PartitionGuardError(LakehouseError):
     """Rows to be written lie outside the partitions of the run; nothing was written."""
 

@@ -15,6 +15,7 @@ from lakehouse_assets.contracts.deliveries import Due, Manifest, Trailer
 from lakehouse_assets.contracts.dialects import Dialect, dialect_of, dialect_problems
 from lakehouse_assets.contracts.formats import Csv, Format, Lines, Xlsx, format_facts
 from lakehouse_assets.contracts.money import currency_fault
+from lakehouse_assets.contracts.polls import Poll
 from lakehouse_assets.contracts.problems import refuse
 from lakehouse_assets.contracts.provenance import DIALECT, IN_RAW, SHEET
 
@@ -58,12 +59,13 @@ class Feed:
     the bytes of a file say in which it is; only one of them may be delimited. `dialects` are the forms in which a record, or the
     header of a file, may be written; without any, names are those of `columns`. `zone` is the time zone of times that name none, such
     as `Europe/Paris`; UTC if None. `currency` is the currency of its amounts (ISO 4217): silver functions get it as
-    `_source_currency`. `due` says when its deliveries are due, `totals` with what they are compared.
+    `_source_currency`. `due` says when its deliveries are due, `totals` with what they are compared. `poll` says where the lakehouse
+    fetches the feed from; None if others drop its files.
 
     Raises:
         ContractError: `landing` does not have this form, two columns share a name, including the names in `also`, a format is given
-            twice, a header lacks a column that files must have, no format has the trailers that it declares, the dialects contradict
-            each other, or there is no such zone or currency.
+            twice, a header lacks a column that files must have, no format has the trailers that it declares or reads what its poll
+            lands, the dialects contradict each other, or there is no such zone or currency.
     """
 
     landing: str
@@ -76,6 +78,7 @@ class Feed:
     currency: str | None = None
     due: Due | None = None
     totals: Manifest | Trailer | None = None
+    poll: Poll | None = None
 
     def __post_init__(self) -> None:
         parts = self.landing.split("/")
@@ -89,7 +92,8 @@ class Feed:
         problems += dialect_problems(self.dialects, self.column_names)
         problems += [f"zone {fault}"] if self.zone is not None and (fault := zone_fault(self.zone)) else []
         problems += [fault] if self.currency is not None and (fault := currency_fault(self.currency)) else []
-        problems += [problem for declared in (self.due, self.totals) if declared for problem in declared.problems]
+        problems += [problem for declared in (self.due, self.totals, self.poll) if declared for problem in declared.problems]
+        problems += [_NOT_POLLED.format(self.poll.lands)] if self.poll and self.poll.lands not in self.formats else []
         refuse(f"Feed {self.landing}", problems)
         if isinstance(self.totals, Manifest):
             self.of_manifests(self.totals)  # refuses headers that lack its columns
@@ -197,5 +201,7 @@ class Feed:
 
 
 _NO_TRAILERS = "its files can't end with a trailer: none of its formats is of lines, as Csv() and Json() are"
+
+_NOT_POLLED = "none of its formats is what its poll lands: declare format={}"
 
 _NOT_A_FOLDER = "its folder is not system/entity in lower case letters, digits and _, such as 'crm/customers'"

@@ -178,6 +178,10 @@ class Catalog:
         """Return the silver tables that are built from a feed."""
         return [table for table in self.tables if feed.table in {f.table for f in table.feeds}]
 
+    def owners(self, feed: Feed) -> list[str]:
+        """Return the owners of the silver tables that are built from a feed, each once."""
+        return list(dict.fromkeys(table.contract.owner for table in self.readers(feed)))
+
     def by_partners(self) -> list[SilverTable]:
         """Return the silver tables, each after those that its rows wait for."""
         tables = {table.name: table for table in self.tables}

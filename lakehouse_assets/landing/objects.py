@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 import obstore
+from obstore.exceptions import AlreadyExistsError
 
 from lakehouse_assets.errors import LandingError, UnreadableError
 from lakehouse_assets.landing.store import Store, Stored, landing_store
@@ -156,6 +157,19 @@ class Landing:
         except ValueError:
             raise LandingError(f"{shown(file.name)!r} can't be written under this name: rename the file.") from None
         return key
+
+    def put_new(self, landing: str, day: date, name: str, content: bytes) -> bool:
+        """Put an object into landing if there is none with its name, whole or not at all. Return whether it was put.
+
+        Raises:
+            SettingsError: the store refused.
+        """
+        try:
+            with explained(self.root, "write landing"):
+                obstore.put(self.root.store, f"landing/{landing}/{day.isoformat()}/{name}", content, mode="create")
+        except AlreadyExistsError:
+            return False
+        return True
 
     @cached_property
     def _store(self) -> Store:

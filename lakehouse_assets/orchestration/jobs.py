@@ -19,7 +19,8 @@ def lakehouse_jobs(partitions: dg.PartitionsDefinition[str]) -> list[Any]:  # th
     return [
         dg.define_asset_job(
             LAKEHOUSE_JOB,
-            selection=dg.AssetSelection.all(),
+            # Polls have no date. They run by their schedules.
+            selection=dg.AssetSelection.all() - dg.AssetSelection.key_prefixes("landing"),
             partitions_def=partitions,
             description="Builds landing to gold for a date or a range of dates.",
         ),

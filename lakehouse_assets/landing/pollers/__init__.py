@@ -1,0 +1,1 @@
+"""Fetch feeds from where they declare it, and land what was answered. A module a kind of source."""
