@@ -205,7 +205,8 @@ def _relationship_checks(table: SilverTable, root: Root) -> dg.AssetChecksDefini
         dg.AssetCheckSpec(
             r.name,
             asset=key,
-            additional_deps=[dg.AssetKey(["silver", r.to_table])],
+            # A tree refers to itself.
+            additional_deps=[dg.AssetKey(["silver", r.to_table])] if r.to_table != table.name else [],
             description=r.description,
         )
         for r in relationships

@@ -1,8 +1,8 @@
 """The ERP of warehouses and purchasing, Odoo: products, categories, stock and sale orders.
 
-Today's Odoo answers in JSON: by `search_read`, where a reference is a pair, `[31, "[BELL-2] Bell"]`, and an empty field is `false`; or by
-`web_search_read`, where a reference is an object, and a nested list has its records. Odoo 8 exported CSV, by external ids. Times are in
-UTC.
+Today's Odoo answers in JSON: by `search_read`, where a reference is a pair, `[31, "[BELL-2] Bell"]`, and an empty field is `false`; or
+by `web_search_read`, where a reference is an object, and a nested list has its records. Odoo 8 exported CSV, by external ids. Times are
+in UTC.
 
 Odoo's numbers mean nothing elsewhere. What it shares with the shop is `product_code`, its internal reference, or the name.
 """
@@ -166,12 +166,12 @@ def _code_of_number(column: str) -> str:
 
 def _product() -> dict[str, str]:
     """SQL by column: the product that `product_id` and its name in `product`, `[BELL-2] Bell`, refer to."""
-    shown = _given("product")
-    code = _code(f"REGEXP_EXTRACT({shown}, '^[[]([^]]+)[]]', 1)")
+    shown, reference = _given("product"), r"^\\[([^\\]]+)\\] *"
+    code = _code(f"REGEXP_EXTRACT({shown}, '{reference}', 1)")
     return {
         "product_id": _given("product_id"),
         "product_code": f"COALESCE({code}, {_code_of_number('product_id')})",
-        "product_name": capitals(plain(f"REGEXP_REPLACE({shown}, '^[[][^]]+[]] *', '')")),
+        "product_name": capitals(plain(f"REGEXP_REPLACE({shown}, '{reference}', '')")),
     }
 
 
@@ -318,7 +318,10 @@ SALE_ORDERS_FEED = Feed(
     dialects=_references(
         "name",
         {"email": "partner_id.email", "lines": "order_line"},
-        **{"partner": "partner_id", "partner_id": "partner_id", "currency": "currency_id", "warehouse": "warehouse_id"},
+        partner="partner_id",
+        partner_id="partner_id",
+        currency="currency_id",
+        warehouse="warehouse_id",
     ),
     currency="USD",
 )

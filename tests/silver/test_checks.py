@@ -213,6 +213,12 @@ def test_checks_that_keep_others_from_reading_are_blocking():
     assert not any(spec.blocking for spec in relationships.check_specs)
 
 
+def test_a_tree_may_refer_to_itself():
+    above = replace(ORDERS.contract, relationships=(Relationship("customer", "shop_orders", "order_id"),))
+    [_, relationships] = silver_checks(replace(ORDERS, contract=above), Root.parse("/nowhere"))
+    assert [spec.name for spec in relationships.check_specs] == ["customer_in_shop_orders"]
+
+
 def test_a_contract_chooses_whether_it_has_volume_and_freshness():
     without = replace(ORDERS, contract=replace(ORDERS.contract, volume=None, freshness=None))
     assert not {"volume", "freshness"} & {spec.name for spec in silver_checks(without, Root.parse("/nowhere"))[0].check_specs}
