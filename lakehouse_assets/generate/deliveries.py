@@ -39,7 +39,7 @@ class Deliveries:
         return {entity: dict(sorted(dirt.counts.items())) for entity, dirt in sorted(self._dirt.items()) if dirt.counts}
 
     def table(self, entity: str, **sums: int) -> SilverTruth:
-        """Return the truth of a silver table of this system; `sums` are columns with their digits behind the point."""
+        """Return the truth of a silver table of this system; `sums`, given the first time, are columns with their digits."""
         return self.truth.table(f"{self.system}_{entity}", **sums)
 
     def csv(
@@ -77,16 +77,24 @@ class Deliveries:
                 else:
                     feed.rows += 1
 
-    def json(self, entity: str, day: date, name: str, records: Iterable[Mapping[str, Any]], **around: object) -> None:
-        """Write a JSON document: a list of records; with `around`, an object that has the list in its last key, which is given as None."""
+    def json(
+        self,
+        entity: str,
+        day: date,
+        name: str,
+        records: Iterable[Mapping[str, Any]],
+        within: str = "",
+        count: str = "total_count",
+    ) -> None:
+        """Write a JSON document: a list of records; or an object with their `count`, and `within` it the list. No record, no file."""
         feed = self.truth.feed(f"{self.system}_{entity}")
         before, after = "[", "]"
-        if around:
-            before, after = _json(around).replace("null}", "[", 1), "]}"
+        if within:
+            records = list(records)
+            before, after = f"{{{_json(count)}:{len(records)},{_json(within)}:[", "]}"
         with self._file(entity, day, name, records) as (file, rest):
-            file.write(before.encode())
             for number, record in enumerate(rest):
-                file.write((",\n" if number else "\n").encode() + _json(record).encode())
+                file.write(f"{',' if number else before}\n{_json(record)}".encode())
                 feed.rows += 1
             file.write(f"\n{after}\n".encode())
 

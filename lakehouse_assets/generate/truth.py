@@ -4,7 +4,7 @@ The document has the form of `tests/data/samples/<system>.json`, a system each, 
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,33 +21,47 @@ class SilverTruth:
     """The rows of a silver table by key: the row of the highest sequence is live, and among equals the one that arrived last.
 
     `sums` has the columns whose sums are to be known, each with its number of digits behind the point. Rows are given in the order of
-    landing date, file name and row.
+    landing date, file name and row. Results are asked for at the end: before, nobody knows which rows wait for ever.
     """
 
     def __init__(self, sums: Mapping[str, int]) -> None:
         self.sums = dict(sums)
-        self.refused: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
         self._winners: dict[Any, tuple[Any, bool, tuple[int | None, ...]]] = {}
         self._rows = 0
+        self._waiting: list[tuple[Sequence["Partner"], Any, tuple[int | None, ...], Any]] = []
 
-    def row(self, key: object, *amounts: int | None, sequence: Any = None, deleted: bool = False) -> None:
-        """Count a row that passes all rules. `amounts` are the values of `sums`, without the point: 12.50 is 1250."""
-        self._rows += 1
-        before = self._winners.get(key)
-        if before is None or sequence is None or sequence >= before[0]:
-            self._winners[key] = (sequence, deleted, amounts)
+    def row(
+        self, key: object, *amounts: int | None, sequence: Any = None, deleted: bool = False, waits_for: Sequence["Partner"] = ()
+    ) -> None:
+        """Count a row that passes all rules. `amounts` are the values of `sums`, without the point: 12.50 is 1250.
+
+        A row `waits_for` partners: if one of them is not live at the end, the row is in quarantine.
+        """
+        if waits_for:
+            self._waiting.append((waits_for, key, amounts, sequence))
+        else:
+            self._count(key, amounts, sequence, deleted)
 
     def refuse(self, rule: str) -> None:
         """Count a row that goes to quarantine by a rule."""
-        self.refused[rule] += 1
+        self._refused[rule] += 1
 
     def has(self, key: object) -> bool:
-        """Whether a key has a live row by now."""
+        """Whether a key has a live row."""
+        self._settle()
         return key in self._winners and not self._winners[key][1]
+
+    @property
+    def refused(self) -> Counter[str]:
+        """How many rows are in quarantine at the end, by rule."""
+        self._settle()
+        return self._refused
 
     @property
     def live(self) -> int:
         """How many rows are live at the end."""
+        self._settle()
         return sum(not deleted for _, deleted, _ in self._winners.values())
 
     @property
@@ -57,11 +71,37 @@ class SilverTruth:
 
     def totals(self) -> dict[str, str]:
         """Return the sum of each column over the live rows, as DuckDB writes it."""
+        self._settle()
         live = [amounts for _, deleted, amounts in self._winners.values() if not deleted]
         return {
             column: _decimal(sum(amounts[n] or 0 for amounts in live), digits)
             for n, (column, digits) in enumerate(self.sums.items())
         }
+
+    def _count(self, key: object, amounts: tuple[int | None, ...], sequence: Any, deleted: bool) -> None:
+        self._rows += 1
+        before = self._winners.get(key)
+        if before is None or sequence is None or sequence >= before[0]:
+            self._winners[key] = (sequence, deleted, amounts)
+
+    def _settle(self) -> None:
+        """Decide which of the waiting rows have their partners."""
+        waiting, self._waiting = self._waiting, []
+        for partners, key, amounts, sequence in waiting:
+            missing = next((partner for partner in partners if not partner.table.has(partner.key)), None)
+            if missing is None:
+                self._count(key, amounts, sequence, deleted=False)
+            else:
+                self.refuse(missing.rule)
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """A row of another table for which a row waits, and the rule by which it does."""
+
+    table: "SilverTruth"
+    key: object
+    rule: str
 
 
 class Truth:

@@ -57,7 +57,7 @@ def deliver(world: World, out: Deliveries) -> None:
                 is_out = city == "velib" and world.options.dirt > 0 and random.random() < OUTAGE
                 records = _poll(out, city, stations, datetime(day.year, day.month, day.day, hour), before, random, is_out)
                 name = f"{day}T{hour:02d}-00Z.json"
-                out.json(f"{city}_stations", day, name, records, total_count=len(stations), results=None)
+                out.json(f"{city}_stations", day, name, records, within="results")
 
 
 def _stations(options: Options, city: str, count: int) -> list[Station]:

@@ -6,12 +6,14 @@ the customer's country; those named `base_…` are in US dollars.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from lakehouse_assets.generate.deliveries import Deliveries
 from lakehouse_assets.generate.draw import draws, numbers
+from lakehouse_assets.generate.truth import Partner, SilverTruth
 from lakehouse_assets.generate.world import Order, Person, Product, Status, World
 
 PRODUCTS = (
@@ -75,10 +77,10 @@ def deliver(world: World, out: Deliveries) -> None:
         out.csv("categories", day, "categories.csv", CATEGORIES, shop.categories(), "\n")
     out.csv("customers", world.days[0], "customers.csv", CUSTOMERS, shop.customers(), "\n")
     for day in world.days:
-        out.json("products", day, "products.page1.json", shop.repriced(day), search_criteria=None, items=None)
+        out.json("products", day, "products.page1.json", shop.repriced(day), within="items")
         out.json_lines("customers_cdc", day, "shop.magento.customer_entity.jsonl", shop.customer_events(day))
         out.json_lines("orders_cdc", day, "shop.magento.sales_order.jsonl.gz", shop.order_events(day))
-        out.json("orders", day, "orders.page1.json", shop.orders(day), search_criteria=None, items=None)
+        out.json("orders", day, "orders.page1.json", shop.orders(day), within="items")
         out.csv("order_items", day, "order_items.csv", ITEMS, shop.changed_items(day), "\n")
         stock = ("source_code", "sku", "quantity", "status")
         out.csv("inventory", day, "stock_sources.csv", stock, shop.inventory(day), "\n")
@@ -92,6 +94,7 @@ class Shop:
         self.out = out
         self._late: dict[str, list[dict[str, Any]]] = {}
         self._position = 4
+        self._deleted: set[int] = set()
 
     @cached_property
     def customer_numbers(self) -> list[int]:
@@ -170,7 +173,9 @@ class Shop:
         """Yield the change events of accounts: new ones, moves to another group, and some that are deleted."""
         random = draws(self.world.options.seed, "magento customers", day)
         midnight = datetime.combine(day, datetime.min.time())
-        known = [p for p in self.world.people[: self.world.people_before(day)] if self.has_account(p)]
+        known = [
+            p for p in self.world.people[: self.world.people_before(day)] if self.has_account(p) and p.number not in self._deleted
+        ]
         happened: list[tuple[datetime, str, Person]] = []
         if day != self.world.days[0]:
             happened = [(p.registered, "c", p) for p in self.world.registered(day) if self.has_account(p)]
@@ -178,6 +183,7 @@ class Shop:
         for op, chosen in (("u", [p for p in known if p.number % 10 != 1]), ("d", [p for p in known if p.number % 10 == 1])):
             part = random.sample(chosen, len(chosen) // (150 if op == "u" else 400))
             happened += [(midnight + timedelta(seconds=random.randrange(86_400)), op, person) for person in part]
+            self._deleted |= {person.number for person in part if op == "d"}
         yield from self._events("customers", day, [self._customer_event(*change) for change in sorted(happened, key=_by_time)])
 
     def order_events(self, day: date) -> Iterator[dict[str, Any] | str]:
@@ -194,10 +200,6 @@ class Shop:
     def is_purged(self, order: Order) -> bool:
         """Whether an order is deleted as soon as it is canceled."""
         return order.number % 4 == 0 and order.steps[-1][0] == "canceled"
-
-    def is_gone(self, order: Order) -> bool:
-        """Whether an order is deleted by the end of the last day."""
-        return self.is_purged(order) and order.steps[-1][1].date() <= self.world.days[-1]
 
     def orders(self, day: date) -> Iterator[dict[str, Any]]:
         """Yield the orders that were placed on a day, as they stand at its end, with their lines."""
@@ -253,7 +255,7 @@ class Shop:
                 yield source, product.sku, "" if kind == "no number of pieces" else pieces, int(pieces > 0)
 
     @cached_property
-    def _orders(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - as `Deliveries.table`
+    def _orders(self) -> SilverTruth:
         return self.out.table("orders", grand_total=4, base_grand_total=4)
 
     def _customer(self, person: Person, changed: datetime, group: int = 1) -> dict[str, Any]:
@@ -319,7 +321,7 @@ class Shop:
             table.refuse("order_id_present" if entity == "orders" else "customer_id_present")
             yield {**event, "after": {**event["after"], "entity_id": None}}
 
-    def _count_event(self, table: Any, entity: str, event: dict[str, Any]) -> None:
+    def _count_event(self, table: SilverTruth, entity: str, event: dict[str, Any]) -> None:
         row, deleted = event["after"] or event["before"], event["op"] == "d"
         if deleted:
             changed = datetime.fromtimestamp(event["source"]["ts_ms"] / 1000, UTC).replace(tzinfo=None)
@@ -346,10 +348,9 @@ class Shop:
         table = self.out.table("order_items", base_row_total=4, quantity=4)
         if kind in refused:
             table.refuse(refused[kind])
-        elif self.is_gone(order):
-            table.refuse("order_id_in_magento_orders")
         else:
-            table.row((order.number, n), order.lines[n].amount * 100, order.lines[n].quantity * 10_000, sequence=moment)
+            line, partner = order.lines[n], Partner(self._orders, order.number, "order_id_in_magento_orders")
+            table.row((order.number, n), line.amount * 100, line.quantity * 10_000, sequence=moment, waits_for=(partner,))
 
     def _count_again(self, order: Order, items: list[dict[str, Any]], moment: datetime) -> None:
         """Count the lines of an order that is sent twice."""
@@ -426,28 +427,42 @@ def _rest_product(product: Product, day: date, kind: str | None) -> dict[str, An
     }
 
 
-def _local(order: Order) -> tuple[str, list[int], int, int, int, int]:
-    """Return the currency of an order, and its amounts in hundredths: prices by line, lines, discount, shipping, tax."""
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """The amounts of an order in hundredths of its currency: prices by line, the sum of the lines, and what comes to it."""
+
+    currency: str
+    prices: tuple[int, ...]
+    lines: int
+    discount: int
+    shipping: int
+    tax: int
+
+    @property
+    def total(self) -> int:
+        """What is to be paid."""
+        return self.lines - self.discount + self.shipping + self.tax
+
+
+def local_amounts(order: Order) -> Amounts:
+    """Return the amounts of an order in the currency of the customer's country."""
     currency, cents = RATES.get(order.person.country_code if order.person else "US", ("USD", 100))
-    prices = [line.price * 100 // cents for line in order.lines]
+    prices = tuple(line.price * 100 // cents for line in order.lines)
     lines = sum(price * line.quantity for price, line in zip(prices, order.lines, strict=True))
     discount = lines // 10 if order.number % 10 == 0 else 0
-    shipping = 0 if lines >= 5000 else 499
-    return currency, prices, lines, discount, shipping, (lines - discount) * 8 // 100
+    return Amounts(currency, prices, lines, discount, 0 if lines >= 5000 else 499, (lines - discount) * 8 // 100)
 
 
 def _totals(order: Order) -> tuple[int, int]:
     """Return what is to be paid, in the order's currency and in US dollars, in units of the fourth digit."""
-    currency, _, lines, discount, shipping, tax = _local(order)
-    total = lines - discount + shipping + tax
-    cents = {"EUR": 116, "GBP": 133}.get(currency, 100)
-    return total * 100, total * cents
+    amounts = local_amounts(order)
+    return amounts.total * 100, amounts.total * {"EUR": 116, "GBP": 133}.get(amounts.currency, 100)
 
 
 def _order_row(order: Order, shop: Shop, step: int) -> dict[str, Any]:
     """Return the row of an order after a step, as the database has it; amounts are text."""
     status, moment = order.steps[step]
-    currency, _, lines, discount, shipping, tax = _local(order)
+    amounts = local_amounts(order)
     total, base_total = _totals(order)
     paid = total if any(status == "processing" for status, _ in order.steps[: step + 1]) else 0
     person = order.person
@@ -461,12 +476,12 @@ def _order_row(order: Order, shop: Shop, step: int) -> dict[str, Any]:
         "customer_id": shop.customer_numbers[person.number] if person is not None and has_account else None,
         "customer_email": person.email if person else None,
         "customer_is_guest": int(not has_account),
-        "order_currency_code": currency,
+        "order_currency_code": amounts.currency,
         "base_currency_code": "USD",
-        "subtotal": _text(lines * 100),
-        "discount_amount": _text(-discount * 100),
-        "shipping_amount": _text(shipping * 100),
-        "tax_amount": _text(tax * 100),
+        "subtotal": _text(amounts.lines * 100),
+        "discount_amount": _text(-amounts.discount * 100),
+        "shipping_amount": _text(amounts.shipping * 100),
+        "tax_amount": _text(amounts.tax * 100),
         "grand_total": _text(total),
         "base_grand_total": _text(base_total),
         "total_paid": _text(paid),
@@ -479,7 +494,7 @@ def _order_row(order: Order, shop: Shop, step: int) -> dict[str, Any]:
 
 def _item(order: Order, n: int, step: int, moment: datetime, kind: str | None) -> dict[str, Any]:
     """Return the row of a line after a step of its order."""
-    line, price = order.lines[n], _local(order)[1][n]
+    line, price = order.lines[n], local_amounts(order).prices[n]
     status = order.steps[step][0]
     total = price * line.quantity * 100
     return {

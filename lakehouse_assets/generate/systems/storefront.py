@@ -6,6 +6,7 @@ from datetime import date, datetime
 
 from lakehouse_assets.generate.deliveries import Deliveries
 from lakehouse_assets.generate.draw import draws, numbers
+from lakehouse_assets.generate.truth import Partner
 from lakehouse_assets.generate.world import Order, World
 
 PRODUCTS = ("product_id", "department_id", "department", "product_name")
@@ -40,21 +41,19 @@ def deliver(world: World, out: Deliveries) -> None:
 
 @dataclass
 class Storefront:
-    """The storefront's view of the world, with numbers of its own. `lost` are orders that are not in its table."""
+    """The storefront's view of the world, with numbers of its own."""
 
     world: World
     out: Deliveries
     users: list[int]
     product_ids: list[int]
-    lost: set[int]
-    unsold: set[int]
 
     @classmethod
     def of(cls, world: World, out: Deliveries) -> "Storefront":
-        """Return the view, without orders yet."""
+        """Return the view of a world."""
         users = numbers(draws(world.options.seed, "storefront users"), len(world.people), 1)
         products = numbers(draws(world.options.seed, "storefront products"), len(world.products), 1)
-        return cls(world, out, users, products, set(), set())
+        return cls(world, out, users, products)
 
     def products(self, number: int, department: str) -> Iterator[tuple[object, ...]]:
         """Yield the products of a department."""
@@ -68,9 +67,8 @@ class Storefront:
             for _ in range(1 + (kind == "sent twice")):
                 if kind in refused:
                     table.refuse(refused[kind])
-                    self.unsold.add(product.number)
                 else:
-                    table.row(identity)
+                    table.row(product.number)
                 yield (
                     "" if kind == "no number" else identity,
                     number,
@@ -89,8 +87,6 @@ class Storefront:
         }
         for number, order in enumerate(self.world.orders(day, "basket"), start=1):
             kind = dirt.pick(ORDER_DIRT)
-            if kind in refused or kind == "never sent":
-                self.lost.add(order.number)
             if kind == "never sent":
                 continue
             for _ in range(1 + (kind == "sent twice")):
@@ -141,12 +137,13 @@ class Storefront:
         }
         if kind in refused:
             table.refuse(refused[kind])
-        elif order.number in self.lost:
-            table.refuse("order_id_in_storefront_orders")
-        elif kind == "unknown product" or order.lines[place - 1].product.number in self.unsold:
-            table.refuse("product_id_in_storefront_products")
         else:
-            table.row((order.number, place))
+            product = None if kind == "unknown product" else order.lines[place - 1].product.number
+            partners = (
+                Partner(self.out.table("orders"), order.number, "order_id_in_storefront_orders"),
+                Partner(self.out.table("products"), product, "product_id_in_storefront_products"),
+            )
+            table.row((order.number, place), waits_for=partners)
 
     def _user(self, order: Order) -> int | None:
         return self.users[order.person.number] if order.person else None
