@@ -38,7 +38,7 @@ def clean_products(raw: "DataFrame") -> "DataFrame":
         raw,
         product_id=_given("id"),
         default_code=_code("default_code"),
-        product_code=f"COALESCE({_code('default_code')}, {_code_of_number('id')})",
+        product_code=_code_or_name(_code("default_code"), _given("name")),
         product_name=capitals(plain(_given("name"))),
         product_type=words("type", {"PRODUCT": "Stockable", "CONSU": "Consumable", "SERVICE": "Service", "COMBO": "Combo"}),
         category=f"SPLIT_PART({path}, ' / ', -1)",
@@ -159,19 +159,19 @@ def _code(column: str) -> str:
     return plain(_given(column))
 
 
-def _code_of_number(column: str) -> str:
-    """SQL: the code of a product that has no internal reference."""
-    return f"CONCAT('id:', {_given(column)})"
+def _code_or_name(code: str, name: str) -> str:
+    """SQL: what identifies a product: its internal reference, else `name:` and its name in small letters."""
+    return f"COALESCE({code}, CONCAT('name:', LOWER({plain(name)})))"
 
 
 def _product() -> dict[str, str]:
     """SQL by column: the product that `product_id` and its name in `product`, `[BELL-2] Bell`, refer to."""
     shown, reference = _given("product"), r"^\\[([^\\]]+)\\] *"
-    code = _code(f"REGEXP_EXTRACT({shown}, '{reference}', 1)")
+    name = f"REGEXP_REPLACE({shown}, '{reference}', '')"
     return {
         "product_id": _given("product_id"),
-        "product_code": f"COALESCE({code}, {_code_of_number('product_id')})",
-        "product_name": capitals(plain(f"REGEXP_REPLACE({shown}, '{reference}', '')")),
+        "product_code": _code_or_name(_code(f"REGEXP_EXTRACT({shown}, '{reference}', 1)"), name),
+        "product_name": capitals(plain(name)),
     }
 
 
@@ -342,7 +342,7 @@ PRODUCTS = SilverTable(
         sequence="updated_at",
         columns=(
             Column(
-                "product_code", "string", "Internal reference, which is the shop's SKU; `id:` and the number where there is none"
+                "product_code", "string", "Internal reference, which is the shop's SKU; `name:` and the name where there is none"
             ),
             Column("default_code", "string", "Internal reference; NULL where there is none"),
             Column("product_id", "string", "Number within Odoo; the external id from an export"),
@@ -367,7 +367,7 @@ PRODUCTS = SilverTable(
                 "default_code_present",
                 "default_code IS NOT NULL",
                 "warn",
-                "The product has an internal reference; without one it stays, and only its name tells which product of the shop it is.",
+                "The product has an internal reference; without one it stays, and goes by its name.",
             ),
             Rule("product_name_present", "product_name IS NOT NULL", "warn", "The product has a name: variants may lack one."),
             Rule("prices_not_negative", "list_price >= 0 AND standard_price >= 0", "drop", "Neither price nor cost is below 0."),
@@ -399,7 +399,7 @@ CATEGORIES = SilverTable(
 INVENTORY = SilverTable(
     Contract(
         table="odoo_inventory",
-        description="Stock of the ERP by day: quants, the pieces of a product and lot at a location, as they were when the file landed.",
+        description="Stock of the ERP by day: quants, the pieces of a product at a location, as they were when the file landed.",
         owner="team:logistics",
         key=("quant_id",),
         mode="snapshot",
