@@ -70,6 +70,7 @@ class Cases:
                 table.contract,
                 key=(*table.contract.key, "case_number"),
                 columns=(*table.contract.columns, Column("case_number", "string", "")),
+                relationships=(),  # there are no other tables: no row waits
             )
             feed = feed_of(table)
             columns = [*feed.column_names, *(c for c in feed.provenance if c not in IN_RAW)]
