@@ -22,7 +22,8 @@ def raw_and_silver():
 
 def test_every_entity_has_a_raw_and_a_silver_asset_and_gold_follows(graph):
     names = {key.to_user_string() for key in graph.materializable_asset_keys}
-    assert {n for n in names if not n.startswith("gold/")} == raw_and_silver()
+    assert {n for n in names if n.startswith(("raw/", "silver/"))} == raw_and_silver()
+    assert {n for n in names if n.startswith("landing/")} == {f"landing/{feed.table}" for feed in catalog().feeds if feed.poll}
     assert {n for n in names if n.startswith("gold/")} == {
         f"gold/{m}" for m in ("dim_customer", "dim_date", "dim_product", "fact_sales", "sales_performance")
     }
@@ -38,8 +39,9 @@ def test_every_asset_says_what_it_is_and_whose(graph):
         assert {"docs", "dagster/column_schema"} <= node.metadata.keys(), key
 
 
-def test_all_assets_share_one_daily_partitions_definition(graph):
-    [one] = {graph.get(key).partitions_def for key in graph.materializable_asset_keys}
+def test_all_tables_share_one_daily_partitions_definition(graph):
+    tables = [key for key in graph.materializable_asset_keys if key.path[0] != "landing"]
+    [one] = {graph.get(key).partitions_def for key in tables}
     assert isinstance(one, dg.DailyPartitionsDefinition)
 
 

@@ -198,7 +198,9 @@ STATIONS = SilverTable(
         ),
         rules=(
             _NOT_IN_FUTURE,
-            Rule("name_present", "name IS NOT NULL", "drop", "A station has a name: what comes without is a fault of the portal."),
+            Rule(
+                "name_present", "name IS NOT NULL", "drop", "A station has a name: what comes without is a fault of the portal."
+            ),
             Rule("capacity_positive", "capacity > 0", "warn", "A station has docks."),
             Rule(
                 "place_in_france",

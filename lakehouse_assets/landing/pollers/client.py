@@ -4,12 +4,12 @@ What a service answers beside JSON never leaves this module, because it may repe
 """
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from time import monotonic
 from typing import Any
 
 import httpx
@@ -46,17 +46,16 @@ class Limits:
 
 @dataclass
 class Client:
-    """A client of one service. `name` is how errors call the service. `clock` counts seconds."""
+    """A client of one service, whose time begins when it is made. `name` is how errors call the service."""
 
     name: str
     http: httpx.Client
     limits: Limits
-    clock: Callable[[], float] = time.monotonic
     requests: int = 0
     _deadline: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self._deadline = self.clock() + self.limits.seconds
+        self._deadline = monotonic() + self.limits.seconds
 
     def ask(self, path: str, params: Mapping[str, str | int], fault: Callable[[Any], str | None]) -> tuple[bytes, Any]:
         """Return the answer to a request: its bytes, and the JSON document in them.
@@ -88,7 +87,7 @@ class Client:
             raise AskAgainError(f"answers with status {status}", _pause(retry_after))
         try:
             document = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             document = None
         if status != httpx.codes.OK:
             raise PollError(f"{self.name} {_refusal(status, document)}")
@@ -104,15 +103,15 @@ class Client:
         self.requests += 1
 
     def _seconds_left(self) -> float:
-        return self._deadline - self.clock()
+        return self._deadline - monotonic()
 
     def _body(self, answer: httpx.Response) -> bytes:
         """Read an answer. httpx limits the time between two of its pieces only, and a service may send them for ever."""
-        until = min(self.clock() + self.limits.request_seconds, self._deadline)
+        until = min(monotonic() + self.limits.request_seconds, self._deadline)
         body = bytearray()
         for piece in answer.iter_bytes():
             body += piece
-            if self.clock() > until:
+            if monotonic() > until:
                 raise AskAgainError(f"does not end its answer within {self.limits.request_seconds:.0f} s")
             if len(body) > _LARGEST_ANSWER:
                 raise PollError(f"{self.name} answers with more than {_LARGEST_ANSWER:,} bytes; nothing was landed.")
@@ -151,6 +150,8 @@ def _refusal(status: int, document: Any) -> str:
     named = f" ({code})" if isinstance(code, str) and code.isidentifier() else ""
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         return f"refuses access with status {status}{named}: is an API key missing or wrong?"
+    if httpx.codes.is_redirect(status):
+        return f"has moved (status {status}): set its new address. Redirects are not followed, since a key would go along."
     if status == httpx.codes.NOT_FOUND:
         return f"has no such data set (status 404{named}): check the address and the data set."
     return f"refuses the request with status {status}{named}."

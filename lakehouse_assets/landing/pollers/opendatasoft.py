@@ -17,6 +17,8 @@ from lakehouse_assets.landing.pollers.client import Client, Limits
 _PAGE = 100
 _MOST_RECORDS = 10_000
 
+_HEADERS = {"Accept": "application/json", "User-Agent": "lakehouse-assets"}
+
 _READINGS = 3
 """How often a data set is read from the beginning if its number of records changes meanwhile."""
 
@@ -56,7 +58,7 @@ class Portal:
         http = httpx.Client(
             base_url=self.url.join(f"{self.url.path.rstrip('/')}/api/explore/v2.1/"),
             # In a header, not in the query: addresses are logged.
-            headers={"Accept": "application/json", **({"Authorization": f"Apikey {self.key}"} if self.key else {})},
+            headers=_HEADERS | ({"Authorization": f"Apikey {self.key}"} if self.key else {}),
             timeout=poll.request_seconds,
         )
         limits = Limits(poll.request_seconds, poll.seconds, poll.requests, poll.attempts)
@@ -92,7 +94,7 @@ def _read_through(client: Client, poll: OpendatasoftPoll) -> list[tuple[bytes, i
     pages: list[tuple[bytes, int]] = []
     read, total = 0, 1
     while read < total:
-        params = {"limit": min(_PAGE, _MOST_RECORDS - read), "offset": read, "order_by": poll.order_by}
+        params: dict[str, str | int] = {"limit": min(_PAGE, _MOST_RECORDS - read), "offset": read, "order_by": poll.order_by}
         body, page = client.ask(f"catalog/datasets/{poll.dataset}/records", params, _fault)
         if pages and page["total_count"] != total:
             return None
