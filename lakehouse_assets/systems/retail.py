@@ -244,7 +244,9 @@ TRANSACTIONS = SilverTable(
                 "Pieces are above 0 unless a line is cancelled; else they are written off.",
             ),
             Rule("cancellation_is_negative", "NOT is_cancellation OR quantity < 0", "warn", "A cancellation takes pieces back."),
-            Rule("line_is_a_product", "line_kind = 'product'", "warn", "The line is of a product, not of postage, fees and so on."),
+            Rule(
+                "line_is_a_product", "line_kind = 'product'", "warn", "The line is of a product, not of postage, fees and so on."
+            ),
             Rule(
                 "stock_code_known",
                 "line_kind <> 'product' OR COALESCE(stock_code RLIKE '^([0-9]{5}|DCGS|PADS)', FALSE)",
@@ -357,7 +359,12 @@ PROMOTIONS = SilverTable(
                 "No more is taken off than the price.",
             ),
             Rule("discount_percent_present", "discount_percent IS NOT NULL", "warn", "It says how much is taken off."),
-            Rule("ends_on_not_before_starts_on", "COALESCE(ends_on >= starts_on, TRUE)", "warn", "It does not end before it starts."),
+            Rule(
+                "ends_on_not_before_starts_on",
+                "COALESCE(ends_on >= starts_on, TRUE)",
+                "warn",
+                "It does not end before it starts.",
+            ),
         ),
         freshness=timedelta(days=32),
     ),

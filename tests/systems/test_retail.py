@@ -47,7 +47,7 @@ def test_a_line_of_the_web_shop(clean):
     assert (row["currency"], row["country"], row["channel"]) == ("GBP", "United Kingdom", "online")
     assert (row["line_kind"], row["transaction_type"], row["is_cancellation"]) == ("product", "sale", False)
     assert (row["store_id"], row["promotion_id"], row["line_number"], row["payment_method"]) == (None, None, None, None)
-    assert (row["_verdict"], row["_broken_rules"]) == ("live", None)
+    assert (row["_verdict"], row["_broken_rules"]) == ("ok", None)
 
 
 def test_a_line_of_a_till_has_store_promotion_and_discount(clean):
@@ -66,12 +66,12 @@ def test_a_customer_is_a_whole_number(clean, given, number):
 @pytest.mark.parametrize("given", [None, "", "  "])
 def test_a_line_without_a_customer_stays(clean, given):
     row = line(clean, customer_id=given)
-    assert (row["customer_id"], row["_verdict"], row["_broken_rules"]) == (None, "live", "customer_known")
+    assert (row["customer_id"], row["_verdict"], row["_broken_rules"]) == (None, "ok", "customer_known")
 
 
 def test_a_customer_that_is_no_number_goes_to_quarantine(clean):
     row = line(clean, customer_id="17850.5")
-    assert (row["_verdict"], row["_broken_rules"]) == ("dropped", "customer_id_is_int")
+    assert (row["_verdict"], row["_broken_rules"]) == ("dropped", "customer_id_is_int,customer_known")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_times_are_those_of_the_uk(clean, sold, moment):
 
 def test_a_line_without_a_time_stays(clean):
     row = line(clean, invoice_date="")
-    assert (row["invoiced_at"], row["_verdict"], row["_broken_rules"]) == (None, "live", "invoiced_at_present")
+    assert (row["invoiced_at"], row["_verdict"], row["_broken_rules"]) == (None, "ok", "invoiced_at_present")
 
 
 def test_a_cancellation_takes_back(clean):
@@ -129,13 +129,20 @@ def test_pieces_that_are_written_off_are_an_adjustment(clean):
 )
 def test_a_code_that_is_no_product_s_stays_and_says_what_it_is(clean, code, kind):
     row = line(clean, stock_code=code)
-    assert (row["stock_code"], row["line_kind"], row["_verdict"]) == (code.upper(), kind, "live")
+    assert (row["stock_code"], row["line_kind"], row["_verdict"]) == (code.upper(), kind, "ok")
     assert row["_broken_rules"] == "line_is_a_product"
 
 
 @pytest.mark.parametrize(
     ("code", "broken"),
-    [("85123a", None), ("22423", None), ("DCGSSGIRL", None), ("PADS", None), ("TEST001", "stock_code_known"), ("", "stock_code_known")],
+    [
+        ("85123a", None),
+        ("22423", None),
+        ("DCGSSGIRL", None),
+        ("PADS", None),
+        ("TEST001", "stock_code_known"),
+        ("", "stock_code_known"),
+    ],
 )
 def test_the_code_of_a_product(clean, code, broken):
     row = line(clean, stock_code=code)
@@ -144,14 +151,14 @@ def test_the_code_of_a_product(clean, code, broken):
 
 def test_a_debt_that_is_written_off_is_an_adjustment(clean):
     row = line(clean, invoice_no="A563185", stock_code="B", quantity="1", unit_price="11062.06")
-    assert (row["line_kind"], row["transaction_type"], row["_verdict"]) == ("bad debt", "adjustment", "live")
+    assert (row["line_kind"], row["transaction_type"], row["_verdict"]) == ("bad debt", "adjustment", "ok")
 
 
 @pytest.mark.parametrize(
     ("price", "verdict", "broken"),
     [
-        ("0.001", "live", None),
-        ("0.0", "live", "unit_price_above_0"),
+        ("0.001", "ok", None),
+        ("0.0", "ok", "unit_price_above_0"),
         ("-11062.06", "dropped", "unit_price_not_negative"),
         ("", "dropped", "unit_price_present"),
         ("2,55", "dropped", "unit_price_is_decimal_12_3"),
@@ -164,9 +171,9 @@ def test_a_price_of_0_stays_and_one_below_does_not(clean, price, verdict, broken
     assert (broken is None) == (row["_broken_rules"] is None)
 
 
-def test_an_amount_is_rounded_half_up_to_the_penny(clean):
-    assert line(clean, unit_price="0.001", quantity="5")["amount"] == Decimal("0.01")
-    assert line(clean, unit_price="0.001", quantity="4")["amount"] == Decimal("0.00")
+@pytest.mark.parametrize(("pieces", "amount"), [("5", "0.01"), ("4", "0.00")])
+def test_an_amount_is_rounded_half_up_to_the_penny(clean, pieces, amount):
+    assert line(clean, unit_price="0.001", quantity=pieces)["amount"] == Decimal(amount)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +192,8 @@ def test_a_line_that_says_not_enough_goes_to_quarantine(clean, changes, broken):
 
 
 @pytest.mark.parametrize(
-    ("given", "country"), [("EIRE", "Ireland"), ("USA", "United States"), ("RSA", "South Africa"), (" France ", "France"), ("", None)]
+    ("given", "country"),
+    [("EIRE", "Ireland"), ("USA", "United States"), ("RSA", "South Africa"), (" France ", "France"), ("", None)],
 )
 def test_countries_by_one_name_each(clean, given, country):
     row = line(clean, country=given)
@@ -197,9 +205,12 @@ def test_a_country_that_is_not_specified_is_counted(clean):
     assert (row["country"], row["_broken_rules"]) == ("n/a", "country_specified")
 
 
-def test_a_quantity_of_0_and_a_missing_name_are_counted(clean):
-    assert line(clean, quantity="0")["_broken_rules"] == "quantity_not_0"
-    assert line(clean, description=" ")["_broken_rules"] == "description_present"
+@pytest.mark.parametrize(
+    ("changes", "broken"), [({"quantity": "0"}, "quantity_not_0"), ({"description": " "}, "description_present")]
+)
+def test_a_line_without_pieces_or_a_name_is_counted(clean, changes, broken):
+    row = line(clean, **changes)
+    assert (row["_verdict"], row["_broken_rules"]) == ("ok", broken)
 
 
 def test_a_till_that_does_not_name_its_store_is_counted(clean):
@@ -210,7 +221,7 @@ def test_a_till_that_does_not_name_its_store_is_counted(clean):
 def test_of_lines_that_are_equal_in_everything_one_counts(clean):
     again = UCI | {"description": f" {UCI['description']} ", "stock_code": "85123a", "quantity": "6.0", "unit_price": "2.550"}
     rows = clean(retail.TRANSACTIONS, UCI, again)
-    assert sorted(row["_verdict"] for row in rows) == ["live", "superseded"]
+    assert sorted(row["_verdict"] for row in rows) == ["ok", "superseded"]
 
 
 @pytest.mark.parametrize(
@@ -230,7 +241,7 @@ def test_of_lines_that_are_equal_in_everything_one_counts(clean):
 )
 def test_lines_of_an_invoice_that_differ_in_anything_both_count(clean, change):
     rows = clean(retail.TRANSACTIONS, UCI, UCI | change)
-    assert [row["_verdict"] for row in rows] == ["live", "live"]
+    assert [row["_verdict"] for row in rows] == ["ok", "ok"]
 
 
 @pytest.mark.parametrize(
@@ -239,7 +250,7 @@ def test_lines_of_an_invoice_that_differ_in_anything_both_count(clean, change):
 )
 def test_lines_of_a_receipt_that_differ_in_anything_both_count(clean, change):
     rows = clean(retail.TRANSACTIONS, TILL, TILL | change)
-    assert [row["_verdict"] for row in rows] == ["live", "live"]
+    assert [row["_verdict"] for row in rows] == ["ok", "ok"]
 
 
 def test_a_store(clean):
@@ -253,37 +264,46 @@ def test_a_store(clean):
         "closed_on": "2010-06-30",
         "updated_at": "2010-07-01 09:00:00",
     }
+    wrong = {"store_id": "S05", "closed_on": "2005-01-31", "city": "", "store_name": ""}
     row, *others = clean(
-        retail.STORES, given, given | {"store_id": ""}, given | {"store_id": "S05", "closed_on": "2005-01-31", "city": "", "store_name": ""}
+        retail.STORES,
+        given,
+        given | {"store_id": ""},
+        given | wrong,
     )
-    assert (row["store_id"], row["store_name"], row["store_type"], row["postcode"]) == ("S04", "The Shambles", "high street", "YO1 7LZ")
+    assert (row["store_id"], row["store_name"], row["store_type"], row["postcode"]) == (
+        "S04",
+        "The Shambles",
+        "high street",
+        "YO1 7LZ",
+    )
     assert row["closed_on"] == date(2010, 6, 30)
     assert row["updated_at"].astimezone(UTC) == datetime(2010, 7, 1, 8, tzinfo=UTC)
     assert [(r["_verdict"], r["_broken_rules"]) for r in others] == [
         ("dropped", "store_id_present"),
-        ("live", "store_name_present,city_present,closed_on_not_before_opened_on"),
+        ("ok", "store_name_present,city_present,closed_on_not_before_opened_on"),
     ]
 
 
 def test_the_latest_record_of_a_store_counts(clean):
     new = {"store_id": "S01", "store_name": "Piazza", "city": "London", "updated_at": "2010-12-20 08:30:00"}
     rows = clean(retail.STORES, new, new | {"store_name": "Covent Garden", "updated_at": "2010-11-01 09:00:00"})
-    assert [row["_verdict"] for row in rows] == ["live", "superseded"]
+    assert [row["_verdict"] for row in rows] == ["ok", "superseded"]
 
 
 @pytest.mark.parametrize(
     ("changes", "verdict", "broken"),
     [
-        ({}, "live", None),
-        ({"discount_percent": "10 %"}, "live", None),
-        ({"discount_percent": "0"}, "live", None),
-        ({"discount_percent": "100"}, "live", None),
+        ({}, "ok", None),
+        ({"discount_percent": "10 %"}, "ok", None),
+        ({"discount_percent": "0"}, "ok", None),
+        ({"discount_percent": "100"}, "ok", None),
         ({"discount_percent": "100.01"}, "dropped", "discount_percent_up_to_100"),
         ({"discount_percent": "-1"}, "dropped", "discount_percent_up_to_100"),
         ({"discount_percent": "ten"}, "dropped", "discount_percent_is_decimal_5_2,discount_percent_present"),
-        ({"discount_percent": ""}, "live", "discount_percent_present"),
-        ({"ends_on": ""}, "live", None),
-        ({"ends_on": "2010-11-30"}, "live", "ends_on_not_before_starts_on"),
+        ({"discount_percent": ""}, "ok", "discount_percent_present"),
+        ({"ends_on": ""}, "ok", None),
+        ({"ends_on": "2010-11-30"}, "ok", "ends_on_not_before_starts_on"),
     ],
 )
 def test_a_promotion(clean, changes, verdict, broken):
@@ -296,13 +316,13 @@ def test_a_promotion(clean, changes, verdict, broken):
 @pytest.mark.parametrize(
     ("changes", "verdict", "broken"),
     [
-        ({}, "live", None),
-        ({"contact_id": "C-49"}, "dropped", "contact_id_is_int"),
-        ({"customer_id": ""}, "live", "customer_id_present"),
-        ({"last_name": ""}, "live", "last_name_present"),
-        ({"email": "no address"}, "live", "email_is_an_address"),
-        ({"email": ""}, "live", None),
-        ({"updated_at": "2009-01-01 09:00:00"}, "live", "updated_at_not_before_created_at"),
+        ({}, "ok", None),
+        ({"contact_id": "C-49"}, "dropped", "contact_id_is_int,contact_id_present"),
+        ({"customer_id": ""}, "ok", "customer_id_present"),
+        ({"last_name": ""}, "ok", "last_name_present"),
+        ({"email": "no address"}, "ok", "email_is_an_address"),
+        ({"email": ""}, "ok", None),
+        ({"updated_at": "2009-01-01 09:00:00"}, "ok", "updated_at_not_before_created_at"),
     ],
 )
 def test_a_contact(clean, changes, verdict, broken):
