@@ -148,6 +148,8 @@ def generate(
     options = Options(seed, scale, _date(first), _date(last), dirt)
     names = generator.system_names() if systems == "all" else [name.strip() for name in systems.split(",")]
     settings = _preflight(load_settings(), writes=True, creates=True) if lands else None
+    if settings is not None and options.first < settings.lakehouse_start_date:
+        raise LandingError(f"--from {first} is before the first partition, LAKEHOUSE_START_DATE={settings.lakehouse_start_date}.")
     truth = generator.generate(folder, options, names)
     rows = sum(n for s in truth["systems"].values() for name, n in s["rows"].items() if name.startswith("raw."))
     _say(f"{rows:,} rows in {sum(s['files'] for s in truth['systems'].values()):,} files are in {folder}.")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from lakehouse_assets.generate.draw import Dirt, draws
 from lakehouse_assets.generate.options import Options
@@ -31,7 +31,9 @@ class Deliveries:
 
     def dirt(self, entity: str) -> Dirt:
         """Return what makes rows of an entity dirty."""
-        return self._dirt.setdefault(entity, Dirt(draws(self._options.seed, "dirt", self.system, entity), self._options.dirt))
+        if entity not in self._dirt:
+            self._dirt[entity] = Dirt(draws(self._options.seed, "dirt", self.system, entity), self._options.dirt)
+        return self._dirt[entity]
 
     @property
     def dirty(self) -> dict[str, dict[str, int]]:
@@ -67,7 +69,7 @@ class Deliveries:
             text.detach()
 
     def json_lines(self, entity: str, day: date, name: str, records: Iterable[Mapping[str, Any] | str]) -> None:
-        """Write JSON Lines; no file if there is no record. A text in place of a record is written as it is: it is meant as a broken one."""
+        """Write JSON Lines; no file if there is no record. A text in place of a record is meant as a broken one, and written as it is."""
         feed = self.truth.feed(f"{self.system}_{entity}")
         with self._file(entity, day, name, records) as (file, rest):
             for record in rest:
@@ -134,7 +136,7 @@ class Deliveries:
             if name.endswith(".gz"):
                 # Without time and name, equal rows are equal bytes.
                 with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
-                    yield packed, _chained(first, rest)
+                    yield cast(IO[bytes], packed), _chained(first, rest)
             else:
                 yield file, _chained(first, rest)
 
@@ -144,5 +146,4 @@ def _chained(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
     yield from rest
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -29,7 +29,7 @@ class SilverTruth:
         self._refused: Counter[str] = Counter()
         self._winners: dict[Any, tuple[Any, bool, tuple[int | None, ...]]] = {}
         self._rows = 0
-        self._waiting: list[tuple[Sequence["Partner"], Any, tuple[int | None, ...], Any]] = []
+        self._waiting: list[tuple[Sequence[Partner], Any, tuple[int | None, ...], Any]] = []
 
     def row(
         self, key: object, *amounts: int | None, sequence: Any = None, deleted: bool = False, waits_for: Sequence["Partner"] = ()
@@ -123,10 +123,11 @@ class Truth:
         """Return the truth as a document."""
         rows = {f"raw.{name}": feed.rows for name, feed in self.raw.items()}
         rows |= {f"silver.{name}": table.live for name, table in self.silver.items()}
-        tables = {**{f"raw.{n}": t for n, t in self.raw.items()}, **{f"silver.{n}": t for n, t in self.silver.items()}}
+        refused = {f"raw.{name}": feed.refused for name, feed in self.raw.items()}
+        refused |= {f"silver.{name}": table.refused for name, table in self.silver.items()}
         return {
             "rows": rows,
-            "quarantined": {name: dict(sorted(table.refused.items())) for name, table in tables.items() if table.refused},
+            "quarantined": {name: dict(sorted(rules.items())) for name, rules in refused.items() if rules},
             "superseded": {f"silver.{name}": table.superseded for name, table in self.silver.items() if table.superseded},
             "answers": {
                 f"SELECT sum({column})::VARCHAR FROM silver.{name}": total

@@ -1,16 +1,16 @@
 """The words that names are made of. Places are real, people and products are not."""
 
 FIRST_NAMES = {
-    "F": ("Ada", "Amelie", "Anna", "Camille", "Chloë", "Clara", "Elena", "Emma", "Fatima", "Grace", "Hana", "Ines", "Julia", "Katarina",
-          "Léa", "Maria", "Mei", "Nadia", "Olivia", "Priya", "Rosa", "Sofia", "Tanya", "Zoe"),
-    "M": ("Adam", "Ahmed", "Ben", "Carlos", "Daniel", "Emil", "Felix", "Georg", "Hugo", "Ivan", "Jan", "Kenji", "Liam", "Lucas", "Mateo",
-          "Noah", "Omar", "Paul", "Rahul", "René", "Samuel", "Thomas", "Victor", "Yusuf"),
+    "F": ("Ada", "Amelie", "Anna", "Camille", "Chloë", "Clara", "Elena", "Emma", "Fatima", "Grace", "Hana", "Ines", "Julia",
+          "Katarina", "Léa", "Maria", "Mei", "Nadia", "Olivia", "Priya", "Rosa", "Sofia", "Tanya", "Zoe"),
+    "M": ("Adam", "Ahmed", "Ben", "Carlos", "Daniel", "Emil", "Felix", "Georg", "Hugo", "Ivan", "Jan", "Kenji", "Liam", "Lucas",
+          "Mateo", "Noah", "Omar", "Paul", "Rahul", "René", "Samuel", "Thomas", "Victor", "Yusuf"),
 }  # fmt: skip
 
 LAST_NAMES = (
-    "Adams", "Alvarez", "Bauer", "Berg", "Carter", "Chen", "Costa", "Dubois", "Evans", "Fischer", "Garcia", "Hansen", "Ito", "Jansen",
-    "Khan", "Kowalski", "Laurent", "Lopez", "Martin", "Meyer", "Moreau", "Müller", "Nguyen", "Novak", "Olsen", "Patel", "Petit", "Rossi",
-    "Schmidt", "Silva", "Singh", "Smith", "Suzuki", "Tanaka", "Turner", "Vega", "Wagner", "Walker", "Weber", "Young",
+    "Adams", "Alvarez", "Bauer", "Berg", "Carter", "Chen", "Costa", "Dubois", "Evans", "Fischer", "Garcia", "Hansen", "Ito",
+    "Jansen", "Khan", "Kowalski", "Laurent", "Lopez", "Martin", "Meyer", "Moreau", "Müller", "Nguyen", "Novak", "Olsen", "Patel", "Petit",
+    "Rossi", "Schmidt", "Silva", "Singh", "Smith", "Suzuki", "Tanaka", "Turner", "Vega", "Wagner", "Walker", "Weber", "Young",
 )  # fmt: skip
 
 CITIES = (

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property, lru_cache
+from itertools import accumulate
 from random import Random
 from typing import Literal
 
@@ -23,6 +24,12 @@ from lakehouse_assets.generate.vocabulary import ADJECTIVES, BRANDS, CATEGORIES,
 Channel = Literal["web", "till", "mail", "basket", "app", "desk"]
 CHANNELS: tuple[tuple[Channel, int], ...] = (("web", 35), ("till", 20), ("mail", 10), ("basket", 15), ("app", 10), ("desk", 10))
 """Where orders are placed, with their shares in percent: web shop, a store's till, mail, storefront, app, sales desk."""
+
+_CHANNELS = [channel for channel, _ in CHANNELS]
+_UP_TO = list(accumulate(percent for _, percent in CHANNELS))
+_LINES = (1, 1, 2, 2, 3, 4, 5)
+_PIECES = (1, 1, 1, 1, 2, 2, 3, 6)
+"""How many lines an order may have, and a line pieces; more often what is here more often."""
 
 Status = Literal["pending", "processing", "complete", "canceled", "closed"]
 
@@ -271,17 +278,19 @@ class World:
         return [self._order(random, first + n, moment) for n, moment in enumerate(moments)]
 
     def _order(self, random: Random, number: int, placed: datetime) -> Order:
-        channels, weights = zip(*CHANNELS, strict=True)
-        channel: Channel = random.choices(channels, weights)[0]
-        known = channel != "till" or random.random() < 0.75
-        person = self.people[random.randrange(self.people_by(placed))] if known and self.people_by(placed) else None
-        day = placed.date()
-        chosen = {int(random.random() ** 2 * len(self.products)): None for _ in range(random.choice((1, 1, 2, 2, 3, 4, 5)))}
+        channel = _CHANNELS[bisect_right(_UP_TO, random.random() * _UP_TO[-1])]
+        registered = self.people_by(placed)
+        is_known = channel != "till" or random.random() < 0.75
+        person = self.people[int(random.random() * registered)] if is_known and registered else None
+        day, count = placed.date(), len(self.products)
+        # The first products are sold most.
+        chosen = {int(random.random() ** 2 * count): None for _ in range(_LINES[int(random.random() * len(_LINES))])}
         lines = tuple(
-            Line(product, random.choice((1, 1, 1, 1, 2, 2, 3, 6)), product.price_on(day))
+            Line(product, _PIECES[int(random.random() * len(_PIECES))], product.price_on(day))
             for product in map(self.products.__getitem__, chosen)
         )
-        place = random.choice(self.stores if channel == "till" else self.warehouses)
+        places = self.stores if channel == "till" else self.warehouses
+        place = places[int(random.random() * len(places))]
         return Order(number, channel, person, placed, lines, place, tuple(_steps(random, channel, placed)))
 
     def _product(self, random: Random, number: int) -> Product:
@@ -324,7 +333,7 @@ class World:
 
     @cached_property
     def _stock(self) -> dict[date, tuple[list[Move], list[int]]]:
-        """By day, the movements and the pieces at its end: by product and, within it, by warehouse. No day ends with a stock below 0."""
+        """By day, the movements, and the pieces at its end by product and warehouse. No day ends with a stock below 0."""
         random = draws(self.options.seed, "stock")
         places = len(self.warehouses)
         stock = [random.randrange(20, 200) for _ in range(len(self.products) * places)]

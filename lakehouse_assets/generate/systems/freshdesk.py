@@ -1,5 +1,6 @@
 """Freshdesk, the help desk: tickets about the web shop's orders, as they stand at the end of each day on which they change; who asks;
-agents and groups, a list a week. Answers of the API v2, with offsets of two places mixed."""
+agents and groups, a list a week. Answers of the API v2, with offsets of two places mixed.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

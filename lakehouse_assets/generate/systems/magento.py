@@ -214,8 +214,12 @@ class Shop:
             for amount in AMOUNTS:
                 row[amount] = float(row[amount])
             row["items"] = [self._nested_item(order, n, step, moment) for n in range(len(order.lines))]
-            dirty = {"currency in words": {"order_currency_code": "US Dollar"}, "total below zero": {"grand_total": -1.0}}
-            row |= {**dirty, "no time": {"created_at": None}}.get(kind or "", {})
+            dirty: dict[str, dict[str, Any]] = {
+                "currency in words": {"order_currency_code": "US Dollar"},
+                "total below zero": {"grand_total": -1.0},
+                "no time": {"created_at": None},
+            }
+            row |= dirty.get(kind or "", {})
             refused = {"currency in words": "currency_is_a_code", "total below zero": "grand_total_not_negative"}
             refused["no time"] = "created_at_present"
             yield row
@@ -285,8 +289,17 @@ class Shop:
         self._position += 311
         millis = int(moment.replace(tzinfo=UTC).timestamp() * 1000)
         source = {
-            **{"version": "2.7.3.Final", "connector": "mysql", "name": "shop", "ts_ms": millis, "snapshot": "false"},
-            **{"db": "magento", "table": table, "server_id": 184054, "file": "binlog.000042", "pos": self._position, "row": 0},
+            "version": "2.7.3.Final",
+            "connector": "mysql",
+            "name": "shop",
+            "ts_ms": millis,
+            "snapshot": "false",
+            "db": "magento",
+            "table": table,
+            "server_id": 184054,
+            "file": "binlog.000042",
+            "pos": self._position,
+            "row": 0,
         }
         return {"before": before, "after": after, "source": source, "op": op, "ts_ms": millis + 250}
 

@@ -1,5 +1,6 @@
 """Retail: the tills' journals, a file a store and day; mail orders in the columns of UCI's data set, a file a day; stores, promotions
-and contacts, a full export a week. Prices are in pounds, times are the shops' own."""
+and contacts, a full export a week. Prices are in pounds, times are the shops' own.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
