@@ -69,7 +69,7 @@ class Deliveries:
             text.detach()
 
     def json_lines(self, entity: str, day: date, name: str, records: Iterable[Mapping[str, Any] | str]) -> None:
-        """Write JSON Lines; no file if there is no record. A text in place of a record is meant as a broken one, and written as it is."""
+        """Write JSON Lines; no file if there is no record. A text in place of a record is meant as broken, and written as it is."""
         feed = self.truth.feed(f"{self.system}_{entity}")
         with self._file(entity, day, name, records) as (file, rest):
             for record in rest:

@@ -9,8 +9,9 @@ FIRST_NAMES = {
 
 LAST_NAMES = (
     "Adams", "Alvarez", "Bauer", "Berg", "Carter", "Chen", "Costa", "Dubois", "Evans", "Fischer", "Garcia", "Hansen", "Ito",
-    "Jansen", "Khan", "Kowalski", "Laurent", "Lopez", "Martin", "Meyer", "Moreau", "Müller", "Nguyen", "Novak", "Olsen", "Patel", "Petit",
-    "Rossi", "Schmidt", "Silva", "Singh", "Smith", "Suzuki", "Tanaka", "Turner", "Vega", "Wagner", "Walker", "Weber", "Young",
+    "Jansen", "Khan", "Kowalski", "Laurent", "Lopez", "Martin", "Meyer", "Moreau", "Müller", "Nguyen", "Novak", "Olsen",
+    "Patel", "Petit", "Rossi", "Schmidt", "Silva", "Singh", "Smith", "Suzuki", "Tanaka", "Turner", "Vega", "Wagner",
+    "Walker", "Weber", "Young",
 )  # fmt: skip
 
 CITIES = (

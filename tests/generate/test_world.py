@@ -12,33 +12,39 @@ from lakehouse_assets.generate.world import World
 
 
 @pytest.fixture(scope="module")
-def world():
+def small_world():
     return World(Options(scale=0.2, last=date(2026, 1, 14)))
 
 
-def test_names_and_addresses_are_unique(world):
-    for values in ([p.email for p in world.people], [p.sku for p in world.products], [p.name.lower() for p in world.products]):
+def test_names_and_addresses_are_unique(small_world):
+    for values in (
+        [p.email for p in small_world.people],
+        [p.sku for p in small_world.products],
+        [p.name.lower() for p in small_world.products],
+    ):
         assert len(set(values)) == len(values)
 
 
-def test_there_are_as_many_orders_as_the_scale_says_each_of_a_person_who_is_registered(world):
-    orders = [order for day in world.days for order in world.orders(day)]
+def test_there_are_as_many_orders_as_the_scale_says_each_of_a_person_who_is_registered(small_world):
+    orders = [order for day in small_world.days for order in small_world.orders(day)]
     assert [order.number for order in orders] == list(range(1000))
     assert all(order.person is None or order.person.registered <= order.placed for order in orders)
     assert {order.channel for order in orders if order.person is None} == {"till"}
     assert {order.channel for order in orders} == {"web", "till", "mail", "basket", "app", "desk"}
 
 
-def test_orders_are_the_same_whenever_they_are_asked_for(world):
-    again = World(world.options)
-    assert list(map(again.orders, reversed(again.days)))[::-1] == list(map(world.orders, world.days))
-    assert World(Options(seed=2, scale=0.2, last=date(2026, 1, 14))).orders(world.days[0]) != world.orders(world.days[0])
+def test_orders_are_the_same_whenever_they_are_asked_for(small_world):
+    again = World(small_world.options)
+    assert list(map(again.orders, reversed(again.days)))[::-1] == list(map(small_world.orders, small_world.days))
+    assert World(Options(seed=2, scale=0.2, last=date(2026, 1, 14))).orders(small_world.days[0]) != small_world.orders(
+        small_world.days[0]
+    )
 
 
-def test_a_price_is_that_of_the_day(world):
-    repriced = [p for p in world.products if p.repriced and p.new_price != p.price]
+def test_a_price_is_that_of_the_day(small_world):
+    repriced = [p for p in small_world.products if p.repriced and p.new_price != p.price]
     assert repriced
-    for order in (order for day in world.days for order in world.orders(day)):
+    for order in (order for day in small_world.days for order in small_world.orders(day)):
         assert all(line.price == line.product.price_on(order.placed.date()) for line in order.lines)
     product = repriced[0]
     assert (product.price_on(product.repriced - timedelta(1)), product.price_on(product.repriced)) == (
@@ -47,25 +53,28 @@ def test_a_price_is_that_of_the_day(world):
     )
 
 
-def test_each_step_of_a_web_order_is_told_on_its_day_and_no_other(world):
-    told = Counter((order.number, step) for day in world.days for _, order, step in world.changes(day))
+def test_each_step_of_a_web_order_is_told_on_its_day_and_no_other(small_world):
+    told = Counter((order.number, step) for day in small_world.days for _, order, step in small_world.changes(day))
     steps = [
         (order.number, step)
-        for day in world.days
-        for order in world.orders(day, "web")
+        for day in small_world.days
+        for order in small_world.orders(day, "web")
         for step, (_, moment) in enumerate(order.steps)
-        if moment.date() <= world.days[-1]
+        if moment.date() <= small_world.days[-1]
     ]
     assert told == Counter(steps)
-    assert {status for day in world.days for o in world.orders(day, "web") for status, _ in o.steps} >= {"canceled", "closed"}
+    assert {status for day in small_world.days for o in small_world.orders(day, "web") for status, _ in o.steps} >= {
+        "canceled",
+        "closed",
+    }
 
 
-def test_stock_is_what_was_there_and_came_less_what_left(world):
+def test_stock_is_what_was_there_and_came_less_what_left(small_world):
     before = None
-    for day in world.days:
-        closing = {(p.number, w.number): pieces for p, w, pieces in world.closing_stock(day)}
+    for day in small_world.days:
+        closing = {(p.number, w.number): pieces for p, w, pieces in small_world.closing_stock(day)}
         moved = Counter()
-        for move in world.moves(day):
+        for move in small_world.moves(day):
             assert move.moment.date() == day
             moved[move.product.number, move.warehouse.number] += move.quantity if move.order is None else -move.quantity
         if before is not None:
@@ -74,22 +83,22 @@ def test_stock_is_what_was_there_and_came_less_what_left(world):
         before = closing
 
 
-def test_what_leaves_a_warehouse_is_what_web_orders_ship(world):
+def test_what_leaves_a_warehouse_is_what_web_orders_ship(small_world):
     shipped = Counter()
-    for order in (order for day in world.days for order in world.orders(day, "web")):
-        if order.shipped is not None and order.shipped.date() <= world.days[-1]:
+    for order in (order for day in small_world.days for order in small_world.orders(day, "web")):
+        if order.shipped is not None and order.shipped.date() <= small_world.days[-1]:
             shipped.update({(order.number, line.product.number): line.quantity for line in order.lines})
     left = Counter()
-    for move in (move for day in world.days for move in world.moves(day)):
+    for move in (move for day in small_world.days for move in small_world.moves(day)):
         if move.order is not None:
             left[move.order.number, move.product.number] += move.quantity
     assert left == shipped
 
 
-def test_people_register_once(world):
-    registered = [person for day in world.days for person in world.registered(day)]
-    assert registered == world.people[: len(registered)]
-    later = [p for day in world.days[1:] for p in world.registered(day)]
+def test_people_register_once(small_world):
+    registered = [person for day in small_world.days for person in small_world.registered(day)]
+    assert registered == small_world.people[: len(registered)]
+    later = [p for day in small_world.days[1:] for p in small_world.registered(day)]
     assert later
     assert all(p.registered >= datetime(2026, 1, 2) for p in later)
 
