@@ -372,7 +372,7 @@ PRODUCTS = SilverTable(
             Rule("product_name_present", "product_name IS NOT NULL", "warn", "The product has a name: variants may lack one."),
             Rule("prices_not_negative", "list_price >= 0 AND standard_price >= 0", "drop", "Neither price nor cost is below 0."),
         ),
-        freshness=timedelta(days=2),
+        freshness=timedelta(days=14),
     ),
     (Input(PRODUCTS_FEED, clean_products),),
 )

@@ -17,6 +17,7 @@ from lakehouse_assets.contracts.debezium import (
     change_rules,
     date_of_days,
     decimal_of_bytes,
+    rows_as_read,
     rows_of_changes,
     timestamp_of_micros,
     timestamp_of_millis,
@@ -200,6 +201,16 @@ def test_a_change_was_committed_when_the_source_says_or_else_when_it_was_handled
     found = changes(event("c", None, {}, {"connector": "postgresql", "ts_ms": source}, ts_ms=event_s))
     [row] = rows_of_changes(found, {}).selectExpr("CAST(changed_at AS STRING) AS moment").collect()
     assert row["moment"] == moment
+
+
+@pytest.mark.worlds(*ALL)
+def test_rows_of_an_export_are_like_those_that_a_snapshot_read(changes):
+    read = rows_as_read(changes({"op": None}).selectExpr("'7' AS number"))
+    changed = rows_of_changes(changes(event("r", None, {"id": 7}, {"connector": "none"})), {"number": "id"})
+    added = ["is_delete", "changed_at", "log_position"]
+    assert read.select("number", "op", *added).collect() == [("7", "r", False, None, None)]
+    assert dict(read.select(added).dtypes) == dict(changed.select(added).dtypes)
+    assert read.selectExpr(*(rule.expression for rule in change_rules())).collect() == [(True, True, True)]
 
 
 @pytest.mark.parametrize(

@@ -33,12 +33,13 @@ class Case:
     """Rows of a table that are audited together, and apart from all others."""
 
     table: str
+    feed: str
     day: date
     rows: str
 
     @classmethod
-    def of(cls, table: SilverTable, rows: tuple[Row, ...], day: date) -> "Case":
-        return cls(table.name, day, repr([sorted(row.items()) for row in rows]))
+    def of(cls, table: SilverTable, rows: tuple[Row, ...], day: date, feed: str | None) -> "Case":
+        return cls(table.name, feed or feed_of(table).table, day, repr([sorted(row.items()) for row in rows]))
 
 
 @dataclass
@@ -49,31 +50,36 @@ class Cases:
     asked: dict[Case, tuple[SilverTable, tuple[Row, ...]]] = field(default_factory=dict)
     answers: dict[Case, list[dict[str, Any]]] = field(default_factory=dict)
 
-    def record(self, table: SilverTable, *rows: Row, day: date = date(2026, 1, 31)) -> None:
+    def record(self, table: SilverTable, *rows: Row, day: date = date(2026, 1, 31), feed: str | None = None) -> None:
         """Note what a test asks, and end it."""
-        self.asked[Case.of(table, rows, day)] = table, rows
+        self.asked[Case.of(table, rows, day, feed)] = table, rows
         raise _RecordedError
 
-    def clean(self, table: SilverTable, *rows: Row, day: date = date(2026, 1, 31)) -> list[dict[str, Any]]:
-        """The audited rows of a table, in the order of the input; each input row is a dict of source columns."""
-        case = Case.of(table, rows, day)
+    def clean(
+        self, table: SilverTable, *rows: Row, day: date = date(2026, 1, 31), feed: str | None = None
+    ) -> list[dict[str, Any]]:
+        """The audited rows of a table, in the order of the input; each input row is a dict of source columns.
+
+        `feed` names the raw table of a feed, where the table has several. No row waits: each has the partner that it needs.
+        """
+        case = Case.of(table, rows, day, feed)
         if case not in self.answers:
             self.compute({case: (table, rows)})
         return self.answers[case]
 
     def compute(self, asked: Mapping[Case, tuple[SilverTable, tuple[Row, ...]]]) -> None:
-        """Audit cases, in one frame a table. The number of its case is part of a row's key, so that cases don't meet."""
-        for name in {case.table for case in asked}:
-            cases = [case for case in asked if case.table == name]
+        """Audit cases, in one frame a table and feed. The number of its case is part of a row's key, so that cases don't meet."""
+        for name, feed in {(case.table, case.feed) for case in asked}:
+            cases = [case for case in asked if (case.table, case.feed) == (name, feed)]
             table = asked[cases[0]][0]
             contract = replace(
                 table.contract,
                 key=(*table.contract.key, "case_number"),
                 columns=(*table.contract.columns, Column("case_number", "string", "")),
-                relationships=(),  # there are no other tables: no row waits
+                relationships=[r for r in table.contract.relationships if r.outcome == "warn"],
             )
-            feed = feed_of(table)
-            columns = [*feed.column_names, *(c for c in feed.provenance if c not in IN_RAW)]
+            [given] = [given for given in table.inputs if given.feed.table == feed]
+            columns = [*given.feed.column_names, *(c for c in given.feed.provenance if c not in IN_RAW)]
             schema = ", ".join(f"{c} string" for c in columns)
             data = [
                 (*(row.get(c) for c in columns), str(number), line, case.day)
@@ -81,11 +87,10 @@ class Cases:
                 for line, row in enumerate(asked[case][1], 2)
             ]
             raw = self.spark.createDataFrame(data, f"{schema}, _source_file string, _row_number bigint, _date date")
-            [given] = table.inputs
             numbered = transform(raw, table, given).selectExpr("*", "_source_file AS case_number")
             judged = judge(numbered, replace(table, contract=contract), given, {})
             self.answers |= {case: [] for case in cases}
-            for row in decide([judged], contract).orderBy("_row_number").collect():
+            for row in decide([judged], contract).orderBy("_row_number", "_item_number").collect():
                 self.answers[cases[int(row["case_number"])]].append(row.asDict())
 
 
