@@ -9,7 +9,6 @@ from datetime import datetime
 from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.polls import Poll
 from lakehouse_assets.landing.objects import Landing
-from lakehouse_assets.landing.pollers.opendatasoft import fetch
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,9 @@ def land_poll(feed: Feed, poll: Poll, landing: Landing, now: datetime) -> Polled
     path = f"landing/{feed.landing}/{day.isoformat()}/{name}"
     if landing.size(feed.landing, day, name) is not None:
         return Polled(path, is_new=False)
+    # Its HTTP client takes 0.2 s to import, which a process that polls nothing need not wait for.
+    from lakehouse_assets.landing.pollers.opendatasoft import fetch
+
     answers = fetch(poll)
     content = b"\n".join(answers.pages)
     is_new = landing.put_new(feed.landing, day, name, content)
