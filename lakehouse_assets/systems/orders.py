@@ -4,7 +4,7 @@
 and offset), and where there is none, its place in landing (date, file and row). A purchase has several lines, even of one product at
 other quantities, so the key is `event_id` and `line_id`, a hash of what the line says. An event that is delivered again at another
 offset is therefore superseded; so is a line that is equal in everything to another of its purchase, because nothing tells it from one.
-An event without a number is another event in each place. Whoever exports such events anew should do so under the same file name.
+An event without a number is another event in each place: when such events are exported again, the file needs the same name and date.
 
 **From Kafka.** The feed takes the same events in two dialects. `plain` is the event itself. `kafka` has the record around it, as a
 drain of the topic lands it, one JSON object a line:

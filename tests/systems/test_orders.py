@@ -28,13 +28,6 @@ PLACE = {
     "key": "3982651906569181497",
     "timestamp": "1663130168334",
 }
-    "_dialect": "kafka",
-    "topic": "orders",
-    "partition": "0",
-    "offset": "17",
-    "key": "3982651906569181497",
-    "timestamp": "1663130168334",
-}
 
 
 def event(clean, **changes):

@@ -106,6 +106,11 @@ def test_a_till_takes_back_at_a_negative_quantity(clean):
     assert row["_broken_rules"] is None
 
 
+def test_the_number_of_a_receipt_may_begin_with_c(clean):
+    row = till_line(clean, invoice_no="C01-000101")
+    assert (row["is_cancellation"], row["_broken_rules"]) == (False, None)
+
+
 def test_pieces_that_are_written_off_are_an_adjustment(clean):
     row = line(clean, quantity="-10", unit_price="0.0", customer_id="", description="damages")
     assert (row["transaction_type"], row["is_cancellation"], row["amount"]) == ("adjustment", False, Decimal("0.00"))
