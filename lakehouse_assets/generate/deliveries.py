@@ -19,7 +19,7 @@ _WRITTEN = datetime(2026, 1, 1)
 
 
 class Deliveries:
-    """The files of one system, its truth and its dirt."""
+    """The files of one system, its truth and its dirt. Those of an entity are written by landing date and name."""
 
     def __init__(self, folder: Path, system: str, options: Options) -> None:
         self.system = system
@@ -28,6 +28,7 @@ class Deliveries:
         self._folder = folder
         self._options = options
         self._dirt: dict[str, Dirt] = {}
+        self._latest: dict[str, tuple[date, str]] = {}
 
     def dirt(self, entity: str) -> Dirt:
         """Return what makes rows of an entity dirty."""
@@ -118,7 +119,14 @@ class Deliveries:
                     feed.rows += number > 0
 
     def _path(self, entity: str, day: date, name: str) -> Path:
-        """Return the path of a file whose folder is there."""
+        """Return the path of a file whose folder is there.
+
+        Raises:
+            ValueError: files of an entity are not written in the order of landing, by which rows of equal sequence supersede.
+        """
+        if (day, name) <= self._latest.get(entity, (date.min, "")):
+            raise ValueError(f"{self.system}/{entity}: {day}/{name} comes after {'/'.join(map(str, self._latest[entity]))}")
+        self._latest[entity] = day, name
         path = self._folder / self.system / entity / day.isoformat() / name
         path.parent.mkdir(parents=True, exist_ok=True)
         self.files += 1

@@ -1,6 +1,5 @@
 """What to generate: how much, of which days, with how much dirt."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -42,6 +41,6 @@ class Options:
         """Return how many there are of something at this scale: at least 1."""
         return max(1, round(at_scale_1 * self.scale))
 
-    def weeks(self) -> Iterator[date]:
-        """Yield the first day and every seventh after it: when weekly exports land."""
-        yield from self.days[::7]
+    def is_weekly(self, day: date) -> bool:
+        """Whether weekly exports land on a day: the first one, and every seventh after it."""
+        return (day - self.first).days % 7 == 0

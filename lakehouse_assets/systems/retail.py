@@ -235,7 +235,12 @@ TRANSACTIONS = SilverTable(
             Rule("unit_price_not_negative", "COALESCE(unit_price >= 0, TRUE)", "drop", "Nothing is sold at a price below 0."),
             Rule("unit_price_present", "unit_price IS NOT NULL", "drop", "A line has a price, be it 0."),
             Rule("quantity_present", "quantity IS NOT NULL", "drop", "A line says how many pieces."),
-            Rule("unit_price_above_0", "unit_price > 0", "warn", "A price is above 0, except for gifts, samples and corrections of stock."),
+            Rule(
+                "unit_price_above_0",
+                "unit_price > 0",
+                "warn",
+                "A price is above 0, except for gifts, samples and corrections of stock.",
+            ),
             Rule("quantity_not_0", "quantity <> 0", "warn", "A line is about at least one piece."),
             Rule(
                 "quantity_positive_in_a_sale",

@@ -21,9 +21,9 @@ def deliver(world: World, out: Deliveries) -> None:
     for day in world.days:
         out.csv("customer_demographics", day, "CUST_AZ12.csv", ("CID", "BDATE", "GEN"), _demographics(world, out, day))
         out.csv("customer_locations", day, "LOC_A101.csv", ("CID", "CNTRY"), _locations(world, out, day))
-    for day in world.options.weeks():
-        header = ("ID", "CAT", "SUBCAT", "MAINTENANCE")
-        out.csv("product_categories", day, "PX_CAT_G1V2.csv", header, _categories(world, out))
+        if world.options.is_weekly(day):
+            header = ("ID", "CAT", "SUBCAT", "MAINTENANCE")
+            out.csv("product_categories", day, "PX_CAT_G1V2.csv", header, _categories(world, out))
 
 
 def _demographics(world: World, out: Deliveries, day: date) -> Iterator[tuple[object, ...]]:

@@ -49,10 +49,10 @@ class Ticket:
 def deliver(world: World, out: Deliveries) -> None:
     """Write the answers of all days."""
     desk = Desk(world, out)
-    for day in world.options.weeks():
-        out.json("groups", day, "groups.json", desk.groups())
-        out.json("agents", day, "agents.json", desk.agents(day))
     for day in world.days:
+        if world.options.is_weekly(day):
+            out.json("groups", day, "groups.json", desk.groups())
+            out.json("agents", day, "agents.json", desk.agents(day))
         out.json("contacts", day, "contacts.json", desk.contacts(day))
         out.json("tickets", day, "tickets.json", desk.tickets(day))
 

@@ -72,11 +72,11 @@ PAYMENTS = ("checkmo", "paypal_express", "stripe_payments")
 def deliver(world: World, out: Deliveries) -> None:
     """Write the files of all days."""
     shop = Shop(world, out)
-    for day in world.options.weeks():
-        out.csv("products", day, "export_catalog_product.csv", PRODUCTS, shop.catalog(day), "\n")
-        out.csv("categories", day, "categories.csv", CATEGORIES, shop.categories(), "\n")
     out.csv("customers", world.days[0], "customers.csv", CUSTOMERS, shop.customers(), "\n")
     for day in world.days:
+        if world.options.is_weekly(day):
+            out.csv("products", day, "export_catalog_product.csv", PRODUCTS, shop.catalog(day), "\n")
+            out.csv("categories", day, "categories.csv", CATEGORIES, shop.categories(), "\n")
         out.json("products", day, "products.page1.json", shop.repriced(day), within="items")
         out.json_lines("customers_cdc", day, "shop.magento.customer_entity.jsonl", shop.customer_events(day))
         out.json_lines("orders_cdc", day, "shop.magento.sales_order.jsonl.gz", shop.order_events(day))

@@ -30,11 +30,11 @@ Reference = list[object] | dict[str, object]
 def deliver(world: World, out: Deliveries) -> None:
     """Write the files of all days."""
     odoo = Odoo(world, out)
-    for day in world.options.weeks():
-        out.json("products", day, "product.product.json", odoo.products(day))
-        out.json("categories", day, "product.category.json", odoo.categories())
     for day in world.days:
         out.json("products", day, "product.product.changed.json", odoo.repriced(day), within="records", count="length")
+        if world.options.is_weekly(day):
+            out.json("products", day, "product.product.json", odoo.products(day))
+            out.json("categories", day, "product.category.json", odoo.categories())
         out.json("inventory", day, "stock.quant.json", odoo.quants(day))
         out.json("stock_moves", day, "stock.move.json", odoo.moves(day))
         out.json("sale_orders", day, "sale.order.json", odoo.orders(day), within="records", count="length")

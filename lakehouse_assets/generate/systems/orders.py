@@ -24,10 +24,10 @@ SUPPLEMENT = 199
 
 def deliver(world: World, out: Deliveries) -> None:
     """Write products and events of all days."""
-    for day in world.options.weeks():
-        out.csv("products", day, "products.csv", PRODUCTS, _products(world, out), "\n")
     offsets = [0, 0]
     for day in world.days:
+        if world.options.is_weekly(day):
+            out.csv("products", day, "products.csv", PRODUCTS, _products(world, out), "\n")
         for partition in (0, 1):
             records = list(_records(world, out, day, partition, offsets))
             name = f"orders-{partition}-{offsets[partition]:020d}.jsonl.gz"

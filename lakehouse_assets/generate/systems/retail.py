@@ -48,14 +48,14 @@ KINDS = ("Flagship", "High street", "Outlet")
 def deliver(world: World, out: Deliveries) -> None:
     """Write the journals and invoices of all days, and what describes them."""
     retail = Retail.of(world, out)
-    for day in world.options.weeks():
-        out.csv("stores", day, "stores.csv", STORES, retail.stores(day), "\n")
-        out.csv("promotions", day, "promotions.csv", PROMOTIONS, retail.promotions(day), "\n")
-        out.csv("contacts", day, "contacts.csv", CONTACTS, retail.contacts(day), "\n")
     for day in world.days:
-        for store in world.stores:
-            out.csv("transactions", day, f"till_{_store_id(store)}_{day}.csv", TILL, retail.journal(day, store), "\n")
+        if world.options.is_weekly(day):
+            out.csv("stores", day, "stores.csv", STORES, retail.stores(day), "\n")
+            out.csv("promotions", day, "promotions.csv", PROMOTIONS, retail.promotions(day), "\n")
+            out.csv("contacts", day, "contacts.csv", CONTACTS, retail.contacts(day), "\n")
         out.csv("transactions", day, f"{day}.csv.gz", UCI, retail.invoices(day), "\n")
+        for store in sorted(world.stores, key=_store_id):
+            out.csv("transactions", day, f"till_{_store_id(store)}_{day}.csv", TILL, retail.journal(day, store), "\n")
 
 
 @dataclass
