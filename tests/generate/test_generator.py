@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from lakehouse_assets import cli
 from lakehouse_assets.errors import GenerateError, LandingError
+from lakehouse_assets.generate.deliveries import Deliveries
 from lakehouse_assets.generate.generator import TRUTH, generate, read_truth, system_names
 from lakehouse_assets.generate.options import Options
 from lakehouse_assets.generate.truth import differences
@@ -91,6 +92,16 @@ def test_dirt_is_in_the_files_as_often_as_the_truth_says(folder):
     without_number = [row for row in rows(folder, "crm/customers/*/*.csv") if row["cst_id"] == ""]
     assert len(without_number) == crm["dirt"]["customers"]["no number"] > 0
     assert crm["quarantined"]["silver.crm_customers"] == {"customer_id_present": len(without_number)}
+
+
+def test_files_of_an_entity_are_written_in_the_order_of_landing(tmp_path):
+    out = Deliveries(tmp_path, "crm", SMALL)
+    for day, name in ((date(2026, 1, 1), "b.csv"), (date(2026, 1, 2), "a.csv"), (date(2026, 1, 2), "b.csv")):
+        out.csv("sales", day, name, ("id",), [(1,)])
+    out.csv("sales", date(2026, 1, 1), "nothing.csv", ("id",), [])
+    with pytest.raises(ValueError, match=r"crm/sales: 2026-01-02/a\.csv comes after 2026-01-02/b\.csv"):
+        out.csv("sales", date(2026, 1, 2), "a.csv", ("id",), [(1,)])
+    assert out.files == 3
 
 
 def test_a_folder_that_is_not_empty_is_left_alone(folder):
