@@ -52,9 +52,10 @@ def test_a_system_s_tables_hold_what_its_files_hold(system, every_system, accoun
         by_table.setdefault(row["name"], {})[row["rule"]] = row["rows"]
     assert by_table == truth.get("quarantined", {})
 
-    for sql, answer in truth.get("answers", {}).items():
-        [row] = every_system.query(sql)
-        assert list(row.values()) == [answer], sql
+    if answers := truth.get("answers", {}):
+        # In one query: each command costs a second.
+        [row] = every_system.query("SELECT " + ", ".join(f"({sql}) AS answer_{n}" for n, sql in enumerate(answers)))
+        assert dict(zip(answers, row.values(), strict=True)) == answers
 
 
 def test_every_row_is_accounted_for(accounts):
