@@ -28,6 +28,7 @@ ITEM = {
     "order_timestamp": "2025-04-01T11:27:00",
     "date": "2025-04-01",
 }
+NO_DATE = "order_date_is_day_of_timestamp"
 
 
 def test_a_product_is_trimmed(clean):
@@ -71,21 +72,21 @@ def test_an_order_is_the_same_whoever_wrote_the_file(clean, number, moment, amou
         ({"order_id": None}, "dropped", "order_id_present"),
         ({"user_id": ""}, "dropped", "user_id_present"),
         ({"user_id": "u7"}, "dropped", "user_id_is_bigint"),
-        ({"order_timestamp": None}, "dropped", "order_timestamp_present"),
-        ({"order_timestamp": "2025-04-01T25:10:00"}, "dropped", "order_timestamp_is_timestamp"),
-        ({"date": "2025-04-31"}, "dropped", "order_date_is_date"),
-        ({"date": "2025-04-02"}, "ok", "order_date_is_day_of_timestamp"),
-        ({"date": None}, "ok", "order_date_is_day_of_timestamp"),
+        ({"order_timestamp": None}, "dropped", f"order_timestamp_present,{NO_DATE}"),
+        ({"order_timestamp": "2025-04-01T25:10:00"}, "dropped", f"order_timestamp_is_timestamp,{NO_DATE}"),
+        ({"date": "2025-04-31"}, "dropped", f"order_date_is_date,{NO_DATE}"),
+        ({"date": "2025-04-02"}, "ok", NO_DATE),
+        ({"date": "2025-03-31"}, "ok", NO_DATE),
+        ({"date": None}, "ok", NO_DATE),
         ({"total_amount": "-0.01"}, "ok", "total_amount_not_negative"),
         ({"total_amount": None}, "ok", "total_amount_not_negative"),
-        ({"total_amount": "much"}, "dropped", "total_amount_is_decimal_12_2"),
+        ({"total_amount": "much"}, "dropped", "total_amount_is_decimal_12_2,total_amount_not_negative"),
         ({"_sheet": None}, "ok", None),
     ],
 )
 def test_an_order_has_a_number_a_customer_and_a_time(clean, changed, verdict, broken):
     [row] = clean(storefront.ORDERS, ORDER | changed)
-    assert row["_verdict"] == verdict
-    assert broken in (row["_broken_rules"] or "").split(",") if broken else row["_broken_rules"] is None
+    assert (row["_verdict"], row["_broken_rules"]) == (verdict, broken)
 
 
 @pytest.mark.parametrize(
@@ -96,17 +97,17 @@ def test_an_order_has_a_number_a_customer_and_a_time(clean, changed, verdict, br
         ({"order_id": None}, "dropped", "order_id_present"),
         ({"user_id": None}, "dropped", "user_id_present"),
         ({"product_id": " "}, "dropped", "product_id_present"),
-        ({"order_timestamp": None}, "dropped", "order_timestamp_present"),
-        ({"order_timestamp": "yesterday"}, "dropped", "order_timestamp_is_timestamp"),
-        ({"date": "2025-04-02"}, "ok", "order_date_is_day_of_timestamp"),
+        ({"order_timestamp": None}, "dropped", f"order_timestamp_present,{NO_DATE}"),
+        ({"order_timestamp": "yesterday"}, "dropped", f"order_timestamp_is_timestamp,{NO_DATE}"),
+        ({"date": "2025-04-02"}, "ok", NO_DATE),
+        ({"date": "2025-03-31"}, "ok", NO_DATE),
         ({"reordered": "2"}, "ok", "reordered_known"),
         ({"days_since_prior_order": None}, "ok", None),
     ],
 )
 def test_an_item_has_all_its_numbers_and_a_time(clean, changed, verdict, broken):
     [row] = clean(storefront.ORDER_ITEMS, ITEM | changed)
-    assert row["_verdict"] == verdict
-    assert broken in (row["_broken_rules"] or "").split(",") if broken else row["_broken_rules"] is None
+    assert (row["_verdict"], row["_broken_rules"]) == (verdict, broken)
 
 
 @pytest.mark.parametrize(("given", "reordered"), [("0", False), ("1", True), ("1.0", True), (None, None)])
