@@ -8,6 +8,7 @@ import gc
 import json
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stdout
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -154,6 +155,54 @@ def new_source(
     for landing, samples in made.samples.items():
         _say(f"  lakehouse land {landing} {shell_words(samples)} --date {datetime.now(UTC):%Y-%m-%d}")
     _say("  lakehouse sync")
+
+
+@app.command()
+def generate(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    seed: Annotated[int, typer.Option(help="The same seed and options write the same bytes.")] = 1,
+    scale: Annotated[float, typer.Option(help="1 is 1,000 people, 200 products, 5,000 orders; all of them grow with it.")] = 1.0,
+    first: Annotated[str, typer.Option("--from", help="The first landing date, YYYY-MM-DD.")] = "2026-01-01",
+    last: Annotated[str, typer.Option("--to", help="The last landing date.")] = "2026-01-31",
+    systems: Annotated[str, typer.Option(metavar="S,S…|all", help="The systems that deliver.")] = "all",
+    dirt: Annotated[float, typer.Option(help="The share of rows with each kind of dirt, 0 to 0.05.")] = 0.01,
+    lands: Annotated[bool, typer.Option("--land", help="Put the files into landing, too.")] = False,
+) -> None:
+    """Write made-up data of all systems, consistent with each other, and what must come out of it: truth.json."""
+    from lakehouse_assets.generate import generator
+    from lakehouse_assets.generate.options import Options
+
+    options = Options(seed, scale, _date(first), _date(last), dirt)
+    names = generator.system_names() if systems == "all" else [name.strip() for name in systems.split(",")]
+    settings = _preflight(load_settings(), writes=True, creates=True) if lands else None
+    if settings is not None and options.first < settings.lakehouse_start_date:
+        raise LandingError(f"--from {first} is before the first partition, LAKEHOUSE_START_DATE={settings.lakehouse_start_date}.")
+    truth = generator.generate(folder, options, names)
+    rows = sum(n for s in truth["systems"].values() for name, n in s["rows"].items() if name.startswith("raw."))
+    _say(f"{rows:,} rows in {sum(s['files'] for s in truth['systems'].values()):,} files are in {folder}.")
+    if settings is not None:
+        for feed, day, file in _deliveries(folder, names):
+            _land_if_new(settings, feed, day, file)
+        _say(f"They are in {settings.root.path('landing')}, too. Next: `lakehouse sync && lakehouse compare {folder}`")
+
+
+@app.command()
+def compare(
+    folder: Annotated[Path, typer.Argument(help="What `lakehouse generate` wrote, and was landed and synced.")],
+) -> None:
+    """Compare the tables with the truth of generated data. Exit code 1 if they differ."""
+    from lakehouse_assets.generate.generator import read_truth
+    from lakehouse_assets.generate.truth import differences
+    from lakehouse_assets.serving import query as serving
+
+    truth = read_truth(folder)
+    root = _preflight(load_settings()).root
+    found = differences(truth, lambda sql: serving.as_json(serving.query(root, sql)))
+    for difference in found:
+        typer.echo(difference)
+    if found:
+        raise typer.Exit(1)
+    _say(f"All tables of {', '.join(truth)} are as {folder} says.")
 
 
 @app.command()
@@ -499,7 +548,12 @@ def _samples(systems: str) -> list[tuple[str, date, Path]]:
     for name in wanted:
         if name not in known:
             raise LandingError(f"There is no sample data of {name!r}{nearest(name, known)}. There is some of {', '.join(known)}.")
-    files = sorted(file for name in wanted for file in folder.glob(f"{name}/*/*/*"))
+    return _deliveries(folder, wanted)
+
+
+def _deliveries(folder: Path, systems: Sequence[str]) -> list[tuple[str, date, Path]]:
+    """Return the files of some systems in a folder that is laid out as landing, each with its feed and landing date."""
+    files = sorted(file for name in systems for file in folder.glob(f"{name}/*/*/*"))
     return [("/".join(file.parts[-4:-2]), date.fromisoformat(file.parts[-2]), file) for file in files]
 
 

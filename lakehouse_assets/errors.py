@@ -10,6 +10,7 @@
     ├── EngineError         the Spark engine is unavailable
     │   └── EngineLostError the connection to it was lost while it was used
     ├── ProjectError        a new project can't be created
+    ├── GenerateError       data can't be generated, or a folder has none
     ├── UpkeepError         some tables could not be maintained
     ├── ServiceError        MinIO, Kafka or PostgreSQL is unavailable on this machine
     ├── QueryError          a query was refused or does not compile
@@ -78,6 +79,10 @@ class EngineLostError(EngineError):
 
 class ProjectError(LakehouseError):
     """A new project can't be created in the given folder."""
+
+
+class GenerateError(LakehouseError):
+    """Data can't be generated as the options say, or a folder holds no generated data."""
 
 
 class UpkeepError(LakehouseError):

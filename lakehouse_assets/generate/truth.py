@@ -1,0 +1,185 @@
+"""What must come out of the lakehouse: rows that are live, superseded and quarantined by rule, and sums of columns, of each table.
+
+The document has the form of `tests/data/samples/<system>.json`, a system each, so that one comparison serves both.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class RawTruth:
+    """The rows of a feed: those that can be read, and those in quarantine by rule."""
+
+    rows: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+
+class SilverTruth:
+    """The rows of a silver table by key: the row of the highest sequence is live, and among equals the one that arrived last.
+
+    `sums` has the columns whose sums are to be known, each with its number of digits behind the point. Rows are given in the order of
+    landing date, file name and row. Results are asked for at the end: before, nobody knows which rows wait for ever.
+    """
+
+    def __init__(self, sums: Mapping[str, int]) -> None:
+        self.sums = dict(sums)
+        self._refused: Counter[str] = Counter()
+        self._winners: dict[Any, tuple[Any, bool, tuple[int | None, ...]]] = {}
+        self._rows = 0
+        self._waiting: list[tuple[Sequence[Partner], Any, tuple[int | None, ...], Any]] = []
+
+    def row(
+        self, key: object, *amounts: int | None, sequence: Any = None, deleted: bool = False, waits_for: Sequence["Partner"] = ()
+    ) -> None:
+        """Count a row that passes all rules. `amounts` are the values of `sums`, without the point: 12.50 is 1250.
+
+        A row `waits_for` partners: if one of them is not live at the end, the row is in quarantine.
+        """
+        if waits_for:
+            self._waiting.append((waits_for, key, amounts, sequence))
+        else:
+            self._count(key, amounts, sequence, deleted)
+
+    def refuse(self, rule: str) -> None:
+        """Count a row that goes to quarantine by a rule."""
+        self._refused[rule] += 1
+
+    def has(self, key: object) -> bool:
+        """Whether a key has a live row."""
+        self._settle()
+        return key in self._winners and not self._winners[key][1]
+
+    @property
+    def refused(self) -> Counter[str]:
+        """How many rows are in quarantine at the end, by rule."""
+        self._settle()
+        return self._refused
+
+    @property
+    def live(self) -> int:
+        """How many rows are live at the end."""
+        self._settle()
+        return sum(not deleted for _, deleted, _ in self._winners.values())
+
+    @property
+    def superseded(self) -> int:
+        """How many rows passed all rules and are not live at the end: an older row of a key, or a deletion."""
+        return self._rows - self.live
+
+    def totals(self) -> dict[str, str]:
+        """Return the sum of each column over the live rows, as DuckDB writes it."""
+        self._settle()
+        live = [amounts for _, deleted, amounts in self._winners.values() if not deleted]
+        return {
+            column: _decimal(sum(amounts[n] or 0 for amounts in live), digits)
+            for n, (column, digits) in enumerate(self.sums.items())
+        }
+
+    def _count(self, key: object, amounts: tuple[int | None, ...], sequence: Any, deleted: bool) -> None:
+        self._rows += 1
+        before = self._winners.get(key)
+        if before is None or sequence is None or sequence >= before[0]:
+            self._winners[key] = (sequence, deleted, amounts)
+
+    def _settle(self) -> None:
+        """Decide which of the waiting rows have their partners."""
+        waiting, self._waiting = self._waiting, []
+        for partners, key, amounts, sequence in waiting:
+            missing = next((partner for partner in partners if not partner.table.has(partner.key)), None)
+            if missing is None:
+                self._count(key, amounts, sequence, deleted=False)
+            else:
+                self.refuse(missing.rule)
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """A row of another table for which a row waits, and the rule by which it does."""
+
+    table: "SilverTruth"
+    key: object
+    rule: str
+
+
+class Truth:
+    """The truth of one system."""
+
+    def __init__(self) -> None:
+        self.raw: dict[str, RawTruth] = {}
+        self.silver: dict[str, SilverTruth] = {}
+
+    def feed(self, name: str) -> RawTruth:
+        """Return the truth of a raw table, which begins empty."""
+        return self.raw.setdefault(name, RawTruth())
+
+    def table(self, name: str, **sums: int) -> SilverTruth:
+        """Return the truth of a silver table, which begins empty; `sums` are its columns with their digits behind the point."""
+        return self.silver.setdefault(name, SilverTruth(sums))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the truth as a document."""
+        rows = {f"raw.{name}": feed.rows for name, feed in self.raw.items()}
+        rows |= {f"silver.{name}": table.live for name, table in self.silver.items()}
+        refused = {f"raw.{name}": feed.refused for name, feed in self.raw.items()}
+        refused |= {f"silver.{name}": table.refused for name, table in self.silver.items()}
+        return {
+            "rows": rows,
+            "quarantined": {name: dict(sorted(rules.items())) for name, rules in refused.items() if rules},
+            "superseded": {f"silver.{name}": table.superseded for name, table in self.silver.items() if table.superseded},
+            "answers": {
+                f"SELECT sum({column})::VARCHAR FROM silver.{name}": total
+                for name, table in self.silver.items()
+                for column, total in table.totals().items()
+            },
+        }
+
+
+Query = Callable[[str], list[dict[str, Any]]]
+"""Runs SQL over the tables of the lakehouse, and returns rows."""
+
+_ACCOUNTS = """SELECT layer || '.' || table_name AS name, sum(rows_out)::BIGINT AS rows, sum(rows_superseded)::BIGINT AS superseded
+               FROM ops.row_accounts WHERE layer IN ('raw', 'silver') GROUP BY ALL"""
+_QUARANTINE = """SELECT layer || '.' || table_name AS name, rule, sum(rows)::BIGINT AS rows FROM quarantine.rows GROUP BY ALL"""
+
+
+def differences(systems: Mapping[str, Mapping[str, Any]], query: Query) -> list[str]:
+    """Compare the tables of a lakehouse with the truth of some systems, and return each difference as a sentence.
+
+    Other systems are left alone. A table that the truth does not mention, of one of these systems, is a difference.
+    """
+    accounts = {row["name"]: row for row in query(_ACCOUNTS)}
+    quarantine: dict[str, dict[str, int]] = {}
+    for row in query(_QUARANTINE):
+        quarantine.setdefault(row["name"], {})[row["rule"]] = row["rows"]
+    found: list[str] = []
+    for system, truth in systems.items():
+        built = {name for name in accounts if name.partition(".")[2].startswith(f"{system}_")}
+        for name in sorted(built | set(truth["rows"])):
+            account = accounts.get(name, {"rows": 0, "superseded": 0})
+            found += _differs(name, "rows", account["rows"], truth["rows"].get(name, 0))
+            found += _differs(name, "superseded rows", account["superseded"], truth.get("superseded", {}).get(name, 0))
+            refused, expected = quarantine.get(name, {}), truth.get("quarantined", {}).get(name, {})
+            for rule in sorted(refused.keys() | expected.keys()):
+                found += _differs(name, f"quarantined rows of {rule}", refused.get(rule, 0), expected.get(rule, 0))
+        # A question about a table that is not there has no answer.
+        answers = truth.get("answers", {}) if truth["rows"].keys() <= accounts.keys() else {}
+        for sql, answer in answers.items():
+            [row] = query(sql)
+            found += _differs(sql, "as answer", next(iter(row.values())), answer)
+    return found
+
+
+def _differs(name: str, what: str, actual: object, expected: object) -> list[str]:
+    """Return a sentence if two values differ."""
+    return [] if actual == expected else [f"{name}: {actual} {what}, the truth is {expected}"]
+
+
+def _decimal(amount: int, digits: int) -> str:
+    """Write a whole number of the smallest unit with its point: 1250 with 2 digits is `12.50`."""
+    if digits == 0:
+        return str(amount)
+    sign, text = "-" if amount < 0 else "", str(abs(amount)).rjust(digits + 1, "0")
+    return f"{sign}{text[:-digits]}.{text[-digits:]}"
