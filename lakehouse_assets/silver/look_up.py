@@ -1,8 +1,8 @@
-"""Runs SQL over the rows that tables have already: in DuckDB, or on the engine where that is remote.
+"""Runs SQL over the rows that a table has already: in DuckDB, or on the engine if that is remote.
 
-DuckDB is faster as long as the engine is on the same machine. A cluster is there for tables that no one machine reads quickly. So
-with a remote engine this process sends SQL and names of files, and the rows stay there. `look_up` decides which it is, and nothing else
-depends on it: both run the same SQL, with names in backticks, so the tables are the same.
+DuckDB is faster while the engine runs on the same machine. A cluster is there for tables that one machine can't read: there, this
+process sends the SQL and the names of the files, and no row leaves the cluster. `look_up` decides which of the two it is. Both run the
+same SQL, with names in backticks, so the tables are the same.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ PLACE = "_place"
 """Where a row lies, see `LookUp.places`: the path of its file, or of the file's folder; or the batch in which it is set aside."""
 
 FEW_KEYS = 1_000_000
-"""So many keys of a run are compared with the bounds of files before a remote engine reads any. With more, it reads all files."""
+"""A remote engine sends up to so many keys of a run here, to compare them with the bounds of files. With more, it reads all files."""
 
 
 @dataclass(frozen=True)
@@ -82,15 +82,12 @@ class LookUp(Protocol):
         """SQL: `rows`, which is SQL too, without those that are live and alone with their key. They may stay, too."""
 
     def changes(self, sql: str) -> Changes:
-        """Find rows whose state must change."""
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Return the few rows of a query's result."""
+        """Run a query for rows whose state must change."""
 
 
 @contextmanager
 def look_up(session: "SparkSession", folder: DataFolder) -> Iterator[LookUp]:
-    """Look up rows where that is best: on a remote engine, or else on this machine. `folder` is for files in between."""
+    """Look up rows on a remote engine, or else on this machine. `folder` takes the files that this needs."""
     if is_remote(session):
         yield RemoteLookUp(session, folder)
     else:
@@ -150,10 +147,6 @@ class LocalLookUp:
         """Fetch the rows."""
         return _ChangesHere(self.connection, self.folder, self.connection.execute(in_duckdb(sql)).to_arrow_table())
 
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Fetch the rows."""
-        return self.connection.execute(in_duckdb(sql)).fetchall()
-
 
 @dataclass
 class RemoteLookUp:
@@ -201,7 +194,7 @@ class RemoteLookUp:
 
     @contextmanager
     def narrowed(self, others: Held, keys: str, types: Mapping[str, str], count: int) -> Iterator[Held]:
-        """Skip files by the bounds of their columns, which needs the keys here. There is no key filter: it is read and written here."""
+        """Skip files by the bounds of their columns. A key filter is not used: this process would have to read and write it."""
         if count > FEW_KEYS:
             yield others
             return
@@ -222,10 +215,6 @@ class RemoteLookUp:
         if not any(file.endswith(".parquet") for file, _ in folder.root.files(path)):
             return _ChangesThere(found.where("FALSE"))
         return _ChangesThere(self.session.read.schema(found.schema).parquet(folder.root.path(path)))
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Fetch the rows."""
-        return [tuple(row) for row in self._query(sql).collect()]
 
     def _query(self, sql: str) -> "DataFrame":
         """Return the result of SQL over the named relations."""

@@ -2,7 +2,7 @@
 
 One job of the engine writes all rows of a run: live ones by date, as the table is partitioned, the others together, because a
 file per date would cost more than the rows. DuckDB then reads from these files what is counted or copied: hits per rule, rows for
-quarantine, keys that other partitions have too.
+quarantine.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
