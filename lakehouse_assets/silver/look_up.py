@@ -47,6 +47,10 @@ class Opened:
 class Changes(Protocol):
     """Rows whose state must change: the columns of `IDENTITY`, and those of their new state."""
 
+    @property
+    def found(self) -> Any:
+        """The rows: a `pyarrow.Table`, or a DataFrame of the remote engine."""
+
     def among(self, current: Held) -> Held:
         """Return the files of live rows, and the batches and dates of superseded ones, that hold one of the rows."""
 
