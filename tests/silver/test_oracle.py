@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lakehouse_assets.delta import key_filter
-from lakehouse_assets.silver import additions, build, merge, quarantine, stage
+from lakehouse_assets.silver import additions, build, look_up, merge, quarantine, stage
 from lakehouse_assets.upkeep.maintain import maintain
 from tests.support.things import DATES, KEYS, Shop, entity
 
@@ -69,6 +69,7 @@ def play(mode, examples, make_lakehouse, monkeypatch, record_property):
         monkeypatch.setattr(key_filter, "WORTHWHILE", chance.choice((1, 50, 250_000)))
         # Some dates are large, so that the staged files are searched for rows of one key.
         monkeypatch.setattr(build, "LARGE_DATE", random.Random(seed + 1).choice((1, 5, 100_000)))
+        monkeypatch.setattr(look_up, "FEW_KEYS", random.Random(seed + 2).choice((0, 1_000_000)))
         shop = Shop(make_lakehouse(), entity(mode), chance)
         for number in range(chance.randint(2, 6)):
             for _ in range(chance.randint(1, 4)):

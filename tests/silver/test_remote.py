@@ -2,13 +2,19 @@
 
 import random
 import sys
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
+from lakehouse_assets.delta.tables import live_files, open_table
 from lakehouse_assets.engine import session
 from lakehouse_assets.engine.session import Engine, is_remote
 from lakehouse_assets.settings import Settings
+from lakehouse_assets.silver import additions, look_up
+from lakehouse_assets.silver.look_up import RemoteLookUp
+from lakehouse_assets.silver.stage import is_staged
+from lakehouse_assets.upkeep.maintain import maintain
 from tests.support.lakehouse import Lakehouse
 from tests.support.orders import DAY1, DAY2, ORDERS, csv
 from tests.support.things import DATES, Shop, entity
@@ -29,6 +35,43 @@ def test_what_this_process_reads_and_fetches_does_not_grow_with_the_table(engine
     # The same increment, looked up by DuckDB: that the keys are read is seen.
     monkeypatch.setattr(session, "_remote", set())
     assert _of_an_increment(engine, tmp_path / "here", 200_000, monkeypatch).read > large.read + 1_000_000
+
+
+@pytest.mark.usefixtures("remote")
+@pytest.mark.worlds("sail-folder", "spark-folder")
+def test_rows_in_compacted_files_are_found_too(make_lakehouse, monkeypatch):
+    monkeypatch.setattr(additions, "FEW_ROWS", 0)
+    shop = make_lakehouse(ORDERS)
+    for name, keys in (("a.csv", "AB"), ("b.csv", "CD")):  # of the second file only its rows are built: the date has two files
+        shop.land("shop/orders", DAY1, name, csv(*((key, 1, 10) for key in keys)))
+        shop.materialize(ORDERS, DATES[:1])
+    list(maintain(shop.settings.root, timedelta(days=7)))
+    [file] = live_files(open_table(shop.settings.root.table("silver", "shop_orders")))
+    assert not is_staged(file["path"])
+    shop.land("shop/orders", DAY2, "c.csv", csv(("A", 2, 20), ("D", 2, 0)))
+    shop.materialize(ORDERS, DATES[1:2])
+    rows = shop.rows("silver.shop_orders", "order_id, changed_at, total")
+    assert [tuple(row.values()) for row in rows] == [("A", 2, 20), ("B", 1, 10), ("C", 1, 10), ("D", 2, 0)]
+    assert shop.accounts("silver", "shop_orders") == {DAY1: (4, 2, 0, 2), DAY2: (2, 2, 0, 0)}
+
+
+@pytest.mark.worlds("sail-folder")
+def test_files_whose_bounds_exclude_the_keys_are_not_read(make_lakehouse, monkeypatch, remote):
+    shop, read = make_lakehouse(ORDERS), {}
+    live = RemoteLookUp.live
+    monkeypatch.setattr(
+        RemoteLookUp,
+        "live",
+        lambda self, name, of, files, columns: read.update({name: files}) or live(self, name, of, files, columns),
+    )
+    for day, keys in ((DAY1, "AB"), (DAY2, "MN"), ("2026-01-03", "AC")):
+        shop.land("shop/orders", day, "a.csv", csv(*((key, 1, 10) for key in keys)))
+        shop.materialize(ORDERS, [date.fromisoformat(day)])
+    assert [file["date"] for file in read["other_ok"]] == DATES[:1]
+    monkeypatch.setattr(look_up, "FEW_KEYS", 0)
+    shop.land("shop/orders", "2026-01-04", "a.csv", csv(("A", 2, 10)))
+    shop.materialize(ORDERS, DATES[3:4])
+    assert sorted(file["date"] for file in read["other_ok"]) == DATES[:3]
 
 
 @pytest.mark.worlds("cluster-minio")
