@@ -53,6 +53,10 @@ def test_rows_in_compacted_files_are_found_too(make_lakehouse, monkeypatch):
     rows = shop.rows("silver.shop_orders", "order_id, changed_at, total")
     assert [tuple(row.values()) for row in rows] == [("A", 2, 20), ("B", 1, 10), ("C", 1, 10), ("D", 2, 0)]
     assert shop.accounts("silver", "shop_orders") == {DAY1: (4, 2, 0, 2), DAY2: (2, 2, 0, 0)}
+    shop.remove("shop/orders", DAY2, "c.csv")
+    shop.materialize(ORDERS, DATES[1:2])
+    assert {row["total"] for row in shop.rows("silver.shop_orders")} == {10}  # the rows that were set aside are live again
+    assert shop.accounts("silver", "shop_orders")[DAY1] == (4, 4, 0, 0)
 
 
 @pytest.mark.worlds("sail-folder")
