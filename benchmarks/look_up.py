@@ -23,11 +23,13 @@ from lakehouse_assets.contracts.contract import Column, Contract  # noqa: E402
 from lakehouse_assets.contracts.feeds import SourceColumn  # noqa: E402
 from lakehouse_assets.contracts.system import SilverTable  # noqa: E402
 from lakehouse_assets.delta.data_files import data_folder  # noqa: E402
-from lakehouse_assets.delta.duck import connect, files_view, read_footers  # noqa: E402
+from lakehouse_assets.delta.duck import connect, read_footers  # noqa: E402
 from lakehouse_assets.delta.tables import DataFile, commit_files, ensure_table, live_files, open_table  # noqa: E402
-from lakehouse_assets.silver.merge import Held, changed_rows  # noqa: E402
+from lakehouse_assets.silver.held import Held  # noqa: E402
+from lakehouse_assets.silver.look_up import LocalLookUp, Opened  # noqa: E402
+from lakehouse_assets.silver.merge import changed_rows  # noqa: E402
 from lakehouse_assets.silver.schema import contract_schema  # noqa: E402
-from lakehouse_assets.silver.stage import Stage, landed_view, staged_columns  # noqa: E402
+from lakehouse_assets.silver.stage import Stage  # noqa: E402
 from lakehouse_assets.store.root import Root  # noqa: E402
 from tests.support.declare import one_feed  # noqa: E402
 
@@ -84,14 +86,10 @@ def look_ups(root: Root, kind: str, key: str) -> Iterator[tuple[str, float, floa
     numbers = (f"SELECT i FROM range({n * ROWS_A_DATE}, {(n + 1) * ROWS_A_DATE}) r(i)" for n in range(DATES))
     files = [write(uri, str(day), day, rows(key, sql, 1)) for day, sql in zip(days, numbers, strict=True)]
     commit_files(opened, files, [], key="base", run_id="bench")
-    columns = staged_columns(table.contract)
     for batch, sql in BATCHES.items():
         staged = write(uri, batch, NEW, rows(key, sql, 2))
         with connect(root) as connection, data_folder(root, "silver", table.name, "bench") as folder:
-            stage = Stage(folder, table, connection, ok=[staged])
-            files_view(connection, "staged_ok", uri, [staged.as_dict()], columns)
-            for verdict in ("superseded", "waiting", "dropped"):
-                landed_view(connection, f"staged_{verdict}", uri, [], columns, 0)
+            stage, among = Stage(folder, table, connection, ok=[staged]), LocalLookUp(connection, folder)
             paths = ", ".join(f"'{uri}/{file.path}'" for file in files)
             size = f"SELECT sum(total_compressed_size) FROM parquet_metadata([{paths}]) WHERE path_in_schema = 'id'"
             [[key_bytes]] = connection.execute(size).fetchall()
@@ -99,7 +97,8 @@ def look_ups(root: Root, kind: str, key: str) -> Iterator[tuple[str, float, floa
             assert current is not None
             nothing = Held([], SetAside())
             read, cpu = bytes_read(), time.process_time()
-            changes = changed_rows(stage, nothing, Held(live_files(current, ["id"]), SetAside()), {})
+            others = Held(live_files(current, ["id"]), SetAside())
+            changes = changed_rows(among, stage, Opened(uri, current), nothing, others, {}).found
             yield batch, 100 * (bytes_read() - read) / key_bytes, time.process_time() - cpu, len(changes)
 
 

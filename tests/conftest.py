@@ -22,6 +22,7 @@ from uuid import uuid4
 import pytest
 from filelock import FileLock
 
+from lakehouse_assets.engine import session
 from lakehouse_assets.engine.server import port_answers
 from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.gold.dbt_ahead import PLACE, listening, serving
@@ -231,6 +232,17 @@ def engine(world: World) -> Iterator[Engine]:
 @pytest.fixture
 def spark(engine: Engine):
     return engine.session()  # asked each time, because a test may have stopped the one before
+
+
+@pytest.fixture
+def remote(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets any engine count as one that is elsewhere, so that rows are looked up there."""
+
+    class Everything:
+        def __contains__(self, _: object) -> bool:
+            return True
+
+    monkeypatch.setattr(session, "_remote", Everything())
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ So the engine needs no table format, and in a cold JVM the first read is 4 s fas
 reads, lists and deletes files; their contents are up to the callers.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -240,6 +241,12 @@ def _reports_paths(session: "SparkSession") -> bool:
 
 
 _path_reporting: "WeakKeyDictionary[SparkSession, bool]" = WeakKeyDictionary()
+
+
+def path_of_row(session: "SparkSession", uri: str) -> str | None:
+    """SQL: the path of a row's file, relative to the table that it is read from; None if the engine can't report it."""
+    folder = "/".join(uri.split("/")[-2:])  # the engine may write the rest in another way
+    return f"REGEXP_EXTRACT(_metadata.file_path, '.*/{re.escape(folder)}/(.*)', 1)" if _reports_paths(session) else None
 
 
 def read_parquet(session: "SparkSession", uri: str, files: Iterable[str], columns: Mapping[str, str]) -> "DataFrame":

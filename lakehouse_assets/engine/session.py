@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
+from weakref import WeakSet
 
 from lakehouse_assets.engine.remote import RemoteServer
 from lakehouse_assets.engine.sail import Sail
@@ -113,6 +114,8 @@ class Engine:
             client = session.client
             client.set_retry_policies([DefaultPolicy(max_retries=RETRIES_OF_A_LOST_SERVER)])
             watch_errors(client, self._notice_loss)
+            if isinstance(self._server, RemoteServer):
+                _remote.add(session)
             return session
 
     def _notice_loss(self, error: Exception) -> None:
@@ -122,6 +125,14 @@ class Engine:
             raise EngineLostError(
                 "The Spark server was lost while it computed. Run this again: the server is restarted automatically."
             ) from error
+
+
+_remote: "WeakSet[SparkSession]" = WeakSet()
+
+
+def is_remote(session: "SparkSession") -> bool:
+    """Whether the session is one with a server at an address, such as a cluster: it may compute more than this machine can."""
+    return session in _remote
 
 
 def engine_was_lost(error: Exception) -> bool:

@@ -53,22 +53,24 @@ from lakehouse_assets.delta.tables import (
     table_facts,
     until_committed,
 )
+from lakehouse_assets.engine.session import is_remote
 from lakehouse_assets.errors import AuditError, ContractError
 from lakehouse_assets.hooks.spark_plan import is_row_by_row
 from lakehouse_assets.silver.accounts import built_records, rows_in, touched_records
 from lakehouse_assets.silver.additions import ToBuild, with_additions
 from lakehouse_assets.silver.deliveries import Accepted, deliveries
 from lakehouse_assets.silver.fingerprints import RawRecords, change, differing, silver_fingerprints, with_empty_dates
+from lakehouse_assets.silver.held import Held
 from lakehouse_assets.silver.judge import Partners, decide, judge, table_columns
-from lakehouse_assets.silver.merge import Held, changed_rows, merged, with_changes, with_small_files
+from lakehouse_assets.silver.look_up import Changes, Opened, look_up
+from lakehouse_assets.silver.merge import changed_rows, merged, with_small_files
 from lakehouse_assets.silver.quarantine import quarantine_rows
 from lakehouse_assets.silver.schema import added_columns, contract_schema, is_reshaped
-from lakehouse_assets.silver.stage import Stage, read_aside_rows, read_staged
+from lakehouse_assets.silver.stage import Stage, read_aside_rows, read_staged, staged_columns
 from lakehouse_assets.silver.transform import transform
 from lakehouse_assets.silver.waiting import OpenedPartners, changed_partners, open_partners, partner_versions
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
 LARGE_DATE = 100_000
@@ -149,7 +151,7 @@ def _build(before: Before, session: Session, target: Target, to_build: ToBuild) 
                 continue
             judged = [judge(rows, table, given, partners) for given, rows in inputs]
             stage = Stage(folder, table, connection)
-            by_key = table.contract.mode == "history" or not _has_large_dates(before, to_build)
+            by_key = table.contract.mode == "history" or is_remote(session()) or not _has_large_dates(before, to_build)
             rows = decide(judged, table.contract, by_key=by_key)
             stage.write(rows, to_build.dates, None if to_build.whole else to_build.rows(before.raw_records))
             hits |= stage.rule_hits()
@@ -288,9 +290,11 @@ def _reconcile(session: Session, stage: Stage, target: Target, before: Before, t
     counted = _deliveries(before, to_build.dates)
     rewritten = Held([], SetAside())
     if not by_key or rivals.files or rivals.aside.batches or any(counted.values()):
-        changes = changed_rows(stage, before.held.of(to_build.whole), rivals, counted)
         current = Held([*held.files, *(f.as_dict() for f in stage.ok)], held.aside + stage.aside)
-        rewritten = with_changes(stage, current, changes)
+        with _as_conflict(target.uri, before.silver.version()), look_up(session(), stage.folder) as among:
+            of = Opened(target.uri, before.silver)
+            changes = changed_rows(among, stage, of, before.held.of(to_build.whole), rivals, counted)
+            rewritten = changes.among(current)
         dates = {*to_build.additions, *(f["date"] for f in rewritten.files), *rewritten.aside.rows_by_date}
         rewritten = with_small_files(rewritten, current, dates & {f["date"] for f in held.files})
         # A compacted file lacks the dates of its rows, so the engine reads its date whole.
@@ -301,12 +305,12 @@ def _reconcile(session: Session, stage: Stage, target: Target, before: Before, t
                 _rewrite(session(), stage, target, before.silver, rewritten, changes)
     paths = {f["path"] for f in rewritten.files}
     removed = before.held.of(to_build.whole).files + [f for f in held.files if f["path"] in paths]
-    aside = stage.in_few_batches(held.aside.minus(rewritten.aside) + stage.aside)
+    aside = stage.in_few_batches(held.aside.minus(rewritten.aside) + stage.aside, session)
     return _After(removed, SetAside(aside.batches, counted))
 
 
 def _rewrite(
-    session: "SparkSession", stage: Stage, target: Target, silver: DeltaTable, rewritten: Held, changes: "pa.Table"
+    session: "SparkSession", stage: Stage, target: Target, silver: DeltaTable, rewritten: Held, changes: Changes
 ) -> None:
     """Let the engine write rows again, of live files and of batches set aside, in their new state."""
     contract, columns = stage.contract, table_columns(stage.contract)
@@ -316,8 +320,8 @@ def _rewrite(
     if paths := [f["path"] for f in rewritten.files if f["date"] not in compacted or f["path"] in own]:
         live = live.unionByName(read_staged(session, target.uri, paths, contract).select(*columns))
     aside = rewritten.aside
-    superseded = read_aside_rows(session, stage.folder, target.uri, aside, contract) if aside.batches else None
-    rows = merged(session, stage.folder, contract, live, superseded, changes)
+    superseded = read_aside_rows(session, stage.folder, target.uri, aside, staged_columns(contract)) if aside.batches else None
+    rows = merged(session, contract, live, superseded, changes)
     stage.rewrite(rows, {f["path"]: f["date"] for f in rewritten.files}, aside, rewritten.count)
 
 

@@ -1,32 +1,22 @@
-"""Reconciles staged rows with the rows that other partitions have of the same keys, and those of large dates with each other.
+"""Reconciles new rows with the rows that other partitions have of the same keys, and those of large dates with each other.
 
-DuckDB reads only the deciding columns of these keys and finds the rows whose state changes: a live row is superseded, a
+A look-up reads only the deciding columns of these keys and finds the rows whose state changes: a live row is superseded, a
 superseded row is live again, a row version ends earlier. The engine then rewrites the files with such a row; all others stay as they
 are.
 """
 
+from bisect import bisect_right
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lakehouse_assets.books.set_aside import BATCH, DROPPED, SUPERSEDED, WAITING, Deliveries, SetAside
+from lakehouse_assets.books.set_aside import DROPPED, SUPERSEDED, WAITING, Deliveries
 from lakehouse_assets.contracts.contract import Contract
-from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, ITEM, ROW, typed_columns
-from lakehouse_assets.delta.data_files import DataFolder
-from lakehouse_assets.delta.duck import files_view, files_with_keys, rows_of_files
-from lakehouse_assets.delta.key_filter import is_worthwhile, key_filter
-from lakehouse_assets.delta.tables import sql_date, sql_name, sql_text
+from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, ITEM, ROW
+from lakehouse_assets.silver.held import Held
 from lakehouse_assets.silver.judge import OK, VERDICT, table_columns, validity
-from lakehouse_assets.silver.stage import (
-    MOST_SMALL_FILES,
-    ROWS_PER_FILE,
-    Stage,
-    is_staged,
-    landed_view,
-    pieces_to_merge,
-    staged_columns,
-)
+from lakehouse_assets.silver.look_up import Changes, LookUp, Opened
+from lakehouse_assets.silver.stage import MOST_SMALL_FILES, ROWS_PER_FILE, Stage, pieces_to_merge, staged_columns
 from lakehouse_assets.silver.winners import (
     DELETED,
     ENDED_BEFORE,
@@ -36,7 +26,6 @@ from lakehouse_assets.silver.winners import (
     VALID_TO,
     deciding_columns,
     identity,
-    in_duckdb,
     resolve_winners,
 )
 
@@ -49,166 +38,100 @@ _END = "end of a key"
 """The verdict of a helper row for the delivery that ends a key. No table has this row."""
 
 
-@dataclass(frozen=True)
-class Held:
-    """The rows of a table version, or of some of its dates: the files of live rows (see `live_files`), and rows set aside."""
-
-    files: list[dict[str, Any]]
-    aside: SetAside
-
-    @property
-    def rows(self) -> dict[str, int]:
-        """The files with live and superseded rows, and how many rows each has; of a batch's files, each its share."""
-        superseded = self.aside.with_reason(SUPERSEDED).batches
-        shares = {file: 1 + sum(batch.rows.values()) // len(batch.files) for batch in superseded for file in batch.files}
-        return {file["path"]: file["num_records"] for file in self.files} | shares
-
-    def in_files(self, files: Collection[str]) -> "Held":
-        """Return the part in some of the files."""
-        return Held([f for f in self.files if f["path"] in files], self.aside.with_files(files))
-
-    def of(self, dates: Collection[date]) -> "Held":
-        """Return the part with the given dates."""
-        return Held([f for f in self.files if f["date"] in dates], self.aside.of(dates))
-
-    def without(self, dates: Collection[date]) -> "Held":
-        """Return the part with all other dates."""
-        return Held([f for f in self.files if f["date"] not in dates], self.aside.without(dates))
-
-    @property
-    def count(self) -> int:
-        """How many rows these are."""
-        live: int = sum(f["num_records"] for f in self.files)
-        return live + self.aside.count
-
-    @property
-    def compacted_dates(self) -> set[date]:
-        """The dates with a file that `lakehouse maintain` has compacted."""
-        return {f["date"] for f in self.files if not is_staged(f["path"])}
-
-
-def changed_rows(stage: Stage, replaced: Held, others: Held, deliveries: Deliveries) -> "pa.Table":
+def changed_rows(look_up: LookUp, stage: Stage, of: Opened, replaced: Held, others: Held, deliveries: Deliveries) -> Changes:
     """Find rows whose state must change: `IDENTITY`, `_new_verdict`, and for a history `_valid_from` and `_valid_to`.
 
-    `replaced` are the rows that the commit removes; `others` those of all other partitions. `deliveries` are the complete
-    deliveries that count after the commit, for feeds that have them.
+    `of` is the table before the commit, `replaced` the rows of it that the commit removes, `others` those of all other partitions.
+    `deliveries` are the complete deliveries that count after the commit, for feeds that have them.
     """
-    contract, connection = stage.contract, stage.connection
+    contract, new = stage.contract, Held([file.as_dict() for file in stage.ok], stage.aside)
     is_complete = any(feed.complete for feed in stage.table.feeds)
-    _open_views(stage, "replaced", replaced)
-    competing = ["staged"]
+    competing = ["new"]
+    _name(look_up, stage, of, "new", new)
     if is_complete:
         # A complete delivery may end any key.
-        _open_views(stage, "other", others)
+        _name(look_up, stage, of, "other", others)
         competing.append("other")
     elif others.rows:
-        _find(stage, others)
+        _name(look_up, stage, of, "replaced", replaced)
+        _find(look_up, stage, of, others, new.count + replaced.count)
         competing.append("found")
     candidates = " UNION ALL ".join(
-        f"SELECT {_decides(contract, verdict)} FROM {rows}_{verdict}" for rows in competing for verdict in (OK, SUPERSEDED)
+        f"SELECT {_decides(look_up, contract, verdict)} FROM {rows}_{verdict}"
+        for rows in competing
+        for verdict in (OK, SUPERSEDED)
     )
     if is_complete:
-        candidates = _with_ends(stage, candidates, deliveries)
+        candidates = _with_ends(look_up, stage, candidates, new + others, deliveries)
     elif contract.mode != "history":
-        candidates = _with_rivals(stage, candidates)
+        candidates = look_up.contested(candidates, identity(contract))
     resolved = f"({candidates})"
     for columns in resolve_winners(contract, with_deliveries=is_complete):
-        added = ", ".join(f"{in_duckdb(sql)} AS {name}" for name, sql in columns.items())
+        added = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
         resolved = f"(SELECT *, {added} FROM {resolved})"
     verdict = f"CASE WHEN {LIVE} THEN '{OK}' ELSE '{SUPERSEDED}' END"
     differs = f"{verdict} <> {VERDICT}"
-    columns_out = [*IDENTITY, f"{verdict} AS {_NEW_VERDICT}"]
+    columns_out = [*IDENTITY, *look_up.places, f"{verdict} AS {_NEW_VERDICT}"]
     if contract.validity:
-        valid_from = VALID_FROM if is_complete else f'"{contract.valid_from}"'
+        valid_from = VALID_FROM if is_complete else f"`{contract.valid_from}`"
         columns_out += [f"{valid_from} AS {VALID_FROM}", VALID_TO]
         differs += f" OR ({LIVE} AND ({VALID_TO} IS DISTINCT FROM valid_to OR {valid_from} IS DISTINCT FROM valid_from))"
-    changes: pa.Table = connection.execute(
-        f"SELECT {', '.join(columns_out)} FROM {resolved} WHERE {VERDICT} <> '{_END}' AND ({differs})"
-    ).to_arrow_table()
-    return changes
+    return look_up.changes(f"SELECT {', '.join(columns_out)} FROM {resolved} WHERE {VERDICT} <> '{_END}' AND ({differs})")
 
 
-def _open_views(stage: Stage, name: str, held: Held) -> None:
-    """Create the views `<name>_<verdict>` over live rows, and over rows set aside for each reason."""
+def _name(look_up: LookUp, stage: Stage, of: Opened, name: str, held: Held) -> None:
+    """Name live rows, and rows set aside for each reason that matters: `<name>_<verdict>`."""
     types = {column: kind for column, kind in staged_columns(stage.contract).items() if column != BROKEN_RULES}
-    files_view(stage.connection, f"{name}_{OK}", stage.uri, held.files, types)
-    for reason in (SUPERSEDED, WAITING, DROPPED):
-        aside = held.aside.with_reason(reason)
-        landed_view(stage.connection, f"{name}_{reason}", stage.uri, aside.files, types, aside.count, aside.places)
+    look_up.live(f"{name}_{OK}", of, held.files, types)
+    # A complete delivery does not delete a key that one of its rows has, even if the row is not loaded.
+    also = (WAITING, DROPPED) if any(feed.complete for feed in stage.table.feeds) else ()
+    for reason in (SUPERSEDED, *also):
+        look_up.aside(f"{name}_{reason}", of, held.aside.with_reason(reason), types)
 
 
-def _find(stage: Stage, others: Held) -> None:
-    """Create the tables `found_<verdict>`, of those of the other rows that have a key of a staged or removed row.
+def _find(look_up: LookUp, stage: Stage, of: Opened, others: Held, count: int) -> None:
+    """Name `found_<verdict>`: those of the other rows that have a key of a new or removed row, of which there are about `count`.
 
-    Only files are read that may have such a key, by the bounds of their columns and by the key filter.
+    Only files are read that may have such a key.
     """
-    contract, connection, folder = stage.contract, stage.connection, stage.folder
-    key = ", ".join(f'"{name}"' for name in identity(contract))
+    contract = stage.contract
+    key = ", ".join(f"`{name}`" for name in identity(contract))
     # A removed row is no longer a candidate, but rows that it superseded may become live again.
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE keys AS "
-        + " UNION ".join(f"SELECT {key} FROM {rows}_{verdict}" for rows in ("staged", "replaced") for verdict in (OK, SUPERSEDED))
-    )
+    given = [f"{rows}_{verdict}" for rows in ("new", "replaced") for verdict in (OK, SUPERSEDED)]
+    look_up.result("keys", " UNION ".join(f"SELECT {key} FROM {rows}" for rows in given))
     types = {name: kind for name, kind in staged_columns(contract).items() if name in contract.key}
-    bounds = {file["path"]: file["bounds"] for file in others.files} | others.aside.bounds
-    possible = files_with_keys(connection, "keys", types, list(bounds.values()))
-    to_read = others.in_files({file for file, may_have in zip(bounds, possible, strict=True) if may_have})
-    known = key_filter(folder.root, folder.layer, folder.table, types) if is_worthwhile(sum(to_read.rows.values())) else None
-    if known is not None:
-        to_read = to_read.in_files(to_read.rows.keys() - known.files_without(connection, "keys", to_read.rows))
-    _open_views(stage, "other", to_read)
-    for verdict in (OK, SUPERSEDED):
-        connection.execute(
-            f"""CREATE OR REPLACE TEMP TABLE found_{verdict} AS
-                SELECT {_decides(contract, verdict)} FROM other_{verdict} SEMI JOIN keys USING ({key})"""
-        )
-    if known is not None and is_worthwhile(sum(to_read.rows.values())):
-        days = {day for (day,) in connection.execute(f"SELECT DISTINCT {DATE_COLUMN} FROM found_{OK}").fetchall()}
-        # Where most files have one of the keys, a filter would not help the next time either.
-        if 2 * sum(to_read.of(days).rows.values()) < sum(to_read.rows.values()):
-            known.extend(connection, to_read.rows, kept=others.rows)
+    with look_up.narrowed(others, "keys", types, count) as to_read:
+        _name(look_up, stage, of, "other", to_read)
+        for verdict in (OK, SUPERSEDED):
+            columns = _decides(look_up, contract, verdict)
+            look_up.result(f"found_{verdict}", f"SELECT {columns} FROM other_{verdict} SEMI JOIN keys USING ({key})")
 
 
-def _with_rivals(stage: Stage, candidates: str) -> str:
-    """SQL: the candidates that a write mode without validity may give another verdict. A live row alone with its key stays live."""
-    key = f"hash({', '.join(sql_name(name) for name in identity(stage.contract))})"
-    # By hashes, because a table of all keys may not fit into memory. Two keys of one hash are looked at in vain.
-    stage.connection.execute(
-        f"""CREATE OR REPLACE TEMP TABLE contested AS
-            SELECT {key} AS key FROM ({candidates}) GROUP BY ALL HAVING count(*) > 1 OR bool_or({VERDICT} <> '{OK}')"""
-    )
-    return f"SELECT * FROM ({candidates}) WHERE {key} IN (FROM contested)"
-
-
-def _with_ends(stage: Stage, candidates: str, deliveries: Deliveries) -> str:
+def _with_ends(look_up: LookUp, stage: Stage, candidates: str, rows: Held, deliveries: Deliveries) -> str:
     """SQL: the candidates with the dates when deliveries deleted their key, and for a history a tombstone per deletion.
 
     A key of a feed is present on the dates of its rows, including bad rows. The first delivery after such a date ends the key,
     unless the key is present again by the delivery's date.
     """
-    contract, connection = stage.contract, stage.connection
-    days = [f"({sql_text(feed)}, {sql_date(day)})" for feed, dates in sorted(deliveries.items()) for day in sorted(dates)]
-    listed = f"VALUES {', '.join(days)}" if days else "SELECT NULL, NULL WHERE FALSE"
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE delivered AS SELECT CAST(feed AS VARCHAR) AS feed, CAST(day AS DATE) AS day "
-        f"FROM ({listed}) AS d (feed, day)"
-    )
-    key = ", ".join(f'"{name}"' for name in contract.key)
-    views = [f"{rows}_{reason}" for rows in ("staged", "other") for reason in (OK, SUPERSEDED, WAITING, DROPPED)]
-    present = " UNION ".join(f"SELECT {key}, {FEED}, {DATE_COLUMN} FROM {view}" for view in views)
+    contract = stage.contract
+    look_up.given("delivered", _next_deliveries(deliveries, rows.dates))
+    key = ", ".join(f"`{name}`" for name in contract.key)
+    named = [f"{rows}_{reason}" for rows in ("new", "other") for reason in (OK, SUPERSEDED, WAITING, DROPPED)]
+    present = " UNION ".join(f"SELECT {key}, {FEED}, {DATE_COLUMN} FROM {name}" for name in named)
     by_key = f"PARTITION BY {key}, {FEED} ORDER BY {DATE_COLUMN}"
-    connection.execute(
-        f"""CREATE OR REPLACE TEMP TABLE presence AS
-            SELECT {key}, {FEED}, {DATE_COLUMN},
-                min(ended) OVER ({by_key} ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS {ENDED_ON},
-                max(ended) OVER ({by_key} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS {ENDED_BEFORE},
+    next_present = f"COALESCE(LEAD({DATE_COLUMN}) OVER ({by_key}), DATE '9999-12-31')"
+    look_up.result(
+        "presence",
+        f"""SELECT {key}, {FEED}, {DATE_COLUMN},
+                MIN(ended) OVER ({by_key} ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS {ENDED_ON},
+                MAX(ended) OVER ({by_key} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS {ENDED_BEFORE},
                 ended
-            FROM (SELECT p.*, CASE WHEN day < coalesce(lead({DATE_COLUMN}) OVER ({by_key}), DATE '9999-12-31') THEN day END AS ended
-                  FROM ({present}) AS p ASOF LEFT JOIN delivered AS d ON p.{FEED} = d.feed AND p.{DATE_COLUMN} < d.day)"""
+            FROM (SELECT {key}, {FEED}, {DATE_COLUMN}, CASE WHEN day < {next_present} THEN day END AS ended
+                  FROM ({present}) AS p LEFT JOIN delivered USING ({FEED}, {DATE_COLUMN})) AS e""",
     )
-    with_presence = (
-        f"SELECT c.*, {ENDED_ON}, {ENDED_BEFORE} FROM ({candidates}) AS c LEFT JOIN presence USING ({key}, {FEED}, {DATE_COLUMN})"
-    )
+    columns = _columns(look_up, contract)
+    with_presence = f"""SELECT {", ".join(columns)}, {ENDED_ON}, {ENDED_BEFORE}
+        FROM ({candidates}) AS c LEFT JOIN presence USING ({key}, {FEED}, {DATE_COLUMN})"""
     if contract.mode != "history":
         return with_presence
     moment = contract.validity[0].type
@@ -219,38 +142,26 @@ def _with_ends(stage: Stage, candidates: str, deliveries: Deliveries) -> str:
         ROW: "0",
         ITEM: "0",
         DATE_COLUMN: "ended",
-    }
-    columns = [
-        f'"{name}"' if name in contract.key else f'{values.get(name, "NULL")} AS "{name}"'
-        for name in dict.fromkeys([*deciding_columns(contract), *IDENTITY])
+        DELETED: "TRUE",
+        VERDICT: f"'{_END}'",
+    } | {name: f"`{name}`" for name in contract.key}
+    end = ", ".join(f"{values.get(name.strip('`'), 'NULL')} AS {name}" for name in [*columns, ENDED_ON, ENDED_BEFORE])
+    return f"{with_presence} UNION ALL SELECT {end} FROM presence WHERE ended IS NOT NULL"
+
+
+def _next_deliveries(deliveries: Deliveries, dates: Collection[date]) -> "pa.Table":
+    """Return the first delivery after each date as `day`, by feed and date."""
+    import pyarrow as pa
+
+    after = [
+        (feed, day, days[place])
+        for feed, days in ((feed, sorted(of_feed)) for feed, of_feed in deliveries.items())
+        for day in sorted(dates)
+        if (place := bisect_right(days, day)) < len(days)
     ]
-    ends = f"""SELECT {", ".join(columns)}, TRUE AS {DELETED}, '{_END}' AS {VERDICT}, NULL AS valid_from, NULL AS valid_to,
-               NULL AS {ENDED_ON}, NULL AS {ENDED_BEFORE} FROM presence WHERE ended IS NOT NULL"""
-    return f"{with_presence} UNION ALL {ends}"
-
-
-def with_changes(stage: Stage, current: Held, changes: "pa.Table") -> Held:
-    """Return the files of live rows, and the batches and dates of superseded ones, that hold one of the `changes`."""
-    if not changes.num_rows:
-        return Held([], SetAside())
-    connection, own = stage.connection, typed_columns((FEED, FILE, ROW, ITEM))
-    changed = current.of(set(changes.column(DATE_COLUMN).to_pylist()))
-    by_path = {f"{stage.uri}/{f['path']}": f for f in changed.files}
-    superseded = changed.aside.with_reason(SUPERSEDED)
-    rows = sum(f["num_records"] for f in changed.files)
-    live = rows_of_files(list(by_path), own, rows, {"_path": "filename"})
-    columns = {**own, BATCH: "string"}
-    landed_view(connection, "by_batch", stage.uri, superseded.files, columns, superseded.count, superseded.places)
-    connection.register("changes", changes)
-    # The date is compared here: a join with it would keep DuckDB from skipping row groups by the other columns.
-    found = connection.execute(
-        f"SELECT DISTINCT _path, {DATE_COLUMN} FROM ({live}) JOIN changes USING ({', '.join(own)})"
-    ).fetchall()
-    same_row = f"SEMI JOIN changes USING ({', '.join(IDENTITY)})"
-    places = set(connection.execute(f"SELECT DISTINCT {BATCH}, {DATE_COLUMN} FROM by_batch {same_row}").fetchall())
-    connection.unregister("changes")
-    files = [file for path, day in found if (file := by_path[path])["date"] == day]
-    return Held(files, superseded.of_places(places))
+    feeds, days, ends = zip(*after, strict=True) if after else ((), (), ())
+    kinds = (pa.string(), pa.date32(), pa.date32())
+    return pa.table([pa.array(v, k) for v, k in zip((feeds, days, ends), kinds, strict=True)], names=[FEED, DATE_COLUMN, "day"])
 
 
 def with_small_files(rewritten: Held, current: Held, dates: Collection[date]) -> Held:
@@ -265,11 +176,10 @@ def with_small_files(rewritten: Held, current: Held, dates: Collection[date]) ->
 
 def merged(
     session: "SparkSession",
-    folder: DataFolder,
     contract: Contract,
     live: "DataFrame",
     superseded: "DataFrame | None",
-    changes: "pa.Table",
+    changes: Changes,
 ) -> "DataFrame":
     """Return all rows of the rewritten partitions in their new state, with the same columns as from `decide`.
 
@@ -280,7 +190,7 @@ def merged(
     if superseded is not None:
         current = current.unionByName(superseded.selectExpr(*columns, *IDENTITY, DELETED, f"'{SUPERSEDED}' AS {VERDICT}"))
     own = {name: f"_changed{name}" for name in IDENTITY}
-    changed = session.read.parquet(folder.put(changes, "changes")).withColumnsRenamed(own)
+    changed = changes.in_engine(session).withColumnsRenamed(own)
     joined = current.join(changed, on=[current[name] == changed[other] for name, other in own.items()], how="left")
     new_verdict = f"COALESCE({_NEW_VERDICT}, {VERDICT})"
     kept = [
@@ -300,10 +210,16 @@ def merged(
     )
 
 
-def _decides(contract: Contract, verdict: str) -> str:
-    """SQL: of rows with a verdict, the columns that decide, those of `IDENTITY`, `_deleted`, `_verdict`, and a history's validity."""
-    deciding = [*(f'"{name}"' for name in deciding_columns(contract)), *IDENTITY]
-    # Live rows are no tombstones, and compacted tables lack the column.
-    deleted = "FALSE" if verdict == OK else DELETED
+def _columns(look_up: LookUp, contract: Contract) -> list[str]:
+    """The columns of candidates: those that decide, `IDENTITY`, `_deleted`, `_verdict`, and a history's validity."""
     validity_columns = ["valid_from", "valid_to"] if contract.validity else []
-    return ", ".join([*deciding, f"{deleted} AS {DELETED}", f"'{verdict}' AS {VERDICT}", *validity_columns])
+    own = [name for name in IDENTITY if name not in deciding_columns(contract)]
+    return [*(f"`{name}`" for name in deciding_columns(contract)), *own, *look_up.places, DELETED, VERDICT, *validity_columns]
+
+
+def _decides(look_up: LookUp, contract: Contract, verdict: str) -> str:
+    """SQL: the columns of candidates, of rows with a verdict."""
+    # Live rows are no tombstones, and compacted tables lack the column.
+    computed = {DELETED: "FALSE"} if verdict == OK else {}
+    computed[VERDICT] = f"'{verdict}'"
+    return ", ".join(f"{computed[name]} AS {name}" if name in computed else name for name in _columns(look_up, contract))

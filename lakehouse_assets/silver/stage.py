@@ -2,17 +2,13 @@
 
 One job of the engine writes all rows of a run: live ones by date, as the table is partitioned, the others together, because a
 file per date would cost more than the rows. DuckDB then reads from these files what is counted or copied: hits per rule, rows for
-quarantine, keys that other partitions have too.
+quarantine.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
-
-import obstore
 
 from lakehouse_assets.books.ledger import RuleHits
 from lakehouse_assets.books.set_aside import BATCH, DROPPED, LANDED, SUPERSEDED, WAITING, Batch, SetAside
@@ -30,7 +26,7 @@ from lakehouse_assets.contracts.provenance import (
 )
 from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.delta.data_files import DataFolder, read_parquet
-from lakehouse_assets.delta.duck import files_view, read_footers, rows_of_files
+from lakehouse_assets.delta.duck import files_view, rows_of_files
 from lakehouse_assets.delta.statistics import Bounds, Footer, bounds
 from lakehouse_assets.delta.tables import DataFile, sql_date, sql_text
 from lakehouse_assets.silver.judge import FAILED, OK, VERDICT, VERDICTS
@@ -87,7 +83,7 @@ class Stage:
 
         `count` is about how many rows these are; None if they may be many.
         """
-        files, self.aside = self._write(rows, "judged", dates, count)
+        files, self.aside = self._write(rows, "judged", dates, count, self._kept())
         self.ok = files[OK]
         columns = staged_columns(self.contract) | {UNREAD: "string"}
         files_view(self.connection, f"staged_{OK}", self.uri, [f.as_dict() for f in self.ok], columns)
@@ -100,35 +96,27 @@ class Stage:
 
     def rewrite(self, merged: "DataFrame", live: Mapping[str, date], superseded: SetAside, count: int) -> None:
         """Let the engine write `count` rows again by their new verdict: of `live`, files with their date, and of `superseded`."""
-        files, aside = self._write(merged, "merged", {*live.values(), *superseded.rows_by_date}, count)
+        files, aside = self._write(merged, "merged", {*live.values(), *superseded.rows_by_date}, count, self._kept())
         self.ok = [f for f in self.ok if f.path not in live] + files[OK]
         self.aside = self.aside.minus(superseded) + aside
 
-    def in_few_batches(self, aside: SetAside) -> SetAside:
-        """Return the same rows in fewer batches: merge the smallest ones, so that a commit never lists too many."""
+    def in_few_batches(self, aside: SetAside, session: "Callable[[], SparkSession]") -> SetAside:
+        """Return the same rows in fewer batches: let the engine merge the smallest, so that a commit never lists too many."""
         few = SetAside((), aside.deliveries)
         for reason in (SUPERSEDED, WAITING, DROPPED):
-            few += self._in_few_batches(aside.with_reason(reason), reason)
+            few += self._in_few_batches(aside.with_reason(reason), reason, session)
         return few
 
-    def _in_few_batches(self, aside: SetAside, reason: str) -> SetAside:
+    def _in_few_batches(self, aside: SetAside, reason: str, session: "Callable[[], SparkSession]") -> SetAside:
         ordered = sorted(aside.batches, key=lambda batch: sum(batch.rows.values()))
         number = pieces_to_merge([sum(batch.rows.values()) for batch in ordered], _MOST_BATCHES)
         if not number:
             return SetAside(aside.batches)
-        few = SetAside(tuple(ordered[:number]))
-        name = f"{self.folder.name}/few-{reason}"
+        few, part = SetAside(tuple(ordered[:number])), f"few-{reason}"
         columns = staged_columns(self.contract)
-        landed_view(self.connection, "scattered", self.uri, few.files, columns, few.count, few.places)
-        rows = f"SELECT * EXCLUDE ({DATE_COLUMN}), {sql_text(name)} AS {BATCH}, {DATE_COLUMN} AS {LANDED} FROM scattered"
-        # Via a local file, because the rows may not fit into memory.
-        with TemporaryDirectory(prefix="lakehouse-") as beside:
-            file = Path(beside, "few.parquet")
-            self.connection.execute(f"COPY ({rows}) TO {sql_text(str(file))} (FORMAT parquet)")
-            obstore.put(self.folder.root.store, f"{self.folder.layer}/{self.folder.table}/{name}.parquet", file)
-            known = self._bounds(read_footers(self.connection, [str(file)])[str(file)])
-        merged = Batch(name, (f"{name}.parquet",), few.rows_by_date, reason, {f"{name}.parquet": known})
-        return SetAside((*ordered[number:], merged))
+        rows = read_aside_rows(session(), self.folder, self.uri, few, columns, f"places-{part}")
+        _, merged = self._write(rows.selectExpr("*", f"'{reason}' AS {VERDICT}"), part, few.rows_by_date, few.count, [reason])
+        return SetAside((*ordered[number:], *merged.batches))
 
     def rule_hits(self) -> dict[date, list[RuleHits]]:
         """Return, by date, each broken rule with its number of rows and the keys of some of them."""
@@ -162,9 +150,9 @@ class Stage:
         return {day: str(value)[:8] for day, value in self.connection.execute(hashes).fetchall()}
 
     def _write(
-        self, rows: "DataFrame", part: str, dates: Collection[date], count: int | None
+        self, rows: "DataFrame", part: str, dates: Collection[date], count: int | None, kept: Sequence[str]
     ) -> tuple[dict[str, list[DataFile]], SetAside]:
-        """Let the engine write rows below the folder `part`; return the files by verdict, and the rows to set aside."""
+        """Let the engine write rows below the folder `part`; return the files by verdict, and as set aside those that are `kept`."""
         from pyspark.sql import functions as F
 
         batch = f"{self.folder.name}/{part}"
@@ -176,9 +164,8 @@ class Stage:
             staged = staged.coalesce(1 + count // ROWS_PER_FILE)
         written = self.folder.write(staged, part, VERDICT)
         files = {v: [f for f in written if f"/{VERDICT}={v}/" in f.path] for v in VERDICTS}
-        kept = [reason for reason in self._kept() if files[reason]]
         batches = []
-        for reason in kept:
+        for reason in (reason for reason in kept if files[reason]):
             paths = tuple(f.path for f in files[reason])
             landed_view(self.connection, "written", self.uri, paths, {}, sum(f.num_records for f in files[reason]))
             known = {f.path: self._bounds(f.footer) for f in files[reason]}
@@ -259,19 +246,25 @@ def read_staged(session: "SparkSession", uri: str, files: Collection[str], contr
     return rows.selectExpr(*(f"`{name}`" for name in columns), f"{LANDED} AS {DATE_COLUMN}")
 
 
-def read_aside_rows(session: "SparkSession", folder: DataFolder, uri: str, aside: SetAside, contract: Contract) -> "DataFrame":
-    """Read rows that are set aside with the engine: `staged_columns` and `_date`. `aside` must have a batch.
+def read_aside_rows(
+    session: "SparkSession",
+    folder: DataFolder,
+    uri: str,
+    aside: SetAside,
+    columns: Mapping[str, str],
+    name: str = "places",
+) -> "DataFrame":
+    """Read rows that are set aside with the engine: `columns` (name to type) and `_date`. `aside` must have a batch.
 
     A join with a file selects the rows, because engines can't handle a predicate that grows with the number of batches (Sail
-    0.7.2 crashes with SIGSEGV at about 700).
+    0.7.2 crashes with SIGSEGV at about 700). Its `name` is that of no other in the folder.
     """
     import pyarrow as pa
 
     batches, days = zip(*aside.places, strict=True)
     places = session.read.parquet(
-        folder.put(pa.table({"_of_batch": pa.array(batches), "_of_date": pa.array(days, pa.date32())}), "places")
+        folder.put(pa.table({"_of_batch": pa.array(batches), "_of_date": pa.array(days, pa.date32())}), name)
     )
-    columns = staged_columns(contract)
     rows = read_parquet(session, uri, aside.files, {**columns, BATCH: "string", LANDED: "date"})
     selected = rows.join(places, on=[rows[BATCH] == places["_of_batch"], rows[LANDED] == places["_of_date"]], how="left_semi")
     return selected.selectExpr(*(f"`{name}`" for name in columns), f"{LANDED} AS {DATE_COLUMN}")

@@ -1,7 +1,7 @@
 """Decides which rows of a key are live in a silver table: the rule of each write mode, as SQL over all rows of the key.
 
-The engine runs this SQL on the rows of a run, DuckDB on rows of the same keys in other partitions, and on those of large dates: so
-there is one rule. It depends on the rows alone, never on the time or order of arrival.
+The engine runs this SQL on the rows of a run. A look-up runs it on rows of the same keys in other partitions: in DuckDB or, if the
+engine is remote, there. So there is one rule. It depends on the rows alone, never on the time or order of arrival.
 
 This module only has the rule. `judge.py` and `merge.py` apply it.
 """

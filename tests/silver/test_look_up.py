@@ -15,12 +15,14 @@ from lakehouse_assets.contracts.contract import Column, Contract
 from lakehouse_assets.contracts.feeds import SourceColumn
 from lakehouse_assets.delta import key_filter
 from lakehouse_assets.delta.data_files import data_folder
-from lakehouse_assets.delta.duck import connect, files_view, read_footers
+from lakehouse_assets.delta.duck import connect, read_footers
 from lakehouse_assets.delta.tables import DataFile, commit_files, ensure_table, live_files, open_table
-from lakehouse_assets.silver import merge
-from lakehouse_assets.silver.merge import Held, changed_rows
+from lakehouse_assets.silver import look_up
+from lakehouse_assets.silver.held import Held
+from lakehouse_assets.silver.look_up import LocalLookUp, Opened
+from lakehouse_assets.silver.merge import changed_rows
 from lakehouse_assets.silver.schema import contract_schema
-from lakehouse_assets.silver.stage import Stage, landed_view, staged_columns
+from lakehouse_assets.silver.stage import Stage, staged_columns
 from lakehouse_assets.store.root import Root
 from tests.support.declare import one_feed
 
@@ -100,15 +102,13 @@ class Shop:
         file = self.write(keys, NEW)
         with connect(self.root) as connection, data_folder(self.root, "silver", self.table.name, "run") as folder:
             stage = Stage(folder, self.table, connection, ok=[file])
-            files_view(connection, "staged_ok", self.uri, [file.as_dict()], self.columns)
-            for verdict in ("superseded", "waiting", "dropped"):
-                landed_view(connection, f"staged_{verdict}", self.uri, [], self.columns, 0)
-            changes = changed_rows(stage, Held([], SetAside()), self.held() if held is None else held, {})
+            among, of = LocalLookUp(connection, folder), Opened(self.uri, open_table(self.uri))
+            changes = changed_rows(among, stage, of, Held([], SetAside()), self.held() if held is None else held, {})
             views = "view_name IN ('other_ok', 'other_superseded')"
             [[files]] = connection.execute(
                 f"SELECT coalesce(sum(len(regexp_extract_all(sql, 'data-[0-9]+/'))), 0) FROM duckdb_views() WHERE {views}"
             ).fetchall()
-        return sorted(changes.to_pylist(), key=str), int(files)
+        return sorted(changes.found.to_pylist(), key=str), int(files)
 
     def segments(self) -> list[Path]:
         return sorted(Path(self.uri, "_keys").glob("*"))
@@ -220,7 +220,7 @@ def test_a_lost_segment_is_no_harm(spread):
 
 def test_a_segment_that_another_writer_merges_meanwhile_is_no_harm(spread, monkeypatch):
     spread.look_up([(_spread(5000), 2)])
-    opened = merge.key_filter
+    opened = look_up.key_filter
 
     def late(*args):
         found = opened(*args)
@@ -228,7 +228,7 @@ def test_a_segment_that_another_writer_merges_meanwhile_is_no_harm(spread, monke
         segment.unlink()
         return found
 
-    monkeypatch.setattr(merge, "key_filter", late)
+    monkeypatch.setattr(look_up, "key_filter", late)
     changes, files = spread.look_up([(_spread(730), 2)])
     assert ([row["_row_number"] for row in changes], files) == ([30], 10)
 
@@ -313,7 +313,7 @@ def test_what_is_skipped_changes_nothing(mode, kinds, tmp_path_factory, monkeypa
             if known:
                 keys = [*keys, *data.draw(st.lists(st.sampled_from(known), max_size=3))]
             with monkeypatch.context() as patch:
-                patch.setattr(merge, "files_with_keys", lambda _connection, _keys, _key, files: [True] * len(files))
+                patch.setattr(look_up, "files_with_keys", lambda _connection, _keys, _key, files: [True] * len(files))
                 everywhere, _ = shop.look_up(keys)
             with monkeypatch.context() as patch:
                 patch.setattr(key_filter, "WORTHWHILE", worthwhile)

@@ -14,18 +14,31 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lakehouse_assets.delta import key_filter
-from lakehouse_assets.silver import additions, build, merge, quarantine, stage
+from lakehouse_assets.silver import additions, build, look_up, merge, quarantine, stage
 from lakehouse_assets.upkeep.maintain import maintain
 from tests.support.things import DATES, KEYS, Shop, entity
 
 EXAMPLES = {"sail-folder": 8, "sail-minio": 2, "spark-folder": 1}
+REMOTE_EXAMPLES = {"sail-folder": 3, "spark-folder": 1}
+MODES = pytest.mark.parametrize("mode", ["upsert", "history", "snapshot"])
 
 
 @pytest.mark.worlds(*EXAMPLES)
-@pytest.mark.parametrize("mode", ["upsert", "history", "snapshot"])
+@MODES
 def test_whatever_arrives_in_whatever_order_the_table_is_that_of_the_oracle(
     mode, world, make_lakehouse, monkeypatch, record_property
 ):
+    play(mode, EXAMPLES[world.name], make_lakehouse, monkeypatch, record_property)
+
+
+@pytest.mark.usefixtures("remote")
+@pytest.mark.worlds(*REMOTE_EXAMPLES)
+@MODES
+def test_on_a_remote_engine_the_table_is_that_of_the_oracle_too(mode, world, make_lakehouse, monkeypatch, record_property):
+    play(mode, REMOTE_EXAMPLES[world.name], make_lakehouse, monkeypatch, record_property)
+
+
+def play(mode, examples, make_lakehouse, monkeypatch, record_property):
     histories = extended = 0
     # Dates are large, and have many pieces, from so few on that it happens here.
     monkeypatch.setattr(additions, "FEW_ROWS", 0)
@@ -44,7 +57,7 @@ def test_whatever_arrives_in_whatever_order_the_table_is_that_of_the_oracle(
 
     @given(st.integers(0, 2**32))
     @settings(
-        max_examples=EXAMPLES[world.name],
+        max_examples=examples,
         deadline=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -56,6 +69,7 @@ def test_whatever_arrives_in_whatever_order_the_table_is_that_of_the_oracle(
         monkeypatch.setattr(key_filter, "WORTHWHILE", chance.choice((1, 50, 250_000)))
         # Some dates are large, so that the staged files are searched for rows of one key.
         monkeypatch.setattr(build, "LARGE_DATE", random.Random(seed + 1).choice((1, 5, 100_000)))
+        monkeypatch.setattr(look_up, "FEW_KEYS", random.Random(seed + 2).choice((0, 1_000_000)))
         shop = Shop(make_lakehouse(), entity(mode), chance)
         for number in range(chance.randint(2, 6)):
             for _ in range(chance.randint(1, 4)):
@@ -81,5 +95,5 @@ def test_whatever_arrives_in_whatever_order_the_table_is_that_of_the_oracle(
     run()
     record_property("histories", histories)
     record_property("extended", extended)
-    assert extended or EXAMPLES[world.name] < 10
-    assert histories == EXAMPLES[world.name] * KEYS
+    assert extended or examples < 10
+    assert histories == examples * KEYS

@@ -54,6 +54,13 @@ def test_whatever_arrives_in_whatever_order_the_tables_are_those_of_the_oracle(s
     play(seed, tmp_path, engine)
 
 
+@pytest.mark.usefixtures("remote")
+@pytest.mark.worlds("sail-folder", "spark-folder")
+@pytest.mark.parametrize("seed", [2])
+def test_on_a_remote_engine_the_tables_are_those_of_the_oracle_too(seed, tmp_path, engine):
+    play(seed, tmp_path, engine)
+
+
 @pytest.mark.worlds("spark-folder")
 @pytest.mark.parametrize("seed", [2])
 def test_on_spark_the_tables_are_those_of_the_oracle_too(seed, tmp_path, engine):

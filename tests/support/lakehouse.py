@@ -108,10 +108,14 @@ class Lakehouse:
 
     def materialize(self, entity: SilverTable, dates: Sequence[date]) -> str | None:
         """Bring these partitions of raw and silver up to date by their handlers alone, without Dagster; what the audit refused."""
-        root, run_id, log = self.settings.root, uuid4().hex, logging.getLogger("tests")
-        for feed in entity.feeds:
-            load_partitions(feed, Target(root, "raw", feed.table, dates, run_id, log), self.settings.lakehouse_start_date)
+        self.build_raw(entity, dates)
         return self.build_silver(entity, dates)
+
+    def build_raw(self, table: SilverTable, dates: Sequence[date]) -> None:
+        """Bring these partitions of the table's feeds up to date."""
+        root, run_id, log = self.settings.root, uuid4().hex, logging.getLogger("tests")
+        for feed in table.feeds:
+            load_partitions(feed, Target(root, "raw", feed.table, dates, run_id, log), self.settings.lakehouse_start_date)
 
     def build_silver(self, table: SilverTable, dates: Sequence[date]) -> str | None:
         """Bring these partitions of silver up to date; what was refused."""
