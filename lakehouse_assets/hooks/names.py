@@ -39,15 +39,20 @@ EVENT_STORAGE = Hook(
             f"dagster._core.storage.event_log.sqlite.sqlite_event_log:SqliteEventLogStorage.{name}"
             for name in (
                 "_connect",
+                "_event_to_row",
                 "_has_asset_key_col_on_connection",
                 "_initdb",
                 "_store_asset_check_evaluation_planned",
+                "_store_asset_event",
+                "_store_asset_event_tags",
                 "conn_string_for_shard",
                 "has_table",
                 "path_for_shard",
             )
         ),
         "dagster._core.definitions.asset_checks.asset_check_evaluation:AssetCheckEvaluationPlanned",
+        "dagster._core.events:ASSET_EVENTS",
+        "dagster._core.storage.event_log.schema:SqlEventLogStorageTable",
         "dagster._serdes:ConfigurableClassData",
     ),
     without="a new `dagster.yaml` names no event storage, so Dagster uses its own: an event takes 12 ms.",

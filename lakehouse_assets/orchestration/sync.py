@@ -3,7 +3,7 @@
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from uuid import uuid4
@@ -13,6 +13,7 @@ import dagster as dg
 from lakehouse_assets.books.ledger import Ledger
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.errors import LakehouseError
+from lakehouse_assets.hooks.names import EVENT_STORAGE
 from lakehouse_assets.orchestration.instance import PROCESS_TAG, close_killed_runs, open_instance, process_tag
 from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB
 from lakehouse_assets.orchestration.sensors import run_tags
@@ -26,6 +27,14 @@ _PROGRESS_SECONDS = 0.5
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 _COLOUR = r"(?:\x1b\[\d*m)?"
+_READ = {
+    dg.DagsterEventType.STEP_START,
+    dg.DagsterEventType.STEP_SUCCESS,
+    dg.DagsterEventType.STEP_FAILURE,
+    dg.DagsterEventType.ASSET_CHECK_EVALUATION,
+}
+"""The events of a run that say what became of its tables. Most others are of single dates, and each is slow to read."""
+
 _NESTED = re.compile(rf"\s*\n\s*{_COLOUR}↳{_COLOUR}\s*")
 
 Tell = Callable[[str], None]
@@ -106,7 +115,7 @@ def _run(
     layers = " and ".join(dict.fromkeys(layer for layer, _ in run.keys))
     tell(f"Building {layers} for {run.start}" + (f" to {run.end}" if run.end != run.start else "") + f": {len(run.keys)} tables")
     run_id = str(uuid4())
-    with _report_progress(instance, run_id, tell):
+    with _report_progress(instance, run_id, tell), _in_batches():
         job.execute_in_process(
             run_id=run_id,
             run_config=_QUIET,
@@ -148,7 +157,7 @@ def _read_steps(instance: dg.DagsterInstance, run_id: str) -> _Steps:
     """Read durations, errors and failed checks from a run's events."""
     steps = _Steps()
     began: dict[str, float] = {}
-    for entry in instance.all_logs(run_id):
+    for entry in instance.all_logs(run_id, _READ):
         event = entry.dagster_event
         if event is None or event.step_key is None:
             continue
@@ -167,20 +176,30 @@ def _read_steps(instance: dg.DagsterInstance, run_id: str) -> _Steps:
     return steps
 
 
+def _in_batches() -> AbstractContextManager[None]:
+    """Store events of many dates together, if the event storage of this project can be used."""
+    if not EVENT_STORAGE.is_usable:
+        return nullcontext()
+    from lakehouse_assets.hooks.event_storage import events_in_batches
+
+    return events_in_batches()
+
+
 @contextmanager
 def _report_progress(instance: dg.DagsterInstance, run_id: str, tell: Tell) -> Iterator[None]:
     """Report each table once its step succeeds, while the run goes on."""
     done = threading.Event()
 
     def watch() -> None:
-        reported: set[str] = set()
+        cursor = None
         is_last = False
         while not is_last:
             is_last = done.wait(_PROGRESS_SECONDS)
-            for record in instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_SUCCESS).records:
+            new = instance.get_records_for_run(run_id, cursor, of_type=dg.DagsterEventType.STEP_SUCCESS)
+            cursor = new.cursor
+            for record in new.records:
                 step = record.event_log_entry.step_key or ""
-                if step not in reported and step.count("__") <= 1:
-                    reported.add(step)
+                if step.count("__") <= 1:
                     tell(f"  {step.replace('__', '.')}")
 
     watcher = threading.Thread(target=watch, name="progress", daemon=True)

@@ -6,14 +6,14 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import dagster as dg
 import pytest
 import yaml
 
-from lakehouse_assets.hooks.event_storage import QuickSqliteEventLogStorage
+from lakehouse_assets.hooks.event_storage import QuickSqliteEventLogStorage, events_in_batches
 from lakehouse_assets.orchestration.instance import PROCESS_TAG, close_killed_runs, open_instance, prepare_home
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.store.root import Root
@@ -211,6 +211,48 @@ def test_the_plan_of_a_check_is_one_for_a_range_of_dates_and_is_fulfilled(instan
     )
     assert [(record.status.value, record.partition) for record in history] == [("SUCCEEDED", None)]
     assert len(instance.get_materialized_partitions(dg.AssetKey(["raw", "x"]))) == 31
+
+
+def test_events_that_are_stored_in_batches_are_those_that_are_stored_one_by_one(tmp_path, root, monkeypatch):
+    @dg.asset(
+        key=["raw", "x"],
+        partitions_def=dg.DailyPartitionsDefinition("2026-01-01"),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[dg.AssetCheckSpec("sound", asset=["raw", "x"])],
+    )
+    def x():
+        return dg.MaterializeResult(metadata={"rows": 3}, check_results=[dg.AssetCheckResult(passed=True)])
+
+    tags = {"dagster/asset_partition_range_start": "2026-01-01", "dagster/asset_partition_range_end": "2026-01-31"}
+    key = dg.AssetKey(["raw", "x"])
+    batches = []
+    store = QuickSqliteEventLogStorage.store_event_batch
+    monkeypatch.setattr(
+        QuickSqliteEventLogStorage,
+        "store_event_batch",
+        lambda storage, events: batches.append(len(events)) or store(storage, events),
+    )
+
+    def stored(name, around):
+        with open_instance(tmp_path / name, root) as instance:
+            for _ in range(2):
+                with around():
+                    run = dg.materialize([x], instance=instance, tags=tags).run_id
+            events = [(e.event_log_entry.dagster_event_type, e.partition_key) for e in instance.get_records_for_run(run).records]
+            found = instance.fetch_materializations(key, limit=99).records
+            return (
+                sorted(map(str, events)),
+                [(record.partition_key, record.run_id == run) for record in found],
+                [(r.storage_id - found[-1].storage_id) for r in found],
+                instance.get_latest_materialization_event(key).dagster_event.partition,
+                instance.get_materialized_partitions(key),
+                instance.get_asset_records([key])[0].asset_entry.last_run_id == run,
+                len(instance.get_event_tags_for_asset(key)),
+            )
+
+    assert stored("one", nullcontext) == stored("batches", events_in_batches)
+    assert batches == [32, 31, 32, 31]
+    assert "DAGSTER_EVENT_BATCH_SIZE" not in os.environ
 
 
 @pytest.mark.worlds("sail-folder")
