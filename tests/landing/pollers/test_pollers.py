@@ -103,7 +103,7 @@ class TestFaults:
 
     @pytest.mark.parametrize(
         ("asked", "pause"),
-        [("7", 7), ("0", 1), ("soon", 1), (" 9 ", 9), (format_datetime(datetime.now(UTC) - timedelta(hours=1)), 1)],
+        [("7", 7), ("0", 1), ("soon", 1), (" 9 ", 9), (format_datetime(datetime(2026, 1, 1, tzinfo=UTC)), 1)],
     )
     def test_no_request_is_sent_earlier_than_the_portal_asks(self, portal, landing, pauses, asked, pause):
         portal.faults = {1: status(429, asked)}
