@@ -94,7 +94,7 @@ class QuickSqliteEventLogStorage(SqliteEventLogStorage):
         with self.index_transaction() as connection:
             connection.execute(SqlEventLogStorageTable.insert(), rows)
             # The transaction holds the lock of the database, so these are the newest rows, in their order.
-            newest = connection.execute(sqlalchemy.select(sqlalchemy.func.max(SqlEventLogStorageTable.c.id))).scalar_one()
+            newest: int = connection.execute(sqlalchemy.select(sqlalchemy.func.max(SqlEventLogStorageTable.c.id))).scalar_one()
             numbered = dict(enumerate(of_assets, start=newest - len(of_assets) + 1))
             self._store_asset_event_tags(connection, list(numbered.values()), list(numbered))
             # An asset has one row, which the last event of a kind determines.
