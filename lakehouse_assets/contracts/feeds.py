@@ -93,6 +93,7 @@ class Feed:
         problems += [f"zone {fault}"] if self.zone is not None and (fault := zone_fault(self.zone)) else []
         problems += [fault] if self.currency is not None and (fault := currency_fault(self.currency)) else []
         problems += [problem for declared in (self.due, self.totals, self.poll) if declared for problem in declared.problems]
+        problems += [_NOT_COMPLETE] if self.poll and self.complete else []
         problems += [_NOT_POLLED.format(self.poll.lands)] if self.poll and self.poll.lands not in self.formats else []
         refuse(f"Feed {self.landing}", problems)
         if isinstance(self.totals, Manifest):
@@ -201,6 +202,8 @@ class Feed:
 
 
 _NO_TRAILERS = "its files can't end with a trailer: none of its formats is of lines, as Csv() and Json() are"
+
+_NOT_COMPLETE = "a poll can miss a record that moves between its pages, so its deliveries are not complete: leave `complete` out"
 
 _NOT_POLLED = "none of its formats is what its poll lands: declare format={}"
 

@@ -202,7 +202,8 @@ class Catalog:
         system_of = {table.name: table.system for table in self.tables}
         groups = [{name} for name in self.systems]
         for table in self.tables:
-            related = {table.system, *(system_of[r.to_table] for r in table.contract.relationships if r.to_table in system_of)}
+            partners = (relationship.to_table for relationship in table.contract.relationships)
+            related = {*(feed.system for feed in table.feeds), *(system_of[name] for name in partners if name in system_of)}
             merged = set().union(*(group for group in groups if group & related))
             groups = [group for group in groups if not group & related] + [merged]
         in_order = sorted(groups, key=lambda group: min(map(self.systems.index, group)))

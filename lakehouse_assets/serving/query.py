@@ -25,6 +25,7 @@ from lakehouse_assets.store.root import Root
 
 if TYPE_CHECKING:
     import duckdb
+    from deltalake import DeltaTable
 
 SCHEMAS = ("raw", "silver", "gold", "quarantine", "superseded", "ops")
 
@@ -149,23 +150,31 @@ def open_views(connection: "duckdb.DuckDBPyConnection", root: Root, read: Tables
     existing += [("superseded", name) for layer, name in existing if layer == "silver"]
     if read is None or not read <= {*existing, *_BOOKS}:
         read = {*existing, *_BOOKS}
+    opened: dict[str, DeltaTable | None] = {}  # each once: rows and superseded rows of a table are those of one version
     for layer, name in sorted(read - _BOOKS):
-        if layer == "superseded":
-            _superseded_view(connection, root, name)
+        uri = root.table("silver" if layer == "superseded" else layer, name)
+        if uri not in opened:
+            opened[uri] = open_table(uri)
+        if (table := opened[uri]) is None:
             continue
-        uri = root.table(layer, name)
-        if (table := open_table(uri)) is not None:
+        if layer == "superseded":
+            _superseded_view(connection, root, name, table)
+        else:
             table_view(connection, f'{layer}."{name}"', uri, table)
     if read & _BOOKS:
         _open_books(connection, root)
 
 
-def _superseded_view(connection: "duckdb.DuckDBPyConnection", root: Root, name: str) -> None:
-    """Create the view of the rows that are superseded in the current version of a silver table, with the table's columns."""
+def _superseded_view(connection: "duckdb.DuckDBPyConnection", root: Root, name: str, table: "DeltaTable") -> None:
+    """Create the view of the rows that are superseded in the opened version of a silver table, with the table's columns.
+
+    There is none if their list is missing: the next pass builds such a table again.
+    """
     uri = root.table("silver", name)
-    if (table := open_table(uri)) is None:
+    listed = SetAside() if table.version() == 0 else listed_set_aside(root, "silver", name, table)
+    if listed is None:
         return
-    listed = (listed_set_aside(root, "silver", name, table) or SetAside()).with_reason(SUPERSEDED)
+    listed = listed.with_reason(SUPERSEDED)
     columns = {**column_types(table), BATCH: "string", LANDED: "date"}
     rows = rows_of_files([f"{uri}/{path}" for path in listed.files], columns, listed.count)
     # A file may also hold rows that no longer count: the list names batch and date of those that do.

@@ -123,10 +123,10 @@ def _with_ends(look_up: LookUp, stage: Stage, candidates: str, rows: Held, deliv
     look_up.result(
         "presence",
         f"""SELECT {key}, {FEED}, {DATE_COLUMN},
-                MIN(ended) OVER ({by_key} ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS {ENDED_ON},
-                MAX(ended) OVER ({by_key} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS {ENDED_BEFORE},
-                ended
-            FROM (SELECT {key}, {FEED}, {DATE_COLUMN}, CASE WHEN day < {next_present} THEN day END AS ended
+                MIN(_ended) OVER ({by_key} ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS {ENDED_ON},
+                MAX(_ended) OVER ({by_key} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS {ENDED_BEFORE},
+                _ended
+            FROM (SELECT {key}, {FEED}, {DATE_COLUMN}, CASE WHEN _next_delivery < {next_present} THEN _next_delivery END AS _ended
                   FROM ({present}) AS p LEFT JOIN delivered USING ({FEED}, {DATE_COLUMN})) AS e""",
     )
     columns = _columns(look_up, contract)
@@ -136,21 +136,21 @@ def _with_ends(look_up: LookUp, stage: Stage, candidates: str, rows: Held, deliv
         return with_presence
     moment = contract.validity[0].type
     values: dict[str, str] = {
-        **dict.fromkeys(contract.sequence_columns[:1], f"CAST(ended AS {moment})"),
+        **dict.fromkeys(contract.sequence_columns[:1], f"CAST(_ended AS {moment})"),
         FEED: FEED,
         FILE: "''",
         ROW: "0",
         ITEM: "0",
-        DATE_COLUMN: "ended",
+        DATE_COLUMN: "_ended",
         DELETED: "TRUE",
         VERDICT: f"'{_END}'",
     } | {name: f"`{name}`" for name in contract.key}
     end = ", ".join(f"{values.get(name.strip('`'), 'NULL')} AS {name}" for name in [*columns, ENDED_ON, ENDED_BEFORE])
-    return f"{with_presence} UNION ALL SELECT {end} FROM presence WHERE ended IS NOT NULL"
+    return f"{with_presence} UNION ALL SELECT {end} FROM presence WHERE _ended IS NOT NULL"
 
 
 def _next_deliveries(deliveries: Deliveries, dates: Collection[date]) -> "pa.Table":
-    """Return the first delivery after each date as `day`, by feed and date."""
+    """Return the first delivery after each date as `_next_delivery`, by feed and date."""
     import pyarrow as pa
 
     after = [
@@ -161,7 +161,8 @@ def _next_deliveries(deliveries: Deliveries, dates: Collection[date]) -> "pa.Tab
     ]
     feeds, days, ends = zip(*after, strict=True) if after else ((), (), ())
     kinds = (pa.string(), pa.date32(), pa.date32())
-    return pa.table([pa.array(v, k) for v, k in zip((feeds, days, ends), kinds, strict=True)], names=[FEED, DATE_COLUMN, "day"])
+    names = [FEED, DATE_COLUMN, "_next_delivery"]  # a contract's column can have no such name
+    return pa.table([pa.array(v, k) for v, k in zip((feeds, days, ends), kinds, strict=True)], names=names)
 
 
 def with_small_files(rewritten: Held, current: Held, dates: Collection[date]) -> Held:

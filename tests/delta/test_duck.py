@@ -1,6 +1,9 @@
 """Views over a table's files: which files a query opens, and what it finds in them."""
 
+import os
 import re
+import subprocess
+import sys
 from datetime import date, timedelta
 
 import duckdb
@@ -142,3 +145,17 @@ def test_a_join_reads_only_the_row_groups_that_can_have_a_value(root, put):
         assert connection.execute("SELECT count(*) FROM things SEMI JOIN keys USING (id)").fetchall() == [(101,)]
     scanned = [int(rows.replace(",", "")) for rows in re.findall(r"([\d,]+) rows", plan)]
     assert max(scanned) <= 3 * 2048
+
+
+def test_the_settings_of_a_shared_connection_do_not_depend_on_the_machine(tmp_path):
+    code = (
+        "import sys; from lakehouse_assets.delta.duck import connect; from lakehouse_assets.store.root import Root\n"
+        "names = 'TimeZone', 'dynamic_or_filter_threshold', 'allocator_background_threads'\n"
+        "asked = ', '.join(f\"current_setting('{name}')\" for name in names)\n"
+        "print(*connect(Root.parse(sys.argv[1])).sql(f'SELECT {asked}').fetchone())"
+    )
+    environment = {**os.environ, "TZ": "Asia/Tokyo"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.stdout.split() == ["UTC", "10000", "True"], done.stderr

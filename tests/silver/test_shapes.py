@@ -10,6 +10,8 @@ from deltalake import DeltaTable
 
 from lakehouse_assets.books.ledger import Ledger
 from lakehouse_assets.books.records import record_partitions
+from lakehouse_assets.contracts.contract import Column, Contract
+from lakehouse_assets.contracts.feeds import Complete, SourceColumn
 from lakehouse_assets.delta.tables import replace_table
 from lakehouse_assets.engine.session import Engine
 from lakehouse_assets.errors import LandingError
@@ -17,6 +19,7 @@ from lakehouse_assets.reconcile.plan import make_plan, make_silver_plan
 from lakehouse_assets.serving.query import query
 from lakehouse_assets.silver import additions
 from lakehouse_assets.silver.deliveries import accept_delivery, held_deliveries
+from tests.support.declare import one_feed, with_feed
 from tests.support.group import (
     BROKEN,
     CATALOG,
@@ -251,3 +254,27 @@ def test_a_later_start_date_leaves_it_as_it_is_which_deliveries_count(group):
     later = group.settings.model_copy(update={"lakehouse_start_date": D2})
     assert make_plan(later, CATALOG).tables == ()
     assert make_silver_plan(later, CATALOG).tables == ()
+
+
+@pytest.mark.parametrize("mode", ["upsert", "history"])
+def test_complete_deliveries_of_a_table_whose_columns_have_the_names_that_the_query_would_use(mode, make_lakehouse):
+    table = one_feed(
+        landing="shop/leases",
+        columns=tuple(SourceColumn(name, "") for name in ("day", "ended")),
+        contract=Contract(
+            table="shop_leases",
+            description="Leases",
+            owner="team:shop",
+            key=("day",),
+            mode=mode,
+            sequence="ended",
+            columns=(Column("day", "string", ""), Column("ended", "timestamp", "")),
+        ),
+        function=lambda raw: raw,
+    )
+    shop = make_lakehouse(with_feed(table, complete=Complete(0.0)))
+    shop.land("shop/leases", "2026-01-01", "a.csv", "day,ended\nx,2026-01-01 10:00:00\ny,2026-01-01 10:00:00\n")
+    shop.land("shop/leases", "2026-01-02", "a.csv", "day,ended\nx,2026-01-02 10:00:00\n")
+    assert shop.build_directly() == {}
+    live = {row["day"] for row in shop.rows("silver.shop_leases") if mode == "upsert" or row["valid_to"] is None}
+    assert live == {"x"}

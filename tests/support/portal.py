@@ -46,6 +46,11 @@ def half_a_document(portal: "Portal", right: Answer) -> Answer:
     return Answer(body=right.body[: len(right.body) // 2])
 
 
+def marked(portal: "Portal", right: Answer) -> Answer:
+    """A page that begins with a byte order mark, which can stand at the beginning of a file alone."""
+    return Answer(body=b"\xef\xbb\xbf" + right.body)
+
+
 def error_in_a_page(portal: "Portal", right: Answer) -> Answer:
     """An error whose status says that all is well."""
     return Answer(body=json.dumps({"error_code": "ODSQLError", "message": "No."}).encode())

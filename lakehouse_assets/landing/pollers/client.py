@@ -86,7 +86,7 @@ class Client:
         if status == _BUSY or status >= _SERVER_FAULTS:
             raise AskAgainError(f"answers with status {status}", _pause(retry_after))
         try:
-            document = json.loads(body)
+            document = json.loads(body.decode())  # pages of UTF-8 alone can be joined
         except (ValueError, RecursionError):
             document = None
         if status != httpx.codes.OK:
@@ -138,7 +138,7 @@ def _pause(retry_after: str | None) -> float:
         return float(retry_after)
     try:
         moment = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, (aware - datetime.now(UTC)).total_seconds())

@@ -21,6 +21,7 @@ from tests.support.portal import (
     error_in_a_page,
     grown,
     half_a_document,
+    marked,
     one_short,
     serving,
     silent,
@@ -87,7 +88,16 @@ def test_all_pages_land_as_one_object(portal, landing):
 class TestFaults:
     @pytest.mark.parametrize(
         ("number", "fault"),
-        [(1, status(429)), (2, status(500)), (3, status(503)), (1, cut), (3, cut), (2, half_a_document), (3, error_in_a_page)],
+        [
+            (1, status(429)),
+            (2, status(500)),
+            (3, status(503)),
+            (1, cut),
+            (3, cut),
+            (2, half_a_document),
+            (3, error_in_a_page),
+            (2, marked),
+        ],
     )
     def test_a_request_that_failed_is_sent_again(self, portal, landing, pauses, number, fault):
         portal.faults = {number: fault}
@@ -103,7 +113,14 @@ class TestFaults:
 
     @pytest.mark.parametrize(
         ("asked", "pause"),
-        [("7", 7), ("0", 1), ("soon", 1), (" 9 ", 9), (format_datetime(datetime(2026, 1, 1, tzinfo=UTC)), 1)],
+        [
+            ("7", 7),
+            ("0", 1),
+            ("soon", 1),
+            (" 9 ", 9),
+            ("Mon, 01 Jan 99999999999 00:00:00 GMT", 1),
+            (format_datetime(datetime(2026, 1, 1, tzinfo=UTC)), 1),
+        ],
     )
     def test_no_request_is_sent_earlier_than_the_portal_asks(self, portal, landing, pauses, asked, pause):
         portal.faults = {1: status(429, asked)}
