@@ -1,4 +1,4 @@
-"""Makes the plan of a feed and its tables from the samples of one entity. Pure: it takes what was read."""
+"""Makes the draft of a feed and its tables from the samples of one entity. Pure: it takes what was read."""
 
 import json
 import re
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from lakehouse_assets.contracts.columns import snake_case
 from lakehouse_assets.contracts.formats import Csv, Format, Json
 from lakehouse_assets.errors import ProjectError
+from lakehouse_assets.new_source.draft import DraftColumn, DraftFeed, DraftField, DraftRule, DraftTable
 from lakehouse_assets.new_source.keys import FILE, Keys, keys_of
 from lakehouse_assets.new_source.meaning import is_currency, one_of, personal, says_deleted, sequence_among, telling
-from lakehouse_assets.new_source.plan import PlannedColumn, PlannedFeed, PlannedField, PlannedRule, PlannedTable
 from lakehouse_assets.new_source.sample import Sample, is_ascii
 from lakehouse_assets.new_source.sql import column
 from lakehouse_assets.new_source.types import Guess, guess, is_json, is_money
@@ -58,8 +58,8 @@ class _Values:
         return bool(self.texts) and all(is_json(text, kind) for text in self.texts[:_SEEN])
 
 
-def planned_feed(system: str, entity: str, samples: Sequence[Sample]) -> PlannedFeed:
-    """Return the plan of the feed of some samples, and of its tables.
+def draft_feed(system: str, entity: str, samples: Sequence[Sample]) -> DraftFeed:
+    """Return the draft of the feed of some samples, and of its tables.
 
     Raises:
         ProjectError: the samples can't be files of one feed.
@@ -79,7 +79,7 @@ def planned_feed(system: str, entity: str, samples: Sequence[Sample]) -> Planned
         for name in values
         if values[name].are_lists and not _is_event(values)
     ]
-    return PlannedFeed(
+    return DraftFeed(
         system,
         entity,
         fields,
@@ -159,7 +159,7 @@ def _values(texts: "pa.ChunkedArray") -> _Values:
     return _Values(given.unique().to_pylist(), len(given), len(texts) - len(given))
 
 
-def _field(name: str, samples: Sequence[Sample], values: _Values) -> PlannedField:
+def _field(name: str, samples: Sequence[Sample], values: _Values) -> DraftField:
     """Return a column of the source, under its own name unless that would be read as another one."""
     own = next(sample.fields[name] for sample in samples if name in sample.fields)
     is_plain = (
@@ -172,15 +172,15 @@ def _field(name: str, samples: Sequence[Sample], values: _Values) -> PlannedFiel
         files = ", ".join(sample.file.name for sample in lacking[:3])
         questions = (f"{files} lacks it, or a part of it does. Is it another column renamed? Then also=(...) of that one.",)
     described = _words(own if is_plain else name)
-    return PlannedField(own.strip() if is_plain else name, described, not (lacking or (has_keys and values.empty)), questions)
+    return DraftField(own.strip() if is_plain else name, described, not (lacking or (has_keys and values.empty)), questions)
 
 
-def _column(name: str, description: str, sql: str, values: _Values) -> PlannedColumn:
+def _column(name: str, description: str, sql: str, values: _Values) -> DraftColumn:
     """Return a column of a silver table, with the type that its texts have."""
     found = _nested(sql, values) if values.are_nested else guess(name, values.texts)
     about = personal(name, values.texts)
     remarks = (f"Personal: {about}.",) if about else ()
-    return PlannedColumn(name, found.type, description, sql, True, found.styles, found.questions, remarks)
+    return DraftColumn(name, found.type, description, sql, True, found.styles, found.questions, remarks)
 
 
 def _nested(sql: str, values: _Values) -> Guess:
@@ -197,8 +197,8 @@ def _nested(sql: str, values: _Values) -> Guess:
 
 
 def _table(
-    system: str, entity: str, rows: "pa.Table", columns: Mapping[str, PlannedColumn], values: Mapping[str, _Values]
-) -> PlannedTable:
+    system: str, entity: str, rows: "pa.Table", columns: Mapping[str, DraftColumn], values: Mapping[str, _Values]
+) -> DraftTable:
     """Return the table of an entity's rows, by the key that its columns show."""
     usable = [
         raw
@@ -220,7 +220,7 @@ def _table(
         return _without_key(f"{system}_{entity}", entity, described, listed, rules, questions)
     sequence = sequence_among([(c.name, c.type) for c in listed if c.name not in candidates[0]])
     which = f"Does {sequence} say which row of a key is the newest?" if sequence else _NO_SEQUENCE
-    return PlannedTable(
+    return DraftTable(
         f"{system}_{entity}",
         entity,
         described,
@@ -256,22 +256,22 @@ def _without_key(
     table: str,
     entity: str,
     description: str,
-    columns: Sequence[PlannedColumn],
-    rules: Sequence[PlannedRule],
+    columns: Sequence[DraftColumn],
+    rules: Sequence[DraftRule],
     questions: tuple[str, ...],
-) -> PlannedTable:
+) -> DraftTable:
     """Return a table whose rows nothing identifies but their place: each delivery replaces what its date had."""
     taken = {c.name for c in columns}
     file, row = (next(n for n in _numbered(name) if n not in taken) for name in (_SOURCE_FILE, _SOURCE_ROW))
     place = [
-        PlannedColumn(file, "string", "File that the row came from", "_source_file", trims=False),
-        PlannedColumn(row, "bigint", "Place of the row in the file", "_row_number", trims=False),
+        DraftColumn(file, "string", "File that the row came from", "_source_file", trims=False),
+        DraftColumn(row, "bigint", "Place of the row in the file", "_row_number", trims=False),
     ]
     question = (
         "Which columns identify a row? In the sample, no column does, nor a pair of the likely ones. So it is the row's place in its "
         "file, and each date has its own rows (snapshot)."
     )
-    return PlannedTable(
+    return DraftTable(
         table,
         entity,
         description,
@@ -284,7 +284,7 @@ def _without_key(
     )
 
 
-def _items(system: str, entity: str, parent: PlannedTable, raw: str, name: str, texts: Sequence[str]) -> PlannedTable:
+def _items(system: str, entity: str, parent: DraftTable, raw: str, name: str, texts: Sequence[str]) -> DraftTable:
     """Return the table of the items that a column has lists of: the key of the row that they are in, and their place in the list."""
     one = one_of(entity)
     kept = [
@@ -297,7 +297,7 @@ def _items(system: str, entity: str, parent: PlannedTable, raw: str, name: str, 
         for c in parent.columns
         if c.name in parent.key
     ]
-    line = PlannedColumn(_LINE, "bigint", f"Place of the item in the list {raw}, from 1", "_item_number", trims=False)
+    line = DraftColumn(_LINE, "bigint", f"Place of the item in the list {raw}, from 1", "_item_number", trims=False)
     given = _item_values(texts)
     own = unique_names([*(c.name for c in kept), _LINE, *map(snake_case, given)])[len(kept) + 1 :]
     columns = [
@@ -309,7 +309,7 @@ def _items(system: str, entity: str, parent: PlannedTable, raw: str, name: str, 
     )
     questions += (f"The items also have {', '.join(map(repr, left_out[:5]))}: are they needed?",) if left_out else ()
     [first, *others] = kept
-    return PlannedTable(
+    return DraftTable(
         f"{parent.name}_{name}",
         f"{entity}_{name}",
         f"{_words(name)} of {entity.replace('_', ' ')}, one row an item.",
@@ -347,7 +347,7 @@ def _text_of(value: Any) -> str:
     return value.strip(" ") if isinstance(value, str) else json.dumps(value)
 
 
-def _item_column(name: str, key: str, texts: Sequence[str]) -> PlannedColumn:
+def _item_column(name: str, key: str, texts: Sequence[str]) -> DraftColumn:
     made = _column(name, _words(key), f"get_json_object(_item, '$.{key}')", _Values(texts, len(texts), 0))
     is_decimal = made.type.startswith("decimal") and not made.styles
     # Engines write the numbers of an item as doubles: with an exponent where they are small or large.
@@ -359,31 +359,29 @@ def _has_exponent(number: str) -> bool:
     return size != 0 and not 1e-3 <= size < 1e7
 
 
-def _rule(planned: PlannedColumn, values: _Values) -> PlannedRule | None:
+def _rule(draft: DraftColumn, values: _Values) -> DraftRule | None:
     """Return a rule that the sample keeps: one of a few words, or no amount below zero."""
-    name, texts = column(planned.name), values.texts
+    name, texts = column(draft.name), values.texts
     or_null = f"{name} IS NULL OR " if values.empty else ""
-    if is_money(planned.name) and planned.type.startswith(("int", "bigint", "decimal")):
+    if is_money(draft.name) and draft.type.startswith(("int", "bigint", "decimal")):
         if any(text.startswith("-") for text in texts):
             return None
-        return PlannedRule(f"{planned.name}_not_negative", f"{or_null}{name} >= 0", "No amount is below 0.")
+        return DraftRule(f"{draft.name}_not_negative", f"{or_null}{name} >= 0", "No amount is below 0.")
     is_enough = values.given >= max(_LEAST_ROWS, _ROWS_A_WORD * len(texts))
-    if planned.type != "string" or not 2 <= len(texts) <= _MOST_WORDS or not is_enough or any(map(_QUOTED.search, texts)):
+    if draft.type != "string" or not 2 <= len(texts) <= _MOST_WORDS or not is_enough or any(map(_QUOTED.search, texts)):
         return None
-    if values.are_nested or planned.remarks:
+    if values.are_nested or draft.remarks:
         return None
     words = ", ".join(f"'{text}'" for text in sorted(texts))
     expression = f"{or_null}{name} IN ({words})"
     return (
-        PlannedRule(f"{planned.name}_known", expression, "It is a word that the sample has.")
+        DraftRule(f"{draft.name}_known", expression, "It is a word that the sample has.")
         if len(expression) <= _LONGEST_RULE
         else None
     )
 
 
-def _feed_questions(
-    samples: Sequence[Sample], columns: Iterable[PlannedColumn], values: Mapping[str, _Values]
-) -> tuple[str, ...]:
+def _feed_questions(samples: Sequence[Sample], columns: Iterable[DraftColumn], values: Mapping[str, _Values]) -> tuple[str, ...]:
     """Ask what concerns all columns: currency, time zone, what could not be read."""
     columns = list(columns)
     texts = dict(zip((c.name for c in columns), (v.texts for v in values.values()), strict=True))
@@ -411,9 +409,9 @@ def _is_event(values: Mapping[str, _Values]) -> bool:
     return values.keys() >= _EVENT
 
 
-def _has_zone(planned: PlannedColumn, texts: Sequence[str]) -> bool:
+def _has_zone(draft: DraftColumn, texts: Sequence[str]) -> bool:
     """Whether the texts of a timestamp say in which zone they are."""
-    is_counted = any(style.startswith("epoch") for style in planned.styles)
+    is_counted = any(style.startswith("epoch") for style in draft.styles)
     return is_counted or all(re.search(r"([Zz]|UTC|GMT|[+-][0-9:]+)$", text[16:]) for text in texts[:_SEEN])
 
 

@@ -10,23 +10,23 @@ from lakehouse_assets.bundled import is_installed
 from lakehouse_assets.contracts.contract import NAME
 from lakehouse_assets.errors import ProjectError
 from lakehouse_assets.new_source.declaration import QUESTION, declaration
-from lakehouse_assets.new_source.entity import planned_feed
+from lakehouse_assets.new_source.draft import DraftFeed
+from lakehouse_assets.new_source.entity import draft_feed
 from lakehouse_assets.new_source.meaning import entity_of
-from lakehouse_assets.new_source.plan import PlannedFeed
 from lakehouse_assets.new_source.sample import sampled
 from lakehouse_assets.systems import BUILT_IN, is_private, load_systems
 
 
 @dataclass(frozen=True)
 class NewSource:
-    """A declaration that was written: its file, the plans of its feeds, and the sample files of each feed by its landing folder.
+    """A declaration that was written: its file, the drafts of its feeds, and the sample files of each feed by its landing folder.
 
     `questions` is the number of questions in it, `cut` are the files of which not all rows were looked at.
     """
 
     file: Path
     questions: int
-    feeds: Sequence[PlannedFeed]
+    feeds: Sequence[DraftFeed]
     samples: dict[str, list[Path]]
     cut: Sequence[Path]
 
@@ -48,7 +48,7 @@ def new_source(system: str, files: Sequence[str], packages: Sequence[str]) -> Ne
     if any(known.name == system for known in load_systems(packages)[0]):
         raise ProjectError(f"There is a system {system!r} already, in another folder. Name another one.")
     samples = {entity: [sampled(file) for file in given] for entity, given in by_entity(files).items()}
-    feeds = _distinct([planned_feed(system, entity, given) for entity, given in samples.items()])
+    feeds = _distinct([draft_feed(system, entity, given) for entity, given in samples.items()])
     written = declaration(system, feeds)
     target.write_text(written)
     return NewSource(
@@ -117,7 +117,7 @@ def _name_fault(system: str) -> str | None:
     return None
 
 
-def _distinct(feeds: Sequence[PlannedFeed]) -> list[PlannedFeed]:
-    """Return the plans without tables of items that have the name of another table."""
+def _distinct(feeds: Sequence[DraftFeed]) -> list[DraftFeed]:
+    """Return the drafts without tables of items that have the name of another table."""
     entities = [feed.entity for feed in feeds]
     return [replace(feed, tables=[t for t in feed.tables if t.each is None or t.entity not in entities]) for feed in feeds]

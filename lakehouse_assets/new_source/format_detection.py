@@ -1,6 +1,6 @@
-"""Tells how a text file is written, from its beginning: encoding, delimiter, header line, and where the records of a JSON document are.
+"""Detects how a text file is written, from its beginning: encoding, delimiter, header line, the place of the records in a JSON document.
 
-Pure functions. That a file is a workbook, Parquet or packed is told by the readers themselves (`raw/readers`).
+Pure functions. That a file is a workbook, Parquet or packed is detected by the readers themselves (`raw/readers`).
 """
 
 import codecs

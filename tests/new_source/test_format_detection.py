@@ -4,7 +4,7 @@ import codecs
 
 import pytest
 
-from lakehouse_assets.new_source.told import delimiter_of, encoding_of, has_header, has_values, records_of
+from lakehouse_assets.new_source.format_detection import delimiter_of, encoding_of, has_header, has_values, records_of
 
 
 @pytest.mark.parametrize(
