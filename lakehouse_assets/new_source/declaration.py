@@ -8,6 +8,7 @@ from typing import Any
 from lakehouse_assets.contracts.formats import Csv, Format, Header, Json
 from lakehouse_assets.new_source.code import STEP, WIDTH, Group, lines_of, literal, literals
 from lakehouse_assets.new_source.draft import DraftColumn, DraftFeed, DraftField, DraftTable
+from lakehouse_assets.new_source.names import free_name
 
 QUESTION = "# Question: "
 """How a comment begins that asks something."""
@@ -30,11 +31,12 @@ def declaration(system: str, feeds: Sequence[DraftFeed]) -> str:
 
 def _constants(feeds: Sequence[DraftFeed]) -> dict[str, str]:
     """Return the name of the constant of each table."""
-    taken = {"SYSTEM", *(_feed_constant(feed) for feed in feeds)}
+    taken = {"SYSTEM", "TYPE_CHECKING", *(_feed_constant(feed) for feed in feeds)}
     names = {}
     for table in (table for feed in feeds for table in feed.tables):
         name = table.entity.upper()
-        names[table.name] = f"{name}_TABLE" if name in taken else name
+        names[table.name] = free_name(f"{name}_TABLE", taken) if name in taken else name
+        taken.add(names[table.name])
     return names
 
 

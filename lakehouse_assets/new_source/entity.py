@@ -2,7 +2,6 @@
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +12,17 @@ from lakehouse_assets.contracts.formats import Csv, Format, Json
 from lakehouse_assets.errors import ProjectError
 from lakehouse_assets.new_source.draft import DraftColumn, DraftFeed, DraftField, DraftRule, DraftTable
 from lakehouse_assets.new_source.keys import FILE, Keys, keys_of
-from lakehouse_assets.new_source.meaning import is_currency, one_of, personal, says_deleted, sequence_among, telling
+from lakehouse_assets.new_source.meaning import (
+    confidential,
+    is_currency,
+    one_of,
+    own_ids,
+    personal,
+    says_deleted,
+    sequence_among,
+    telling,
+)
+from lakehouse_assets.new_source.names import free_name, unique_names
 from lakehouse_assets.new_source.sample import Sample, is_ascii
 from lakehouse_assets.new_source.sql import column
 from lakehouse_assets.new_source.types import Guess, guess, is_json, is_money
@@ -88,26 +97,6 @@ def draft_feed(system: str, entity: str, samples: Sequence[Sample]) -> DraftFeed
         _feed_questions(samples, columns.values(), values),
         tuple(sample.file.name for sample in samples),
     )
-
-
-def unique_names(names: Iterable[str]) -> list[str]:
-    """Return the name of a contract's column for each column of raw: ASCII, and beginning with a letter.
-
-    >>> unique_names(["größe", "1er_lot", "id"])
-    ['grosse', 'column_1er_lot', 'id']
-    """
-    made: list[str] = []
-    for name in names:
-        plain = unicodedata.normalize("NFKD", name.replace("ß", "ss")).encode("ascii", "ignore").decode()
-        words = re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_") or "column"
-        base = words if words[0].isalpha() else f"column_{words}"
-        made.append(next(n for n in _numbered(base) if n not in made))
-    return made
-
-
-def _numbered(base: str) -> Iterable[str]:
-    yield base
-    yield from (f"{base}_{number}" for number in range(2, 10_000))
 
 
 def _formats(entity: str, samples: Sequence[Sample]) -> list[Format]:
@@ -187,7 +176,7 @@ def _nested(sql: str, values: _Values) -> Guess:
     """Return the type of JSON: text, from which the function may take values."""
     if not values.are_objects:
         return Guess("string")
-    keys = list(dict.fromkeys(key for text in values.texts[:_SEEN] for key in json.loads(text)))
+    keys = list(dict.fromkeys(key for text in values.texts[:_SEEN] for key in json.loads(text) if "@" not in key))
     if not keys:
         return Guess("string")
     example = f"get_json_object({sql}, '$.{keys[0]}')"
@@ -205,7 +194,7 @@ def _table(
         for raw, c in columns.items()
         if c.type in _KEY_TYPES and not values[raw].empty and not values[raw].are_nested and values[raw].given
     ]
-    found = keys_of(rows, usable, telling(usable, entity))
+    found = keys_of(rows, usable, telling(usable, entity), own_ids(usable, entity))
     candidates = [tuple(columns[raw].name for raw in key) for key in found.candidates]
     listed = list(columns.values())
     rules = [rule for raw, c in columns.items() if (rule := _rule(c, values[raw])) is not None]
@@ -228,7 +217,7 @@ def _table(
         candidates[0],
         sequence=sequence,
         rules=rules,
-        key_questions=(_key_question(candidates, found),),
+        key_questions=(_key_question(candidates, found, rows.num_rows),),
         questions=(which, *questions),
     )
 
@@ -236,12 +225,17 @@ def _table(
 _NO_SEQUENCE = "Which column says which row of a key is the newest? Without a sequence, that of the later landing date is."
 
 
-def _key_question(candidates: Sequence[tuple[str, ...]], found: Keys) -> str:
+def _key_question(candidates: Sequence[tuple[str, ...]], found: Keys, count: int) -> str:
     """Ask whether the key is one, and say what else may be."""
     asked = f"Does {candidates[0][0]} identify a row? It does"
     if len(candidates[0]) > 1:
         asked = f"Do {' and '.join(candidates[0])} together identify a row? They do"
-    where = "in the sample" if found.across_files else "in each file of the sample; a later file replaces its rows"
+    seen = "the only row" if count == 1 else f"the {count:,} rows"
+    where = (
+        f"in {seen} of the sample"
+        if found.across_files
+        else f"in each file of the sample, {count:,} rows; a later file replaces the rows of an earlier one"
+    )
     others = "; ".join(" and ".join(key) for key in candidates[1:4])
     also = f" So would: {others}." if others else ""
     alike = f" Rows that repeat another one in all values are superseded: {found.repeated:,}." if found.repeated else ""
@@ -262,7 +256,7 @@ def _without_key(
 ) -> DraftTable:
     """Return a table whose rows nothing identifies but their place: each delivery replaces what its date had."""
     taken = {c.name for c in columns}
-    file, row = (next(n for n in _numbered(name) if n not in taken) for name in (_SOURCE_FILE, _SOURCE_ROW))
+    file, row = (free_name(name, taken) for name in (_SOURCE_FILE, _SOURCE_ROW))
     place = [
         DraftColumn(file, "string", "File that the row came from", "_source_file", trims=False),
         DraftColumn(row, "bigint", "Place of the row in the file", "_row_number", trims=False),
@@ -287,23 +281,24 @@ def _without_key(
 def _items(system: str, entity: str, parent: DraftTable, raw: str, name: str, texts: Sequence[str]) -> DraftTable:
     """Return the table of the items that a column has lists of: the key of the row that they are in, and their place in the list."""
     one = one_of(entity)
+    own_id = "id" if f"{one}_id" in parent.key else f"{one}_id"
     kept = [
         replace(
             c,
-            name=f"{one}_id" if c.name == "id" else c.name,
+            name=own_id if c.name == "id" else c.name,
             questions=(),
             description=f"{c.description}, of the {one.replace('_', ' ')}",
         )
         for c in parent.columns
         if c.name in parent.key
     ]
-    line = DraftColumn(_LINE, "bigint", f"Place of the item in the list {raw}, from 1", "_item_number", trims=False)
     given = _item_values(texts)
-    own = unique_names([*(c.name for c in kept), _LINE, *map(snake_case, given)])[len(kept) + 1 :]
+    [place, *own] = unique_names([*(c.name for c in kept), _LINE, *map(snake_case, given)])[len(kept) :]
+    line = DraftColumn(place, "bigint", f"Place of the item in the list {raw}, from 1", "_item_number", trims=False)
     columns = [
         _item_column(made, key, values) for (key, values), made in zip(given.items(), own, strict=True) if _SIMPLE.fullmatch(key)
     ]
-    left_out = [key for key in given if not _SIMPLE.fullmatch(key)]
+    left_out = [key for key in given if not _SIMPLE.fullmatch(key) and "@" not in key]
     questions: tuple[str, ...] = (
         f"Does a {one.replace('_', ' ')} come again with fewer {name}? Those that it lacks would stay in this table.",
     )
@@ -314,7 +309,7 @@ def _items(system: str, entity: str, parent: DraftTable, raw: str, name: str, te
         f"{entity}_{name}",
         f"{_words(name)} of {entity.replace('_', ' ')}, one row an item.",
         [*kept, line, *columns],
-        (*(c.name for c in kept), _LINE),
+        (*(c.name for c in kept), place),
         mode=parent.mode,
         each=raw,
         partner=None if others else (first.name, parent.name, parent.key[0]),
@@ -370,7 +365,7 @@ def _rule(draft: DraftColumn, values: _Values) -> DraftRule | None:
     is_enough = values.given >= max(_LEAST_ROWS, _ROWS_A_WORD * len(texts))
     if draft.type != "string" or not 2 <= len(texts) <= _MOST_WORDS or not is_enough or any(map(_QUOTED.search, texts)):
         return None
-    if values.are_nested or draft.remarks:
+    if values.are_nested or draft.remarks or confidential(draft.name) or any("@" in text for text in texts):
         return None
     words = ", ".join(f"'{text}'" for text in sorted(texts))
     expression = f"{or_null}{name} IN ({words})"
