@@ -234,7 +234,7 @@ def _key_question(candidates: Sequence[tuple[str, ...]], found: Keys, count: int
     where = (
         f"in {seen} of the sample"
         if found.across_files
-        else f"in each file of the sample, {count:,} rows; a later file replaces the rows of an earlier one"
+        else f"in each file of the sample ({count:,} rows); a later file replaces its rows"
     )
     others = "; ".join(" and ".join(key) for key in candidates[1:4])
     also = f" So would: {others}." if others else ""
