@@ -166,7 +166,9 @@ def generate(
     last: Annotated[str, typer.Option("--to", help="The last landing date.")] = "2026-01-31",
     systems: Annotated[str, typer.Option(metavar="S,S…|all", help="The systems that deliver.")] = "all",
     dirt: Annotated[float, typer.Option(help="The share of rows with each kind of dirt, 0 to 0.05.")] = 0.01,
-    lands: Annotated[bool, typer.Option("--land", help="Put the files into landing, too.")] = False,
+    lands: Annotated[
+        bool, typer.Option("--land", help="Land the files, too, if landing has no others of these systems.")
+    ] = False,
 ) -> None:
     """Write made-up data of all systems, consistent with each other, and what must come out of it: truth.json."""
     from lakehouse_assets.generate import generator
@@ -181,8 +183,9 @@ def generate(
     rows = sum(n for s in truth["systems"].values() for name, n in s["rows"].items() if name.startswith("raw."))
     _say(f"{rows:,} rows in {sum(s['files'] for s in truth['systems'].values()):,} files are in {folder}.")
     if settings is not None:
-        for feed, day, file in _deliveries(folder, names):
-            _land_if_new(settings, feed, day, file)
+        from lakehouse_assets.landing.objects import Landing
+
+        Landing(settings.root).put_alone(_deliveries(folder, names), settings.lakehouse_start_date)
         _say(f"They are in {settings.root.path('landing')}, too. Next: `lakehouse sync && lakehouse compare {folder}`")
 
 
@@ -558,7 +561,10 @@ def _deliveries(folder: Path, systems: Sequence[str]) -> list[tuple[str, date, P
 
 
 def _land_if_new(settings: Settings, feed: str, day: date, file: Path) -> None:
-    """Put a sample file into landing unless it is there already: a new upload of the same bytes would only be read again."""
+    """Put a sample file into landing unless it is there already: a new upload of the same bytes would only be read again.
+
+    Samples don't change, so a file of the same name and size is the same.
+    """
     from lakehouse_assets.landing.objects import Landing
 
     landing = Landing(settings.root)

@@ -2,7 +2,7 @@
 
 import json
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def generate(folder: Path, options: Options, names: Sequence[str]) -> dict[str, 
         written[name] = {"files": out.files, **out.truth.to_json(), "dirt": out.dirty}
     truth = {"options": _described(options), "systems": written}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / TRUTH).write_text(json.dumps(truth, indent=2) + "\n")
+    (folder / TRUTH).write_text(json.dumps(truth, indent=2) + "\n", encoding="utf-8")
     return truth
 
 
@@ -50,13 +50,27 @@ def read_truth(folder: Path) -> dict[str, Any]:
     """Return the truth of the systems in a generated folder, by system.
 
     Raises:
-        GenerateError: it has no truth.
+        GenerateError: it has no truth, or one that can't be read.
     """
+    file = folder / TRUTH
     try:
-        found: dict[str, Any] = json.loads((folder / TRUTH).read_text())["systems"]
-    except FileNotFoundError:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["systems"]
+        is_truth = all(_is_truth(system) for system in found.values())
+    except (FileNotFoundError, NotADirectoryError):
         raise GenerateError(f"{folder} has no {TRUTH}: name a folder that `lakehouse generate` wrote.") from None
+    except OSError as error:
+        raise GenerateError(f"{file} can't be read: {error.strerror or error}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        is_truth = False
+    if not is_truth:
+        raise GenerateError(f"{file} is broken, or no truth of generated data: generate the folder again, with the same options.")
     return found
+
+
+def _is_truth(system: Mapping[str, Any]) -> bool:
+    """Whether what a document has about a system has the form of its truth."""
+    parts = [system["rows"], *(system.get(part, {}) for part in ("superseded", "quarantined", "answers"))]
+    return all(isinstance(part, dict) for part in [*parts, *system.get("quarantined", {}).values()])
 
 
 def _described(options: Options) -> dict[str, object]:

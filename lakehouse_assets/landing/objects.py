@@ -158,6 +158,40 @@ class Landing:
             raise LandingError(f"{shown(file.name)!r} can't be written under this name: rename the file.") from None
         return key
 
+    def put_alone(self, deliveries: Sequence[tuple[str, date, Path]], start: date) -> None:
+        """Copy local files into landing, each with its feed and date, if it has no other files of these feeds from `start` on.
+
+        Files that are there already with the same bytes are left alone.
+
+        Raises:
+            LandingError: there are other files, or files of these names with other bytes. Nothing was landed.
+        """
+        given = {(landing, day, file.name): file for landing, day, file in deliveries}
+        landed = [
+            found for landing in sorted({landing for landing, _, _ in given}) for found in self.listing(landing, start).objects
+        ]
+        there = {(o.landing, o.date, o.name): o for o in landed}
+        others = [o for key, o in there.items() if key not in given or not self._holds(o, given[key])]
+        if others:
+            systems = ", ".join(sorted({o.landing.partition("/")[0] for o in others}))
+            raise LandingError(
+                f"Nothing was landed: {self.root.path('landing')} has other files of {systems}, such as "
+                f"{shown(others[0].path)}. Set LAKEHOUSE_ROOT to a root that has none."
+            )
+        for (landing, day, _), file in given.items():
+            if (landing, day, file.name) not in there:
+                self.put(landing, day, file)
+
+    def _holds(self, found: LandingObject, file: Path) -> bool:
+        """Return whether an object has the bytes of a local file."""
+        if found.size != file.stat().st_size:
+            return False
+        etag = content_etag()
+        for piece in self.read(found):
+            etag.update(piece)
+        with file.open("rb") as local:
+            return etag.digest() == hashlib.file_digest(local, content_etag).digest()
+
     def put_new(self, landing: str, day: date, name: str, content: bytes) -> bool:
         """Put an object into landing if there is none with its name, whole or not at all. Return whether it was put.
 

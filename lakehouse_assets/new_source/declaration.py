@@ -1,4 +1,4 @@
-"""Writes the plan of a system down as Python: the file that a person goes on with. Pure."""
+"""Writes the draft of a system down as Python: the file that a person goes on with. Pure."""
 
 import keyword
 import textwrap
@@ -7,7 +7,8 @@ from typing import Any
 
 from lakehouse_assets.contracts.formats import Csv, Format, Header, Json
 from lakehouse_assets.new_source.code import STEP, WIDTH, Group, lines_of, literal, literals
-from lakehouse_assets.new_source.plan import PlannedColumn, PlannedFeed, PlannedField, PlannedTable
+from lakehouse_assets.new_source.draft import DraftColumn, DraftFeed, DraftField, DraftTable
+from lakehouse_assets.new_source.names import free_name
 
 QUESTION = "# Question: "
 """How a comment begins that asks something."""
@@ -15,7 +16,7 @@ QUESTION = "# Question: "
 _SHOWN_FILES = 3
 
 
-def declaration(system: str, feeds: Sequence[PlannedFeed]) -> str:
+def declaration(system: str, feeds: Sequence[DraftFeed]) -> str:
     """Return the code that declares a system."""
     constants = _constants(feeds)
     functions = [_function(table) for feed in feeds for table in feed.tables]
@@ -28,24 +29,25 @@ def declaration(system: str, feeds: Sequence[PlannedFeed]) -> str:
     return "\n\n\n".join([_head(system, feeds), *functions, "\n\n".join(declared)]) + "\n"
 
 
-def _constants(feeds: Sequence[PlannedFeed]) -> dict[str, str]:
+def _constants(feeds: Sequence[DraftFeed]) -> dict[str, str]:
     """Return the name of the constant of each table."""
-    taken = {"SYSTEM", *(_feed_constant(feed) for feed in feeds)}
+    taken = {"SYSTEM", "TYPE_CHECKING", *(_feed_constant(feed) for feed in feeds)}
     names = {}
     for table in (table for feed in feeds for table in feed.tables):
         name = table.entity.upper()
-        names[table.name] = f"{name}_TABLE" if name in taken else name
+        names[table.name] = free_name(f"{name}_TABLE", taken) if name in taken else name
+        taken.add(names[table.name])
     return names
 
 
-def _feed_constant(feed: PlannedFeed) -> str:
+def _feed_constant(feed: DraftFeed) -> str:
     return f"{feed.entity.upper()}_FEED"
 
 
 # ── head ──
 
 
-def _head(system: str, feeds: Sequence[PlannedFeed]) -> str:
+def _head(system: str, feeds: Sequence[DraftFeed]) -> str:
     files = [name for feed in feeds for name in feed.files]
     more = f" and {len(files) - _SHOWN_FILES} more" if len(files) > _SHOWN_FILES else ""
     shown = "".join(c for c in f"{', '.join(files[:_SHOWN_FILES])}{more}" if c.isprintable() and c not in '"\\')
@@ -89,11 +91,11 @@ def _is_default(formats: Sequence[Format]) -> bool:
 # ── the function ──
 
 
-def _function_name(table: PlannedTable) -> str:
+def _function_name(table: DraftTable) -> str:
     return f"clean_{table.entity}"
 
 
-def _function(table: PlannedTable) -> str:
+def _function(table: DraftTable) -> str:
     about = "Trim all values; an empty one is NULL. The contract's types read them."
     if table.each is not None:
         about = "Take the values of an item out of its text. The columns of its row are beside it."
@@ -109,15 +111,15 @@ def _function(table: PlannedTable) -> str:
     )
 
 
-def _computed(name: str, planned: PlannedColumn) -> str | Group:
+def _computed(name: str, draft: DraftColumn) -> str | Group:
     """Return an argument: the name of a column, and the SQL that computes it."""
-    return literals(f"{name}text(", [planned.sql]) if planned.trims else f"{name}{literal(planned.sql)}"
+    return literals(f"{name}text(", [draft.sql]) if draft.trims else f"{name}{literal(draft.sql)}"
 
 
 # ── the feed ──
 
 
-def _feed(feed: PlannedFeed) -> str:
+def _feed(feed: DraftFeed) -> str:
     fields = [(_comments(field.questions, STEP * 2), _source_column(field)) for field in feed.fields]
     lines = [f"{_feed_constant(feed)} = Feed(", f"{STEP}{literal(feed.landing)},", *_listed("(", fields, STEP)]
     if not _is_default(feed.formats):
@@ -127,7 +129,7 @@ def _feed(feed: PlannedFeed) -> str:
     return "\n".join([*_comments(feed.questions, ""), *lines, ")"])
 
 
-def _source_column(field: PlannedField) -> Group:
+def _source_column(field: DraftField) -> Group:
     optional = [] if field.required else ["required=False"]
     return Group("SourceColumn(", [literal(field.name), literal(field.description), *optional])
 
@@ -146,14 +148,14 @@ def _format(form: Format) -> Group:
 # ── the table ──
 
 
-def _table(feed: PlannedFeed, table: PlannedTable, constant: str) -> str:
+def _table(feed: DraftFeed, table: DraftTable, constant: str) -> str:
     inner = STEP * 2
     columns = [
         (
-            _comments(planned.questions, inner + STEP) + [f"{inner}{STEP}# {remark}" for remark in planned.remarks],
-            _column(planned),
+            _comments(draft.questions, inner + STEP) + [f"{inner}{STEP}# {remark}" for remark in draft.remarks],
+            _column(draft),
         )
-        for planned in table.columns
+        for draft in table.columns
     ]
     lines = [
         f"{inner}table={literal(table.name)},",
@@ -175,12 +177,12 @@ def _table(feed: PlannedFeed, table: PlannedTable, constant: str) -> str:
     return "\n".join([f"{constant} = SilverTable(", f"{STEP}Contract(", *lines, f"{STEP}),", *lines_of(given, STEP), ")"])
 
 
-def _column(planned: PlannedColumn) -> Group:
-    styles = [literals("styles=(", planned.styles)] if planned.styles else []
-    return Group("Column(", [*map(literal, (planned.name, planned.type, planned.description)), *styles])
+def _column(draft: DraftColumn) -> Group:
+    styles = [literals("styles=(", draft.styles)] if draft.styles else []
+    return Group("Column(", [*map(literal, (draft.name, draft.type, draft.description)), *styles])
 
 
-def _rules(table: PlannedTable, indent: str) -> list[str]:
+def _rules(table: DraftTable, indent: str) -> list[str]:
     """Return the rules that the sample keeps, as comments."""
     if not table.rules:
         return []

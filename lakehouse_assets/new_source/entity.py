@@ -1,8 +1,7 @@
-"""Makes the plan of a feed and its tables from the samples of one entity. Pure: it takes what was read."""
+"""Makes the draft of a feed and its tables from the samples of one entity. Pure: it takes what was read."""
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,9 +10,19 @@ from typing import TYPE_CHECKING, Any
 from lakehouse_assets.contracts.columns import snake_case
 from lakehouse_assets.contracts.formats import Csv, Format, Json
 from lakehouse_assets.errors import ProjectError
+from lakehouse_assets.new_source.draft import DraftColumn, DraftFeed, DraftField, DraftRule, DraftTable
 from lakehouse_assets.new_source.keys import FILE, Keys, keys_of
-from lakehouse_assets.new_source.meaning import is_currency, one_of, personal, says_deleted, sequence_among, telling
-from lakehouse_assets.new_source.plan import PlannedColumn, PlannedFeed, PlannedField, PlannedRule, PlannedTable
+from lakehouse_assets.new_source.meaning import (
+    confidential,
+    is_currency,
+    one_of,
+    own_ids,
+    personal,
+    says_deleted,
+    sequence_among,
+    telling,
+)
+from lakehouse_assets.new_source.names import free_name, unique_names
 from lakehouse_assets.new_source.sample import Sample, is_ascii
 from lakehouse_assets.new_source.sql import column
 from lakehouse_assets.new_source.types import Guess, guess, is_json, is_money
@@ -58,8 +67,8 @@ class _Values:
         return bool(self.texts) and all(is_json(text, kind) for text in self.texts[:_SEEN])
 
 
-def planned_feed(system: str, entity: str, samples: Sequence[Sample]) -> PlannedFeed:
-    """Return the plan of the feed of some samples, and of its tables.
+def draft_feed(system: str, entity: str, samples: Sequence[Sample]) -> DraftFeed:
+    """Return the draft of the feed of some samples, and of its tables.
 
     Raises:
         ProjectError: the samples can't be files of one feed.
@@ -79,7 +88,7 @@ def planned_feed(system: str, entity: str, samples: Sequence[Sample]) -> Planned
         for name in values
         if values[name].are_lists and not _is_event(values)
     ]
-    return PlannedFeed(
+    return DraftFeed(
         system,
         entity,
         fields,
@@ -88,26 +97,6 @@ def planned_feed(system: str, entity: str, samples: Sequence[Sample]) -> Planned
         _feed_questions(samples, columns.values(), values),
         tuple(sample.file.name for sample in samples),
     )
-
-
-def unique_names(names: Iterable[str]) -> list[str]:
-    """Return the name of a contract's column for each column of raw: ASCII, and beginning with a letter.
-
-    >>> unique_names(["größe", "1er_lot", "id"])
-    ['grosse', 'column_1er_lot', 'id']
-    """
-    made: list[str] = []
-    for name in names:
-        plain = unicodedata.normalize("NFKD", name.replace("ß", "ss")).encode("ascii", "ignore").decode()
-        words = re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_") or "column"
-        base = words if words[0].isalpha() else f"column_{words}"
-        made.append(next(n for n in _numbered(base) if n not in made))
-    return made
-
-
-def _numbered(base: str) -> Iterable[str]:
-    yield base
-    yield from (f"{base}_{number}" for number in range(2, 10_000))
 
 
 def _formats(entity: str, samples: Sequence[Sample]) -> list[Format]:
@@ -159,7 +148,7 @@ def _values(texts: "pa.ChunkedArray") -> _Values:
     return _Values(given.unique().to_pylist(), len(given), len(texts) - len(given))
 
 
-def _field(name: str, samples: Sequence[Sample], values: _Values) -> PlannedField:
+def _field(name: str, samples: Sequence[Sample], values: _Values) -> DraftField:
     """Return a column of the source, under its own name unless that would be read as another one."""
     own = next(sample.fields[name] for sample in samples if name in sample.fields)
     is_plain = (
@@ -172,22 +161,22 @@ def _field(name: str, samples: Sequence[Sample], values: _Values) -> PlannedFiel
         files = ", ".join(sample.file.name for sample in lacking[:3])
         questions = (f"{files} lacks it, or a part of it does. Is it another column renamed? Then also=(...) of that one.",)
     described = _words(own if is_plain else name)
-    return PlannedField(own.strip() if is_plain else name, described, not (lacking or (has_keys and values.empty)), questions)
+    return DraftField(own.strip() if is_plain else name, described, not (lacking or (has_keys and values.empty)), questions)
 
 
-def _column(name: str, description: str, sql: str, values: _Values) -> PlannedColumn:
+def _column(name: str, description: str, sql: str, values: _Values) -> DraftColumn:
     """Return a column of a silver table, with the type that its texts have."""
     found = _nested(sql, values) if values.are_nested else guess(name, values.texts)
     about = personal(name, values.texts)
     remarks = (f"Personal: {about}.",) if about else ()
-    return PlannedColumn(name, found.type, description, sql, True, found.styles, found.questions, remarks)
+    return DraftColumn(name, found.type, description, sql, True, found.styles, found.questions, remarks)
 
 
 def _nested(sql: str, values: _Values) -> Guess:
     """Return the type of JSON: text, from which the function may take values."""
     if not values.are_objects:
         return Guess("string")
-    keys = list(dict.fromkeys(key for text in values.texts[:_SEEN] for key in json.loads(text)))
+    keys = list(dict.fromkeys(key for text in values.texts[:_SEEN] for key in json.loads(text) if "@" not in key))
     if not keys:
         return Guess("string")
     example = f"get_json_object({sql}, '$.{keys[0]}')"
@@ -197,15 +186,15 @@ def _nested(sql: str, values: _Values) -> Guess:
 
 
 def _table(
-    system: str, entity: str, rows: "pa.Table", columns: Mapping[str, PlannedColumn], values: Mapping[str, _Values]
-) -> PlannedTable:
+    system: str, entity: str, rows: "pa.Table", columns: Mapping[str, DraftColumn], values: Mapping[str, _Values]
+) -> DraftTable:
     """Return the table of an entity's rows, by the key that its columns show."""
     usable = [
         raw
         for raw, c in columns.items()
         if c.type in _KEY_TYPES and not values[raw].empty and not values[raw].are_nested and values[raw].given
     ]
-    found = keys_of(rows, usable, telling(usable, entity))
+    found = keys_of(rows, usable, telling(usable, entity), own_ids(usable, entity))
     candidates = [tuple(columns[raw].name for raw in key) for key in found.candidates]
     listed = list(columns.values())
     rules = [rule for raw, c in columns.items() if (rule := _rule(c, values[raw])) is not None]
@@ -220,7 +209,7 @@ def _table(
         return _without_key(f"{system}_{entity}", entity, described, listed, rules, questions)
     sequence = sequence_among([(c.name, c.type) for c in listed if c.name not in candidates[0]])
     which = f"Does {sequence} say which row of a key is the newest?" if sequence else _NO_SEQUENCE
-    return PlannedTable(
+    return DraftTable(
         f"{system}_{entity}",
         entity,
         described,
@@ -228,7 +217,7 @@ def _table(
         candidates[0],
         sequence=sequence,
         rules=rules,
-        key_questions=(_key_question(candidates, found),),
+        key_questions=(_key_question(candidates, found, rows.num_rows),),
         questions=(which, *questions),
     )
 
@@ -236,12 +225,17 @@ def _table(
 _NO_SEQUENCE = "Which column says which row of a key is the newest? Without a sequence, that of the later landing date is."
 
 
-def _key_question(candidates: Sequence[tuple[str, ...]], found: Keys) -> str:
+def _key_question(candidates: Sequence[tuple[str, ...]], found: Keys, count: int) -> str:
     """Ask whether the key is one, and say what else may be."""
     asked = f"Does {candidates[0][0]} identify a row? It does"
     if len(candidates[0]) > 1:
         asked = f"Do {' and '.join(candidates[0])} together identify a row? They do"
-    where = "in the sample" if found.across_files else "in each file of the sample; a later file replaces its rows"
+    seen = "the only row" if count == 1 else f"the {count:,} rows"
+    where = (
+        f"in {seen} of the sample"
+        if found.across_files
+        else f"in each file of the sample ({count:,} rows); a later file replaces its rows"
+    )
     others = "; ".join(" and ".join(key) for key in candidates[1:4])
     also = f" So would: {others}." if others else ""
     alike = f" Rows that repeat another one in all values are superseded: {found.repeated:,}." if found.repeated else ""
@@ -256,22 +250,22 @@ def _without_key(
     table: str,
     entity: str,
     description: str,
-    columns: Sequence[PlannedColumn],
-    rules: Sequence[PlannedRule],
+    columns: Sequence[DraftColumn],
+    rules: Sequence[DraftRule],
     questions: tuple[str, ...],
-) -> PlannedTable:
+) -> DraftTable:
     """Return a table whose rows nothing identifies but their place: each delivery replaces what its date had."""
     taken = {c.name for c in columns}
-    file, row = (next(n for n in _numbered(name) if n not in taken) for name in (_SOURCE_FILE, _SOURCE_ROW))
+    file, row = (free_name(name, taken) for name in (_SOURCE_FILE, _SOURCE_ROW))
     place = [
-        PlannedColumn(file, "string", "File that the row came from", "_source_file", trims=False),
-        PlannedColumn(row, "bigint", "Place of the row in the file", "_row_number", trims=False),
+        DraftColumn(file, "string", "File that the row came from", "_source_file", trims=False),
+        DraftColumn(row, "bigint", "Place of the row in the file", "_row_number", trims=False),
     ]
     question = (
         "Which columns identify a row? In the sample, no column does, nor a pair of the likely ones. So it is the row's place in its "
         "file, and each date has its own rows (snapshot)."
     )
-    return PlannedTable(
+    return DraftTable(
         table,
         entity,
         description,
@@ -284,37 +278,38 @@ def _without_key(
     )
 
 
-def _items(system: str, entity: str, parent: PlannedTable, raw: str, name: str, texts: Sequence[str]) -> PlannedTable:
+def _items(system: str, entity: str, parent: DraftTable, raw: str, name: str, texts: Sequence[str]) -> DraftTable:
     """Return the table of the items that a column has lists of: the key of the row that they are in, and their place in the list."""
     one = one_of(entity)
+    own_id = "id" if f"{one}_id" in parent.key else f"{one}_id"
     kept = [
         replace(
             c,
-            name=f"{one}_id" if c.name == "id" else c.name,
+            name=own_id if c.name == "id" else c.name,
             questions=(),
             description=f"{c.description}, of the {one.replace('_', ' ')}",
         )
         for c in parent.columns
         if c.name in parent.key
     ]
-    line = PlannedColumn(_LINE, "bigint", f"Place of the item in the list {raw}, from 1", "_item_number", trims=False)
     given = _item_values(texts)
-    own = unique_names([*(c.name for c in kept), _LINE, *map(snake_case, given)])[len(kept) + 1 :]
+    [place, *own] = unique_names([*(c.name for c in kept), _LINE, *map(snake_case, given)])[len(kept) :]
+    line = DraftColumn(place, "bigint", f"Place of the item in the list {raw}, from 1", "_item_number", trims=False)
     columns = [
         _item_column(made, key, values) for (key, values), made in zip(given.items(), own, strict=True) if _SIMPLE.fullmatch(key)
     ]
-    left_out = [key for key in given if not _SIMPLE.fullmatch(key)]
+    left_out = [key for key in given if not _SIMPLE.fullmatch(key) and "@" not in key]
     questions: tuple[str, ...] = (
         f"Does a {one.replace('_', ' ')} come again with fewer {name}? Those that it lacks would stay in this table.",
     )
     questions += (f"The items also have {', '.join(map(repr, left_out[:5]))}: are they needed?",) if left_out else ()
     [first, *others] = kept
-    return PlannedTable(
+    return DraftTable(
         f"{parent.name}_{name}",
         f"{entity}_{name}",
         f"{_words(name)} of {entity.replace('_', ' ')}, one row an item.",
         [*kept, line, *columns],
-        (*(c.name for c in kept), _LINE),
+        (*(c.name for c in kept), place),
         mode=parent.mode,
         each=raw,
         partner=None if others else (first.name, parent.name, parent.key[0]),
@@ -347,7 +342,7 @@ def _text_of(value: Any) -> str:
     return value.strip(" ") if isinstance(value, str) else json.dumps(value)
 
 
-def _item_column(name: str, key: str, texts: Sequence[str]) -> PlannedColumn:
+def _item_column(name: str, key: str, texts: Sequence[str]) -> DraftColumn:
     made = _column(name, _words(key), f"get_json_object(_item, '$.{key}')", _Values(texts, len(texts), 0))
     is_decimal = made.type.startswith("decimal") and not made.styles
     # Engines write the numbers of an item as doubles: with an exponent where they are small or large.
@@ -359,31 +354,29 @@ def _has_exponent(number: str) -> bool:
     return size != 0 and not 1e-3 <= size < 1e7
 
 
-def _rule(planned: PlannedColumn, values: _Values) -> PlannedRule | None:
+def _rule(draft: DraftColumn, values: _Values) -> DraftRule | None:
     """Return a rule that the sample keeps: one of a few words, or no amount below zero."""
-    name, texts = column(planned.name), values.texts
+    name, texts = column(draft.name), values.texts
     or_null = f"{name} IS NULL OR " if values.empty else ""
-    if is_money(planned.name) and planned.type.startswith(("int", "bigint", "decimal")):
+    if is_money(draft.name) and draft.type.startswith(("int", "bigint", "decimal")):
         if any(text.startswith("-") for text in texts):
             return None
-        return PlannedRule(f"{planned.name}_not_negative", f"{or_null}{name} >= 0", "No amount is below 0.")
+        return DraftRule(f"{draft.name}_not_negative", f"{or_null}{name} >= 0", "No amount is below 0.")
     is_enough = values.given >= max(_LEAST_ROWS, _ROWS_A_WORD * len(texts))
-    if planned.type != "string" or not 2 <= len(texts) <= _MOST_WORDS or not is_enough or any(map(_QUOTED.search, texts)):
+    if draft.type != "string" or not 2 <= len(texts) <= _MOST_WORDS or not is_enough or any(map(_QUOTED.search, texts)):
         return None
-    if values.are_nested or planned.remarks:
+    if values.are_nested or draft.remarks or confidential(draft.name) or any("@" in text for text in texts):
         return None
     words = ", ".join(f"'{text}'" for text in sorted(texts))
     expression = f"{or_null}{name} IN ({words})"
     return (
-        PlannedRule(f"{planned.name}_known", expression, "It is a word that the sample has.")
+        DraftRule(f"{draft.name}_known", expression, "It is a word that the sample has.")
         if len(expression) <= _LONGEST_RULE
         else None
     )
 
 
-def _feed_questions(
-    samples: Sequence[Sample], columns: Iterable[PlannedColumn], values: Mapping[str, _Values]
-) -> tuple[str, ...]:
+def _feed_questions(samples: Sequence[Sample], columns: Iterable[DraftColumn], values: Mapping[str, _Values]) -> tuple[str, ...]:
     """Ask what concerns all columns: currency, time zone, what could not be read."""
     columns = list(columns)
     texts = dict(zip((c.name for c in columns), (v.texts for v in values.values()), strict=True))
@@ -411,9 +404,9 @@ def _is_event(values: Mapping[str, _Values]) -> bool:
     return values.keys() >= _EVENT
 
 
-def _has_zone(planned: PlannedColumn, texts: Sequence[str]) -> bool:
+def _has_zone(draft: DraftColumn, texts: Sequence[str]) -> bool:
     """Whether the texts of a timestamp say in which zone they are."""
-    is_counted = any(style.startswith("epoch") for style in planned.styles)
+    is_counted = any(style.startswith("epoch") for style in draft.styles)
     return is_counted or all(re.search(r"([Zz]|UTC|GMT|[+-][0-9:]+)$", text[16:]) for text in texts[:_SEEN])
 
 

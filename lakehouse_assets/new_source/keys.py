@@ -15,6 +15,9 @@ FILE = "_file"
 _MOST_SINGLE, _MOST_IN_PAIRS = 30, 12
 """So many columns are tried alone and in pairs, those with telling names first."""
 
+_ENOUGH_ROWS = 100
+"""In so many rows, a column is hardly unique by chance: no pair is needed."""
+
 
 @dataclass(frozen=True)
 class Keys:
@@ -28,8 +31,11 @@ class Keys:
     repeated: int
 
 
-def keys_of(rows: "pa.Table", columns: Sequence[str], telling: Sequence[str]) -> Keys:
+def keys_of(rows: "pa.Table", columns: Sequence[str], telling: Sequence[str], own: Sequence[str] = ()) -> Keys:
     """Find the keys among some columns. `telling` are those whose names say that they identify something, the likeliest first.
+
+    `own` are those of them that say: the row itself. Any other, such as the number of an article in the lines of an order, may be
+    unique by chance in a small sample; then a pair of telling columns is likelier.
 
     `rows` has text columns, and the column `FILE`. Blanks around a value don't count. Rows of a file that are equal in all values are
     one row.
@@ -42,29 +48,34 @@ def keys_of(rows: "pa.Table", columns: Sequence[str], telling: Sequence[str]) ->
         connection.execute(f"CREATE TABLE distinct_rows AS SELECT DISTINCT {FILE}{', ' if every else ''}{every} FROM sample")
         [(count,)] = connection.execute("SELECT count(*) FROM distinct_rows").fetchall()
         ordered = [*telling, *(c for c in columns if c not in telling)]
-        found = _unique(connection, ordered, telling, count)
+        found = _unique(connection, ordered, telling, own, count)
         across = bool(found) and _distinct(connection, [found[0]], ())[0] == count
     return Keys(tuple(tuple(sorted(key, key=columns.index)) for key in found), across, rows.num_rows - count)
 
 
 def _unique(
-    connection: "duckdb.DuckDBPyConnection", columns: Sequence[str], telling: Sequence[str], count: int
+    connection: "duckdb.DuckDBPyConnection", columns: Sequence[str], telling: Sequence[str], own: Sequence[str], count: int
 ) -> list[tuple[str, ...]]:
-    """Return the columns and pairs that are unique within each file: telling ones first, single ones before pairs."""
+    """Return the columns and pairs that are unique within each file, the likeliest first.
+
+    That is a column of the row's own, or any telling one in a large sample; else pairs of telling columns, then telling columns.
+    """
     single: list[tuple[str, ...]] = [(name,) for name in columns[:_MOST_SINGLE]]
     sizes = dict(zip(single, _distinct(connection, single), strict=True))
     present = [key for key in single if sizes[key] >= 0]
     found = [key for key in present if sizes[key] == count]
-    if any(key[0] in telling for key in found):
+    if any(key[0] in (telling if count >= _ENOUGH_ROWS else own) for key in found):
         return found
+    named = [key for key in found if key[0] in telling]
     pairs = [
         (*one, *two)
-        for one, two in combinations([key for key in present if key not in found][:_MOST_IN_PAIRS], 2)
-        if sizes[one] * sizes[two] >= count
+        for one, two in combinations([key for key in present if key in named or key not in found][:_MOST_IN_PAIRS], 2)
+        if sizes[one] * sizes[two] >= count and (not {one, two} & {*named} or {*one, *two} <= {*telling})
     ]
     unique = [pair for pair, size in zip(pairs, _distinct(connection, pairs), strict=True) if size == count]
-    likely = sorted((pair for pair in unique if {*pair} & {*telling}), key=lambda pair: -len({*pair} & {*telling}))
-    return [*likely, *found, *(pair for pair in unique if pair not in likely)]
+    both, one_of_two, neither = ([pair for pair in unique if len({*pair} & {*telling}) == n] for n in (2, 1, 0))
+    others = [key for key in found if key not in named]
+    return [*both, *named, *one_of_two, *others, *neither]
 
 
 def _distinct(

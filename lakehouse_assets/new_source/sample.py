@@ -15,7 +15,7 @@ from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.formats import Csv, Format, Header, Json, Parquet, Xlsx
 from lakehouse_assets.contracts.provenance import ROW, SHEET
 from lakehouse_assets.errors import ProjectError
-from lakehouse_assets.new_source.told import (
+from lakehouse_assets.new_source.format_detection import (
     delimiter_of,
     encoding_of,
     first_document,
@@ -75,7 +75,7 @@ def sampled(file: Path) -> Sample:
         ProjectError: it has no rows, or can't be read.
     """
     try:
-        form, questions = _told(file)
+        form, questions = _detected(file)
         feed = _Noting("sample/sample", (), format=form, noted={})
         return _read(file, feed, questions)
     except RefusedFileError as refusal:
@@ -132,7 +132,7 @@ def _unpacked(file: Path) -> Iterable[bytes]:
     return unpacked(_pieces(file), file.name, file.stat().st_size)
 
 
-def _told(file: Path) -> tuple[Format, tuple[str, ...]]:
+def _detected(file: Path) -> tuple[Format, tuple[str, ...]]:
     """Return the format of a file, by its bytes, and what they leave open."""
     first, rest = begun(_unpacked(file), START)
     if is_workbook(first):
@@ -141,12 +141,12 @@ def _told(file: Path) -> tuple[Format, tuple[str, ...]]:
         return Parquet(), ()
     text = decoded([first], "utf-8")
     if text.start.lstrip().startswith((b"{", b"[")):
-        return _told_json(chain([first], rest))
+        return _detected_json(chain([first], rest))
     head, _ = begun(chain([first], rest), _HEAD_BYTES)
-    return _told_csv(head)
+    return _detected_csv(head)
 
 
-def _told_json(pieces: Iterable[bytes]) -> tuple[Json, tuple[str, ...]]:
+def _detected_json(pieces: Iterable[bytes]) -> tuple[Json, tuple[str, ...]]:
     """Return where the records of a JSON file are. An object on a line of its own is a record, if another line is below it."""
     data, _ = begun(pieces, MOST_DOCUMENT_BYTES)
     text = data.decode("utf-8-sig", errors="replace").strip()
@@ -159,7 +159,7 @@ def _told_json(pieces: Iterable[bytes]) -> tuple[Json, tuple[str, ...]]:
     )
 
 
-def _told_csv(head: bytes) -> tuple[Csv, tuple[str, ...]]:
+def _detected_csv(head: bytes) -> tuple[Csv, tuple[str, ...]]:
     """Return how a delimited file is written."""
     questions: tuple[str, ...] = ()
     start = decoded([head], "utf-8")

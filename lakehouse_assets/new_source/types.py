@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lakehouse_assets.contracts.styles import MILLISECONDS, NUMBERS, OFFSETS, SECONDS, accepts
+from lakehouse_assets.new_source.meaning import confidential
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+)([.]([0-9]+))?")
@@ -46,6 +47,8 @@ _FIRST_SECOND, _LAST_SECOND = 631_152_000, 4_102_444_800
 _SIGN_AT = -3
 """Where a style of numbers has its decimal sign: each is written with two decimals."""
 
+_SHOWN = 40
+_NOT_SHOWN = "a value that is not shown here"
 _MOSTLY = 0.8
 _HEAD = 50
 
@@ -73,12 +76,17 @@ def guess(name: str, texts: Sequence[str]) -> Guess:
     if not texts:
         return Guess("string")  # one question asks for all columns without a value
     found = _boolean(texts) or _moment(name, texts) or _number(name, texts)
-    return found or Guess("string", (), tuple(_doubts_of_text(texts)))
+    return found or Guess("string", (), tuple(_doubts_of_text(name, texts)))
 
 
 def _all(texts: Sequence[str], test: Callable[[str], object]) -> bool:
     """Whether a test holds for all texts. A column of another kind fails it soon, so this rarely looks at all."""
     return all(map(test, texts))
+
+
+def _example(name: str, text: str) -> str:
+    """Return a text for a question, which goes into a file: none of a confidential column, and no address."""
+    return _NOT_SHOWN if "@" in text or confidential(name) else repr(text[:_SHOWN])
 
 
 def _accepted(texts: Sequence[str], kind: str, *styles: str) -> bool:
@@ -104,19 +112,19 @@ def _moment(name: str, texts: Sequence[str]) -> Guess | None:
     styles = [order.format(mark) for mark in _SEPARATORS for order in _ORDERS]
     for kind, further in _OWN_MOMENTS:
         if fits := [style for style in styles if _accepted(texts, kind, style, *further)]:
-            return Guess(kind, (fits[0], *further), _which_order(texts, fits))
+            return Guess(kind, (fits[0], *further), _which_order(name, texts, fits))
     return None
 
 
 _OWN_MOMENTS: tuple[tuple[str, tuple[str, ...]], ...] = (("date", ()), ("timestamp", ()), ("timestamp", (OFFSETS,)))
 
 
-def _which_order(texts: Sequence[str], fits: Sequence[str]) -> tuple[str, ...]:
+def _which_order(name: str, texts: Sequence[str], fits: Sequence[str]) -> tuple[str, ...]:
     """Ask for the order of day, month and year if several read all texts."""
     if len(fits) == 1:
         return ()
-    others = " or ".join(fits[1:])
-    return (f"Is {texts[0]!r} written as {fits[0]}, or as {others}? All texts of the sample fit: it decides which day it is.",)
+    shown, others = _example(name, texts[0]), " or ".join(fits[1:])
+    return (f"Is {shown} written as {fits[0]}, or as {others}? All texts of the sample fit: it decides which day it is.",)
 
 
 def _moment_in_digits(texts: Sequence[str]) -> Guess | None:
@@ -147,14 +155,15 @@ def _number(name: str, texts: Sequence[str]) -> Guess | None:
     if _all(texts, _WHOLE.fullmatch) and (_NAME_OF_CODE.search(name) or _all(texts, lambda text: text.startswith("+"))):
         return Guess("string")  # its digits are no quantity
     if zero := next(filter(_LEADING_ZERO.fullmatch, texts), None):
-        return Guess("string", (), (f"It has numbers with leading zeros, such as {zero!r}. Is it a code, and stays text?",))
+        shown = _example(name, zero)
+        return Guess("string", (), (f"It has numbers with leading zeros, such as {shown}. Is it a code, and stays text?",))
     if _all(texts, _WHOLE.fullmatch):
         return _whole(name, texts)
     if _all(texts, _NUMBER.fullmatch):
-        return _decimal(texts, (), [*_doubts_of_decimals(texts)])
+        return _decimal(texts, (), [*_doubts_of_decimals(name, texts)])
     if _all(texts, _SCIENTIFIC.fullmatch):
         return Guess("double") if _accepted(texts, "double") else None
-    return _in_style(texts)
+    return _in_style(name, texts)
 
 
 def _whole(name: str, texts: Sequence[str]) -> Guess:
@@ -188,21 +197,22 @@ def _decimal(texts: Sequence[str], styles: tuple[str, ...], questions: Sequence[
     return Guess(kind, styles, tuple(questions))
 
 
-def _doubts_of_decimals(texts: Sequence[str]) -> Iterator[str]:
+def _doubts_of_decimals(name: str, texts: Sequence[str]) -> Iterator[str]:
     with_point = [text for text in texts if "." in text]
     if all(text.endswith(".0") for text in with_point):
         yield "Its numbers are whole, some with .0: are they pieces or ids? Then make it an int, and in the function: whole(...)."
     elif all(map(_GROUPS_ONLY.fullmatch, with_point)):
-        yield f"Is {with_point[0]!r} a number with three decimals, or one with a mark of thousands? Then add styles=('1.234,56',)."
+        shown = _example(name, with_point[0])
+        yield f"Is {shown} a number with three decimals, or one with a mark of thousands? Then add styles=('1.234,56',)."
 
 
-def _in_style(texts: Sequence[str]) -> Guess | None:
+def _in_style(name: str, texts: Sequence[str]) -> Guess | None:
     """Return a number in one of the styles; the ones with fewer marks come first."""
     shapes = list({re.sub("[0-9]", "1", text) for text in texts})  # few, and read in the same styles
     fits = [style for style in sorted(NUMBERS, key=len) if _accepted(shapes, "double", style)]
     if not fits:
         return None
-    fits, questions = _by_comma(texts, fits)
+    fits, questions = _by_comma(name, texts, fits)
     style = fits[0]
     if any(style[_SIGN_AT] in text for text in texts):
         return _decimal(texts, (style,), questions, style[_SIGN_AT])
@@ -210,7 +220,7 @@ def _in_style(texts: Sequence[str]) -> Guess | None:
     return Guess(whole, (style,), questions) if whole else None
 
 
-def _by_comma(texts: Sequence[str], fits: list[str]) -> tuple[list[str], tuple[str, ...]]:
+def _by_comma(name: str, texts: Sequence[str], fits: list[str]) -> tuple[list[str], tuple[str, ...]]:
     """Return those of the fitting styles in which a comma is what it probably is in these texts; ask if it may be either."""
     decimal_comma = [style for style in fits if style[_SIGN_AT] == ","]
     with_comma = [text for text in texts if "," in text]
@@ -218,31 +228,32 @@ def _by_comma(texts: Sequence[str], fits: list[str]) -> tuple[list[str], tuple[s
         return fits, ()
     if not all(map(_GROUPS_ONLY.fullmatch, with_comma)):
         return decimal_comma, ()  # no number with marks of thousands begins with a zero, as 0,350 does
-    asked = f"Is {with_comma[0]!r} a number with a mark of thousands, or one with three decimals? Then styles=({decimal_comma[0]!r},)."
+    shown = _example(name, with_comma[0])
+    asked = f"Is {shown} a number with a mark of thousands, or one with three decimals? Then styles=({decimal_comma[0]!r},)."
     return [style for style in fits if style not in decimal_comma], (asked,)
 
 
 # ── text ──
 
 
-def _doubts_of_text(texts: Sequence[str]) -> Iterator[str]:
+def _doubts_of_text(name: str, texts: Sequence[str]) -> Iterator[str]:
     """Ask what text may be, if not text."""
     if len(texts) <= 2 and {text.lower() for text in texts} in _YES_NO:
         yield f"Is it yes or no ({', '.join(sorted(texts))})? Then make it a boolean, and write TRUE and FALSE in the function."
     elif _all(texts[:_HEAD], _READABLE_DATE.fullmatch):
-        yield f"Is {texts[0]!r} a moment? No style reads it: write it as YYYY-MM-DD HH:MM:SS in the function."
+        yield f"Is {_example(name, texts[0])} a moment? No style reads it: write it as YYYY-MM-DD HH:MM:SS in the function."
     elif _all(texts[:_HEAD], lambda text: _SIGN.search(text) and _STYLED.fullmatch(_SIGN.sub("", text).strip())):
-        yield f"Is {texts[0]!r} a number? Take its sign off in the function, and declare a decimal."
-    elif (mostly := _mostly(texts)) is not None:
+        yield f"Is {_example(name, texts[0])} a number? Take its sign off in the function, and declare a decimal."
+    elif (mostly := _mostly(name, texts)) is not None:
         yield mostly
 
 
-def _mostly(texts: Sequence[str]) -> str | None:
+def _mostly(name: str, texts: Sequence[str]) -> str | None:
     """Ask about a few texts among many numbers or dates."""
     for kind, pattern in (("a number", _SCIENTIFIC), ("a date", _ISO_DAY)):
         others = [text for text in texts if not pattern.fullmatch(text)]
         if others and len(others) <= (1 - _MOSTLY) * len(texts):
-            shown = ", ".join(repr(text[:20]) for text in others[:3])
+            shown = ", ".join(dict.fromkeys(_example(name, text) for text in others[:3]))
             return f"Most of its texts are {kind}. Does {shown} mean nothing? Then make it NULL in the function, and change the type."
     return None
 

@@ -1,5 +1,6 @@
 """Writes the declaration of a system into the folder of one's own systems."""
 
+import importlib
 import keyword
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,23 +11,26 @@ from lakehouse_assets.bundled import is_installed
 from lakehouse_assets.contracts.contract import NAME
 from lakehouse_assets.errors import ProjectError
 from lakehouse_assets.new_source.declaration import QUESTION, declaration
-from lakehouse_assets.new_source.entity import planned_feed
+from lakehouse_assets.new_source.draft import DraftFeed
+from lakehouse_assets.new_source.entity import draft_feed
 from lakehouse_assets.new_source.meaning import entity_of
-from lakehouse_assets.new_source.plan import PlannedFeed
+from lakehouse_assets.new_source.names import free_name
 from lakehouse_assets.new_source.sample import sampled
 from lakehouse_assets.systems import BUILT_IN, is_private, load_systems
+
+_EXISTS = "{} exists, and is not overwritten. Add to it by hand, or name another system."
 
 
 @dataclass(frozen=True)
 class NewSource:
-    """A declaration that was written: its file, the plans of its feeds, and the sample files of each feed by its landing folder.
+    """A declaration that was written: its file, the drafts of its feeds, and the sample files of each feed by its landing folder.
 
     `questions` is the number of questions in it, `cut` are the files of which not all rows were looked at.
     """
 
     file: Path
     questions: int
-    feeds: Sequence[PlannedFeed]
+    feeds: Sequence[DraftFeed]
     samples: dict[str, list[Path]]
     cut: Sequence[Path]
 
@@ -44,13 +48,14 @@ def new_source(system: str, files: Sequence[str], packages: Sequence[str]) -> Ne
     folder = systems_folder(packages)
     target = folder / f"{system}.py"
     if target.exists():
-        raise ProjectError(f"{target} exists, and is not overwritten. Add to it by hand, or name another system.")
-    if any(known.name == system for known in load_systems(packages)[0]):
+        raise ProjectError(_EXISTS.format(target))
+    systems, problems = load_systems(packages)
+    if any(known.name == system for known in systems):
         raise ProjectError(f"There is a system {system!r} already, in another folder. Name another one.")
     samples = {entity: [sampled(file) for file in given] for entity, given in by_entity(files).items()}
-    feeds = _distinct([planned_feed(system, entity, given) for entity, given in samples.items()])
+    feeds = _distinct([draft_feed(system, entity, given) for entity, given in samples.items()])
     written = declaration(system, feeds)
-    target.write_text(written)
+    _write(target, written, packages, problems)
     return NewSource(
         target,
         written.count(QUESTION),
@@ -58,6 +63,36 @@ def new_source(system: str, files: Sequence[str], packages: Sequence[str]) -> Ne
         {f"{system}/{entity}": [sample.file for sample in given] for entity, given in samples.items()},
         [sample.file for given in samples.values() for sample in given if sample.is_part],
     )
+
+
+def _write(target: Path, code: str, packages: Sequence[str], problems: Sequence[str]) -> None:
+    """Write a declaration to a new file, and load it with all systems; it is not left behind if that finds a problem.
+
+    `problems` are those that the other systems had before.
+
+    Raises:
+        ProjectError: the file is there already, can't be written, or can't be loaded.
+    """
+    try:
+        file = target.open("x", encoding="utf-8")
+    except FileExistsError:
+        raise ProjectError(_EXISTS.format(target)) from None
+    except OSError as error:
+        raise ProjectError(f"{target} can't be written: {error.strerror or error}.") from None
+    is_whole = False
+    try:
+        with file:
+            file.write(code)
+        importlib.invalidate_caches()  # Python lists a folder once a second at most
+        found = [problem for problem in load_systems(packages)[1] if problem not in problems]
+        is_whole = not found
+    except OSError as error:
+        raise ProjectError(f"{target} can't be written: {error.strerror or error}.") from None
+    finally:
+        if not is_whole:
+            target.unlink()
+    if found:
+        raise ProjectError("From these files, no declaration was written, as it could not be loaded:\n" + "\n".join(found))
 
 
 def by_entity(files: Sequence[str]) -> dict[str, list[Path]]:
@@ -117,7 +152,15 @@ def _name_fault(system: str) -> str | None:
     return None
 
 
-def _distinct(feeds: Sequence[PlannedFeed]) -> list[PlannedFeed]:
-    """Return the plans without tables of items that have the name of another table."""
-    entities = [feed.entity for feed in feeds]
-    return [replace(feed, tables=[t for t in feed.tables if t.each is None or t.entity not in entities]) for feed in feeds]
+def _distinct(feeds: Sequence[DraftFeed]) -> list[DraftFeed]:
+    """Return the drafts with a name of its own for each table. The table of a feed's rows keeps the name of the feed."""
+    taken = {feed.entity for feed in feeds}
+    made = []
+    for feed in feeds:
+        tables = []
+        for table in feed.tables:
+            entity = table.entity if table.each is None else free_name(table.entity, taken)
+            taken.add(entity)
+            tables.append(replace(table, entity=entity, name=f"{feed.system}_{entity}"))
+        made.append(replace(feed, tables=tables))
+    return made

@@ -153,3 +153,56 @@ def test_what_landing_would_ignore_is_not_generated_for_it(monkeypatch, tmp_path
     assert isinstance(error, LandingError)
     assert str(error) == "--from 2025-12-31 is before the first partition, LAKEHOUSE_START_DATE=2026-01-01."
     assert not (tmp_path / "made").exists()
+
+
+def test_a_file_of_another_seed_with_the_same_name_and_size_is_not_taken_for_the_same(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LAKEHOUSE_ROOT", str(tmp_path / "lake"))
+    arguments = ["--scale", "0.02", "--to", "2026-01-03", "--systems", "erp", "--land"]
+    assert CliRunner().invoke(cli.app, ["generate", "made", *arguments]).exit_code == 0
+    landed = sorted((tmp_path / "lake" / "landing").rglob("*.csv"))
+    before = landed[0].stat()
+    assert CliRunner().invoke(cli.app, ["generate", "again", *arguments]).exit_code == 0
+    assert landed[0].stat() == before  # the same bytes are not landed again
+    landed[0].write_bytes(landed[0].read_bytes()[::-1])
+    landed[1].unlink()
+    error = CliRunner().invoke(cli.app, ["generate", "other", *arguments]).exception
+    assert isinstance(error, LandingError)
+    assert f"has other files of erp, such as {landed[0].relative_to(tmp_path / 'lake')}." in str(error)
+    assert not landed[1].exists()
+
+
+def test_generated_files_are_not_landed_beside_others_of_their_systems(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LAKEHOUSE_ROOT", str(tmp_path / "lake"))
+    sample = tmp_path / "lake" / "landing" / "erp" / "customer_locations" / "2026-01-02" / "sample.csv"
+    sample.parent.mkdir(parents=True)
+    sample.write_text("CID\n1\n")
+    arguments = ["--scale", "0.02", "--to", "2026-01-03", "--land", "--systems"]
+    error = CliRunner().invoke(cli.app, ["generate", "made", *arguments, "crm,erp"]).exception
+    assert isinstance(error, LandingError)
+    assert str(error) == (
+        f"Nothing was landed: {tmp_path}/lake/landing has other files of erp, such as "
+        "landing/erp/customer_locations/2026-01-02/sample.csv. Set LAKEHOUSE_ROOT to a root that has none."
+    )
+    assert [file for file in (tmp_path / "lake" / "landing").rglob("*") if file.is_file()] == [sample]
+    assert CliRunner().invoke(cli.app, ["generate", "other", *arguments, "crm"]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"{",
+        b"[]",
+        b"\xff",
+        b"{}",
+        b'{"systems": []}',
+        b'{"systems": {"crm": 1}}',
+        b'{"systems": {"crm": {}}}',
+        b'{"systems": {"crm": {"rows": {}, "quarantined": {"silver.x": 1}}}}',
+    ],
+)
+def test_a_broken_truth_is_told(tmp_path, text):
+    (tmp_path / TRUTH).write_bytes(text)
+    with pytest.raises(GenerateError, match=r"truth\.json is broken, or no truth of generated data: generate the folder again"):
+        read_truth(tmp_path)

@@ -4,6 +4,7 @@ import ast
 import gzip
 import json
 import keyword
+import os
 import re
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from lakehouse_assets.contracts.formats import Csv, Header, Json, Parquet, Xlsx
 from lakehouse_assets.errors import ProjectError
 from lakehouse_assets.new_source import sample, write
 from lakehouse_assets.new_source.meaning import entity_of
+from lakehouse_assets.new_source.sql import EVALUATED
 from lakehouse_assets.new_source.write import by_entity, systems_folder
 from lakehouse_assets.raw.readers.formats import read_rows
 from lakehouse_assets.silver.transform import contract_faults
@@ -315,9 +317,8 @@ def test_a_rule_in_a_comment_holds_when_it_is_taken_in(declare):
 @pytest.mark.worlds("sail-folder")
 def test_each_word_of_sql_and_python_can_be_a_column(spark, tmp_path):
     words = [word for (word,) in duckdb.sql("SELECT keyword_name FROM duckdb_keywords() ORDER BY 1").fetchall()]
-    words = list(
-        dict.fromkeys([*words, *map(str.lower, keyword.kwlist), "int", "interval", "both", "date", "minus", "lateral", "anti"])
-    )
+    words += [*map(str.lower, keyword.kwlist), *EVALUATED, "int", "interval", "both", "date", "minus", "lateral", "anti"]
+    words = list(dict.fromkeys(words))
     rows = [["id", *words], ["1", *("x" for _ in words)]]
     for part in range(0, len(words), 200):
         (file := tmp_path / f"words_{part}.csv").write_bytes(csv_bytes([[row[0], *row[part + 1 : part + 201]] for row in rows]))
@@ -341,3 +342,124 @@ def test_the_command_says_what_was_written_and_what_to_do_next(monkeypatch, tmp_
     ):
         assert line in done.stderr
     assert CliRunner().invoke(cli.app, ["new-source", "till", "my orders.csv"]).exit_code == 1
+
+
+def test_names_of_items_are_unique_next_to_any_key_of_their_row(declare):
+    lines = [{"order_id": "A", "line": n % 2, "parts": [{"line": 7, "sku": "a"}]} for n in range(2)]
+    lines += [{"order_id": "B", "line": n % 2, "parts": [{"line": 8, "sku": "b"}]} for n in range(2)]
+    _, system = declare({"lines.json": json.dumps(lines).encode()}, entities=("deliveries",))
+    contract = system.tables[1].contract
+    assert contract.key == ("order_id", "line", "line_2")
+    assert [*contract.column_names] == ["order_id", "line", "line_2", "line_3", "sku"]
+    orders = [{"id": n % 2, "order_id": n // 2, "items": [{"id": n, "sku": "a"}]} for n in range(4)]
+    _, system = declare({"orders.json": json.dumps(orders).encode()})
+    contract = system.tables[1].contract
+    assert contract.key == ("id", "order_id", "line")
+    assert [*contract.column_names] == ["id", "order_id", "line", "id_2", "sku"]
+
+
+def test_the_place_of_an_item_is_no_name_that_its_row_has(declare):
+    rows = [{"line": n, "parts": [{"sku": "a"}]} for n in range(3)]
+    _, system = declare({"lines.json": json.dumps(rows).encode()})
+    contract = system.tables[1].contract
+    assert contract.key == ("line", "line_2")
+    assert [(r.column, r.to_column) for r in contract.relationships] == [("line", "line")]
+
+
+def test_tables_of_items_of_two_feeds_have_names_of_their_own(declare):
+    files = {
+        "a.jsonl": b'{"id": 1, "b_c": [{"x": 1}]}\n{"id": 2, "b_c": []}\n',
+        "a_b.jsonl": b'{"id": 1, "c": [{"y": 1}]}\n{"id": 2, "c": []}\n',
+        "a_b_c.csv": csv_bytes(ROWS),
+    }
+    _, system = declare(files)
+    tables = {table.name: [given.each for given in table.inputs] for table in system.tables}
+    assert tables == {
+        "shop_a": [None],
+        "shop_a_b_c_2": ["b_c"],
+        "shop_a_b": [None],
+        "shop_a_b_c_3": ["c"],
+        "shop_a_b_c": [None],
+    }
+
+
+def test_constants_of_tables_and_feeds_have_names_of_their_own(declare):
+    names = ("system", "system_table", "orders", "orders_feed", "orders_feed_table", "type_checking")
+    _, system = declare({f"{name}.csv": csv_bytes(ROWS) for name in names})
+    assert [table.name for table in system.tables] == [f"shop_{name}" for name in names]
+
+
+def test_a_declaration_that_can_not_be_loaded_is_not_left_behind(declare, monkeypatch, tmp_path):
+    for code, fault in (("SYSTEM = (\n", "line 1: '(' was never closed"), ("x = 1\n", "there is no SYSTEM")):
+        monkeypatch.setattr(write, "declaration", lambda system, feeds, code=code: code)
+        with pytest.raises(ProjectError, match="no declaration was written") as error:
+            declare({"orders.csv": csv_bytes(ROWS)})
+        assert fault in str(error.value)
+        assert not list(tmp_path.rglob("shop.py"))
+
+
+def test_a_declaration_whose_table_another_system_has_is_not_left_behind(tmp_path):
+    (package := tmp_path / "mine_with_others").mkdir()
+    for name in ("orders_items.csv", "items.csv"):
+        (tmp_path / name).write_bytes(csv_bytes(ROWS))
+    write.new_source("shop", [str(tmp_path / "orders_items.csv")], [str(package)])
+    with pytest.raises(ProjectError, match="shop_orders_items"):
+        write.new_source("shop_orders", [str(tmp_path / "items.csv")], [str(package)])
+    assert [file.name for file in package.glob("*.py")] == ["shop.py"]
+
+
+def test_mistakes_of_other_systems_do_not_keep_a_declaration_from_being_written(tmp_path):
+    (package := tmp_path / "mine_with_mistakes").mkdir()
+    (package / "broken.py").write_text("SYSTEM = (\n")
+    (tmp_path / "orders.csv").write_bytes(csv_bytes(ROWS))
+    assert write.new_source("shop", [str(tmp_path / "orders.csv")], [str(package)]).file == package / "shop.py"
+
+
+def test_a_declaration_is_utf_8_whatever_the_machine_writes(tmp_path):
+    (package := tmp_path / "mine_in_utf_8").mkdir()
+    (tmp_path / "orders.csv").write_bytes(csv_bytes([["größe", "id"], ["1", "2"]]))
+    code = (
+        "from lakehouse_assets.new_source.write import new_source\n"
+        f"new_source('shop', [{str(tmp_path / 'orders.csv')!r}], [{str(package)!r}])"
+    )
+    plain = os.environ | {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=plain, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert '"größe"' in (package / "shop.py").read_text("utf-8")
+
+
+def test_lines_of_an_order_are_told_apart_by_order_and_article(declare):
+    text, system = declare({"order_items.csv": b"order_id,sku,qty\n1,a,2\n1,b,3\n"})
+    assert system.tables[0].contract.key == ("order_id", "sku")
+    assert "Do order_id and sku together identify a row? They do in the 2 rows of the sample. So would: sku" in text
+    text, system = declare({"order_items.csv": b"order_id,sku,qty\n1,a,2\n"})
+    assert system.tables[0].contract.key == ("order_id", "sku")
+    assert "They do in the only row of the sample." in text
+    _, system = declare({"products.csv": b"sku,category_id,name\na,1,x\nb,2,y\n"})
+    assert system.tables[0].contract.key == ("sku",)
+
+
+def test_no_value_of_a_secret_or_a_person_is_in_a_declaration(declare):
+    rows = [
+        ["id", "api_token", "PIN", "iban", "birthday", "first_name", "contact", "password"],
+        *(
+            [
+                str(n),
+                f"tok{n % 2}",
+                f"004{n % 2}",
+                f"DE0{n % 2}",
+                f"0{1 + n % 2}/04/1980",
+                f"Ann{n % 2}",
+                f"a{n % 2}@x.de",
+                f"1{n}",
+            ]
+            for n in range(20)
+        ),
+        ["21", "tok1", "0041", "DE01", "03/05/1980", "Ann0", "a1@x.de or b@x.de", "hunter2"],
+    ]
+    documents = [{"id": n, "by_mail": {f"c{n}@x.de": n}, "items": [{f"d{n}@x.de": 1}]} for n in range(2)]
+    text, _ = declare({"users.csv": csv_bytes(rows), "logs.json": json.dumps(documents).encode()})
+    for value in ("tok0", "tok1", "004", "DE0", "/1980", "Ann0", "hunter2", "@"):
+        assert value not in text, value
+    assert "_known" not in text
+    assert "such as a value that is not shown here. Is it a code" in text

@@ -142,4 +142,11 @@ def test_a_key_that_comes_again_on_another_day_replaces_its_row(make_lakehouse, 
         {"no": "B", "total": Decimal("3.50")},
         {"no": "C", "total": Decimal("4.50")},
     ]
-    assert "It does in each file of the sample; a later file replaces its rows." in made.file.read_text()
+    assert "It does in each file of the sample (4 rows); a later file replaces its rows." in made.file.read_text()
+
+
+def test_columns_called_as_an_engine_s_own_words_have_their_values(make):
+    words = ["current_user", "current_date", "current_timestamp", "localtime", "localtimestamp", "user", "session_user"]
+    lakehouse, _ = make(csv_bytes([["ref", *words], ["a", *(f"value {word}" for word in words)]]))
+    [row] = lakehouse.rows("silver.shop_orders")
+    assert {word: row[word] for word in words} == {word: f"value {word}" for word in words}

@@ -74,7 +74,7 @@ def test_line_items_of_a_shop_are_told_apart_by_order_and_article(systems):
     assert found["lineitem_taxable"] == ("boolean",)
     assert found["id"] == ("bigint",)
     text = systems["shopify"][0].file.read_text()
-    assert "# Question: Do name and lineitem_sku together identify a row? They do in the sample." in text
+    assert "# Question: Do name and lineitem_sku together identify a row? They do in the 10 rows of the sample." in text
     assert "# Personal: an e-mail address." in text
     assert "What currency" not in text  # a column says it
     assert "Is it yes or no (no, yes)?" in text

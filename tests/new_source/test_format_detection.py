@@ -4,7 +4,7 @@ import codecs
 
 import pytest
 
-from lakehouse_assets.new_source.told import delimiter_of, encoding_of, has_header, has_values, records_of
+from lakehouse_assets.new_source.format_detection import delimiter_of, encoding_of, has_header, has_values, records_of
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,12 @@ def test_rows_have_values_where_a_column_has_nothing_else():
         ({"tags": ["a"], "name": "x"}, None),
         ({"results": []}, None),
         ({"a.b": [{"id": 1}]}, None),
+        ({"meta": {"errors": [{"id": 1}] * 3}, "data": [{"id": 1}] * 2}, "data"),
+        ({"page": {"links": [{"rel": 1}] * 3}, "orders": [{"id": 1}]}, "orders"),
+        ({"data": {"orders": [{"id": 1}]}, "errors": [{"id": 1}] * 2}, "data.orders"),
+        ({"data": {"errors": [{"id": 1}] * 2, "items": [{"id": 1}]}}, "data.items"),
+        ({"errors": [{"id": 1}] * 2, "Results": [{"id": 1}]}, "Results"),
     ],
 )
-def test_the_records_of_a_document_are_its_longest_list_of_objects(document, records):
+def test_the_records_of_a_document_are_the_list_that_its_name_and_place_say(document, records):
     assert records_of(document) == records

@@ -11,7 +11,7 @@ from lakehouse_assets.contracts.formats import Format
 
 
 @dataclass(frozen=True)
-class PlannedField:
+class DraftField:
     """A column of the source's files, under its name there."""
 
     name: str
@@ -21,7 +21,7 @@ class PlannedField:
 
 
 @dataclass(frozen=True)
-class PlannedColumn:
+class DraftColumn:
     """A column of a silver table. `sql` is what the function computes: an expression, or the name of a column to trim.
 
     `remarks` are further comments, such as that it is about persons.
@@ -38,7 +38,7 @@ class PlannedColumn:
 
 
 @dataclass(frozen=True)
-class PlannedRule:
+class DraftRule:
     """A rule that holds in the sample. Whether it is meant is for the owner of the data to say: it is written as a comment."""
 
     name: str
@@ -47,33 +47,33 @@ class PlannedRule:
 
 
 @dataclass(frozen=True)
-class PlannedTable:
+class DraftTable:
     """A silver table. `each` is the column of the feed with the list whose items are its rows."""
 
     name: str
     entity: str
     description: str
-    columns: Sequence[PlannedColumn]
+    columns: Sequence[DraftColumn]
     key: tuple[str, ...]
     mode: WriteMode = "upsert"
     sequence: str | None = None
     each: str | None = None
     partner: tuple[str, str, str] | None = None
     """A column, and the table and its column in which each of its values is expected."""
-    rules: Sequence[PlannedRule] = ()
+    rules: Sequence[DraftRule] = ()
     key_questions: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class PlannedFeed:
+class DraftFeed:
     """A feed, and its silver tables: the one of its rows, then those of their items."""
 
     system: str
     entity: str
-    fields: Sequence[PlannedField]
+    fields: Sequence[DraftField]
     formats: Sequence[Format]
-    tables: Sequence[PlannedTable]
+    tables: Sequence[DraftTable]
     questions: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
 

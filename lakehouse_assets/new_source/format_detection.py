@@ -1,6 +1,6 @@
-"""Tells how a text file is written, from its beginning: encoding, delimiter, header line, and where the records of a JSON document are.
+"""Detects how a text file is written, from its beginning: encoding, delimiter, header line, the list of a JSON document's rows.
 
-Pure functions. That a file is a workbook, Parquet or packed is told by the readers themselves (`raw/readers`).
+Pure functions. That a file is a workbook, Parquet or packed is detected by the readers themselves (`raw/readers`).
 """
 
 import codecs
@@ -17,6 +17,9 @@ DELIMITERS = (",", ";", "\t", "|")
 
 _VALUE = re.compile(r"\s*([+-]?[0-9][0-9., ]*|[0-9]+[-/.][0-9]+[-/.][0-9].*|\S+@\S+)\s*")
 """What a header has no field of: a number, a date, an e-mail address."""
+
+_RECORDS = frozenset({"data", "items", "results", "records", "value"})
+"""What envelopes call the list of their records."""
 
 _SEEN_LINES = 200
 _LEVELS = 3
@@ -77,12 +80,20 @@ def has_values(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def records_of(document: Any) -> str | None:
-    """Return where in a JSON document its records are, such as `data.items`: the longest list of objects; None if it is a record.
+    """Return where in a JSON document its records are, such as `data.items`; None if it is a record.
 
-    An object with an `id` of its own is a record, whatever lists it has.
+    They are a list of objects: rather one that is called, or is in an object called, `data`, `items`, `results`, `records` or `value`;
+    of several, the one that is less deep, then the longest. An object with an `id` of its own is a record, whatever lists it has.
     """
     lists = list(_lists(document, (), _LEVELS)) if isinstance(document, dict) and "id" not in document else []
-    return max(lists, key=lambda found: found[1])[0] if lists else None
+    return max(lists, key=_likelihood)[0] if lists else None
+
+
+def _likelihood(found: tuple[str, int]) -> tuple[bool, bool, int, int]:
+    """Return what says that a list has the records, the strongest first, from its path and length."""
+    path, length = found
+    names = path.lower().split(".")
+    return names[-1] in _RECORDS, not _RECORDS.isdisjoint(names), -len(names), length
 
 
 def _lists(node: dict[str, Any], path: tuple[str, ...], levels: int) -> list[tuple[str, int]]:
