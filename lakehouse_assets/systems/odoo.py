@@ -163,7 +163,7 @@ def _code(column: str) -> str:
 
 
 def _code_or_number(code: str, number: str, name: str) -> str:
-    """SQL: what identifies a product: its internal reference, else `id:` and its number, else `name:` and its name in small letters."""
+    """SQL: what identifies a product: its internal reference, else `id:` and its number, else `name:` and the name in small letters."""
     return f"COALESCE({code}, CONCAT('id:', {number}), CONCAT('name:', LOWER({plain(name)})))"
 
 
@@ -347,7 +347,7 @@ PRODUCTS = SilverTable(
             Column(
                 "product_code",
                 "string",
-                "Internal reference, which is the shop's SKU; where there is none, `id:` and product_id; without either, `name:` and the name",
+                "Internal reference, which is the shop's SKU; else `id:` and product_id; without either, `name:` and the name",
             ),
             Column("default_code", "string", "Internal reference; NULL where there is none"),
             Column("product_id", "string", "Number within Odoo; the external id from an export"),
@@ -452,7 +452,11 @@ STOCK_MOVES = SilverTable(
             Column("from_warehouse", "string", "Warehouse that the pieces left; NULL if they came from outside"),
             Column("to_warehouse", "string", "Warehouse that the pieces reached; NULL if they went outside"),
             Column("moved_at", "timestamp", "When it took place; of a move that is not done, when it is to"),
-            Column("updated_at", "timestamp", "When the move was last changed; NULL if the source leaves it out: the row that landed last counts"),
+            Column(
+                "updated_at",
+                "timestamp",
+                "When the move was last changed; NULL if not sent: of such rows the last landed counts",
+            ),
         ),
         rules=(
             Rule("product_code_present", "product_code IS NOT NULL", "drop", "It is known what moved."),
@@ -518,7 +522,11 @@ SALE_ORDER_LINES = SilverTable(
             Column("order_id", "int", "Number of the order, as in odoo_sale_orders"),
             *_PRODUCT_COLUMNS,
             Column("quantity", _PIECES, "Pieces; 0 in a line that was canceled, below 0 in a return"),
-            Column("price_unit", _MONEY, "Price of a piece in the order's currency, without tax; below 0 in a line that is a discount"),
+            Column(
+                "price_unit",
+                _MONEY,
+                "Price of a piece in the order's currency, without tax; below 0 in a line that is a discount",
+            ),
             Column("discount", "decimal(7,4)", "Discount in percent"),
             Column("subtotal", _MONEY, "Amount of the line in the order's currency, without tax"),
             Column("updated_at", "timestamp", "When the order was last changed"),
