@@ -4,11 +4,11 @@ Three ways lead to the same tables: CSV exports, pages of the REST API (`{"items
 Debezium's change events of the database's tables `customer_entity` and `sales_order`. A page has its rows in `items`, as an order has
 its own: land a single order within a page, never bare.
 
-Times are in UTC, but for those of product exports: Magento writes them in the zone that the shop is set to, and to the minute. That zone
-is `EXPORT_ZONE`. A minute counts as its first second: of changes to a product within one minute, a page's wins over an export's.
+Times are in UTC, but for those of product exports: Magento writes them in the zone that the shop is set to, and without seconds. That
+zone is `EXPORT_ZONE`. A minute counts as its first second: of changes to a product within one minute, a page's wins over an export's.
 
-Change events need a connector with `decimal.handling.mode=string`. By default Debezium writes amounts as encoded bytes, and each row
-with an amount is refused.
+Change events need a connector with `decimal.handling.mode=string`. By default Debezium writes amounts as encoded bytes, and orders are
+refused, because their amounts can't be read.
 
 Amounts are in the order's currency; those named `base_…` are in the shop's, US dollars.
 """
