@@ -4,7 +4,9 @@ Both feeds make the same two tables: what each station reported, and how the sta
 
 Vélib': https://opendata.paris.fr/explore/dataset/velib-disponibilite-en-temps-reel. Vélo'v: the data set jcd_jcdecaux.jcdvelov of
 https://data.grandlyon.com, "Stations Vélo'v de la Métropole de Lyon – disponibilités temps réel". Times of Vélo'v that name no zone are
-of Lyon.
+of Lyon. In the hour that October repeats they are ambiguous, and taken for the first pass: two reports of a station just an hour apart
+then share a key, the one that was polled last supersedes the other, and what was reported in the second pass counts an hour too early.
+Times with an offset, as Vélib' has them, are not concerned.
 """
 
 from datetime import timedelta

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-def with_columns(raw: "DataFrame", **columns: str) -> "DataFrame":
+def with_columns(raw: "DataFrame", /, **columns: str) -> "DataFrame":
     """Add columns, or replace them: each the SQL of its value, over the columns of `raw`."""
     from pyspark.sql import functions as F
 

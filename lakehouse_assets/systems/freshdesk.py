@@ -104,7 +104,8 @@ def _email(column: str) -> str:
 
 def _name(column: str) -> dict[str, str]:
     """SQL of a name, of its first word, and of the others."""
-    name = f"NULLIF(REGEXP_REPLACE(TRIM({column}), '\\\\s+', ' '), '')"
+    # Not `\\s`, which has other blanks on each engine.
+    name = text(f"REGEXP_REPLACE({column}, '[\\\\p{{Z}}\\\\t-\\\\r]+', ' ')")
     first = f"SUBSTRING_INDEX({name}, ' ', 1)"
     return {"full_name": name, "first_name": first, "last_name": f"NULLIF(SUBSTRING({name}, LENGTH({first}) + 2), '')"}
 

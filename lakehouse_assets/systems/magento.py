@@ -4,7 +4,13 @@ Three ways lead to the same tables: CSV exports, pages of the REST API (`{"items
 Debezium's change events of the database's tables `customer_entity` and `sales_order`. A page has its rows in `items`, as an order has
 its own: land a single order within a page, never bare.
 
-Times are in UTC. Amounts are in the order's currency; those named `base_…` are in the shop's, US dollars.
+Times are in UTC, but for those of product exports: Magento writes them in the zone that the shop is set to, and without seconds. That
+zone is `EXPORT_ZONE`. A minute counts as its first second: of changes to a product within one minute, a page's wins over an export's.
+
+Change events need a connector with `decimal.handling.mode=string`. By default Debezium writes amounts as encoded bytes, and orders are
+refused, because their amounts can't be read.
+
+Amounts are in the order's currency; those named `base_…` are in the shop's, US dollars.
 """
 
 from dataclasses import replace
@@ -32,6 +38,9 @@ from lakehouse_assets.systems.cleaning import capitals, plain, text, with_column
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+EXPORT_ZONE = "UTC"
+"""The time zone of the times in product exports: what the shop has under General > Locale Options > Timezone."""
+
 _FORMATS = (Csv(), Json(records="items"))
 _MONEY, _PIECES = "decimal(16,4)", "decimal(12,4)"
 _SHOWN = {"1": "Not Visible Individually", "2": "Catalog", "3": "Search", "4": "Catalog, Search"}
@@ -41,7 +50,8 @@ _STATES = ("new", "pending_payment", "payment_review", "processing", "holded", "
 def clean_products(raw: "DataFrame") -> "DataFrame":
     """Name in initial capitals, brand in upper case; further attributes from wherever the export or the API has them."""
     attributes = _objects("additional_attributes", "attribute_code:string,value:string")
-    listed = with_columns(raw, _attributes=attributes, _links=_objects("category_links", "category_id:string"))
+    links = _objects("category_links", "category_id:string")
+    listed = with_columns(raw, _attributes=attributes, _bare_pairs=_bare_pairs("additional_attributes"), _links=links)
     return with_columns(
         listed,
         sku=plain("sku"),
@@ -193,11 +203,20 @@ def _objects(column: str, fields: str) -> str:
     return f"FROM_JSON(CASE WHEN {listed} THEN {column} END, 'array<struct<{fields}>>')"
 
 
+_QUOTED = '[^"]*(""[^"]*)*'
+"""Matches what is between quotes, where a quote within is doubled. No alternatives to repeat: Java would run out of stack."""
+
+
+def _bare_pairs(column: str) -> str:
+    """SQL: an export's pairs without the quoted ones, whose values may look like further pairs; NULL for the API's list."""
+    return f"""CASE WHEN TRIM({column}) NOT LIKE '[%' THEN REGEXP_REPLACE({column}, '(^|,)"{_QUOTED}"', '') END"""
+
+
 def _attribute(code: str) -> str:
     """SQL: the value of an attribute, from the API's list of pairs or an export's `color=Red,"brand=Bell, Sons",size=XL`."""
     of_list = f"ARRAY_JOIN(TRANSFORM(FILTER(_attributes, a -> a.attribute_code = '{code}'), a -> a.value), '')"
-    quoted = f"""REGEXP_EXTRACT(additional_attributes, '(^|,)"{code}=(([^"]|"")*)"', 2)"""
-    bare = f"REGEXP_EXTRACT(additional_attributes, '(^|,){code}=([^,]*)', 2)"
+    quoted = f"""REGEXP_EXTRACT(additional_attributes, '(^|,)"{code}=({_QUOTED})"', 2)"""
+    bare = f"REGEXP_EXTRACT(_bare_pairs, '(^|,){code}=([^,]*)', 2)"
     one_quote = f"""REPLACE({quoted}, '""', '"')"""
     return f"COALESCE({text(of_list)}, {text(one_quote)}, {text(bare)})"
 
@@ -209,7 +228,10 @@ def _flag(column: str) -> str:
 
 
 def _moment(column: str) -> str:
-    """SQL: a moment of a product export, `1/5/26, 2:05 PM`, as text in the usual form. Any other text is only trimmed."""
+    """SQL: a moment of a product export, `1/5/26, 2:05 PM`, as text in the usual form, without a zone: it is in the feed's.
+
+    A moment of the API, `2026-01-05 14:05:00`, says that it is in UTC. Any other text is only trimmed.
+    """
     form = "^([0-9]{1,2})/([0-9]{1,2})/([0-9]{2}), ([0-9]{1,2}):([0-9]{2}) ([AP])M$"
     # Some versions of PHP write a narrow blank before AM and PM.
     given = f"TRIM(TRANSLATE({column}, '\u202f', ' '))"
@@ -217,7 +239,8 @@ def _moment(column: str) -> str:
     hours = f"CAST(TRY_CAST({hour} AS INT) % 12 + CASE {half} WHEN 'P' THEN 12 ELSE 0 END AS STRING)"
     two = "LPAD({}, 2, '0')".format
     moment = f"CONCAT('20', {year}, '-', {two(month)}, '-', {two(day)}, ' ', {two(hours)}, ':', {minute})"
-    return f"CASE WHEN {given} RLIKE '{form}' THEN {moment} ELSE {text(column)} END"
+    of_api = f"{given} RLIKE '^[0-9-]{{10}} [0-9:.]+$'"
+    return f"CASE WHEN {given} RLIKE '{form}' THEN {moment} WHEN {of_api} THEN CONCAT({given}, 'Z') ELSE {text(column)} END"
 
 
 _UPDATED_AT = f"COALESCE(CASE WHEN NOT is_delete THEN {text('updated_at')} END, CAST({CHANGED_AT.name} AS STRING))"
@@ -307,7 +330,7 @@ _MORE_OF_PRODUCT = {
     "meta_description": "Description for search engines",
     **{f"{size}_image": f"The {size} image" for size in ("base", "small", "thumbnail")},
     **{f"{size}_image_label": f"Label of the {size} image" for size in ("base", "small", "thumbnail")},
-    "created_at": "When it was created, such as 1/5/26, 2:05 PM",
+    "created_at": "When it was created; in an export 1/5/26, 2:05 PM, in the shop's zone",
     "updated_at": "When it was last changed",
     "new_from_date": "From when it counts as new",
     "new_to_date": "Until when it counts as new",
@@ -378,6 +401,7 @@ PRODUCTS_FEED = Feed(
         ),
         Dialect("export", told_by=("sku", "product_type")),
     ),
+    zone=EXPORT_ZONE,
     currency="USD",
 )
 CATEGORIES_FEED = Feed(

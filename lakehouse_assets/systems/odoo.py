@@ -4,7 +4,9 @@ Today's Odoo answers in JSON: by `search_read`, where a reference is a pair, `[3
 by `web_search_read`, where a reference is an object, and a nested list has its records. Odoo 8 exported CSV, by external ids. Times are
 in UTC.
 
-Odoo's numbers mean nothing elsewhere. What it shares with the shop is `product_code`, its internal reference, or the name.
+Odoo's numbers mean nothing elsewhere. What it shares with the shop is `product_code`, its internal reference, or the name. A product
+without a reference goes by its number, as all variants of a product have its name. An export of Odoo 8 has no numbers: what it calls by
+an external id is a row of its own beside the numbered one, and the two share `product_name`.
 """
 
 from datetime import timedelta
@@ -38,7 +40,7 @@ def clean_products(raw: "DataFrame") -> "DataFrame":
         raw,
         product_id=_given("id"),
         default_code=_code("default_code"),
-        product_code=_code_or_name(_code("default_code"), _given("name")),
+        product_code=_code_or_number(_code("default_code"), _given("id"), _given("name")),
         product_name=capitals(plain(_given("name"))),
         product_type=words("type", {"PRODUCT": "Stockable", "CONSU": "Consumable", "SERVICE": "Service", "COMBO": "Combo"}),
         category=f"SPLIT_PART({path}, ' / ', -1)",
@@ -100,7 +102,8 @@ def clean_stock_moves(raw: "DataFrame") -> "DataFrame":
         from_warehouse=_warehouse(_given("from_location")),
         to_warehouse=_warehouse(_given("to_location")),
         moved_at=_given("date"),
-        updated_at=f"COALESCE({_given('write_date')}, {_given('date')})",
+        # Not `date` where it is missing: until a move is done, that is when it is planned for, which may be after it is done.
+        updated_at=_given("write_date"),
     )
 
 
@@ -159,9 +162,9 @@ def _code(column: str) -> str:
     return plain(_given(column))
 
 
-def _code_or_name(code: str, name: str) -> str:
-    """SQL: what identifies a product: its internal reference, else `name:` and its name in small letters."""
-    return f"COALESCE({code}, CONCAT('name:', LOWER({plain(name)})))"
+def _code_or_number(code: str, number: str, name: str) -> str:
+    """SQL: what identifies a product: its internal reference, else `id:` and its number, else `name:` and the name in small letters."""
+    return f"COALESCE({code}, CONCAT('id:', {number}), CONCAT('name:', LOWER({plain(name)})))"
 
 
 def _product() -> dict[str, str]:
@@ -170,7 +173,7 @@ def _product() -> dict[str, str]:
     name = f"REGEXP_REPLACE({shown}, '{reference}', '')"
     return {
         "product_id": _given("product_id"),
-        "product_code": _code_or_name(_code(f"REGEXP_EXTRACT({shown}, '{reference}', 1)"), name),
+        "product_code": _code_or_number(_code(f"REGEXP_EXTRACT({shown}, '{reference}', 1)"), _given("product_id"), name),
         "product_name": capitals(plain(name)),
     }
 
@@ -342,7 +345,9 @@ PRODUCTS = SilverTable(
         sequence="updated_at",
         columns=(
             Column(
-                "product_code", "string", "Internal reference, which is the shop's SKU; `name:` and the name where there is none"
+                "product_code",
+                "string",
+                "Internal reference, which is the shop's SKU; else `id:` and product_id; without either, `name:` and the name",
             ),
             Column("default_code", "string", "Internal reference; NULL where there is none"),
             Column("product_id", "string", "Number within Odoo; the external id from an export"),
@@ -367,7 +372,7 @@ PRODUCTS = SilverTable(
                 "default_code_present",
                 "default_code IS NOT NULL",
                 "warn",
-                "The product has an internal reference; without one it stays, and goes by its name.",
+                "The product has an internal reference; without one it stays, and goes by its number.",
             ),
             Rule("product_name_present", "product_name IS NOT NULL", "warn", "The product has a name: variants may lack one."),
             Rule("prices_not_negative", "list_price >= 0 AND standard_price >= 0", "drop", "Neither price nor cost is below 0."),
@@ -447,7 +452,11 @@ STOCK_MOVES = SilverTable(
             Column("from_warehouse", "string", "Warehouse that the pieces left; NULL if they came from outside"),
             Column("to_warehouse", "string", "Warehouse that the pieces reached; NULL if they went outside"),
             Column("moved_at", "timestamp", "When it took place; of a move that is not done, when it is to"),
-            Column("updated_at", "timestamp", "When the move was last changed"),
+            Column(
+                "updated_at",
+                "timestamp",
+                "When the move was last changed; NULL if not sent: of such rows the last landed counts",
+            ),
         ),
         rules=(
             Rule("product_code_present", "product_code IS NOT NULL", "drop", "It is known what moved."),
@@ -512,8 +521,12 @@ SALE_ORDER_LINES = SilverTable(
             Column("line_id", "int", "Number of the line"),
             Column("order_id", "int", "Number of the order, as in odoo_sale_orders"),
             *_PRODUCT_COLUMNS,
-            Column("quantity", _PIECES, "Pieces"),
-            Column("price_unit", _MONEY, "Price of a piece in the order's currency, without tax"),
+            Column("quantity", _PIECES, "Pieces; 0 in a line that was canceled, below 0 in a return"),
+            Column(
+                "price_unit",
+                _MONEY,
+                "Price of a piece in the order's currency, without tax; below 0 in a line that is a discount",
+            ),
             Column("discount", "decimal(7,4)", "Discount in percent"),
             Column("subtotal", _MONEY, "Amount of the line in the order's currency, without tax"),
             Column("updated_at", "timestamp", "When the order was last changed"),
@@ -522,13 +535,13 @@ SALE_ORDER_LINES = SilverTable(
             Rule(
                 "product_code_present", "product_code IS NOT NULL", "drop", "A line is of a product: notes and headings are not."
             ),
-            Rule("quantity_positive", "quantity > 0", "drop", "At least a part of a piece was ordered."),
-            Rule("price_not_negative", "price_unit >= 0", "drop", "The price is known and not below 0."),
+            Rule("quantity_present", "quantity IS NOT NULL", "drop", "The number of pieces is given."),
+            Rule("price_present", "price_unit IS NOT NULL", "drop", "The price is given."),
             Rule(
                 "subtotal_is_quantity_times_price",
-                "ABS(subtotal - quantity * price_unit * (100 - discount) / 100) <= 0.01 * quantity",
+                "ABS(subtotal - quantity * price_unit * (100 - discount) / 100) <= 0.01 * GREATEST(ABS(quantity), 1)",
                 "warn",
-                "The amount is quantity times price less discount, up to a cent a piece.",
+                "The amount is quantity times price less discount, up to a cent a piece, and to a cent in any case.",
             ),
         ),
         relationships=(Relationship("order_id", "odoo_sale_orders", "order_id", outcome="drop"), _TO_PRODUCT),

@@ -97,6 +97,8 @@ def test_of_a_ticket_that_is_sent_again_the_last_change_counts(clean, later, sub
         ("Rachel", ("Rachel", "Rachel", None)),
         ("  Grace  van der\tBerg ", ("Grace van der Berg", "Grace", "van der Berg")),
         ("Zoë Müller", ("Zoë Müller", "Zoë", "Müller")),
+        ("\tGrace\r\nHopper\n", ("Grace Hopper", "Grace", "Hopper")),
+        ("\u00a0Grace\u2003van\u202f \u00a0Dyke", ("Grace van Dyke", "Grace", "van Dyke")),
         (" ", (None, None, None)),
         (None, (None, None, None)),
     ],

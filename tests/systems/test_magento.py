@@ -1,11 +1,13 @@
 """Each cleaning rule of the web shop, on a row or two; and its three ways into one table."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
 
+from lakehouse_assets.contracts.system import Input
 from lakehouse_assets.systems import magento
 
 CHANGES = "magento_orders_cdc"
@@ -68,6 +70,10 @@ class TestProducts:
             (None, None),
             ('[{"attribute_code":"color","value":"Red"},{"attribute_code":"brand","value":"Norrsken"}]', "NORRSKEN"),
             ("[]", None),
+            ('"note=see,brand=Other",brand=Bell', "BELL"),
+            ('color=Red,"note=no,brand=Other,",size=M', None),
+            ('"note=a ""b"",brand=Other","size=S,M",brand=Bell,x=1', "BELL"),
+            ('[{"attribute_code":"note","value":"see,brand=Other"}]', None),
         ],
     )
     def test_the_brand_is_an_attribute_and_in_capitals(self, clean, attributes, brand):
@@ -108,6 +114,26 @@ class TestProducts:
     def test_moments_of_an_export_and_of_the_api(self, clean, text, moment):
         [row] = clean(magento.PRODUCTS, product(updated_at=text))
         assert row["updated_at"] == moment
+
+    @pytest.mark.parametrize(
+        ("text", "moment"),
+        [
+            ("1/5/26, 2:05 PM", datetime(2026, 1, 5, 19, 5)),
+            ("7/5/26, 9:05 PM", datetime(2026, 7, 6, 1, 5)),
+            ("2026-01-05 14:05:09", datetime(2026, 1, 5, 14, 5, 9)),
+            ("2026-01-05T14:05:09Z", datetime(2026, 1, 5, 14, 5, 9)),
+        ],
+    )
+    def test_an_export_is_in_the_zone_of_the_shop_and_the_api_in_utc(self, clean, text, moment):
+        feed = replace(magento.PRODUCTS_FEED, zone="America/New_York")
+        contract = replace(magento.PRODUCTS.contract, table="magento_products_of_new_york")
+        in_new_york = replace(magento.PRODUCTS, contract=contract, inputs=(Input(feed, magento.clean_products),))
+        [row] = clean(in_new_york, product(updated_at=text))
+        assert (row["updated_at"], row["_verdict"]) == (moment, "ok")
+
+    def test_within_a_minute_a_page_is_later_than_an_export(self, clean):
+        rows = clean(magento.PRODUCTS, product(updated_at="2026-01-05 14:05:09"), product(updated_at="1/5/26, 2:05 PM"))
+        assert [row["_verdict"] for row in rows] == ["ok", "superseded"]
 
     def test_a_moment_that_is_none_is_refused(self, clean):
         [row] = clean(magento.PRODUCTS, product(updated_at="2/30/26, 2:05 PM"))

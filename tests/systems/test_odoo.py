@@ -35,19 +35,33 @@ class TestProducts:
         [
             ({}, "BELL-2", "Bell"),
             ({"default_code": " BELL\u20112 ", "name": "fast\u2011BELL xl"}, "BELL-2", "Fast-bell Xl"),
-            ({"default_code": "false", "name": "Fitting  by Hand"}, "name:fitting  by hand", "Fitting  By Hand"),
-            ({"default_code": None, "name": "Été"}, "name:été", "Été"),
+            ({"default_code": "false", "name": "Fitting  by Hand"}, "id:31", "Fitting  By Hand"),
+            ({"default_code": None, "name": "Été", "id": "false"}, "name:été", "Été"),
+            ({"default_code": None, "name": "Été", "id": "stock.item_7"}, "id:stock.item_7", "Été"),
             ({"name": "false"}, "BELL-2", None),
         ],
     )
-    def test_a_product_goes_by_its_reference_or_else_by_its_name(self, clean, given, code, name):
+    def test_a_product_goes_by_its_reference_or_else_by_its_number_or_name(self, clean, given, code, name):
         [row] = clean(odoo.PRODUCTS, product(**given))
         assert (row["product_code"], row["product_name"], row["_verdict"]) == (code, name, "ok")
         broken = {"default_code_present": row["default_code"] is None, "product_name_present": name is None}
         assert row["_broken_rules"] == (",".join(rule for rule, is_broken in broken.items() if is_broken) or None)
 
-    def test_a_product_with_neither_is_dropped(self, clean):
-        [row] = clean(odoo.PRODUCTS, product(name="", default_code="false"))
+    def test_variants_of_one_name_without_a_reference_are_products_of_their_own(self, clean):
+        rows = clean(
+            odoo.PRODUCTS,
+            product(default_code="false", write_date="2026-01-06 00:00:00"),
+            product(default_code="false", write_date="2026-01-07 00:00:00", id="32"),
+            product(default_code="false", write_date="2026-01-08 00:00:00", id="32", name="bell, renamed"),
+        )
+        assert [(row["product_code"], row["_verdict"]) for row in rows] == [
+            ("id:31", "ok"),
+            ("id:32", "superseded"),
+            ("id:32", "ok"),
+        ]
+
+    def test_a_product_with_none_of_them_is_dropped(self, clean):
+        [row] = clean(odoo.PRODUCTS, product(id="", name="", default_code="false"))
         assert (row["_verdict"], row["_broken_rules"].split(",")[0]) == ("dropped", "product_code_present")
 
     @pytest.mark.parametrize("nothing", [None, "", "false"])
@@ -114,8 +128,8 @@ class TestInventory:
         [
             ("[BELL-2] Bell [new]", "BELL-2", "Bell [new]"),
             ("[A/1 x]  two  bells", "A/1 x", "Two  Bells"),
-            ("Repair", "name:repair", "Repair"),
-            ("[] Repair", "name:[] repair", "[] Repair"),
+            ("Repair", "id:31", "Repair"),
+            ("[] Repair", "id:31", "[] Repair"),
         ],
     )
     def test_the_product_is_read_from_its_reference(self, clean, shown, code, name):
@@ -142,7 +156,7 @@ class TestStockMoves:
         [out, within] = clean(odoo.STOCK_MOVES, move(), move(id="6", to_location="EAST/Stock", quantity="3.0"))
         assert (out["from_warehouse"], out["to_warehouse"], out["quantity"], out["quantity_asked"]) == ("WH", None, 4, 4)
         assert (within["from_warehouse"], within["to_warehouse"], within["quantity"]) == ("WH", "EAST", 3)
-        assert out["updated_at"] == out["moved_at"] == datetime(2026, 1, 12, 10)
+        assert (out["moved_at"], out["updated_at"]) == (datetime(2026, 1, 12, 10), None)
 
     @pytest.mark.parametrize("state", ["draft", "assigned", "cancel"])
     def test_nothing_has_moved_until_it_is_done(self, clean, state):
@@ -155,12 +169,17 @@ class TestStockMoves:
         )
         assert [row["_verdict"] for row in rows] == ["ok", "superseded"]
 
+    def test_a_move_that_is_done_earlier_than_planned_is_done(self, clean):
+        planned, done = move(state="assigned", date="2026-01-20 08:00:00"), move(date="2026-01-12 10:00:00", write_date="false")
+        rows = clean(odoo.STOCK_MOVES, planned, done)
+        assert [(row["_verdict"], row["quantity"]) for row in rows] == [("superseded", 0), ("ok", 4)]
+
     @pytest.mark.parametrize(
         ("given", "rule"),
         [
             ({"state": "lost"}, "state_known"),
             ({"date": "false"}, "moved_at_present"),
-            ({"product": "false"}, "product_code_present"),
+            ({"product": "false", "product_id": "false"}, "product_code_present"),
             ({"product_uom_qty": None}, "quantity_not_negative"),
         ],
     )
@@ -191,17 +210,37 @@ class TestSaleOrders:
     def test_lines_come_within_their_order(self, clean):
         shown = {"id": 31, "display_name": "[BELL-2] Bell"}
         line = {"id": 1, "product_id": shown, "product_uom_qty": 2.0, "price_unit": 5.0, "discount": 10.0, "price_subtotal": 9.0}
-        wrong = ({"product_id": None}, {"product_uom_qty": 0}, {"price_unit": -1}, {"price_subtotal": 9.5})
+        wrong = ({"product_id": None}, {"product_uom_qty": None}, {"price_unit": False}, {"price_subtotal": 9.5})
         lines = [line, *(line | {"id": number} | given for number, given in enumerate(wrong, start=2))]
         good, *rows = clean(odoo.SALE_ORDER_LINES, sale(lines=json.dumps(lines)))
         assert (good["order_id"], good["product_code"], good["quantity"], good["subtotal"]) == (42, "BELL-2", 2, 9)
         assert (good["_verdict"], good["_broken_rules"], good["updated_at"]) == ("ok", None, datetime(2026, 1, 12, 10))
         assert [(row["_verdict"], row["_broken_rules"].split(",")[0]) for row in rows] == [
             ("dropped", "product_code_present"),
-            ("dropped", "quantity_positive"),
-            ("dropped", "price_not_negative"),
+            ("dropped", "quantity_present"),
+            ("dropped", "price_present"),
             ("ok", "subtotal_is_quantity_times_price"),
         ]
+
+    @pytest.mark.parametrize(
+        ("pieces", "price", "subtotal", "broken"),
+        [
+            (1, -12.5, -12.5, False),
+            (0, 5, 0, False),
+            (-2, 5, -10, False),
+            (-2, 5, -9.98, False),
+            (-2, 5, -9.97, True),
+            (0.1, 3.33, 0.33, False),
+            (0.1, 3.33, 0.35, True),
+            (0, 5, 5, True),
+        ],
+    )
+    def test_discounts_returns_and_canceled_lines_are_good_rows(self, clean, pieces, price, subtotal, broken):
+        line = {"id": 1, "product_id": {"id": 31, "display_name": "[BELL-2] Bell"}, "product_uom_qty": pieces}
+        line |= {"price_unit": price, "price_subtotal": subtotal}
+        [row] = clean(odoo.SALE_ORDER_LINES, sale(lines=json.dumps([line])))
+        assert (row["_verdict"], row["quantity"]) == ("ok", Decimal(str(pieces)))
+        assert row["_broken_rules"] == ("subtotal_is_quantity_times_price" if broken else None)
 
 
 def refer(number, name, as_pair):

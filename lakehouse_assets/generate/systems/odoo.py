@@ -19,7 +19,7 @@ PRODUCT_DIRT = ("no reference", "price below zero", "no price", "no category", "
 QUANT_DIRT = ("no product", "no number of pieces", "sent twice")
 MOVE_DIRT = ("unknown state", "no time", "pieces below zero", "sent twice")
 ORDER_DIRT = ("unknown state", "no time", "total below zero", "currency in words", "sent twice")
-LINE_DIRT = ("a note", "no pieces", "price below zero")
+LINE_DIRT = ("a note", "no number of pieces", "no price", "canceled", "a discount")
 
 STATES: dict[Status, str] = {"pending": "draft", "processing": "sale", "complete": "done", "closed": "done", "canceled": "cancel"}
 CURRENCIES = {"EUR": 1, "USD": 2, "GBP": 142}
@@ -137,7 +137,7 @@ class Odoo:
             if kind == "price below zero":
                 table.refuse("prices_not_negative")
             else:
-                key = ("name" if kind == "no reference" else "code", product.number)
+                key = ("id" if kind == "no reference" else "code", product.number)
                 table.row(key, 0 if kind == "no price" else price * 100, product.cost * 100, sequence=changed)
             yield {
                 "id": self.products_by_number[product.number],
@@ -229,15 +229,15 @@ class Odoo:
         }
 
     def _line(self, order: Order, n: int, kind: str | None) -> dict[str, Any]:
-        line, amounts = order.lines[n], local_amounts(order)
-        price, percent = amounts.prices[n], 10 if amounts.discount else 0
+        line, percent = order.lines[n], 10 if local_amounts(order).discount else 0
+        pieces, price = _pieces_and_price(order, n, kind)
         return {
             "id": 1 + order.number * MOST_LINES + n,
             "product_id": False if kind == "a note" else self._shown(line.product, record),
-            "product_uom_qty": 0.0 if kind == "no pieces" else float(line.quantity),
-            "price_unit": -1.0 if kind == "price below zero" else price / 100,
+            "product_uom_qty": False if kind == "no number of pieces" else float(pieces),
+            "price_unit": False if kind == "no price" else price / 100,
             "discount": float(percent),
-            "price_subtotal": price * line.quantity * (100 - percent) / 10_000,
+            "price_subtotal": price * pieces * (100 - percent) / 10_000,
         }
 
     def _count_order(self, order: Order, moment: datetime, kind: str | None, dirty_lines: list[str | None]) -> None:
@@ -254,17 +254,24 @@ class Odoo:
             orders.refuse(refused[kind])
         else:
             orders.row(order.number, amounts.total * 100, sequence=moment)
-        refused = {"a note": "product_code_present", "no pieces": "quantity_positive", "price below zero": "price_not_negative"}
+        refused = {"a note": "product_code_present", "no number of pieces": "quantity_present", "no price": "price_present"}
         waits_for = (Partner(orders, order.number, "order_id_in_odoo_sale_orders"),)
-        for n, (line, dirty) in enumerate(zip(order.lines, dirty_lines, strict=True)):
+        for n, dirty in enumerate(dirty_lines):
             if dirty in refused:
                 lines.refuse(refused[dirty])
             else:
-                subtotal = amounts.prices[n] * line.quantity * (90 if amounts.discount else 100)
-                lines.row((order.number, n), line.quantity * 10_000, subtotal, sequence=moment, waits_for=waits_for)
+                pieces, price = _pieces_and_price(order, n, dirty)
+                subtotal = price * pieces * (90 if amounts.discount else 100)
+                lines.row((order.number, n), pieces * 10_000, subtotal, sequence=moment, waits_for=waits_for)
 
     def _shown(self, product: Product, refer: Any) -> Any:
         return refer(self.products_by_number[product.number], f"[{product.sku}] {product.name}")
+
+
+def _pieces_and_price(order: Order, n: int, kind: str | None) -> tuple[int, int]:
+    """Return the pieces of an order's line, none if it was canceled, and the price in cents, below 0 if the line is a discount."""
+    pieces, price = order.lines[n].quantity, local_amounts(order).prices[n]
+    return 0 if kind == "canceled" else pieces, -price if kind == "a discount" else price
 
 
 def pair(number: int, name: str) -> Reference:
