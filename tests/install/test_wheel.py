@@ -59,7 +59,7 @@ def environment(request, wheel) -> Iterator[Path]:
 def test_the_demo_runs_from_an_empty_folder(environment, tmp_path):
     settings = {"LAKEHOUSE_ENGINE": "sail", "LAKEHOUSE_CACHE": str(tmp_path / "cache")}
     (home := tmp_path / "home").mkdir()
-    run(environment / "lakehouse", "demo", cwd=home, **settings)
+    run(environment / "lakehouse", "demo", "--systems", "crm,erp,finance", cwd=home, **settings)
     query = run(
         environment / "lakehouse", "query", "SELECT count(*) n FROM gold.fact_sales", "--format", "json", cwd=home, **settings
     )
