@@ -137,7 +137,7 @@ def test_a_second_pass_does_nothing_and_is_quick(command):
         seconds.append(ended.children_user + ended.children_system - began.children_user - began.children_system)
         assert "Nothing to do" in done.stderr
     assert command.versions() == before
-    assert min(seconds) < 3  # of CPU; about a third of that on a machine that does nothing else
+    assert min(seconds) < 5  # of CPU; a slow machine that does other things too takes half of that
 
 
 def test_json_output_is_one_document(command):
