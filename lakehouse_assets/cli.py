@@ -175,7 +175,7 @@ def generate(
     from lakehouse_assets.generate.options import Options
 
     options = Options(seed, scale, _date(first), _date(last), dirt)
-    names = generator.system_names() if systems == "all" else [name.strip() for name in systems.split(",")]
+    names = _chosen(systems, generator.system_names())
     settings = _preflight(load_settings(), writes=True, creates=True) if lands else None
     if settings is not None and options.first < settings.lakehouse_start_date:
         raise LandingError(f"--from {first} is before the first partition, LAKEHOUSE_START_DATE={settings.lakehouse_start_date}.")
@@ -543,11 +543,16 @@ def _sync(settings: Settings, declared: "Catalog", planned: "Plan") -> "SyncResu
             return run_sync(settings, declared, planned, build_definitions(settings, catalog=declared, engine=engine), _say)
 
 
+def _chosen(systems: str, known: list[str]) -> list[str]:
+    """Return the names in an option `S,S…|all`. Some may not be known."""
+    return known if systems == "all" else [name.strip() for name in systems.split(",")]
+
+
 def _samples(systems: str) -> list[tuple[str, date, Path]]:
     """Return the sample files of some systems, each with its feed and landing date."""
     folder = bundled("sample_data")
     known = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
-    wanted = known if systems == "all" else [name.strip() for name in systems.split(",")]
+    wanted = _chosen(systems, known)
     for name in wanted:
         if name not in known:
             raise LandingError(f"There is no sample data of {name!r}{nearest(name, known)}. There is some of {', '.join(known)}.")

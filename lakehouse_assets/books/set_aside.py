@@ -20,7 +20,10 @@ from typing import TYPE_CHECKING
 import obstore
 from deltalake.transaction import Transaction
 
+from lakehouse_assets.contracts.provenance import DATE_COLUMN
+from lakehouse_assets.delta.duck import rows_of_files
 from lakehouse_assets.delta.statistics import Bounds
+from lakehouse_assets.delta.tables import sql_date, sql_text
 from lakehouse_assets.store.root import Root
 
 if TYPE_CHECKING:
@@ -180,6 +183,23 @@ def listed_set_aside(root: Root, layer: str, name: str, table: "DeltaTable") -> 
         return _read(root, _path(layer, name, number))
     except FileNotFoundError:
         return None
+
+
+def rows_set_aside(
+    uri: str, files: Collection[str], columns: Mapping[str, str], count: int, places: Collection[tuple[str, date]] | None = None
+) -> str:
+    """SQL, of DuckDB: `columns` (name to type) and `_date` of the rows in files of set-aside rows of the table at `uri`.
+
+    It is all rows, or those of the batches and dates in `places`: a file may hold rows that no longer count. `count` is about how
+    many rows it has.
+    """
+    rows = rows_of_files([f"{uri}/{path}" for path in files], {**columns, BATCH: "string", LANDED: "date"}, count)
+    shown = ", ".join([*(f'"{column}"' for column in columns), f"{LANDED} AS {DATE_COLUMN}"])
+    where = ""
+    if places:
+        listed = ", ".join(f"({sql_text(batch)}, {sql_date(day)})" for batch, day in places)
+        where = f" SEMI JOIN (VALUES {listed}) AS places ({BATCH}, {LANDED}) USING ({BATCH}, {LANDED})"
+    return f"SELECT {shown} FROM ({rows}){where}"
 
 
 def superseded_rows_by_date(root: Root, layer: str, name: str, table: "DeltaTable") -> dict[date, int] | None:

@@ -83,9 +83,12 @@ class QuickSqliteEventLogStorage(SqliteEventLogStorage):
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store the events of one run: those of assets in two transactions, rather than in two or three for each."""
-        of_assets = [e for e in events if e.is_dagster_event and e.dagster_event_type in ASSET_EVENTS]
-        for other in (e for e in events if e not in of_assets):
-            self.store_event(other)
+        of_assets = []
+        for entry in events:
+            if entry.is_dagster_event and entry.dagster_event_type in ASSET_EVENTS:
+                of_assets.append(entry)
+            else:
+                self.store_event(entry)
         if not of_assets:
             return
         rows = [self._event_to_row(e) for e in of_assets]

@@ -5,13 +5,12 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from lakehouse_assets.contracts.columns import snake_case
 from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.polls import Poll
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.landing.pollers.land import land_poll
 from lakehouse_assets.materialization.partitions import table_pool
-from lakehouse_assets.materialization.presentation import docs_metadata
+from lakehouse_assets.materialization.presentation import docs_metadata, source_schema
 from lakehouse_assets.store.errors import Unquoted
 from lakehouse_assets.store.root import Root
 
@@ -20,7 +19,6 @@ _POLLER_VERSION = "1"
 
 def landing_asset(feed: Feed, poll: Poll, *, root: Root, owners: Sequence[str], docs_url: str | None) -> dg.AssetsDefinition:
     """Make the asset `landing/<feed>`: the objects that polls have landed. It has no partitions, since a poll is of its moment."""
-    columns = [dg.TableColumn(snake_case(c.name), description=c.description) for c in feed.columns]
 
     @dg.asset(
         key=["landing", feed.table],
@@ -31,7 +29,7 @@ def landing_asset(feed: Feed, poll: Poll, *, root: Root, owners: Sequence[str], 
         tags={"system": feed.system},
         code_version=_POLLER_VERSION,
         description=f"Polls of `{poll.dataset}`, one object each, at `landing/{feed.landing}/<date>/`.",
-        metadata={"dagster/column_schema": dg.TableSchema(columns=columns), **docs_metadata(feed.table, docs_url)},
+        metadata={"dagster/column_schema": source_schema(feed), **docs_metadata(feed.table, docs_url)},
     )
     @Unquoted(root)
     def _landing() -> dg.MaterializeResult[None]:

@@ -12,10 +12,14 @@ from lakehouse_assets.contracts.provenance import IN_SILVER, PROVENANCE
 from lakehouse_assets.contracts.system import SilverTable
 
 
+def source_schema(feed: Feed) -> dg.TableSchema:
+    """The columns of a feed, all of them text."""
+    return dg.TableSchema([dg.TableColumn(snake_case(c.name), "string", description=c.description) for c in feed.columns])
+
+
 def raw_schema(feed: Feed) -> dg.TableSchema:
     """The columns of a raw table: the source's, all of them text, and the provenance columns."""
-    source = [dg.TableColumn(snake_case(c.name), "string", description=c.description) for c in feed.columns]
-    return dg.TableSchema(columns=[*source, *_provenance(feed.provenance)])
+    return dg.TableSchema(columns=[*source_schema(feed).columns, *_provenance(feed.provenance)])
 
 
 def silver_schema(contract: Contract) -> dg.TableSchema:

@@ -26,7 +26,6 @@ NOT_BUILT = "not built, because a table that it reads failed"
 _PROGRESS_SECONDS = 0.5
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
-_COLOUR = r"(?:\x1b\[\d*m)?"
 _READ = {
     dg.DagsterEventType.STEP_START,
     dg.DagsterEventType.STEP_SUCCESS,
@@ -35,6 +34,7 @@ _READ = {
 }
 """The events of a run that say what became of its tables. Most others are of single dates, and each is slow to read."""
 
+_COLOUR = r"(?:\x1b\[\d*m)?"
 _NESTED = re.compile(rf"\s*\n\s*{_COLOUR}↳{_COLOUR}\s*")
 
 Tell = Callable[[str], None]

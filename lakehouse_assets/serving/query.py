@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from lakehouse_assets.books.ledger import Ledger, ledger_schema
 from lakehouse_assets.books.quarantine import Quarantine
-from lakehouse_assets.books.set_aside import BATCH, LANDED, SUPERSEDED, SetAside, listed_set_aside
-from lakehouse_assets.contracts.provenance import DATE_COLUMN
-from lakehouse_assets.delta.duck import column_types, new_connection, rows_of_files, rows_of_schema, table_view
-from lakehouse_assets.delta.tables import file_paths, open_table, sql_date, sql_name, sql_text
+from lakehouse_assets.books.set_aside import SUPERSEDED, SetAside, listed_set_aside, rows_set_aside
+from lakehouse_assets.delta.duck import column_types, new_connection, rows_of_schema, table_view
+from lakehouse_assets.delta.tables import file_paths, open_table, sql_name, sql_text
 from lakehouse_assets.errors import QueryError
 from lakehouse_assets.store.errors import unquoted
 from lakehouse_assets.store.root import Root
@@ -175,14 +174,8 @@ def _superseded_view(connection: "duckdb.DuckDBPyConnection", root: Root, name: 
     if listed is None:
         return
     listed = listed.with_reason(SUPERSEDED)
-    columns = {**column_types(table), BATCH: "string", LANDED: "date"}
-    rows = rows_of_files([f"{uri}/{path}" for path in listed.files], columns, listed.count)
-    # A file may also hold rows that no longer count: the list names batch and date of those that do.
-    counted = ", ".join(f"({sql_text(batch)}, {sql_date(day)})" for batch, day in listed.places) or "(NULL, NULL)"
-    connection.execute(
-        f"""CREATE VIEW superseded.{sql_name(name)} AS SELECT * EXCLUDE ({BATCH}, {LANDED}), {LANDED} AS {DATE_COLUMN} FROM ({rows})
-            SEMI JOIN (VALUES {counted}) AS counted ({BATCH}, {LANDED}) USING ({BATCH}, {LANDED})"""
-    )
+    rows = rows_set_aside(uri, listed.files, column_types(table), listed.count, listed.places)
+    connection.execute(f"CREATE VIEW superseded.{sql_name(name)} AS {rows}")
 
 
 def _open_books(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:

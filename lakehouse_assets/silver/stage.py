@@ -11,7 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.books.ledger import RuleHits
-from lakehouse_assets.books.set_aside import BATCH, DROPPED, LANDED, SUPERSEDED, WAITING, Batch, SetAside
+from lakehouse_assets.books.set_aside import BATCH, DROPPED, LANDED, SUPERSEDED, WAITING, Batch, SetAside, rows_set_aside
 from lakehouse_assets.contracts.contract import Contract
 from lakehouse_assets.contracts.provenance import (
     BROKEN_RULES,
@@ -26,9 +26,9 @@ from lakehouse_assets.contracts.provenance import (
 )
 from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.delta.data_files import DataFolder, read_parquet
-from lakehouse_assets.delta.duck import files_view, rows_of_files
+from lakehouse_assets.delta.duck import files_view
 from lakehouse_assets.delta.statistics import Bounds, Footer, bounds
-from lakehouse_assets.delta.tables import DataFile, sql_date, sql_text
+from lakehouse_assets.delta.tables import DataFile, sql_date
 from lakehouse_assets.silver.judge import FAILED, OK, VERDICT, VERDICTS
 from lakehouse_assets.silver.transform import UNREAD
 from lakehouse_assets.silver.winners import DELETED
@@ -229,14 +229,7 @@ def landed_view(
 
     `count` is about how many rows it has.
     """
-    typed = {**columns, BATCH: "string", LANDED: "date"}
-    rows = rows_of_files([f"{uri}/{path}" for path in files], typed, count)
-    shown = ", ".join([*(f'"{column}"' for column in columns), f"{LANDED} AS {DATE_COLUMN}"])
-    where = ""
-    if places:
-        listed = ", ".join(f"({sql_text(batch)}, {sql_date(day)})" for batch, day in places)
-        where = f" SEMI JOIN (VALUES {listed}) AS places ({BATCH}, {LANDED}) USING ({BATCH}, {LANDED})"
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {shown} FROM ({rows}){where}")
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {rows_set_aside(uri, files, columns, count, places)}")
 
 
 def read_staged(session: "SparkSession", uri: str, files: Collection[str], contract: Contract) -> "DataFrame":
