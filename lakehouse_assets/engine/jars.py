@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 from lakehouse_assets.engine.java import Java
 from lakehouse_assets.errors import EngineError
 from lakehouse_assets.files import whole_folder
+from lakehouse_assets.retry import retried
 
 _RESOLVE_SECONDS = 600
 
@@ -88,13 +89,14 @@ def resolved(java: Java, folder: Path, wanted: JarSet) -> list[Path]:
     target = folder / wanted.name
     if not target.exists():
         with whole_folder(target) as unfinished:
-            _fetch(java, folder, wanted, unfinished)
+            # Of some hundred files one may get lost on the way. Ivy keeps those that came.
+            retried(lambda: _fetch(java, folder, wanted, unfinished), attempts=3, first_pause=1, on_error=EngineError)
     return sorted(target.glob("*.jar"))
 
 
 def _fetch(java: Java, folder: Path, wanted: JarSet, target: Path) -> None:
-    """Fetch the jars of a set into the new folder `target`. Ivy's cache and the set's final folder are below `folder`."""
-    target.mkdir()
+    """Fetch the jars of a set into the folder `target`. Ivy's cache and the set's final folder are below `folder`."""
+    target.mkdir(exist_ok=True)
     ivy_file = target / "ivy.xml"
     ivy_file.write_text(_ivy_module(wanted))
     ivy = next(Path(spark_home(), "jars").glob("ivy-*.jar"))
