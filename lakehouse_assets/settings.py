@@ -119,7 +119,7 @@ class Settings(BaseSettings):
 
         own_project, built_in = self.lakehouse_dbt_project, built_in_folder(self.cache_folder)
         folder = own_project.expanduser().absolute() if own_project else built_in
-        return GoldProject(folder, package=built_in, timezone=self.lakehouse_timezone)
+        return GoldProject(folder, built_in, timezone=self.lakehouse_timezone, start=self.lakehouse_start_date)
 
     @property
     def cache_folder(self) -> Path:

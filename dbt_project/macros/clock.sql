@@ -13,3 +13,8 @@
 {% macro time_key(moment) -%}
     cast(strftime({{ business_time(moment) }}, '%H%M') as integer)
 {%- endmacro %}
+
+{#- The `_date` of a dimension's unknown member: the first date of the partitions. -#}
+{% macro unknown_date() -%}
+    date '{{ env_var("LAKEHOUSE_GOLD_START_DATE", "2026-01-01") }}'
+{%- endmacro %}

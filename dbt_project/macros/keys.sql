@@ -8,9 +8,9 @@
     {%- endfor %})) & 9223372036854775807)::bigint
 {%- endmacro %}
 
-{#- The key of a day in dim_date: 20260131; NULL for a day outside the calendar. -#}
+{#- The key of a day in dim_date: 20260131; -1, the unknown member, for no day and for one outside the calendar. -#}
 {% macro date_key(column) -%}
-    case when {{ in_calendar(column) }} then cast(strftime({{ column }}, '%Y%m%d') as integer) end
+    case when {{ in_calendar(column) }} then cast(strftime({{ column }}, '%Y%m%d') as integer) else -1 end
 {%- endmacro %}
 
 {#- Whether a day is within the calendar; the project's variables give its bounds. -#}

@@ -5,20 +5,14 @@
         from {{ source('silver', 'crm_sales') }} as s
         {{ join_usd_rate('s.currency', 's.order_date', rows=source('silver', 'crm_sales') ~ ' as s') }}
 
-    No row is added or lost. A model that uses it names `finance_exchange_rates` among its `optional_sources`: without a rate table it is
-    built all the same. -#}
+    No row is added or lost. Without a table of rates, only amounts in US dollars are known. -#}
 {% macro join_usd_rate(currency, day, rows) -%}
-    {%- set rates = source('silver', 'finance_exchange_rates') -%}
-    {%- if execute and load_relation(rates) is none -%}
-left join (select cast(null as decimal(18, 8)) as usd_rate where false) as usd_rates on false
-    {%- else -%}
-    {#- An ASOF join sorts its rows in memory. Of all rows there are few currencies and days. #}
+{#- An ASOF join sorts its rows in memory. Of all rows there are few currencies and days. -#}
 left join (
     select days.currency, days.day, rates.usd_rate
     from (select distinct {{ currency }} as currency, {{ day }} as day from {{ rows }}) as days
-    asof join {{ rates }} as rates on rates.currency = days.currency and rates.date <= days.day
+    asof join {{ source('silver', 'finance_exchange_rates') }} as rates on rates.currency = days.currency and rates.date <= days.day
 ) as usd_rates on usd_rates.currency = {{ currency }} and usd_rates.day = {{ day }}
-    {%- endif %}
 {%- endmacro %}
 
 {#- An amount in US dollars, rounded half up; NULL if its currency has no rate on that day or before, or if the type can't hold it.

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ from lakehouse_assets.delta.tables import TableFacts, table_facts
 from lakehouse_assets.errors import LakehouseError, PartitionGuardError
 from lakehouse_assets.gold.dbt import unquoted_output
 from lakehouse_assets.gold.failures import failing_rows
-from lakehouse_assets.gold.models import Model, model_fingerprint, read_models, table_states
-from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT, RUN_TIMEZONE, GoldProject
-from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model
+from lakehouse_assets.gold.models import Model, model_fingerprint, read_models, silver_columns, table_states
+from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT, GoldProject
+from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model, rows_of_grain
 from lakehouse_assets.hooks.dagster_dbt import (
     DagsterDbtTranslator,
     DagsterDbtTranslatorSettings,
@@ -86,10 +86,10 @@ def gold_assets(
 
     A run builds and tests the selected models in its own database file, then publishes those that passed.
     """
-    models = read_models(manifest, project.timezone)
+    models, columns = read_models(manifest, project.timezone), silver_columns(manifest)
 
     @dbt_assets(
-        manifest=manifest,
+        manifest=_without_seeds(manifest),
         project=DbtProject(project_dir=project.folder),
         name="gold",
         dagster_dbt_translator=GoldTranslator(docs_url),
@@ -104,8 +104,8 @@ def gold_assets(
         states = table_states(read.records)
         with tempfile.TemporaryDirectory(prefix="lakehouse-gold-") as folder:
             database = Path(folder, "run.duckdb")
-            fill_database(database, root, read, selected)
-            built, checks, faulty = _build(context, dbt, root, database, project.timezone)
+            fill_database(database, root, read, selected, columns, project.seeds(manifest))
+            built, checks, faulty = _build(context, dbt, root, database, project)
             refused = {c.asset_key.path[-1] for c in checks if _blocks(c) and c.asset_key is not None}
             unpublished = _Unpublished(root, refused | (selected - built.keys()))
             published: dict[str, DeltaTable] = {}
@@ -124,7 +124,10 @@ def gold_assets(
                     except Exception as error:  # noqa: BLE001 - raised once the other models are published
                         unpublished.add(model, error, fingerprint)
                         continue
-                    new_records = model_records(model, table, read.records, fingerprint=fingerprint, run_id=context.run_id)
+                    arrived = rows_of_grain(connection, model, read.records)
+                    new_records = model_records(
+                        model, table, read.records, arrived, fingerprint=fingerprint, run_id=context.run_id
+                    )
                     published[model.name] = table
                     records += new_records
                     states |= table_states({("gold", model.name, r.date): r for r in new_records})
@@ -149,6 +152,25 @@ def gold_assets(
             raise dg.Failure("\n".join([*_failures(refused, checks), *faulty.values(), *unpublished.reasons.values()]))
 
     return _gold
+
+
+def _without_seeds(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest without its seeds, which are not assets: each run has all of them in its database."""
+    seeds = {unique_id for unique_id, node in manifest["nodes"].items() if node["resource_type"] == "seed"}
+    nodes = {
+        unique_id: {**node, "depends_on": {**node["depends_on"], "nodes": _others(node["depends_on"]["nodes"], seeds)}}
+        for unique_id, node in manifest["nodes"].items()
+        if unique_id not in seeds and node.get("attached_node") not in seeds
+    }
+    maps = {
+        name: {unique_id: _others(linked, seeds) for unique_id, linked in manifest[name].items() if unique_id not in seeds}
+        for name in ("parent_map", "child_map")
+    }
+    return {**manifest, "nodes": nodes, **maps}
+
+
+def _others(unique_ids: Iterable[str], seeds: set[str]) -> list[str]:
+    return [unique_id for unique_id in unique_ids if unique_id not in seeds]
 
 
 class _Unpublished:
@@ -195,13 +217,14 @@ _CAUSED_OUTSIDE = (LakehouseError, CommitFailedError, DeltaError, OSError, duckd
 
 
 def _build(
-    context: dg.AssetExecutionContext, dbt: QuickStartDbt, root: Root, database: Path, timezone: str
+    context: dg.AssetExecutionContext, dbt: QuickStartDbt, root: Root, database: Path, project: GoldProject
 ) -> tuple[dict[str, "dg.Output[None]"], list[dg.AssetCheckResult], dict[str, str]]:
     """Run dbt. Returns the outputs of the models it built, the test results, and why it could not build the other models."""
-    os.environ |= {RUN_DATABASE: str(database), RUN_ROOT: root.uri, RUN_TIMEZONE: timezone}
+    os.environ |= {RUN_DATABASE: str(database), RUN_ROOT: root.uri, **project.environment}
     built: dict[str, dg.Output[None]] = {}
     checks: list[dg.AssetCheckResult] = []
-    invocation = dbt.cli(["build"], context=context, raise_on_error=False, target_path=database.with_name("target"))
+    without_seeds = ["build", "--exclude", "resource_type:seed"]  # the run's database has them
+    invocation = dbt.cli(without_seeds, context=context, raise_on_error=False, target_path=database.with_name("target"))
     with unquoted_output(root):
         for event in invocation.stream():
             if isinstance(event, dg.Output):

@@ -2,15 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from lakehouse_assets.books.ledger import InputVersion, PartitionRecord, Records
+from lakehouse_assets.contracts.provenance import IN_SILVER, typed_columns
+from lakehouse_assets.contracts.types import in_duckdb
 
-_PROJECT_FILES = ("dbt_project.yml", "profiles.yml", "macros/**/*.sql", "tests/**/*.sql", "models/**/*.yml", "models/**/*.sql")
+_PROJECT_FILES = (
+    *("dbt_project.yml", "profiles.yml", "macros/**/*.sql", "tests/**/*.sql", "tests/**/*.yml"),
+    *("models/**/*.yml", "models/**/*.sql", "models/**/*.py", "seeds/**/*.csv", "seeds/**/*.yml"),
+)
 _SHARED_FILES = ("dbt_project.yml", "profiles.yml")
 
 BUSINESS_TIME = "macro.lakehouse.business_time"
@@ -19,16 +24,21 @@ BUSINESS_TIME = "macro.lakehouse.business_time"
 _ZONE_MARK = "@"
 """Separates a model's fingerprint from the time zone of its business day."""
 
+ANY_TABLE = "any silver table"
+"""What `needs_one_of` says of a model that can be built from whichever silver table there is."""
+
 _IGNORED_CONFIG = ("docs", "persist_docs", "tags", "group")
 """Parts of a model's config that change no rows."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A dbt model: the silver tables (`sources`) and models (`refs`) that it reads, and the silver table whose grain it keeps.
+    """A dbt model: the silver tables (`sources`) and models (`refs`) that it reads, directly or through ephemeral models.
 
-    `checksum` is a hash of its SQL, its config, the project's macros that it uses, and its tests, but not of its descriptions.
-    `optional` are those of its sources that may be missing. `timezone` is that of the business day, if its rows depend on it.
+    `grain_of` are the silver tables whose rows make its rows: each with SQL for how many one of its rows makes, or None for one.
+    `checksum` is a hash of its SQL, its config, the macros, seeds and tests of the project that it uses, but not of descriptions.
+    `optional` are those of its sources that may be missing; of `any_of`, if there are some, one must have been written. `timezone`
+    is that of the business day, if its rows depend on it.
     """
 
     name: str
@@ -36,9 +46,10 @@ class Model:
     sources: tuple[str, ...]
     refs: tuple[str, ...]
     checksum: str
-    grain_of: str | None
+    grain_of: tuple[tuple[str, str | None], ...]
     description: str
     optional: tuple[str, ...] = ()
+    any_of: tuple[str, ...] = ()
     timezone: str | None = None
 
     @property
@@ -46,24 +57,15 @@ class Model:
         """The silver tables without which it can't be built."""
         return {*self.sources} - {*self.optional}
 
+    def can_be_built(self, written: Collection[str]) -> bool:
+        """Whether enough of its silver tables have been written; the others are read as empty tables."""
+        return self.required <= {*written} and (not self.any_of or not {*self.any_of}.isdisjoint(written))
+
 
 def read_models(manifest: Mapping[str, Any], timezone: str = "UTC") -> list[Model]:
     """Return the models, each after those that it reads. `timezone` is that of the business day."""
-    nodes = {unique_id: node for unique_id, node in manifest["nodes"].items() if node["resource_type"] == "model"}
-    models = {
-        node["name"]: Model(
-            name=node["name"],
-            folder=Path(node["path"]).parent.name,
-            sources=_names(node, "source."),
-            refs=_names(node, "model."),
-            checksum=_checksum(unique_id, node, manifest),
-            grain_of=node["config"].get("meta", {}).get("grain_of"),
-            description=node["description"],
-            optional=tuple(node["config"].get("meta", {}).get("optional_sources", ())),
-            timezone=timezone if BUSINESS_TIME in _macros(node, manifest) else None,
-        )
-        for unique_id, node in nodes.items()
-    }
+    nodes = [node for node in manifest["nodes"].values() if node["resource_type"] == "model" and not _is_ephemeral(node)]
+    models = {node["name"]: _model(node, manifest, timezone) for node in nodes}
     ordered: dict[str, Model] = {}
 
     def append(name: str) -> None:
@@ -75,6 +77,38 @@ def read_models(manifest: Mapping[str, Any], timezone: str = "UTC") -> list[Mode
     for name in sorted(models):
         append(name)
     return list(ordered.values())
+
+
+def silver_columns(manifest: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return the columns of each silver table that the project's sources describe: DuckDB's types by name."""
+    described, provenance = {}, {name: in_duckdb(kind) for name, kind in typed_columns(IN_SILVER).items()}
+    for source in manifest.get("sources", {}).values():
+        columns = {column["name"]: column["data_type"] for column in source["columns"].values() if column.get("data_type")}
+        if source["source_name"] == "silver" and columns:
+            described[source["name"]] = columns | provenance
+    return described
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A CSV file of the dbt project, which models read as a table. `types` are DuckDB's types of its columns, by name."""
+
+    name: str
+    file: Path
+    types: Mapping[str, str]
+
+
+def read_seeds(manifest: Mapping[str, Any], folders: Mapping[str, Path]) -> list[Seed]:
+    """Return the seeds of the project; `folders` are those of its dbt packages, by name."""
+    return [
+        Seed(
+            name=node["name"],
+            file=folders[node["package_name"]] / node["original_file_path"],
+            types={column["name"]: column.get("data_type") or "varchar" for column in node["columns"].values()},
+        )
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "seed"
+    ]
 
 
 def project_digest(folder: Path) -> str:
@@ -129,11 +163,12 @@ def _state(records: list[PartitionRecord]) -> str:
 def stale_models(models: Iterable[Model], records: Records, shared: str) -> dict[str, set[date]]:
     """Return the models that were not built from the current silver, gold and SQL, each with the dates that have changed.
 
-    `models` must list each model after those that it reads; a model that reads a stale one is stale too. A model with a required
-    silver table that was never written is left out: there is nothing to build it from yet.
+    `models` must list each model after those that it reads; a model that reads a stale one is stale too. A model of which too few
+    silver tables have been written is left out: there is nothing to build it from yet.
     """
     models = list(models)
     states = table_states(records)
+    written = {table for (layer, table, _) in records if layer == "silver"}
     built: dict[str, list[PartitionRecord]] = {}
     for (layer, table, _), record in records.items():
         if layer == "gold":
@@ -141,7 +176,7 @@ def stale_models(models: Iterable[Model], records: Records, shared: str) -> dict
     stale: dict[str, set[date]] = {}
     possible: set[str] = set()
     for model in models:
-        if not (all(f"silver.{s}" in states for s in model.required) and possible.issuperset(model.refs)):
+        if not (written and model.can_be_built(written) and possible.issuperset(model.refs)):
             continue
         possible.add(model.name)
         model_records = built.get(model.name, [])
@@ -168,13 +203,51 @@ def _is_newer(record: PartitionRecord, read: InputVersion | None) -> bool:
     return read is None or record.table_id != read.table_id or record.delta_version > read.delta_version
 
 
-def _names(node: Mapping[str, Any], kind: str) -> tuple[str, ...]:
-    """Return the names of a node's dependencies of one kind, such as `source.`."""
-    return tuple(sorted({d.rpartition(".")[2] for d in node["depends_on"]["nodes"] if d.startswith(kind)}))
+def _model(node: Mapping[str, Any], manifest: Mapping[str, Any], timezone: str) -> Model:
+    parts = [node, *_ephemeral(node, manifest)]
+    meta, reads = node["config"].get("meta", {}), {d for part in parts for d in part["depends_on"]["nodes"]}
+    sources = _names(reads, "source.")
+    grain = meta.get("grain_of") or {}
+    needed = meta.get("needs_one_of")
+    macros = [macro for part in parts for macro in _macros(part, manifest)]
+    return Model(
+        name=node["name"],
+        folder=Path(node["path"]).parent.name,
+        sources=sources,
+        refs=_names(reads - {part["unique_id"] for part in parts[1:]}, "model."),
+        checksum=_checksum(node, parts[1:], manifest),
+        grain_of=((grain, None),) if isinstance(grain, str) else tuple(grain.items()),
+        description=node["description"],
+        optional=tuple(meta.get("optional_sources", ())) if needed is None else sources,
+        any_of=() if needed in (None, ANY_TABLE) else tuple(needed),
+        timezone=timezone if BUSINESS_TIME in macros else None,
+    )
 
 
-def _checksum(unique_id: str, node: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
-    """Return the `checksum` of a model, see `Model`."""
+def _is_ephemeral(node: Mapping[str, Any]) -> bool:
+    """Whether dbt puts the model's SQL into those that read it: it is no table."""
+    return node["config"].get("materialized") == "ephemeral"
+
+
+def _ephemeral(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the ephemeral models that a model reads, directly or through others."""
+    pending, read = list(node["depends_on"]["nodes"]), dict[str, Mapping[str, Any]]()
+    while pending:
+        unique_id = pending.pop()
+        upstream = manifest["nodes"].get(unique_id)
+        if upstream is not None and unique_id not in read and _is_ephemeral(upstream):
+            read[unique_id] = upstream
+            pending += upstream["depends_on"]["nodes"]
+    return [read[unique_id] for unique_id in sorted(read)]
+
+
+def _names(nodes: Iterable[str], kind: str) -> tuple[str, ...]:
+    """Return the names of those nodes that are of one kind, such as `source.`."""
+    return tuple(sorted({node.rpartition(".")[2] for node in nodes if node.startswith(kind)}))
+
+
+def _checksum(node: Mapping[str, Any], inlined: Collection[Mapping[str, Any]], manifest: Mapping[str, Any]) -> str:
+    """Return the `checksum` of a model, see `Model`. `inlined` are the ephemeral models in its SQL."""
     tests = [
         [
             test["raw_code"],
@@ -184,11 +257,14 @@ def _checksum(unique_id: str, node: Mapping[str, Any], manifest: Mapping[str, An
             list(_macros(test, manifest).values()),
         ]
         for test in manifest["nodes"].values()
-        if test["resource_type"] == "test" and unique_id in _tested(test)
+        if test["resource_type"] == "test" and node["unique_id"] in _tested(test)
     ]
     config = {name: value for name, value in node["config"].items() if name not in (*_IGNORED_CONFIG, "meta")}
     config["grain_of"] = node["config"].get("meta", {}).get("grain_of")
     facts = [node["checksum"]["checksum"], config, list(_macros(node, manifest).values()), sorted(tests, key=str)]
+    facts += [[part["checksum"]["checksum"], list(_macros(part, manifest).values())] for part in inlined]
+    seeds = {d for part in [node, *inlined] for d in part["depends_on"]["nodes"] if d.startswith("seed.")}
+    facts += [manifest["nodes"][seed]["checksum"]["checksum"] for seed in sorted(seeds)]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

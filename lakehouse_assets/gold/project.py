@@ -1,5 +1,6 @@
 """The dbt project: its folders, its environment variables, and its manifest, which dbt parses again if a file has changed."""
 
+import hashlib
 import json
 import os
 import re
@@ -9,16 +10,20 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 from lakehouse_assets.bundled import bundled, is_installed
+from lakehouse_assets.contracts.contract import Contract
+from lakehouse_assets.contracts.provenance import DATE_COLUMN, PROVENANCE
 from lakehouse_assets.contracts.system import Catalog
+from lakehouse_assets.contracts.types import in_duckdb
 from lakehouse_assets.errors import LakehouseError
 from lakehouse_assets.files import whole_folder, write_whole
 from lakehouse_assets.gold.dbt_ahead import executable
-from lakehouse_assets.gold.models import Model, project_digest, read_models, shared_digest
+from lakehouse_assets.gold.models import Model, Seed, project_digest, read_models, read_seeds, shared_digest
 
 RUN_DATABASE = "LAKEHOUSE_GOLD_DATABASE"
 """The environment variable that gives dbt's process the path of the run's database file."""
@@ -29,6 +34,9 @@ RUN_ROOT = "LAKEHOUSE_GOLD_ROOT"
 RUN_TIMEZONE = "LAKEHOUSE_GOLD_TIMEZONE"
 """The environment variable that gives dbt's process the time zone of the business day."""
 
+RUN_START = "LAKEHOUSE_GOLD_START_DATE"
+"""The environment variable that gives dbt's process the first date of the partitions."""
+
 PACKAGE = "LAKEHOUSE_DBT_PACKAGE"
 """The environment variable that gives the `packages.yml` of a user's project the path of the lakehouse's own project."""
 
@@ -37,12 +45,13 @@ PACKAGE = "LAKEHOUSE_DBT_PACKAGE"
 class GoldProject:
     """A dbt project: the lakehouse's own (`package`), or a user's, which may list the lakehouse's as a dbt package.
 
-    `timezone` is that of the business day.
+    `timezone` is that of the business day; `start` is the first date of the partitions, at which the unknown members stand.
     """
 
     folder: Path
     package: Path
     timezone: str = "UTC"
+    start: date = date(2026, 1, 1)
 
     def manifest(self) -> Mapping[str, Any]:
         """Return dbt's manifest of the current project. dbt parses the project only if a file has changed since the last time.
@@ -57,10 +66,19 @@ class GoldProject:
         """Return the models of the current project, each after those that it reads; raises as `manifest` does."""
         return read_models(self.manifest(), self.timezone)
 
+    def seeds(self, manifest: Mapping[str, Any]) -> list[Seed]:
+        """Return the seeds of the project and of its package."""
+        return read_seeds(manifest, {_project_name(folder): folder for folder in self.folders})
+
     @property
     def shared_digest(self) -> str:
-        """A hash of what any model may depend on."""
-        return " ".join(map(shared_digest, self.folders))
+        """A hash of what any model may depend on, and the start date."""
+        return " ".join([*map(shared_digest, self.folders), self.start.isoformat()])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables that give dbt's process the settings on which rows depend."""
+        return {RUN_TIMEZONE: self.timezone, RUN_START: self.start.isoformat()}
 
     @property
     def folders(self) -> list[Path]:
@@ -68,13 +86,15 @@ class GoldProject:
         return [self.folder, self.package] if self._has_packages and self.folder != self.package else [self.folder]
 
     def add_sources(self, catalog: Catalog) -> None:
-        """Add silver tables of the catalog that `models/sources.yml` does not list yet.
+        """Bring `models/sources.yml` up to date with the silver tables of the catalog.
 
         A table that the catalog lacks stays listed, because other settings may declare it; `write_sources` removes it.
         """
         file, wanted = self.folder / _SOURCES, _sources(catalog)
         text = file.read_text() if file.exists() else ""
-        if wanted.keys() <= set(re.findall(r"^ *- name: (\w+)$", text, re.MULTILINE)):
+        if {name: table["config"]["meta"]["contract"] for name, table in wanted.items()}.items() <= dict(
+            _LISTED.findall(text)
+        ).items():
             return
         import yaml
 
@@ -87,7 +107,7 @@ class GoldProject:
         """Write `models/sources.yml` with exactly the silver tables of the catalog."""
         self._write_sources(_sources(catalog))
 
-    def _write_sources(self, tables: Mapping[str, Mapping[str, str]]) -> None:
+    def _write_sources(self, tables: Mapping[str, Mapping[str, Any]]) -> None:
         write_whole(self.folder / _SOURCES, sources_page(tables))
 
     @property
@@ -145,11 +165,33 @@ _PARTIAL = "partial_parse.msgpack"
 """What dbt keeps of the files that it has parsed."""
 
 
-def _sources(catalog: Catalog) -> dict[str, dict[str, str]]:
-    return {t.name: {"name": t.name, "description": t.contract.description} for t in sorted(catalog.tables, key=lambda t: t.name)}
+def _project_name(folder: Path) -> str:
+    """Return the name of the dbt project in a folder."""
+    found = re.search(r"^name: *[\"']?(\w+)", (folder / "dbt_project.yml").read_text(), re.MULTILINE)
+    return found[1] if found else ""
 
 
-def sources_page(tables: Mapping[str, Mapping[str, str]]) -> str:
+_LISTED = re.compile(r"^ *- name: (\w+)\n +config:\n +meta: \{contract: (\w+)\}$", re.MULTILINE)
+"""The tables in `sources.yml`, each with the digest of what is listed of it."""
+
+
+def _sources(catalog: Catalog) -> dict[str, dict[str, Any]]:
+    return {table.name: _source(table.contract) for table in catalog.tables}
+
+
+def _source(contract: Contract) -> dict[str, Any]:
+    """Return what `sources.yml` lists of a silver table: its columns have DuckDB's types."""
+    columns = [
+        {"name": c.name, "description": c.description, "data_type": in_duckdb(c.type).lower()}
+        for c in (*contract.table_columns, PROVENANCE[DATE_COLUMN])
+    ]
+    digest = hashlib.sha256(repr((contract.description, columns)).encode()).hexdigest()[:16]
+    # A digest of digits alone would be a number.
+    meta = {"contract": f"c{digest}"}
+    return {"name": contract.table, "config": {"meta": meta}, "description": contract.description, "columns": columns}
+
+
+def sources_page(tables: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the text of `models/sources.yml` for silver tables by name."""
     source = {
         "name": "silver",
@@ -160,7 +202,9 @@ def sources_page(tables: Mapping[str, Mapping[str, str]]) -> str:
     }
     import yaml
 
-    text = yaml.safe_dump({"version": 2, "sources": [source]}, sort_keys=False, allow_unicode=True, width=130)
+    text = yaml.safe_dump(
+        {"version": 2, "sources": [source]}, sort_keys=False, allow_unicode=True, width=130, default_flow_style=None
+    )
     return f"# Written from the contracts, by `make docs` or once a new silver table is declared.\n{text}"
 
 

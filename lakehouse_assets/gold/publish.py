@@ -1,8 +1,10 @@
 """Moves models between Delta and a run's database file: silver and existing gold in, what dbt built out."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ from deltalake import DeltaTable, Schema
 from lakehouse_assets.books.ledger import InputVersion, Ledger, PartitionRecord, Records
 from lakehouse_assets.books.records import table_id, verified
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
-from lakehouse_assets.delta.duck import enable_s3, table_view
+from lakehouse_assets.delta.duck import enable_s3, rows_of_layout, table_view
 from lakehouse_assets.delta.tables import (
     Commit,
     dates_predicate,
@@ -20,11 +22,13 @@ from lakehouse_assets.delta.tables import (
     replace_rows_at,
     replace_table,
     rows_note,
+    sql_name,
+    sql_text,
     table_facts,
     until_committed,
 )
 from lakehouse_assets.errors import PartitionGuardError
-from lakehouse_assets.gold.models import Model
+from lakehouse_assets.gold.models import Model, Seed
 from lakehouse_assets.gold.row_sums import RowSums, built_sums, live_sums
 from lakehouse_assets.store.root import Root
 
@@ -58,8 +62,18 @@ def open_tables(root: Root, models: Sequence[Model]) -> TablesRead:
     return TablesRead({key: table for key, table in opened.items() if table is not None}, records)
 
 
-def fill_database(file: Path, root: Root, read: TablesRead, selected: Iterable[str]) -> None:
-    """Create a run's database: views of all silver tables, and of the gold tables that the run won't build."""
+def fill_database(
+    file: Path,
+    root: Root,
+    read: TablesRead,
+    selected: Iterable[str],
+    columns: Mapping[str, Mapping[str, str]],
+    seeds: Iterable[Seed] = (),
+) -> None:
+    """Create a run's database: views of all silver tables, and of the gold tables that the run won't build; the project's seeds.
+
+    A silver table that has never been written is empty there. `columns` gives the types of its columns (see `silver_columns`).
+    """
     import duckdb
 
     selected_tables = {("gold", name) for name in selected}
@@ -69,6 +83,18 @@ def fill_database(file: Path, root: Root, read: TablesRead, selected: Iterable[s
         for (layer, name), table in read.opened.items():
             if (layer, name) not in selected_tables:
                 table_view(connection, f"{layer}.{name}", root.table(layer, name), table)
+        for name, types in columns.items():
+            if ("silver", name) not in read.opened:
+                connection.execute(f"CREATE VIEW silver.{sql_name(name)} AS {rows_of_layout([], types)}")
+        create_seeds(connection, seeds)
+
+
+def create_seeds(connection: "duckdb.DuckDBPyConnection", seeds: Iterable[Seed]) -> None:
+    """Create the tables of the seeds in the schema `gold`."""
+    for seed in seeds:
+        types = ", ".join(f"{sql_text(name)}: {sql_text(kind)}" for name, kind in seed.types.items())
+        rows = f"read_csv({sql_text(str(seed.file))}, header = true, auto_detect = false, columns = {{{types}}})"
+        connection.execute(f"CREATE TABLE gold.{sql_name(seed.name)} AS FROM {rows}")
 
 
 def publish_model(
@@ -117,16 +143,31 @@ def _replace_differing(
     return replace_rows_at(table, uri, rows, predicate=dates_predicate(differing), key=key, run_id=run_id, note=new.to_json())
 
 
-def model_records(model: Model, table: DeltaTable, records: Records, *, fingerprint: str, run_id: str) -> list[PartitionRecord]:
-    """Return the ledger records of a published model: row counts by date, and what it was built from."""
+def rows_of_grain(connection: "duckdb.DuckDBPyConnection", model: Model, records: Records) -> dict[date, int]:
+    """Return how many rows a model that keeps a grain should have by date, counted in its silver tables.
+
+    `connection` has the run's database open. Where each row of a table makes one, the ledger has counted them.
+    """
+    rows: Counter[date] = Counter()
+    for table, made in model.grain_of:
+        counted = {day: record.rows_out for (layer, name, day), record in records.items() if (layer, name) == ("silver", table)}
+        if made is not None:
+            sql = f"SELECT {DATE_COLUMN}, sum({made})::BIGINT FROM silver.{sql_name(table)} GROUP BY 1"
+            counted = dict.fromkeys(counted, 0) | dict(connection.execute(sql).fetchall())
+        rows.update(counted)
+    return dict(rows)
+
+
+def model_records(
+    model: Model, table: DeltaTable, records: Records, arrived: Mapping[date, int], *, fingerprint: str, run_id: str
+) -> list[PartitionRecord]:
+    """Return the ledger records of a published model: row counts by date, and what it was built from.
+
+    `arrived` is how many rows it should have by date, if it keeps a grain (see `rows_of_grain`).
+    """
     rows_by_date, own_id = table_facts(table).rows_by_date, table_id(table)
-    arrived = {
-        day: record.rows_out
-        for (layer, name, day), record in records.items()
-        if layer == "silver" and (name == model.grain_of if model.grain_of else name in model.sources)
-    }
     old = {key[2]: record for key, record in records.items() if key[:2] == ("gold", model.name)}
-    dates = sorted({*rows_by_date, *old, *(arrived if model.grain_of else [])})
+    dates = sorted({*rows_by_date, *old, *arrived})
     # An empty table has a record too; otherwise it would count as never built.
     dates = dates or sorted(day for (layer, _, day) in records if layer == "silver")[:1]
     newest: dict[str, PartitionRecord] = {}

@@ -73,7 +73,7 @@ def two_modes() -> list[SilverTable]:
     return [entity("upsert", "things"), entity("history", "versions")]
 
 
-GOLD = Model("things", "marts", ("shop_things",), (), "checksum", "shop_things", "Things")
+GOLD = Model("things", "marts", ("shop_things",), (), "checksum", (("shop_things", None),), "Things")
 
 
 @dataclass

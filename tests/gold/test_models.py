@@ -25,6 +25,7 @@ def manifest(**reads):
     return {
         "nodes": {
             f"model.lakehouse.{name}": {
+                "unique_id": f"model.lakehouse.{name}",
                 "name": name,
                 "resource_type": "model",
                 "path": f"facts/{name}.sql",
@@ -77,7 +78,10 @@ def test_a_model_knows_its_folder_and_description():
 def test_a_model_knows_the_table_whose_grain_it_keeps():
     described = manifest(fact_sales=[])
     described["nodes"]["model.lakehouse.fact_sales"]["config"]["meta"] = {"grain_of": "crm_sales"}
-    assert read_models(described)[0].grain_of == "crm_sales"
+    assert read_models(described)[0].grain_of == (("crm_sales", None),)
+    several = {"crm_sales": None, "shop_items": "case when parent_id is null then 1 else 0 end"}
+    described["nodes"]["model.lakehouse.fact_sales"]["config"]["meta"] = {"grain_of": several}
+    assert read_models(described)[0].grain_of == tuple(several.items())
 
 
 def in_zone(zone, *, macros):
@@ -119,14 +123,59 @@ def test_a_model_can_do_without_its_optional_sources():
     assert stale_models([model], ledger(sales, built, rates), SHARED) == {"fact": {D2}}
 
 
+def test_a_model_that_needs_one_of_its_sources_is_built_once_one_of_them_has_been_written():
+    described = manifest(
+        fact=["source.lakehouse.silver.sales", "source.lakehouse.silver.orders", "source.lakehouse.silver.rates"]
+    )
+    described["nodes"]["model.lakehouse.fact"]["config"]["meta"] = {"needs_one_of": ["sales", "orders"]}
+    [model] = read_models(described)
+    sales, orders, rates = (record("silver", name, D1, 1) for name in ("sales", "orders", "rates"))
+    assert stale_models([model], ledger(rates), SHARED) == {}
+    assert stale_models([model], ledger(sales), SHARED) == stale_models([model], ledger(orders), SHARED) == {"fact": {D1}}
+
+
+def test_a_model_that_needs_any_silver_table_is_built_once_there_is_one():
+    described = manifest(dimension=["source.lakehouse.silver.stores"])
+    described["nodes"]["model.lakehouse.dimension"]["config"]["meta"] = {"needs_one_of": "any silver table"}
+    [model] = read_models(described)
+    assert stale_models([model], {}, SHARED) == {}
+    assert stale_models([model], ledger(record("silver", "sales", D1, 1)), SHARED) == {"dimension": {D1}}
+
+
+def test_an_ephemeral_model_is_part_of_those_that_read_it():
+    described = manifest(
+        fact=["model.lakehouse.int_lines"], int_lines=["model.lakehouse.stg_lines"], stg_lines=["source.lakehouse.silver.sales"]
+    )
+    for name in ("int_lines", "stg_lines"):
+        described["nodes"][f"model.lakehouse.{name}"]["config"]["materialized"] = "ephemeral"
+    [model] = read_models(described)
+    assert (model.name, model.sources, model.refs) == ("fact", ("sales",), ())
+    described["nodes"]["model.lakehouse.stg_lines"]["checksum"]["checksum"] = "changed"
+    assert read_models(described)[0].checksum != model.checksum
+
+
+def test_a_seed_counts_for_the_models_that_read_it_and_no_other():
+    described = manifest(dimension=["seed.lakehouse.channels"], fact=[])
+    described["nodes"]["seed.lakehouse.channels"] = {
+        "resource_type": "seed",
+        "name": "channels",
+        "config": {},
+        "checksum": {"checksum": "1"},
+    }
+    before = {model.name: model.checksum for model in read_models(described)}
+    described["nodes"]["seed.lakehouse.channels"]["checksum"] = {"checksum": "2"}
+    after = {model.name: model.checksum for model in read_models(described)}
+    assert [name for name in before if before[name] != after[name]] == ["dimension"]
+
+
 def test_a_project_without_models_has_none():
     assert read_models({"nodes": {}}) == []
 
 
 # sales ─► fact ─► mart, and customers ─► people
-FACT = Model("fact", "facts", ("sales",), (), "sql 1", None, "")
-MART = Model("mart", "marts", (), ("fact",), "sql 1", None, "")
-PEOPLE = Model("people", "dimensions", ("customers",), (), "sql 1", None, "")
+FACT = Model("fact", "facts", ("sales",), (), "sql 1", (), "")
+MART = Model("mart", "marts", (), ("fact",), "sql 1", (), "")
+PEOPLE = Model("people", "dimensions", ("customers",), (), "sql 1", (), "")
 MODELS = [FACT, MART, PEOPLE]
 STATES = {"silver.sales": "s/3", "silver.customers": "c/5", "gold.fact": "f/1", "gold.people": "p/1"}
 

@@ -16,7 +16,7 @@ from lakehouse_assets.gold.publish import publish_model
 from lakehouse_assets.store.root import Root
 
 D1 = date(2026, 1, 1)
-MODEL = Model("things", "marts", (), (), "checksum", None, "Things")
+MODEL = Model("things", "marts", (), (), "checksum", (), "Things")
 
 
 @pytest.fixture

@@ -1,11 +1,8 @@
 """The SQL of the models over hand-made silver rows: ties, NULLs, distant days. dbt compiles it once; DuckDB alone runs it."""
 
-import os
 import re
-import subprocess
 from datetime import date, timedelta
 from itertools import pairwise
-from pathlib import Path
 
 import duckdb
 import pytest
@@ -13,16 +10,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lakehouse_assets.gold.dbt_ahead import executable
 from lakehouse_assets.gold.failures import failing_rows
-from lakehouse_assets.gold.project import RUN_DATABASE
 from lakehouse_assets.settings import Settings
-from lakehouse_assets.systems import catalog, crm
+from lakehouse_assets.systems import crm
+from tests.support.warehouse import LANDED
 
 PROJECT = Settings().gold_project.folder
 
 
-LANDED = date(2026, 1, 31)
 SALE = {
     "order_number": "SO1",
     "product_number": "P1",
@@ -32,60 +27,6 @@ SALE = {
     "sales": 10,
     "currency": "USD",
 }
-ORDER = ("dim_date", "dim_customer", "dim_product", "fact_sales", "sales_performance")
-
-
-def make_silver(connection):
-    """Create empty silver tables in the database `run`."""
-    connection.execute("CREATE SCHEMA IF NOT EXISTS run.silver; CREATE SCHEMA IF NOT EXISTS run.gold")
-    for entity in catalog().tables:
-        columns = ", ".join(f"{c.name} {c.type}" for c in entity.contract.table_columns)
-        connection.execute(f"CREATE TABLE run.silver.{entity.name} ({columns}, _date date)")
-
-
-def put(connection, table, *rows):
-    for row in ({"_date": LANDED, **row} for row in rows):
-        marks = ", ".join(f"${i}" for i in range(1, len(row) + 1))
-        connection.execute(f"INSERT INTO run.silver.{table} ({', '.join(row)}) VALUES ({marks})", list(row.values()))
-
-
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory):
-    """The SQL of each model."""
-    target = tmp_path_factory.mktemp("compiled")
-    with duckdb.connect() as connection:  # the silver tables that there are: the SQL of a model may depend on that
-        connection.execute(f"ATTACH '{target / 'run.duckdb'}' AS run")
-        make_silver(connection)
-    subprocess.run(
-        [executable("dbt"), "--quiet", "--no-version-check", "compile", "--target-path", str(target)],
-        cwd=PROJECT,
-        env={**os.environ, RUN_DATABASE: str(target / "run.duckdb")},
-        check=True,
-        timeout=120,
-    )
-    return {file.stem: file.read_text() for file in Path(target, "compiled/lakehouse/models").rglob("*.sql")}
-
-
-@pytest.fixture(scope="session")
-def warehouse(compiled):
-    """A function from silver rows by table to a connection with the models."""
-    with duckdb.connect() as connection:
-        connection.execute("ATTACH ':memory:' AS run")
-        make_silver(connection)
-        tables = [
-            row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'silver'").fetchall()
-        ]
-
-        def build(**silver):
-            for table in tables:
-                connection.execute(f"DELETE FROM run.silver.{table}")
-                put(connection, table, *silver.get(table, ()))
-            for model in ORDER:
-                connection.execute(f"CREATE OR REPLACE TABLE run.gold.{model} AS {compiled[model]}")
-            return lambda sql: connection.execute(sql).fetchall()
-
-        connection.execute("SET TimeZone = 'UTC'")
-        yield build
 
 
 def versions(*starts):
@@ -94,7 +35,9 @@ def versions(*starts):
 
 def test_of_two_versions_without_a_start_the_later_holds(warehouse):
     sql = warehouse(crm_products=versions(None, None), crm_sales=[SALE | {"order_date": date(2026, 1, 1)}])
-    assert sql("SELECT product_id, valid_to < valid_from, is_current FROM run.gold.dim_product ORDER BY 1") == [
+    assert sql(
+        "SELECT product_id, valid_to < valid_from, is_current FROM run.gold.dim_product WHERE product_key <> -1 ORDER BY 1"
+    ) == [
         ("1", True, False),
         ("2", None, True),
     ]
@@ -104,27 +47,28 @@ def test_of_two_versions_without_a_start_the_later_holds(warehouse):
 STARTS = st.none() | st.dates(date(1989, 12, 30), date(1990, 1, 6)) | st.just(date(1, 1, 1)) | st.just(date(9999, 12, 31))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(starts=st.lists(STARTS, max_size=6), ordered=st.none() | st.dates(date(1989, 12, 28), date(1990, 1, 9)))
 def test_versions_never_overlap_and_a_fact_has_at_most_one(warehouse, starts, ordered):
     sql = warehouse(crm_products=versions(*starts), crm_sales=[SALE | {"order_date": ordered}])
-    held = sql("SELECT valid_from, valid_to FROM run.gold.dim_product ORDER BY valid_from, valid_to NULLS LAST")
+    known = "FROM run.gold.dim_product WHERE product_key <> -1"
+    held = sql(f"SELECT valid_from, valid_to {known} ORDER BY valid_from, valid_to NULLS LAST")
     assert all(first is not None for first, _ in held)
     held = [(first, last or date.max) for first, last in held if last is None or last >= first]
     assert all(one[1] + timedelta(1) == two[0] for one, two in pairwise(held))
-    assert [row[0] for row in sql("SELECT count(*) FILTER (is_current) FROM run.gold.dim_product")] == [min(len(starts), 1)]
-    [(rows, keys)] = sql("SELECT count(*), count(product_key) FROM run.gold.fact_sales")
+    assert [row[0] for row in sql(f"SELECT count(*) FILTER (is_current) {known}")] == [min(len(starts), 1)]
+    [(rows, keys)] = sql("SELECT count(*), count(*) FILTER (product_key <> -1) FROM run.gold.fact_sales")
     assert (rows, keys) == (1, min(len(starts), 1))
 
 
 @pytest.mark.parametrize(
     ("due", "key", "years"),
     [
-        (date(9999, 12, 31), None, (2026, 2026)),
-        (date(1, 1, 1), None, (2026, 2026)),
+        (date(9999, 12, 31), -1, (2026, 2026)),
+        (date(1, 1, 1), -1, (2026, 2026)),
         (date(2100, 12, 31), 21001231, (2026, 2100)),
         (date(1990, 1, 1), 19900101, (1990, 2026)),
-        (None, None, (2026, 2026)),
+        (None, -1, (2026, 2026)),
     ],
 )
 def test_a_day_outside_the_calendar_has_no_key_and_adds_no_days(warehouse, due, key, years):
@@ -132,17 +76,15 @@ def test_a_day_outside_the_calendar_has_no_key_and_adds_no_days(warehouse, due, 
     assert sql("SELECT due_date, due_date_key FROM run.gold.fact_sales") == [(due, key)]
     assert sql("SELECT min(year), max(year) FROM run.gold.dim_date") == [years]
     assert sql(
-        "SELECT count(*) - count(DISTINCT date_key), max(date_value) - min(date_value) + 1 - count(*) FROM run.gold.dim_date"
+        "SELECT count(*) - count(DISTINCT date_key), max(date_value) - min(date_value) + 1 - count(date_value) FROM run.gold.dim_date"
     ) == [(0, 0)]
-    assert sql(
-        "SELECT count(*) FROM run.gold.fact_sales ANTI JOIN run.gold.dim_date ON date_key = due_date_key WHERE due_date_key IS NOT NULL"
-    ) == [(0,)]
+    assert sql("SELECT count(*) FROM run.gold.fact_sales ANTI JOIN run.gold.dim_date ON date_key = due_date_key") == [(0,)]
 
 
 def test_an_order_outside_the_calendar_counts_for_no_month(warehouse):
     sql = warehouse(crm_sales=[SALE | {"order_date": date(2999, 1, 1)}])
-    assert sql("SELECT order_date_key FROM run.gold.fact_sales") == [(None,)]
-    assert sql("SELECT count(*), max(_date) FROM run.gold.dim_date") == [(0, None)]
+    assert sql("SELECT order_date_key FROM run.gold.fact_sales") == [(-1,)]
+    assert sql("SELECT date_key FROM run.gold.dim_date") == [(-1,)]
     assert sql("SELECT month, usd_amount::INT FROM run.gold.sales_performance") == [(None, 10)]
 
 
@@ -157,8 +99,8 @@ def test_a_row_without_a_partner_keeps_its_landing_date(warehouse, grouped):
     more = {"erp_product_categories": [{"category_id": "C", "_date": date(2026, 2, 1)}]} if grouped else {}
     product = {"product_id": 1, "product_number": "P1", "category_id": "C"}
     sql = warehouse(crm_products=[product], crm_customers=[{"customer_id": 1, "gender": "n/a"}], **more)
-    assert sql("SELECT _date FROM run.gold.dim_product") == [(date(2026, 2, 1) if grouped else LANDED,)]
-    assert sql("SELECT _date, country, gender FROM run.gold.dim_customer") == [(LANDED, "n/a", "n/a")]
+    assert sql("SELECT _date FROM run.gold.dim_product WHERE product_key <> -1") == [(date(2026, 2, 1) if grouped else LANDED,)]
+    assert sql("SELECT _date, country, gender FROM run.gold.dim_customer WHERE customer_key <> -1") == [(LANDED, "n/a", "n/a")]
 
 
 def rate(day, currency, usd_rate):
@@ -186,14 +128,14 @@ def test_an_amount_takes_the_rate_of_its_day_or_the_last_earlier_one(warehouse, 
     rates += [rate(date(2026, 1, 5), "JPY", "0.00658"), rate(date(2026, 1, 12), "JPY", "0.0066")]
     sql = warehouse(crm_sales=[SALE | {"currency": currency, "order_date": day}], finance_exchange_rates=rates)
     found = sql("SELECT usd_amount::VARCHAR, source_currency, source_amount::VARCHAR FROM run.gold.fact_sales")
-    assert found == [(usd_amount, currency, "10.00")]
+    assert found == [(usd_amount, currency, "10.0000")]
 
 
-@pytest.mark.parametrize(("amount", "usd_amount"), [("999999999.99", "1099999999.99"), ("9999999999.99", None)])
+@pytest.mark.parametrize(("amount", "usd_amount"), [("999999999.99", "1099999999.99"), ("9999999999.99", "10999999999.99")])
 def test_an_amount_is_as_large_as_its_type_takes(warehouse, amount, usd_amount):
     sale = SALE | {"currency": "EUR", "order_date": date(2026, 1, 5), "sales": amount}
     sql = warehouse(crm_sales=[sale], finance_exchange_rates=[rate(date(2026, 1, 5), "EUR", "1.10")])
-    assert sql("SELECT usd_amount::VARCHAR, source_amount::VARCHAR FROM run.gold.fact_sales") == [(usd_amount, amount)]
+    assert sql("SELECT usd_amount::VARCHAR, source_amount::VARCHAR FROM run.gold.fact_sales") == [(usd_amount, f"{amount}00")]
 
 
 def test_the_check_names_each_rate_that_is_missing(warehouse, compiled):

@@ -189,9 +189,9 @@ class Shop:
 
     def models(self) -> list[Model]:
         """The models as their code is now, in the order in which they are built."""
-        reads: dict[str, tuple[tuple[str, ...], tuple[str, ...], str | None]] = {
-            "dim_customer": (("shop_customers",), (), None),
-            "fact_sales": (("shop_sales",), ("dim_customer",), "shop_sales"),
+        reads: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, None], ...]]] = {
+            "dim_customer": (("shop_customers",), (), ()),
+            "fact_sales": (("shop_sales",), ("dim_customer",), (("shop_sales", None),)),
         }
         return [
             Model(name, "shop", sources, refs, f"{name}/{self.sql[name]}", grain_of, "")

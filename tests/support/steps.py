@@ -13,7 +13,7 @@ from lakehouse_assets.books.records import record_partitions
 from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.delta.duck import new_connection
 from lakehouse_assets.gold.models import Model, model_fingerprint, table_states
-from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model
+from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model, rows_of_grain
 from lakehouse_assets.raw.write import load_partitions
 from lakehouse_assets.store.root import Root
 from tests.support.declare import feed_of
@@ -40,7 +40,7 @@ def build_gold(root: Root, models: Sequence[Model], selected: Collection[str], d
     read = open_tables(root, models)
     pause("after reading")
     states = table_states(read.records)
-    fill_database(database, root, read, selected)
+    fill_database(database, root, read, selected, {})
     built = run(database, selected)
     published: dict[str, DeltaTable] = {}
     records: list[PartitionRecord] = []
@@ -57,7 +57,8 @@ def build_gold(root: Root, models: Sequence[Model], selected: Collection[str], d
             except CommitFailedError:
                 failed.add(model.name)
                 continue
-            mine = model_records(model, table, read.records, fingerprint=mark, run_id=run_id)
+            arrived = rows_of_grain(connection, model, read.records)
+            mine = model_records(model, table, read.records, arrived, fingerprint=mark, run_id=run_id)
             published[model.name] = table
             records += mine
             states |= table_states({("gold", model.name, r.date): r for r in mine})

@@ -144,8 +144,8 @@ class Shop:
         if tables.open_table(root.table("silver", self.entity.name)) is None:
             return  # the first build was killed before it made the table
         models = [
-            Model("dim_thing", "shop", (self.entity.name,), (), "1", None, ""),
-            Model("values_of_things", "shop", (), ("dim_thing",), "1", None, ""),
+            Model("dim_thing", "shop", (self.entity.name,), (), "1", (), ""),
+            Model("values_of_things", "shop", (), ("dim_thing",), "1", (), ""),
         ]
         sql = {
             "dim_thing": f'SELECT thing_id, "at", value, _date FROM {silver}',

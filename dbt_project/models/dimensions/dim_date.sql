@@ -1,7 +1,7 @@
--- One row per day, in whole years, from the first to the last day of a sale within the calendar.
+-- One row per day, in whole years, from the first to the last day of a sale within the calendar, and the unknown member.
 with mentioned as (
     select unnest([order_date, ship_date, due_date]) as day, _date
-    from {{ source('silver', 'crm_sales') }}
+    from {{ ref('int_sale_lines') }}
 ),
 years as (
     select
@@ -27,3 +27,5 @@ select
     {{ is_us_federal_holiday('day') }} as is_holiday,
     _date
 from days
+union all by name
+select -1 as date_key, 'n/a' as day_name, 'n/a' as month_name, false as is_weekend, false as is_holiday, {{ unknown_date() }} as _date

@@ -1,6 +1,6 @@
 -- Sales by order month, customer country and product line.
 select
-    cast(date_trunc('month', case when f.order_date_key is not null then f.order_date end) as date) as month,
+    cast(date_trunc('month', case when f.order_date_key <> -1 then f.order_date end) as date) as month,
     coalesce(c.country, 'n/a') as country,
     coalesce(p.product_line, 'n/a') as product_line,
     count(distinct f.order_id) as orders,
