@@ -24,9 +24,6 @@ BUSINESS_TIME = "macro.lakehouse.business_time"
 _ZONE_MARK = "@"
 """Separates a model's fingerprint from the time zone of its business day."""
 
-ANY_TABLE = "any silver table"
-"""What `needs_one_of` says of a model that can be built from whichever silver table there is."""
-
 _IGNORED_CONFIG = ("docs", "persist_docs", "tags", "group")
 """Parts of a model's config that change no rows."""
 
@@ -219,7 +216,7 @@ def _model(node: Mapping[str, Any], manifest: Mapping[str, Any], timezone: str) 
         grain_of=((grain, None),) if isinstance(grain, str) else tuple(grain.items()),
         description=node["description"],
         optional=tuple(meta.get("optional_sources", ())) if needed is None else sources,
-        any_of=() if needed in (None, ANY_TABLE) else tuple(needed),
+        any_of=tuple(needed or ()),
         timezone=timezone if BUSINESS_TIME in macros else None,
     )
 
