@@ -49,8 +49,8 @@ def test_the_rows_of_a_grain_are_counted_in_the_books_or_by_the_sql_that_says_ho
     )
     with duckdb.connect() as connection:
         connection.execute(
-            "CREATE SCHEMA silver; CREATE TABLE silver.items AS SELECT * FROM (VALUES (NULL, 0), (NULL, 2), (1, 0)) AS t (parent, returned), "
-            "(VALUES (DATE '2026-01-01')) AS d (_date)"
+            "CREATE SCHEMA silver; CREATE TABLE silver.items AS SELECT *, DATE '2026-01-01' AS _date "
+            "FROM (VALUES (NULL, 0), (NULL, 2), (1, 0)) AS t (parent, returned)"
         )
         assert rows_of_grain(connection, model, records) == {D1: 7 + 4, D1 + timedelta(1): 0}
 
