@@ -1,9 +1,8 @@
 {#- Lines, pieces and amounts of fact_sales equal those of silver by system, channel, day and currency, to the cent. Silver's are counted
     here on their own, by order where that is simpler, and know nothing of the staging models. -#}
 {% test sales_equal_silver(model) %}
-with
-{#- A line of the web shop, and how many pieces of it went. -#}
-shop as (
+with shop as (
+    -- A line of the web shop, and how many pieces of it went.
     select
         o.currency,
         {{ business_day('o.created_at') }} as day,

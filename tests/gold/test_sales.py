@@ -13,7 +13,7 @@ from tests.support.warehouse import LANDED
 
 CENT = Decimal("0.01")
 DAY = datetime(2026, 1, 5, 12, tzinfo=UTC)
-quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 [GRAIN] = [model.grain_of for model in Settings().gold_project.models() if model.name == "fact_sales"]
 STATES = st.sampled_from(["new", "processing", "complete", "closed", "canceled"])
