@@ -224,7 +224,7 @@ def _build(
     built: dict[str, dg.Output[None]] = {}
     checks: list[dg.AssetCheckResult] = []
     # The run's database has the seeds. Unit tests are of the SQL, not of the data.
-    without = ["build", "--exclude", "resource_type:seed", "resource_type:unit_test"]
+    without = ["build", "--exclude", "resource_type:seed resource_type:unit_test"]
     invocation = dbt.cli(without, context=context, raise_on_error=False, target_path=database.with_name("target"))
     with unquoted_output(root):
         for event in invocation.stream():

@@ -183,7 +183,7 @@ def _source(contract: Contract) -> dict[str, Any]:
     """Return what `sources.yml` lists of a silver table: its columns have DuckDB's types."""
     columns = [
         {"name": c.name, "description": c.description, "data_type": in_duckdb(c.type).lower()}
-        for c in (*contract.table_columns, PROVENANCE[DATE_COLUMN])
+        for c in (*contract.table_columns, *map(PROVENANCE.__getitem__, IN_SILVER))
     ]
     freshness = _freshness(contract.freshness) if contract.freshness else {}
     digest = hashlib.sha256(repr((contract.description, columns, freshness)).encode()).hexdigest()[:16]
@@ -217,6 +217,7 @@ def sources_page(tables: Mapping[str, Mapping[str, Any]]) -> str:
         "database": "run",
         "schema": "silver",
         # A landing date ends with its day.
+        "loader": "lakehouse",
         "config": {"loaded_at_field": f"cast({DATE_COLUMN} + 1 as timestamp)"},
         "tables": [dict(tables[name]) for name in sorted(tables)],
     }
