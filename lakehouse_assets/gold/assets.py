@@ -223,8 +223,9 @@ def _build(
     os.environ |= {RUN_DATABASE: str(database), RUN_ROOT: root.uri, **project.environment}
     built: dict[str, dg.Output[None]] = {}
     checks: list[dg.AssetCheckResult] = []
-    without_seeds = ["build", "--exclude", "resource_type:seed"]  # the run's database has them
-    invocation = dbt.cli(without_seeds, context=context, raise_on_error=False, target_path=database.with_name("target"))
+    # The run's database has the seeds. Unit tests are of the SQL, not of the data.
+    without = ["build", "--exclude", "resource_type:seed resource_type:unit_test"]
+    invocation = dbt.cli(without, context=context, raise_on_error=False, target_path=database.with_name("target"))
     with unquoted_output(root):
         for event in invocation.stream():
             if isinstance(event, dg.Output):

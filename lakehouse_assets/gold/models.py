@@ -13,7 +13,7 @@ from lakehouse_assets.contracts.provenance import IN_SILVER, typed_columns
 from lakehouse_assets.contracts.types import in_duckdb
 
 _PROJECT_FILES = (
-    *("dbt_project.yml", "profiles.yml", "macros/**/*.sql", "tests/**/*.sql", "tests/**/*.yml"),
+    *("dbt_project.yml", "profiles.yml", "macros/**/*.sql", "macros/**/*.yml", "tests/**/*.sql", "tests/**/*.yml"),
     *("models/**/*.yml", "models/**/*.sql", "models/**/*.py", "seeds/**/*.csv", "seeds/**/*.yml"),
 )
 _SHARED_FILES = ("dbt_project.yml", "profiles.yml")
@@ -24,7 +24,7 @@ BUSINESS_TIME = "macro.lakehouse.business_time"
 _ZONE_MARK = "@"
 """Separates a model's fingerprint from the time zone of its business day."""
 
-_IGNORED_CONFIG = ("docs", "persist_docs", "tags", "group")
+_IGNORED_CONFIG = ("docs", "persist_docs", "tags", "group", "access")
 """Parts of a model's config that change no rows."""
 
 

@@ -10,14 +10,14 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 from lakehouse_assets.bundled import bundled, is_installed
 from lakehouse_assets.contracts.contract import Contract
-from lakehouse_assets.contracts.provenance import DATE_COLUMN, PROVENANCE
+from lakehouse_assets.contracts.provenance import DATE_COLUMN, IN_SILVER, PROVENANCE, typed_columns
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.contracts.types import in_duckdb
 from lakehouse_assets.errors import LakehouseError
@@ -183,12 +183,30 @@ def _source(contract: Contract) -> dict[str, Any]:
     """Return what `sources.yml` lists of a silver table: its columns have DuckDB's types."""
     columns = [
         {"name": c.name, "description": c.description, "data_type": in_duckdb(c.type).lower()}
-        for c in (*contract.table_columns, PROVENANCE[DATE_COLUMN])
+        for c in (*contract.table_columns, *map(PROVENANCE.__getitem__, IN_SILVER))
     ]
-    digest = hashlib.sha256(repr((contract.description, columns)).encode()).hexdigest()[:16]
+    freshness = _freshness(contract.freshness) if contract.freshness else {}
+    digest = hashlib.sha256(repr((contract.description, columns, freshness)).encode()).hexdigest()[:16]
     # A digest of digits alone would be a number.
-    meta = {"contract": f"c{digest}"}
-    return {"name": contract.table, "config": {"meta": meta}, "description": contract.description, "columns": columns}
+    config = {"meta": {"contract": f"c{digest}"}, **freshness}
+    return {"name": contract.table, "config": config, "description": contract.description, "columns": columns}
+
+
+def _freshness(allowed: timedelta) -> dict[str, Any]:
+    """Return what `dbt source freshness` is to say of a table: a warning once it is older than allowed, an error at twice that age."""
+    hours = max(1, round(allowed / timedelta(hours=1)))
+    count, period = (hours // 24, "day") if hours % 24 == 0 else (hours, "hour")
+    ages = {f"{what}_after": {"count": times * count, "period": period} for what, times in (("warn", 1), ("error", 2))}
+    return {"freshness": ages}
+
+
+def silver_layout(catalog: Catalog) -> dict[str, dict[str, str]]:
+    """Return the columns of each silver table as the contracts have them: DuckDB's types by name."""
+    provenance = {name: in_duckdb(kind) for name, kind in typed_columns(IN_SILVER).items()}
+    return {
+        table.name: {column.name: in_duckdb(column.type) for column in table.contract.table_columns} | provenance
+        for table in catalog.tables
+    }
 
 
 def sources_page(tables: Mapping[str, Mapping[str, Any]]) -> str:
@@ -198,6 +216,9 @@ def sources_page(tables: Mapping[str, Mapping[str, Any]]) -> str:
         "description": "Silver tables as they are when the run begins.",
         "database": "run",
         "schema": "silver",
+        # A landing date ends with its day.
+        "loader": "lakehouse",
+        "config": {"loaded_at_field": f"cast({DATE_COLUMN} + 1 as timestamp)"},
         "tables": [dict(tables[name]) for name in sorted(tables)],
     }
     import yaml

@@ -72,14 +72,14 @@ def fill_database(
 ) -> None:
     """Create a run's database: views of all silver tables, and of the gold tables that the run won't build; the project's seeds.
 
-    A silver table that has never been written is empty there. `columns` gives the types of its columns (see `silver_columns`).
+    In a database that exists, silver is replaced. A silver table that has never been written is empty there. `columns` gives the types of its columns (see `silver_columns`).
     """
     import duckdb
 
     selected_tables = {("gold", name) for name in selected}
     with duckdb.connect(str(file)) as connection:
         enable_s3(connection, root)
-        connection.execute("CREATE SCHEMA silver; CREATE SCHEMA gold")
+        connection.execute("DROP SCHEMA IF EXISTS silver CASCADE; CREATE SCHEMA silver; CREATE SCHEMA IF NOT EXISTS gold")
         for (layer, name), table in read.opened.items():
             if (layer, name) not in selected_tables:
                 table_view(connection, f"{layer}.{name}", root.table(layer, name), table)
