@@ -71,15 +71,23 @@ def test_products_match_by_id_and_then_by_name(warehouse):
         # The id beats the name, though the name would fit another.
         ({"magento": [("A", "Bell")], "odoo": [("A", "A", "Gong"), ("B", "B", "Bell")]}, [("A", "A")], {"A"}),
         # Of several of a name, the smallest; the others stay alone.
-        ({"magento": [("A", "Bell"), ("B", "Bell")], "odoo": [("Y", "Y", "Bell"), ("X", "X", "Bell")]}, [("A", "X")], set("ABXY")),
-        # Those that have their partners by id are out of the game.
-        ({"magento": [("A", "Bell"), ("B", "Bell")], "odoo": [("A", "A", "Bell"), ("X", "X", "Bell")]}, [("A", "A"), ("B", "X")], set("ABX")),
+        (
+            {"magento": [("A", "Bell"), ("B", "Bell")], "odoo": [("Y", "Y", "Bell"), ("X", "X", "Bell")]},
+            [("A", "X")],
+            set("ABXY"),
+        ),
+        # Who has a partner by id needs none by name.
+        (
+            {"magento": [("A", "Bell"), ("B", "Bell")], "odoo": [("A", "A", "Bell"), ("X", "X", "Bell")]},
+            [("A", "A"), ("B", "X")],
+            set("ABX"),
+        ),
         # The CRM knows that they are two.
         ({"magento": [("A", "Bell")], "odoo": [("B", "B", "Bell")], "crm": ["A", "B"]}, [], set()),
         # A key that stands in for a reference is no code, and nothing is no name.
         ({"magento": [("id:1", None)], "odoo": [("id:1", None, None)]}, [], set()),
     ],
-)  # fmt: skip
+)
 def test_what_could_be_several_products_is_one_by_rule(warehouse, silver, together, ambiguous):
     sql = warehouse(**records(**silver))
     pairs = [tuple(number for system, number in sorted(product) if system in ("magento", "odoo")) for product in products_of(sql)]
@@ -159,7 +167,8 @@ def test_versions_of_the_crm_hold_what_the_shop_says_beside_what_they_say(wareho
             {"product_code": "A", "default_code": "A", "standard_price": 4, "currency": "GBP", "product_type": "Consumable"}
         ],
     )
-    columns = "product_id, product_name, category, subcategory_id, brand, product_type, current_price::INT, currency, cost::INT, cost_currency"
+    columns = """product_id, product_name, category, subcategory_id, brand, product_type, current_price::INT, currency,
+                 cost::INT, cost_currency"""
     assert sql(f"SELECT {columns}, valid_to FROM run.gold.dim_product WHERE product_key <> -1 ORDER BY valid_from") == [
         ("1", "Old", "Parts", "X", "DING", "Consumable", 9, "EUR", 5, "USD", date(2025, 12, 31)),
         ("2", "New", "Gear", None, "DING", "Consumable", 9, "EUR", 4, "GBP", None),
