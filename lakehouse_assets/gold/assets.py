@@ -22,7 +22,7 @@ from lakehouse_assets.delta.tables import TableFacts, table_facts
 from lakehouse_assets.errors import LakehouseError, PartitionGuardError
 from lakehouse_assets.gold.dbt import unquoted_output
 from lakehouse_assets.gold.failures import failing_rows
-from lakehouse_assets.gold.models import Model, model_fingerprint, read_models, silver_columns, table_states
+from lakehouse_assets.gold.models import Model, model_fingerprint, silver_columns, table_states
 from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT, GoldProject
 from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model, rows_of_grain
 from lakehouse_assets.hooks.dagster_dbt import (
@@ -86,7 +86,7 @@ def gold_assets(
 
     A run builds and tests the selected models in its own database file, then publishes those that passed.
     """
-    models, columns = read_models(manifest, project.timezone), silver_columns(manifest)
+    models, columns = project.models_of(manifest), silver_columns(manifest)
 
     @dbt_assets(
         manifest=_without_seeds(manifest),

@@ -23,6 +23,7 @@ from lakehouse_assets.contracts.types import in_duckdb
 from lakehouse_assets.errors import LakehouseError
 from lakehouse_assets.files import whole_folder, write_whole
 from lakehouse_assets.gold.dbt_ahead import executable
+from lakehouse_assets.gold.holidays import DEFAULT_COUNTRIES, country_codes, rows_depend_on
 from lakehouse_assets.gold.models import Model, Seed, project_digest, read_models, read_seeds, shared_digest
 
 RUN_DATABASE = "LAKEHOUSE_GOLD_DATABASE"
@@ -37,6 +38,12 @@ RUN_TIMEZONE = "LAKEHOUSE_GOLD_TIMEZONE"
 RUN_START = "LAKEHOUSE_GOLD_START_DATE"
 """The environment variable that gives dbt's process the first date of the partitions."""
 
+RUN_COUNTRIES = "LAKEHOUSE_GOLD_HOLIDAY_COUNTRY"
+"""The environment variable that gives dbt's process the countries whose public holidays it needs."""
+
+RUN_CACHE = "LAKEHOUSE_GOLD_CACHE"
+"""The environment variable that gives dbt's process the folder in which it keeps what takes time to make."""
+
 PACKAGE = "LAKEHOUSE_DBT_PACKAGE"
 """The environment variable that gives the `packages.yml` of a user's project the path of the lakehouse's own project."""
 
@@ -45,13 +52,16 @@ PACKAGE = "LAKEHOUSE_DBT_PACKAGE"
 class GoldProject:
     """A dbt project: the lakehouse's own (`package`), or a user's, which may list the lakehouse's as a dbt package.
 
-    `timezone` is that of the business day; `start` is the first date of the partitions, at which the unknown members stand.
+    `timezone` is that of the business day; `start` is the first date of the partitions, at which the unknown members stand. Of the
+    countries whose public holidays the models know, the first is that of the business. `cache` is a folder that may be deleted.
     """
 
     folder: Path
     package: Path
     timezone: str = "UTC"
     start: date = date(2026, 1, 1)
+    holiday_countries: str = DEFAULT_COUNTRIES
+    cache: Path = Path("~/.cache/lakehouse")
 
     def manifest(self) -> Mapping[str, Any]:
         """Return dbt's manifest of the current project. dbt parses the project only if a file has changed since the last time.
@@ -64,7 +74,11 @@ class GoldProject:
 
     def models(self) -> list[Model]:
         """Return the models of the current project, each after those that it reads; raises as `manifest` does."""
-        return read_models(self.manifest(), self.timezone)
+        return self.models_of(self.manifest())
+
+    def models_of(self, manifest: Mapping[str, Any]) -> list[Model]:
+        """Return the models of a manifest of the project, each after those that it reads."""
+        return read_models(manifest, self.timezone, rows_depend_on(self.holiday_countries))
 
     def seeds(self, manifest: Mapping[str, Any]) -> list[Seed]:
         """Return the seeds of the project and of its package."""
@@ -78,7 +92,12 @@ class GoldProject:
     @property
     def environment(self) -> dict[str, str]:
         """The environment variables that give dbt's process the settings on which rows depend."""
-        return {RUN_TIMEZONE: self.timezone, RUN_START: self.start.isoformat()}
+        return {
+            RUN_TIMEZONE: self.timezone,
+            RUN_START: self.start.isoformat(),
+            RUN_COUNTRIES: ",".join(country_codes(self.holiday_countries)),
+            RUN_CACHE: str(self.cache.expanduser().absolute()),
+        }
 
     @property
     def folders(self) -> list[Path]:
