@@ -4,7 +4,7 @@ select
     coalesce(c.country, 'n/a') as country,
     coalesce(p.product_line, 'n/a') as product_line,
     count(distinct f.order_id) as orders,
-    count(distinct f.customer_key) as customers,
+    count(distinct c.person_key) as customers,
     cast(sum(f.quantity) as bigint) as quantity,
     cast(sum(f.usd_amount) as decimal(18, 2)) as usd_amount,
     max(f._date) as _date
