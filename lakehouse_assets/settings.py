@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lakehouse_assets.contracts.clock import zone_fault
+from lakehouse_assets.contracts.remembered import remember_in
 from lakehouse_assets.engine.remote import ADDRESS
 from lakehouse_assets.engine.server import ServerConfig
 from lakehouse_assets.engine.session import EngineConfig
@@ -174,7 +175,7 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read the settings from the environment and `.env`.
+    """Read the settings from the environment and `.env`. What parsing of contracts and code finds is kept in the cache's folder.
 
     Raises:
         SettingsError: a value is invalid, or is an address that may hold a secret. The text names each setting and its fault, but
@@ -184,10 +185,12 @@ def load_settings() -> Settings:
     load_dotenv(".env")
     complete_environment()
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         raise SettingsError(f"Invalid settings: {faults}. See .env.example.") from None
+    remember_in(settings.cache_folder / "contracts")
+    return settings
 
 
 def load_catalog(settings: Settings) -> "Catalog":
