@@ -14,10 +14,12 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lakehouse_assets.contracts.clock import zone_fault
+from lakehouse_assets.contracts.remembered import remember_in
 from lakehouse_assets.engine.remote import ADDRESS
 from lakehouse_assets.engine.server import ServerConfig
 from lakehouse_assets.engine.session import EngineConfig
 from lakehouse_assets.errors import SettingsError
+from lakehouse_assets.gold.holidays import DEFAULT_COUNTRIES, countries_fault
 from lakehouse_assets.store.root import Root
 from lakehouse_assets.store.s3 import complete_environment
 
@@ -43,6 +45,11 @@ class Settings(BaseSettings):
     lakehouse_start_date: date = Field(date(2026, 1, 1), description="The first partition of every table.")
     lakehouse_timezone: str = Field(
         "UTC", description="The time zone of the business day: gold's date and time keys of moments, and due times."
+    )
+    lakehouse_holiday_country: str = Field(
+        DEFAULT_COUNTRIES,
+        description="The country whose public holidays count in gold's calendar, by its code of ISO 3166; after a comma, more "
+        "countries whose holidays gold lists.",
     )
     lakehouse_systems: str = Field(
         "lakehouse_assets.systems",
@@ -90,6 +97,8 @@ class Settings(BaseSettings):
                 )
         if fault := zone_fault(self.lakehouse_timezone):
             raise SettingsError(f"LAKEHOUSE_TIMEZONE: {fault}.")
+        if fault := countries_fault(self.lakehouse_holiday_country):
+            raise SettingsError(f"LAKEHOUSE_HOLIDAY_COUNTRY: {fault}.")
         if self.lakehouse_docs_url and not _PLAIN_URL.fullmatch(self.lakehouse_docs_url):
             raise SettingsError(
                 "LAKEHOUSE_DOCS_URL: write the address of the docs as https://host/path, without user, password or query: "
@@ -119,7 +128,14 @@ class Settings(BaseSettings):
 
         own_project, built_in = self.lakehouse_dbt_project, built_in_folder(self.cache_folder)
         folder = own_project.expanduser().absolute() if own_project else built_in
-        return GoldProject(folder, built_in, timezone=self.lakehouse_timezone, start=self.lakehouse_start_date)
+        return GoldProject(
+            folder,
+            built_in,
+            timezone=self.lakehouse_timezone,
+            start=self.lakehouse_start_date,
+            holiday_countries=self.lakehouse_holiday_country,
+            cache=self.cache_folder,
+        )
 
     @property
     def cache_folder(self) -> Path:
@@ -159,7 +175,7 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read the settings from the environment and `.env`.
+    """Read the settings from the environment and `.env`. What parsing of contracts and code finds is kept in the cache's folder.
 
     Raises:
         SettingsError: a value is invalid, or is an address that may hold a secret. The text names each setting and its fault, but
@@ -169,10 +185,12 @@ def load_settings() -> Settings:
     load_dotenv(".env")
     complete_environment()
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         raise SettingsError(f"Invalid settings: {faults}. See .env.example.") from None
+    remember_in(settings.cache_folder / "contracts")
+    return settings
 
 
 def load_catalog(settings: Settings) -> "Catalog":

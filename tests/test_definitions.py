@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from lakehouse_assets.definitions import defs
+from lakehouse_assets.settings import Settings
 from lakehouse_assets.systems import catalog
 
 
@@ -24,9 +25,7 @@ def test_every_entity_has_a_raw_and_a_silver_asset_and_gold_follows(graph):
     names = {key.to_user_string() for key in graph.materializable_asset_keys}
     assert {n for n in names if n.startswith(("raw/", "silver/"))} == raw_and_silver()
     assert {n for n in names if n.startswith("landing/")} == {f"landing/{feed.table}" for feed in catalog().feeds if feed.poll}
-    assert {n for n in names if n.startswith("gold/")} == {
-        f"gold/{m}" for m in ("dim_customer", "dim_date", "dim_product", "fact_sales", "sales_performance")
-    }
+    assert {n for n in names if n.startswith("gold/")} == {f"gold/{model.name}" for model in Settings().gold_project.models()}
 
 
 def test_every_asset_says_what_it_is_and_whose(graph):
@@ -47,7 +46,8 @@ def test_all_tables_share_one_daily_partitions_definition(graph):
 
 def test_every_raw_and_silver_table_and_the_fact_have_row_accounts(graph):
     checked = {c.asset_key.to_user_string() for c in graph.asset_check_keys if c.name == "row_accounts"}
-    assert checked == raw_and_silver() | {"gold/fact_sales"}
+    keep_their_grain = {f"gold/{model.name}" for model in Settings().gold_project.models() if model.grain_of}
+    assert checked == raw_and_silver() | keep_their_grain > raw_and_silver()
 
 
 def test_rules_relationships_and_dbt_tests_are_checks(graph):

@@ -1,7 +1,7 @@
 {#- A moment (TIMESTAMPTZ) as a local time (TIMESTAMP) in LAKEHOUSE_TIMEZONE. A model that uses it, or the macros below, is built again
     when that setting changes. A plain `cast(moment as date)` is a day in UTC. -#}
 {% macro business_time(moment) -%}
-    ({{ moment }} at time zone '{{ env_var("LAKEHOUSE_GOLD_TIMEZONE", "UTC") }}')
+    ({{ moment }} at time zone '{{ env_var("LAKEHOUSE_GOLD_TIMEZONE", env_var("LAKEHOUSE_TIMEZONE", "UTC")) }}')
 {%- endmacro %}
 
 {#- The business day of a moment: `{{ date_key(business_day('sold_at')) }}` is its key in dim_date. -#}
@@ -16,5 +16,5 @@
 
 {#- The `_date` of a dimension's unknown member: the first date of the partitions. -#}
 {% macro unknown_date() -%}
-    date '{{ env_var("LAKEHOUSE_GOLD_START_DATE", "2026-01-01") }}'
+    date '{{ env_var("LAKEHOUSE_GOLD_START_DATE", env_var("LAKEHOUSE_START_DATE", "2026-01-01")) }}'
 {%- endmacro %}

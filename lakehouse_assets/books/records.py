@@ -55,15 +55,21 @@ def _hashes(paths: Sequence[str], dates: Sequence[date], aside: SetAside | None)
 
 
 def verified(
-    root: Root, layer: str, name: str, table: DeltaTable | None, records: Mapping[date, PartitionRecord]
+    root: Root,
+    layer: str,
+    name: str,
+    table: DeltaTable | None,
+    records: Mapping[date, PartitionRecord],
+    rows_quarantined: Mapping[date, int] | None = None,
 ) -> dict[date, PartitionRecord]:
     """The records of a table by date. Those that don't match the open version become unverified, with its id and contents.
 
-    Partitions that have contents but no record get an unverified record.
+    Partitions that have contents but no record get an unverified record. `rows_quarantined` are the rows of the records' batches, if
+    the caller has counted them.
     """
     actual_id, actual_contents = table_id(table), contents(root, layer, name, table)
     # Rows are counted, not versions compared: a restored quarantine would reach the same version again, with other rows.
-    quarantined = Quarantine(root).counted(layer, name, {batch for r in records.values() for batch in r.batches})
+    quarantined = rows_quarantined if rows_quarantined is not None else Quarantine(root).counted(layer, name, batches(records))
 
     def matches(record: PartitionRecord) -> bool:
         actual = actual_id, actual_contents.get(record.date, ""), quarantined.get(record.date, 0)
@@ -80,20 +86,31 @@ def verified(
     }
 
 
-def read_books(root: Root, tables: Iterable[tuple[str, str]], *, brief: bool = False) -> Records:
-    """The records of some tables, each verified against the table's current version. `brief` leaves out `files` and `rules`."""
-    records = Ledger(root).read(brief=brief)
+def batches(records: Mapping[date, PartitionRecord]) -> set[str]:
+    """The batches of rows in quarantine that some records name."""
+    return {batch for record in records.values() for batch in record.batches}
+
+
+def verified_tables(root: Root, tables: Mapping[tuple[str, str], DeltaTable | None], records: Records) -> Records:
+    """Do the same as `verified` for several open tables, with one query for the rows that are in quarantine."""
     by_table: dict[tuple[str, str], dict[date, PartitionRecord]] = {key: {} for key in tables}
     for (layer, name, day), record in records.items():
         if (layer, name) in by_table:
             by_table[layer, name][day] = record
-    # The tables are opened after the ledger is read: a step that ends in between can make a record look outdated, but never an
-    # outdated one look current.
+    quarantined = Quarantine(root).counted_by_table({key: batches(table_records) for key, table_records in by_table.items()})
     return {
-        (layer, name, day): record
-        for (layer, name), table_records in by_table.items()
-        for day, record in verified(root, layer, name, newest_table(root.table(layer, name)), table_records).items()
+        (*key, day): record
+        for key, table in tables.items()
+        for day, record in verified(root, *key, table, by_table[key], quarantined[key]).items()
     }
+
+
+def read_books(root: Root, tables: Iterable[tuple[str, str]], *, brief: bool = False) -> Records:
+    """The records of some tables, each verified against the table's current version. `brief` leaves out `files` and `rules`."""
+    records = Ledger(root).read(brief=brief)
+    # Quarantine and tables are opened after the ledger is read: a step that ends in between can make a record look outdated, but never
+    # an outdated one look current.
+    return verified_tables(root, {key: newest_table(root.table(*key)) for key in tables}, records)
 
 
 def record_partitions(

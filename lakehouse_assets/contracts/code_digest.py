@@ -5,7 +5,6 @@ the digest covers too much rather than too little: a module used as a value coun
 neither in the standard library nor installed. Other files, such as those that a function reads, don't count.
 """
 
-import ast
 import hashlib
 import importlib
 import inspect
@@ -17,6 +16,8 @@ from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
+
+from lakehouse_assets.contracts.code_text import Code, Import, definitions, whole
 
 _LAKEHOUSE = __name__.split(".")[0]
 _SHARED = (f"{_LAKEHOUSE}.contracts", f"{_LAKEHOUSE}.systems")
@@ -125,15 +126,15 @@ class _Reached:
             self.parts[name] = repr(_bytecode(code)) if code is not None else name
         names = getattr(value, "__globals__", None) or vars(sys.modules.get(value.__module__, ModuleType("")))
         for node in nodes:
-            self.parts[name] = self.parts.get(name, "") + _text(node)
-            self.texts |= _texts(node)
+            self.parts[name] = self.parts.get(name, "") + node.text
+            self.texts.update(node.texts)
             self._follow_names(node, names, value.__module__)
         for base in value.__bases__ if isinstance(value, type) else ():
             list(self._value_texts(base))
 
-    def _follow_names(self, node: ast.AST, names: Mapping[str, Any], module: str) -> None:
+    def _follow_names(self, node: Code, names: Mapping[str, Any], module: str) -> None:
         """Add what a piece of a module's code names."""
-        for chain in _chains(node):
+        for chain in node.chains:
             if chain[0] not in names:
                 continue
             value, path = names[chain[0]], chain[0]
@@ -142,25 +143,25 @@ class _Reached:
                     break
                 value, path = getattr(value, attribute), f"{path}.{attribute}"
             self._add(f"{module}: {path}", value)
-        for imported in _imports(node):
+        for imported in node.imports:
             self._follow_import(imported, module)
 
-    def _follow_import(self, node: ast.Import | ast.ImportFrom, module: str) -> None:
+    def _follow_import(self, node: Import, module: str) -> None:
         """Add what an import statement imports."""
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                self._add_module(alias.name)
+        if node.base is None:
+            for name in node.names:
+                self._add_module(name)
             return
         package = module if _is_package(module) else module.rpartition(".")[0]
-        base = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
+        base = resolve_name("." * node.level + node.base, package) if node.level else node.base
         if not self._is_own(base):
             return
         imported = _imported(base)
-        for alias in node.names:
-            if imported is not None and hasattr(imported, alias.name):
-                self._add(f"{base}: {alias.name}", getattr(imported, alias.name))
+        for name in node.names:
+            if imported is not None and hasattr(imported, name):
+                self._add(f"{base}: {name}", getattr(imported, name))
             else:
-                self._add_module(f"{base}.{alias.name}" if _file(f"{base}.{alias.name}") else base)
+                self._add_module(f"{base}.{name}" if _file(f"{base}.{name}") else base)
 
     def _add(self, name: str, value: object) -> None:
         """Add a value under the name by which it is used. Of code outside the project, only the name counts."""
@@ -177,107 +178,30 @@ class _Reached:
         if not self._is_own(name) or (file := _file(name)) is None or f"module {name}" in self.parts:
             return
         self.files.add(file)
-        tree = _tree(*_state(file))
-        self.parts[f"module {name}"] = _text(tree)
-        for node in _imports(tree):
-            self._follow_import(node, name)
+        code = whole(file)
+        self.parts[f"module {name}"] = code.text
+        for imported in code.imports:
+            self._follow_import(imported, name)
 
 
-def _definitions(value: FunctionType | type) -> list[ast.AST]:
+def _definitions(value: FunctionType | type) -> list[Code]:
     """Find the definitions of a function or class; several if its line is ambiguous, none without source."""
     file = _file(value.__module__)
     if file is None:
         return []
     code: CodeType | None = getattr(value, "__code__", None)
-    nodes = _definitions_by_name(*_state(file)).get(value.__name__, [])
+    nodes = definitions(file).get(value.__name__, [])
     if code is not None:
-        nodes = [node for node in nodes if _first_line(node) == code.co_firstlineno]
+        nodes = [node for node in nodes if node.first_line == code.co_firstlineno]
     elif len(nodes) > 1:
-        nodes = [node for node in nodes if isinstance(node, ast.ClassDef)]
+        nodes = [node for node in nodes if node.is_class]
     return nodes
-
-
-@cache
-def _definitions_by_name(file: Path, modified: int, size: int) -> dict[str, list[ast.AST]]:
-    """Return all functions and classes that a file defines, at any depth, by name."""
-    definitions: dict[str, list[ast.AST]] = {}
-    for node in ast.walk(_tree(file, modified, size)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            definitions.setdefault(node.name, []).append(node)
-        elif isinstance(node, ast.Lambda):
-            definitions.setdefault("<lambda>", []).append(node)
-    return definitions
-
-
-def _first_line(node: ast.AST) -> int:
-    """Return the first line of a definition, including its decorators."""
-    lines: list[int] = [part.lineno for part in (node, *getattr(node, "decorator_list", ()))]
-    return min(lines)
-
-
-@cache
-def _text(node: ast.AST) -> str:
-    """Return a piece of code as canonical text (see `_shape`)."""
-    return json.dumps(_shape(node))
-
-
-@cache
-def _texts(node: ast.AST) -> frozenset[str]:
-    """Return the string constants in a piece of code, and the names of keyword arguments: `with_columns(raw, _birth=...)`."""
-    nodes = list(ast.walk(node))
-    constants = {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-    return frozenset(constants | {n.arg for n in nodes if isinstance(n, ast.keyword) and n.arg})
-
-
-@cache
-def _imports(node: ast.AST) -> tuple[ast.Import | ast.ImportFrom, ...]:
-    """Return the imports in a piece of code."""
-    return tuple(n for n in ast.walk(node) if isinstance(n, ast.Import | ast.ImportFrom))
-
-
-def _shape(node: object) -> Any:
-    """Convert code to plain values, the same in all Python versions: without positions, docstrings and annotations."""
-    if isinstance(node, list):
-        return [_shape(item) for item in node]
-    if not isinstance(node, ast.AST):
-        return node if node is None or isinstance(node, str | int | float | bool) else repr(node)
-    fields = dict(ast.iter_fields(node))
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module) and _has_docstring(node):
-        fields["body"] = fields["body"][1:]
-    if isinstance(node, ast.AnnAssign):
-        # A field's type counts: dataclasses and the like read it.
-        return ["field", _shape(node.target), _shape(node.annotation), _shape(node.value)]
-    ignored = ("annotation", "returns", "type_comment", "type_params", "type_ignores", "kind", "ctx", "simple")
-    kept = {name: _shape(value) for name, value in fields.items() if name not in ignored and value not in (None, [])}
-    return [type(node).__name__, kept]
-
-
-def _has_docstring(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module) -> bool:
-    first = node.body[0] if node.body else None
-    return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
 
 
 def _bytecode(code: CodeType) -> list[object]:
     """Return the instructions and constants of code that has no source."""
     consts = [_bytecode(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
     return [code.co_code.hex(), consts, code.co_names]
-
-
-@cache
-def _chains(node: ast.AST) -> tuple[tuple[str, ...], ...]:
-    """Return the names in a piece of code, with their attributes: `types.typed` is `("types", "typed")`."""
-    chains: dict[tuple[str, ...], None] = {}
-    inside: set[ast.AST] = set()
-    for outer in ast.walk(node):  # an attribute comes before the object that has it
-        attributes: list[str] = []
-        inner = outer
-        while isinstance(inner, ast.Attribute):
-            attributes.insert(0, inner.attr)
-            inner = inner.value
-            inside.add(inner)
-        if isinstance(inner, ast.Name) and outer not in inside:
-            chains[inner.id, *attributes] = None
-    return tuple(chains)
 
 
 def _imported(name: str) -> ModuleType | None:
@@ -316,15 +240,3 @@ def _is_loose(package: str) -> bool:
         return False
     paths = [*(spec.submodule_search_locations or ()), spec.origin or ""] if spec is not None else []
     return any(paths) and not any({"site-packages", "dist-packages"} & set(Path(path).parts) for path in paths)
-
-
-def _state(file: Path) -> tuple[Path, int, int]:
-    """Return a file with its modification time and size: cached results depend on all three."""
-    stat = file.stat()
-    return file, stat.st_mtime_ns, stat.st_size
-
-
-@cache
-def _tree(file: Path, modified: int, size: int) -> ast.Module:
-    del modified, size  # part of the cache key only
-    return ast.parse(file.read_bytes())

@@ -9,6 +9,7 @@ from typing import Any
 from lakehouse_assets.contracts.code_digest import texts_reached
 from lakehouse_assets.contracts.problems import nearest
 from lakehouse_assets.contracts.provenance import IDENTITY, ITEM_TEXT
+from lakehouse_assets.contracts.remembered import remembered
 from lakehouse_assets.contracts.system import Input, SilverTable
 
 
@@ -57,12 +58,20 @@ def _names(expressions: list[str]) -> list[set[str]]:
     """Return the columns that each expression names; none if DuckDB can't parse it."""
     import duckdb
 
+    facts = json.dumps([duckdb.__version__, expressions]).encode()
+    return [set(names) for names in remembered(__file__, facts, lambda: _parsed_names(expressions))]
+
+
+def _parsed_names(expressions: list[str]) -> list[list[str]]:
+    """Do the same as `_names`, by DuckDB's parser."""
+    import duckdb
+
     # As literals, because binding a list makes DuckDB import pandas, which takes longer than everything else here.
     quoted = [sql.replace("`", '"').replace("'", "''") for sql in expressions]
     listed = ", ".join(f"({number}, 'SELECT {sql}')" for number, sql in enumerate(quoted))
     with duckdb.connect() as connection:
         trees = connection.execute(f"SELECT json_serialize_sql(sql) FROM (VALUES {listed}) AS v (n, sql) ORDER BY n").fetchall()
-    return [set(_columns(json.loads(tree))) for (tree,) in trees]
+    return [sorted(set(_columns(json.loads(tree)))) for (tree,) in trees]
 
 
 def _columns(node: Any) -> Iterator[str]:

@@ -83,11 +83,14 @@ def rows_of_schema(connection: "duckdb.DuckDBPyConnection", files: Sequence[str]
     return rows_of_layout(files, {name: kind for name, kind, *_ in described})
 
 
-def rows_of_layout(files: Sequence[str], columns: Mapping[str, str]) -> str:
-    """Like `rows_of_schema`, with DuckDB's type names: importing Arrow takes longer than a pass with nothing to do."""
+def rows_of_layout(files: Sequence[str], columns: Mapping[str, str], *, path_column: str | None = None) -> str:
+    """Like `rows_of_schema`, with DuckDB's type names: importing Arrow takes longer than a pass with nothing to do.
+
+    `path_column` adds the path of a row's file.
+    """
     nulls = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in columns.items())
     no_rows = f"SELECT {nulls} WHERE FALSE"
-    return f"{no_rows} UNION ALL BY NAME FROM {parquet(files)}" if files else no_rows
+    return f"{no_rows} UNION ALL BY NAME FROM {parquet(files, path_column=path_column)}" if files else no_rows
 
 
 def files_view(

@@ -172,6 +172,15 @@ def file_paths(table: DeltaTable, uri: str, **partition: str) -> list[str]:
     return [f"{uri}/{unquote(add['path'])}" for add in adds if all(add[column] == value for column, value in conditions)]
 
 
+def paths_by_partition(table: DeltaTable, uri: str, *columns: str) -> dict[tuple[str, ...], list[str]]:
+    """URIs of the live files, as `file_paths` gives them, by the values of partition columns."""
+    by_partition: dict[tuple[str, ...], list[str]] = {}
+    for add in _adds(table, *(f"partition.{column}" for column in columns)):
+        values = tuple(add[f"partition.{column}"] for column in columns)
+        by_partition.setdefault(values, []).append(f"{uri}/{unquote(add['path'])}")
+    return by_partition
+
+
 def _adds(table: DeltaTable, *columns: str) -> list[dict[str, Any]]:
     """The log's add entries of the live files: `path`, and those of the columns that they have."""
     # As delta-rs's own Arrow values: pyarrow would import pandas for it, which takes longer than a pass with nothing to do.

@@ -6,6 +6,7 @@ The document has the form of `tests/data/samples/<system>.json`, a system each, 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 
@@ -105,11 +106,13 @@ class Partner:
 
 
 class Truth:
-    """The truth of one system."""
+    """The truth of one system. `gold` has questions about gold tables with their answers, by table."""
 
     def __init__(self) -> None:
         self.raw: dict[str, RawTruth] = {}
         self.silver: dict[str, SilverTruth] = {}
+        self.gold: dict[str, dict[str, str]] = {}
+        self._stock: dict[tuple[str, str], Counter[date]] = {}
 
     def feed(self, name: str) -> RawTruth:
         """Return the truth of a raw table, which begins empty."""
@@ -119,8 +122,14 @@ class Truth:
         """Return the truth of a silver table, which begins empty; `sums` are its columns with their digits behind the point."""
         return self.silver.setdefault(name, SilverTruth(sums))
 
+    def count_stock(self, system: str, warehouse: str, day: date, pieces: int) -> None:
+        """Count pieces of a product that are in a warehouse at the end of a day, and whose count passes all rules."""
+        self._stock.setdefault((system, warehouse), Counter())[day] += pieces
+
     def to_json(self) -> dict[str, Any]:
         """Return the truth as a document."""
+        stock = {_STOCK.format(*place): _by_day(pieces) for place, pieces in sorted(self._stock.items())}
+        gold = self.gold | ({_STOCK_TABLE: stock} if stock else {})
         rows = {f"raw.{name}": feed.rows for name, feed in self.raw.items()}
         rows |= {f"silver.{name}": table.live for name, table in self.silver.items()}
         refused = {f"raw.{name}": feed.refused for name, feed in self.raw.items()}
@@ -134,6 +143,7 @@ class Truth:
                 for name, table in self.silver.items()
                 for column, total in table.totals().items()
             },
+            "gold": gold,
         }
 
 
@@ -142,6 +152,11 @@ Query = Callable[[str], list[dict[str, Any]]]
 
 _ACCOUNTS = """SELECT layer || '.' || table_name AS name, sum(rows_out)::BIGINT AS rows, sum(rows_superseded)::BIGINT AS superseded
                FROM ops.row_accounts WHERE layer IN ('raw', 'silver') GROUP BY ALL"""
+_THERE = "SELECT 1 FROM information_schema.tables WHERE table_schema || '.' || table_name = '{}'"
+_STOCK_TABLE = "gold.fact_inventory_snapshot"
+_STOCK = f"""SELECT string_agg(day || ' ' || pieces, ', ' ORDER BY day) FROM (
+                 SELECT snapshot_date AS day, sum(closing_stock)::BIGINT AS pieces FROM {_STOCK_TABLE}
+                 WHERE source_system = '{{}}' AND warehouse_location = '{{}}' AND is_counted GROUP BY 1)"""
 _QUARANTINE = """SELECT layer || '.' || table_name AS name, rule, sum(rows)::BIGINT AS rows FROM quarantine.rows GROUP BY ALL"""
 
 
@@ -165,7 +180,10 @@ def differences(systems: Mapping[str, Mapping[str, Any]], query: Query) -> list[
             for rule in sorted(refused.keys() | expected.keys()):
                 found += _differs(name, f"quarantined rows of {rule}", refused.get(rule, 0), expected.get(rule, 0))
         # A question about a table that is not there has no answer.
-        answers = truth.get("answers", {}) if truth["rows"].keys() <= accounts.keys() else {}
+        answers = dict(truth.get("answers", {})) if truth["rows"].keys() <= accounts.keys() else {}
+        for table, questions in truth.get("gold", {}).items():
+            # Gold may have been left out.
+            answers |= questions if query(_THERE.format(table)) else {}
         for sql, answer in answers.items():
             [row] = query(sql)
             found += _differs(sql, "as answer", next(iter(row.values())), answer)
@@ -175,6 +193,11 @@ def differences(systems: Mapping[str, Mapping[str, Any]], query: Query) -> list[
 def _differs(name: str, what: str, actual: object, expected: object) -> list[str]:
     """Return a sentence if two values differ."""
     return [] if actual == expected else [f"{name}: {actual} {what}, the truth is {expected}"]
+
+
+def _by_day(pieces: Mapping[date, int]) -> str:
+    """Write numbers by day as DuckDB does: `2026-01-01 5, 2026-01-02 7`."""
+    return ", ".join(f"{day} {number}" for day, number in sorted(pieces.items()))
 
 
 def _decimal(amount: int, digits: int) -> str:

@@ -22,7 +22,7 @@ from lakehouse_assets.delta.tables import TableFacts, table_facts
 from lakehouse_assets.errors import LakehouseError, PartitionGuardError
 from lakehouse_assets.gold.dbt import unquoted_output
 from lakehouse_assets.gold.failures import failing_rows
-from lakehouse_assets.gold.models import Model, model_fingerprint, read_models, silver_columns, table_states
+from lakehouse_assets.gold.models import Model, model_fingerprint, silver_columns, table_states
 from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT, GoldProject
 from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model, rows_of_grain
 from lakehouse_assets.hooks.dagster_dbt import (
@@ -86,7 +86,7 @@ def gold_assets(
 
     A run builds and tests the selected models in its own database file, then publishes those that passed.
     """
-    models, columns = read_models(manifest, project.timezone), silver_columns(manifest)
+    models, columns = project.models_of(manifest), silver_columns(manifest)
 
     @dbt_assets(
         manifest=_without_seeds(manifest),
@@ -223,8 +223,9 @@ def _build(
     os.environ |= {RUN_DATABASE: str(database), RUN_ROOT: root.uri, **project.environment}
     built: dict[str, dg.Output[None]] = {}
     checks: list[dg.AssetCheckResult] = []
-    without_seeds = ["build", "--exclude", "resource_type:seed"]  # the run's database has them
-    invocation = dbt.cli(without_seeds, context=context, raise_on_error=False, target_path=database.with_name("target"))
+    # The run's database has the seeds. Unit tests are of the SQL, not of the data.
+    without = ["build", "--exclude", "resource_type:seed resource_type:unit_test"]
+    invocation = dbt.cli(without, context=context, raise_on_error=False, target_path=database.with_name("target"))
     with unquoted_output(root):
         for event in invocation.stream():
             if isinstance(event, dg.Output):

@@ -1,15 +1,17 @@
-"""A dbt-duckdb plugin: attaches the run's database file and lets its views read the root.
+"""A dbt-duckdb plugin: attaches the run's database file, lets its views read the root, and knows public holidays.
 
 The environment names the file. The profile can't, because dbt parses the whole project again if the profile has changed.
 """
 
 import os
+from pathlib import Path
 from typing import Any
 
 from dbt.adapters.duckdb.plugins import BasePlugin
 
 from lakehouse_assets.delta.duck import enable_s3
-from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT
+from lakehouse_assets.gold.holidays import DEFAULT_COUNTRIES, add_holidays
+from lakehouse_assets.gold.project import RUN_CACHE, RUN_COUNTRIES, RUN_DATABASE, RUN_ROOT
 from lakehouse_assets.store.root import Root
 
 
@@ -22,3 +24,8 @@ class Plugin(BasePlugin):
         if RUN_ROOT in os.environ:
             enable_s3(conn, Root(os.environ[RUN_ROOT]))
         conn.execute(f"ATTACH IF NOT EXISTS '{path}' AS run")
+
+    def configure_cursor(self, cursor: Any) -> None:
+        """Give each thread the function `public_holidays()`."""
+        folder = Path(os.environ.get(RUN_CACHE, "~/.cache/lakehouse")).expanduser()
+        add_holidays(cursor, os.environ.get(RUN_COUNTRIES, DEFAULT_COUNTRIES), folder)

@@ -13,7 +13,7 @@ from lakehouse_assets.contracts.provenance import IN_SILVER, typed_columns
 from lakehouse_assets.contracts.types import in_duckdb
 
 _PROJECT_FILES = (
-    *("dbt_project.yml", "profiles.yml", "macros/**/*.sql", "tests/**/*.sql", "tests/**/*.yml"),
+    *("dbt_project.yml", "profiles.yml", "macros/**/*.sql", "macros/**/*.yml", "tests/**/*.sql", "tests/**/*.yml"),
     *("models/**/*.yml", "models/**/*.sql", "models/**/*.py", "seeds/**/*.csv", "seeds/**/*.yml"),
 )
 _SHARED_FILES = ("dbt_project.yml", "profiles.yml")
@@ -21,13 +21,13 @@ _SHARED_FILES = ("dbt_project.yml", "profiles.yml")
 BUSINESS_TIME = "macro.lakehouse.business_time"
 """The macro in which the time zone of the business day stands."""
 
+PUBLIC_HOLIDAYS = "macro.lakehouse.public_holidays"
+"""The macro through which models read public holidays."""
+
 _ZONE_MARK = "@"
 """Separates a model's fingerprint from the time zone of its business day."""
 
-ANY_TABLE = "any silver table"
-"""What `needs_one_of` says of a model that can be built from whichever silver table there is."""
-
-_IGNORED_CONFIG = ("docs", "persist_docs", "tags", "group")
+_IGNORED_CONFIG = ("docs", "persist_docs", "tags", "group", "access")
 """Parts of a model's config that change no rows."""
 
 
@@ -38,7 +38,7 @@ class Model:
     `grain_of` are the silver tables whose rows make its rows: each with SQL for how many one of its rows makes, or None for one.
     `checksum` is a hash of its SQL, its config, the macros, seeds and tests of the project that it uses, but not of descriptions.
     `optional` are those of its sources that may be missing; of `any_of`, if there are some, one must have been written. `timezone`
-    is that of the business day, if its rows depend on it.
+    is that of the business day, and `holidays` says which public holidays are meant, if its rows depend on them.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Model:
     optional: tuple[str, ...] = ()
     any_of: tuple[str, ...] = ()
     timezone: str | None = None
+    holidays: str | None = None
 
     @property
     def required(self) -> set[str]:
@@ -62,10 +63,13 @@ class Model:
         return self.required <= {*written} and (not self.any_of or not {*self.any_of}.isdisjoint(written))
 
 
-def read_models(manifest: Mapping[str, Any], timezone: str = "UTC") -> list[Model]:
-    """Return the models, each after those that it reads. `timezone` is that of the business day."""
+def read_models(manifest: Mapping[str, Any], timezone: str = "UTC", holidays: str = "") -> list[Model]:
+    """Return the models, each after those that it reads.
+
+    `timezone` is that of the business day; `holidays` says on what the public holidays depend that the models read.
+    """
     nodes = [node for node in manifest["nodes"].values() if node["resource_type"] == "model" and not _is_ephemeral(node)]
-    models = {node["name"]: _model(node, manifest, timezone) for node in nodes}
+    models = {node["name"]: _model(node, manifest, timezone, holidays) for node in nodes}
     ordered: dict[str, Model] = {}
 
     def append(name: str) -> None:
@@ -130,7 +134,7 @@ def model_fingerprint(model: Model, states: Mapping[str, str], shared: str) -> s
     If its rows depend on the business day, the time zone follows in plain text, so that a plan can say that it has changed.
     """
     read = [*(f"silver.{name}" for name in model.sources), *(f"gold.{name}" for name in model.refs)]
-    facts = [shared, model.checksum, [(name, states.get(name)) for name in read]]
+    facts = [shared, model.checksum, [(name, states.get(name)) for name in read], *([model.holidays] if model.holidays else [])]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     return f"{digest}{_ZONE_MARK}{model.timezone}" if model.timezone else digest
 
@@ -203,7 +207,7 @@ def _is_newer(record: PartitionRecord, read: InputVersion | None) -> bool:
     return read is None or record.table_id != read.table_id or record.delta_version > read.delta_version
 
 
-def _model(node: Mapping[str, Any], manifest: Mapping[str, Any], timezone: str) -> Model:
+def _model(node: Mapping[str, Any], manifest: Mapping[str, Any], timezone: str, holidays: str) -> Model:
     parts = [node, *_ephemeral(node, manifest)]
     meta, reads = node["config"].get("meta", {}), {d for part in parts for d in part["depends_on"]["nodes"]}
     sources = _names(reads, "source.")
@@ -219,8 +223,9 @@ def _model(node: Mapping[str, Any], manifest: Mapping[str, Any], timezone: str) 
         grain_of=((grain, None),) if isinstance(grain, str) else tuple(grain.items()),
         description=node["description"],
         optional=tuple(meta.get("optional_sources", ())) if needed is None else sources,
-        any_of=() if needed in (None, ANY_TABLE) else tuple(needed),
+        any_of=tuple(needed or ()),
         timezone=timezone if BUSINESS_TIME in macros else None,
+        holidays=holidays if PUBLIC_HOLIDAYS in macros else None,
     )
 
 

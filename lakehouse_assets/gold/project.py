@@ -10,19 +10,20 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 from lakehouse_assets.bundled import bundled, is_installed
 from lakehouse_assets.contracts.contract import Contract
-from lakehouse_assets.contracts.provenance import DATE_COLUMN, PROVENANCE
+from lakehouse_assets.contracts.provenance import DATE_COLUMN, IN_SILVER, PROVENANCE, typed_columns
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.contracts.types import in_duckdb
 from lakehouse_assets.errors import LakehouseError
 from lakehouse_assets.files import whole_folder, write_whole
 from lakehouse_assets.gold.dbt_ahead import executable
+from lakehouse_assets.gold.holidays import DEFAULT_COUNTRIES, country_codes, rows_depend_on
 from lakehouse_assets.gold.models import Model, Seed, project_digest, read_models, read_seeds, shared_digest
 
 RUN_DATABASE = "LAKEHOUSE_GOLD_DATABASE"
@@ -37,6 +38,12 @@ RUN_TIMEZONE = "LAKEHOUSE_GOLD_TIMEZONE"
 RUN_START = "LAKEHOUSE_GOLD_START_DATE"
 """The environment variable that gives dbt's process the first date of the partitions."""
 
+RUN_COUNTRIES = "LAKEHOUSE_GOLD_HOLIDAY_COUNTRY"
+"""The environment variable that gives dbt's process the countries whose public holidays it needs."""
+
+RUN_CACHE = "LAKEHOUSE_GOLD_CACHE"
+"""The environment variable that gives dbt's process the folder in which it keeps what takes time to make."""
+
 PACKAGE = "LAKEHOUSE_DBT_PACKAGE"
 """The environment variable that gives the `packages.yml` of a user's project the path of the lakehouse's own project."""
 
@@ -45,13 +52,16 @@ PACKAGE = "LAKEHOUSE_DBT_PACKAGE"
 class GoldProject:
     """A dbt project: the lakehouse's own (`package`), or a user's, which may list the lakehouse's as a dbt package.
 
-    `timezone` is that of the business day; `start` is the first date of the partitions, at which the unknown members stand.
+    `timezone` is that of the business day; `start` is the first date of the partitions, at which the unknown members stand. Of the
+    countries whose public holidays the models know, the first is that of the business. `cache` is a folder that may be deleted.
     """
 
     folder: Path
     package: Path
     timezone: str = "UTC"
     start: date = date(2026, 1, 1)
+    holiday_countries: str = DEFAULT_COUNTRIES
+    cache: Path = Path("~/.cache/lakehouse")
 
     def manifest(self) -> Mapping[str, Any]:
         """Return dbt's manifest of the current project. dbt parses the project only if a file has changed since the last time.
@@ -64,7 +74,11 @@ class GoldProject:
 
     def models(self) -> list[Model]:
         """Return the models of the current project, each after those that it reads; raises as `manifest` does."""
-        return read_models(self.manifest(), self.timezone)
+        return self.models_of(self.manifest())
+
+    def models_of(self, manifest: Mapping[str, Any]) -> list[Model]:
+        """Return the models of a manifest of the project, each after those that it reads."""
+        return read_models(manifest, self.timezone, rows_depend_on(self.holiday_countries))
 
     def seeds(self, manifest: Mapping[str, Any]) -> list[Seed]:
         """Return the seeds of the project and of its package."""
@@ -78,7 +92,12 @@ class GoldProject:
     @property
     def environment(self) -> dict[str, str]:
         """The environment variables that give dbt's process the settings on which rows depend."""
-        return {RUN_TIMEZONE: self.timezone, RUN_START: self.start.isoformat()}
+        return {
+            RUN_TIMEZONE: self.timezone,
+            RUN_START: self.start.isoformat(),
+            RUN_COUNTRIES: ",".join(country_codes(self.holiday_countries)),
+            RUN_CACHE: str(self.cache.expanduser().absolute()),
+        }
 
     @property
     def folders(self) -> list[Path]:
@@ -183,12 +202,30 @@ def _source(contract: Contract) -> dict[str, Any]:
     """Return what `sources.yml` lists of a silver table: its columns have DuckDB's types."""
     columns = [
         {"name": c.name, "description": c.description, "data_type": in_duckdb(c.type).lower()}
-        for c in (*contract.table_columns, PROVENANCE[DATE_COLUMN])
+        for c in (*contract.table_columns, *map(PROVENANCE.__getitem__, IN_SILVER))
     ]
-    digest = hashlib.sha256(repr((contract.description, columns)).encode()).hexdigest()[:16]
+    freshness = _freshness(contract.freshness) if contract.freshness else {}
+    digest = hashlib.sha256(repr((contract.description, columns, freshness)).encode()).hexdigest()[:16]
     # A digest of digits alone would be a number.
-    meta = {"contract": f"c{digest}"}
-    return {"name": contract.table, "config": {"meta": meta}, "description": contract.description, "columns": columns}
+    config = {"meta": {"contract": f"c{digest}"}, **freshness}
+    return {"name": contract.table, "config": config, "description": contract.description, "columns": columns}
+
+
+def _freshness(allowed: timedelta) -> dict[str, Any]:
+    """Return what `dbt source freshness` is to say of a table: a warning once it is older than allowed, an error at twice that age."""
+    hours = max(1, round(allowed / timedelta(hours=1)))
+    count, period = (hours // 24, "day") if hours % 24 == 0 else (hours, "hour")
+    ages = {f"{what}_after": {"count": times * count, "period": period} for what, times in (("warn", 1), ("error", 2))}
+    return {"freshness": ages}
+
+
+def silver_layout(catalog: Catalog) -> dict[str, dict[str, str]]:
+    """Return the columns of each silver table as the contracts have them: DuckDB's types by name."""
+    provenance = {name: in_duckdb(kind) for name, kind in typed_columns(IN_SILVER).items()}
+    return {
+        table.name: {column.name: in_duckdb(column.type) for column in table.contract.table_columns} | provenance
+        for table in catalog.tables
+    }
 
 
 def sources_page(tables: Mapping[str, Mapping[str, Any]]) -> str:
@@ -198,6 +235,9 @@ def sources_page(tables: Mapping[str, Mapping[str, Any]]) -> str:
         "description": "Silver tables as they are when the run begins.",
         "database": "run",
         "schema": "silver",
+        # A landing date ends with its day.
+        "loader": "lakehouse",
+        "config": {"loaded_at_field": f"cast({DATE_COLUMN} + 1 as timestamp)"},
         "tables": [dict(tables[name]) for name in sorted(tables)],
     }
     import yaml

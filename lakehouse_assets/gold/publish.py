@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from deltalake import DeltaTable, Schema
 
 from lakehouse_assets.books.ledger import InputVersion, Ledger, PartitionRecord, Records
-from lakehouse_assets.books.records import table_id, verified
+from lakehouse_assets.books.records import table_id, verified_tables
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.delta.duck import enable_s3, rows_of_layout, table_view
 from lakehouse_assets.delta.tables import (
@@ -55,10 +55,7 @@ def open_tables(root: Root, models: Sequence[Model]) -> TablesRead:
     names = [*(("silver", s) for s in sorted({s for m in models for s in m.sources})), *(("gold", m.name) for m in models)]
     # After the ledger: a step that ends in between then makes a record look old, and never an old one look new.
     opened = {(layer, name): open_table(root.table(layer, name)) for layer, name in names}
-    records: Records = {}
-    for (layer, name), table in opened.items():
-        table_records = {key[2]: r for key, r in ledger.items() if key[:2] == (layer, name)}
-        records |= {(layer, name, day): r for day, r in verified(root, layer, name, table, table_records).items()}
+    records = verified_tables(root, opened, ledger)
     return TablesRead({key: table for key, table in opened.items() if table is not None}, records)
 
 
@@ -72,14 +69,14 @@ def fill_database(
 ) -> None:
     """Create a run's database: views of all silver tables, and of the gold tables that the run won't build; the project's seeds.
 
-    A silver table that has never been written is empty there. `columns` gives the types of its columns (see `silver_columns`).
+    In a database that exists, silver is replaced. A silver table that has never been written is empty there. `columns` gives the types of its columns (see `silver_columns`).
     """
     import duckdb
 
     selected_tables = {("gold", name) for name in selected}
     with duckdb.connect(str(file)) as connection:
         enable_s3(connection, root)
-        connection.execute("CREATE SCHEMA silver; CREATE SCHEMA gold")
+        connection.execute("DROP SCHEMA IF EXISTS silver CASCADE; CREATE SCHEMA silver; CREATE SCHEMA IF NOT EXISTS gold")
         for (layer, name), table in read.opened.items():
             if (layer, name) not in selected_tables:
                 table_view(connection, f"{layer}.{name}", root.table(layer, name), table)

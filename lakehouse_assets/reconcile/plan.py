@@ -346,7 +346,7 @@ def _gold(
     possible: set[str] = set()
     planned: dict[str, set[date]] = {}
     for model in all_models:
-        if silver.issuperset(model.required) and possible.issuperset(model.refs):
+        if silver and model.can_be_built(silver) and possible.issuperset(model.refs):
             possible.add(model.name)
             from_silver = (changing.get(s, ()) for s in model.sources)
             planned[model.name] = stale.get(model.name, set()).union(*from_silver, *(planned[r] for r in model.refs))

@@ -204,7 +204,7 @@ EVENTS = SilverTable(
             ),
         ),
         relationships=(Relationship("product_id", "orders_products", "product_id"),),
-        freshness=timedelta(days=2),
+        freshness=timedelta(days=1),
     ),
     (Input(EVENTS_FEED, clean_events),),
 )

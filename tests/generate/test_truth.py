@@ -1,5 +1,7 @@
 """The truth of generated data: what counts as live, superseded and quarantined, and how tables are held against it."""
 
+from datetime import date
+
 import pytest
 
 from lakehouse_assets.generate.truth import Partner, SilverTruth, Truth, differences
@@ -100,6 +102,25 @@ def test_a_table_that_is_not_there_is_a_difference_and_asked_nothing(shop):
     shop["shop"]["rows"]["silver.shop_items"] = 4
     shop["shop"]["answers"] = {"SELECT sum(pieces) FROM silver.shop_items": "1"}
     assert differences(shop, tables()) == ["silver.shop_items: 0 rows, the truth is 4"]
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "count"), [([], "", 0), ([{"1": 1}], "2026-01-01 5, 2026-01-02 7", 0), ([{"1": 1}], "", 1)]
+)
+def test_stock_is_asked_for_where_gold_is_built(gold, answer, count):
+    truth = Truth()
+    for day, pieces in ((2, 7), (1, 2), (1, 3)):
+        truth.count_stock("shop", "WH", date(2026, 1, day), pieces)
+    answers = {
+        "information_schema": gold,
+        "fact_inventory_snapshot WHERE source_system = 'shop' AND warehouse_location = 'WH'": [{"a": answer}],
+    }
+
+    def query(sql):
+        text = " ".join(sql.split())
+        return next((rows for part, rows in answers.items() if part in text), [])
+
+    assert len(differences({"shop": truth.to_json()}, query)) == count
 
 
 def test_tables_of_other_systems_are_left_alone(shop):

@@ -134,14 +134,6 @@ def test_a_model_that_needs_one_of_its_sources_is_built_once_one_of_them_has_bee
     assert stale_models([model], ledger(sales), SHARED) == stale_models([model], ledger(orders), SHARED) == {"fact": {D1}}
 
 
-def test_a_model_that_needs_any_silver_table_is_built_once_there_is_one():
-    described = manifest(dimension=["source.lakehouse.silver.stores"])
-    described["nodes"]["model.lakehouse.dimension"]["config"]["meta"] = {"needs_one_of": "any silver table"}
-    [model] = read_models(described)
-    assert stale_models([model], {}, SHARED) == {}
-    assert stale_models([model], ledger(record("silver", "sales", D1, 1)), SHARED) == {"dimension": {D1}}
-
-
 def test_an_ephemeral_model_is_part_of_those_that_read_it():
     described = manifest(
         fact=["model.lakehouse.int_lines"], int_lines=["model.lakehouse.stg_lines"], stg_lines=["source.lakehouse.silver.sales"]

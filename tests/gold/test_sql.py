@@ -163,3 +163,10 @@ def test_a_model_is_built_after_all_that_its_keys_point_at():
     for test in relationships:
         model = test["attached_node"]
         assert set(test["depends_on"]["nodes"]) <= {model, *nodes[model]["depends_on"]["nodes"]}, test["name"]
+
+
+def test_a_model_can_be_built_as_soon_as_those_that_read_it():
+    models = {model.name: model for model in Settings().gold_project.models()}
+    for model in models.values():
+        for ref in map(models.__getitem__, model.refs):
+            assert not model.any_of or {*model.any_of} <= {*ref.any_of}, f"{model.name} reads {ref.name}"

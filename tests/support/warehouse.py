@@ -12,6 +12,7 @@ import duckdb
 
 from lakehouse_assets.delta.duck import rows_of_layout
 from lakehouse_assets.gold.dbt_ahead import executable
+from lakehouse_assets.gold.holidays import add_holidays
 from lakehouse_assets.gold.models import Seed, read_models, silver_columns
 from lakehouse_assets.gold.project import RUN_DATABASE, GoldProject
 from lakehouse_assets.gold.publish import create_seeds
@@ -34,6 +35,7 @@ class Warehouse:
         """The SQL of each model and test, by name."""
         self.connection = duckdb.connect()
         self.connection.execute("SET TimeZone = 'UTC'; ATTACH ':memory:' AS run; CREATE SCHEMA run.gold")
+        add_holidays(self.connection, project.holiday_countries, project.cache)
         self._create_silver(self.connection)
         self.connection.execute("USE run")
         create_seeds(self.connection, self._seeds)

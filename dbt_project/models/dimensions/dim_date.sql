@@ -1,14 +1,10 @@
--- One row per day, in whole years, from the first to the last day of a sale within the calendar, and the unknown member.
-with mentioned as (
-    select unnest([order_date, ship_date, due_date]) as day, _date
-    from {{ ref('int_sale_lines') }}
-),
-years as (
+-- One row per day, in whole years, from the first to the last day of a fact within the calendar, and the unknown member.
+with years as (
     select
-        cast(date_trunc('year', min(day) filter ({{ in_calendar('day') }})) as timestamp) as first_day,
-        cast(date_trunc('year', max(day) filter ({{ in_calendar('day') }})) as timestamp) + interval 1 year - interval 1 day as last_day,
+        cast(date_trunc('year', min(day)) as timestamp) as first_day,
+        cast(date_trunc('year', max(day)) as timestamp) + interval 1 year - interval 1 day as last_day,
         min(_date) as _date
-    from mentioned
+    from {{ ref('int_days') }}
 ),
 days as (
     select cast(unnest(generate_series(first_day, last_day, interval 1 day)) as date) as day, _date
@@ -24,7 +20,7 @@ select
     cast(quarter(day) as integer) as quarter,
     cast(year(day) as integer) as year,
     isodow(day) >= 6 as is_weekend,
-    {{ is_us_federal_holiday('day') }} as is_holiday,
+    day in (select day from {{ public_holidays() }} where country = {{ holiday_country() }}) as is_holiday,
     _date
 from days
 union all by name

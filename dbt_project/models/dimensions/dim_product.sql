@@ -1,10 +1,44 @@
--- One row per row version of a product, and the unknown member. A version is valid until the day before the next one of the same
--- product starts, because the end dates of the source contradict its start dates. If the start is missing or before the calendar, it
--- starts with the calendar. If several start on one day, the last is valid; the others end the day before they start, so they are
--- never valid.
-with started as (
-    select *, greatest(start_date, date '{{ var("calendar_from") }}') as valid_from
-    from {{ source('silver', 'crm_products') }}
+-- One row per row version of a product, and the unknown member.
+--   Versions   A version of the CRM is valid until the day before the next one of the same product starts, because the end dates of the
+--              source contradict its start dates. If the start is missing or before the calendar, it starts with the calendar. If several
+--              start on one day, the last is valid; the others end the day before they start, so they are never valid. A product that
+--              the CRM doesn't have has one version, of how it is now.
+--   Columns    Each has the value of the product's first record that has one, in the order of the systems' names: CRM, shop (Magento),
+--              ERP (Odoo), and those that stand alone. Price and currency go together, and so do category and subcategory.
+with records as (
+    select b.item_key, p.*, b._date as changed
+    from {{ ref('int_products') }} as p
+    join {{ ref('bridge_product') }} as b using (source_system, source_product_id)
+),
+items as (
+    select
+        item_key,
+        min(source_system) as source_system,
+        arg_min(source_product_id, source_system) as product_number,
+        arg_min(source_product_id, source_system) filter (source_system in ('magento', 'odoo')) as shop_code,
+        arg_min(product_id, source_system) as product_id,
+        arg_min(product_name, source_system) as product_name,
+        arg_min(
+            {'category_id': category_id, 'category': category, 'subcategory_id': subcategory_id, 'subcategory': subcategory},
+            source_system
+        ) filter (category is not null) as placed,
+        arg_min(brand, source_system) as brand,
+        arg_min(product_type, source_system) as product_type,
+        arg_min({'price': price, 'currency': currency}, source_system) filter (price is not null) as priced,
+        bool_or(source_system in ('magento', 'odoo')) as is_shop_or_erp,
+        arg_min({'cost': cost, 'currency': cost_currency}, source_system) filter (cost is not null) as costed,
+        arg_min(units_in_stock, source_system) as units_in_stock,
+        bool_or(is_active) filter (source_system = 'magento') as is_active_magento,
+        bool_or(is_active) filter (source_system = 'odoo') as is_active_odoo,
+        arg_min(created_at, source_system) as created_at,
+        max(changed) as changed
+    from records
+    group by item_key
+),
+started as (
+    select b.item_key, v.*, greatest(v.start_date, date '{{ var("calendar_from") }}') as valid_from
+    from {{ ref('stg_crm__products') }} as v
+    join {{ ref('bridge_product') }} as b using (source_system, source_product_id)
 ),
 versions as (
     select
@@ -12,28 +46,41 @@ versions as (
         row_number() over of_product as version,
         lead(valid_from) over of_product as next_from
     from started
-    window of_product as (partition by product_number order by valid_from, start_date nulls first, product_id)
+    window of_product as (partition by item_key order by valid_from, start_date nulls first, product_id)
 )
 select
-    case when v.version = 1 then b.item_key else {{ surrogate_key(["b.item_key", "v.product_id"]) }} end as product_key,
-    b.item_key,
-    cast(v.product_id as varchar) as product_id,
-    'crm' as source_system,
-    v.product_number,
-    v.product_name,
-    v.category_id,
-    g.category,
-    g.subcategory,
+    case when v.version > 1 then {{ surrogate_key(["i.item_key", "v.product_id"]) }} else i.item_key end as product_key,
+    i.item_key,
+    coalesce(cast(v.product_id as varchar), i.product_id) as product_id,
+    i.source_system,
+    i.product_number,
+    coalesce(i.shop_code, i.product_number) as product_code,
+    coalesce(v.product_name, i.product_name, 'Unknown') as product_name,
+    case when g.category is not null then v.category_id else coalesce(i.placed['category_id'], v.category_id) end as category_id,
+    coalesce(g.category, i.placed['category'], 'Uncategorized') as category,
+    -- The ERP numbers a category together with its subcategory.
+    case when g.category is not null then v.category_id else i.placed['subcategory_id'] end as subcategory_id,
+    case when g.category is not null then g.subcategory else i.placed['subcategory'] end as subcategory,
     g.needs_maintenance,
+    coalesce(i.brand, 'Uncategorized') as brand,
+    coalesce(i.product_type, 'Stockable') as product_type,
     v.product_line,
-    v.cost,
-    v.valid_from,
+    coalesce(i.priced['price'], case when i.is_shop_or_erp then 0 end) as current_price,
+    i.priced['currency'] as currency,
+    coalesce(nullif(v.cost, 0), i.costed['cost'], v.cost) as cost,
+    case when v.cost = 0 or v.cost is null then coalesce(i.costed['currency'], v.cost_currency) else v.cost_currency end as cost_currency,
+    i.units_in_stock,
+    i.is_active_magento,
+    i.is_active_odoo,
+    coalesce(i.is_active_magento, i.is_active_odoo, true) as is_active,
+    i.created_at,
+    coalesce(v.valid_from, date '{{ var("calendar_from") }}') as valid_from,
     cast(v.next_from - interval 1 day as date) as valid_to,
     v.next_from is null as is_current,
-    greatest(v._date, g._date) as _date
-from versions as v
-join {{ ref('bridge_product') }} as b on b.source_system = 'crm' and b.source_product_id = v.product_number
-left join {{ source('silver', 'erp_product_categories') }} as g using (category_id)
+    greatest(i.changed, v._date, g._date) as _date
+from items as i
+left join versions as v using (item_key)
+left join {{ ref('stg_erp__product_categories') }} as g using (category_id)
 union all by name
 select
     -1 as product_key,
@@ -41,7 +88,12 @@ select
     'n/a' as product_id,
     'n/a' as source_system,
     'n/a' as product_number,
+    'n/a' as product_code,
     'n/a' as product_name,
+    'n/a' as category,
+    'n/a' as brand,
+    'n/a' as product_type,
+    false as is_active,
     date '{{ var("calendar_from") }}' as valid_from,
     true as is_current,
     {{ unknown_date() }} as _date

@@ -1,5 +1,5 @@
 -- Order lines of the ERP that are sold: quotations and canceled orders are no sales. A line with a price below 0 is a discount: it
--- takes back pieces at a positive price.
+-- takes back pieces at a positive price. A line of a return has pieces below 0, one that was canceled has none.
 select
     'odoo' as source_system,
     coalesce(o.order_number, cast(l.order_id as varchar)) as order_id,
@@ -12,7 +12,8 @@ select
     {{ business_day('o.ordered_at') }} as order_date,
     case when l.price_unit < 0 then -l.quantity else l.quantity end as quantity,
     abs(l.price_unit) as unit_price,
-    l.quantity * l.price_unit - l.subtotal as discount_amount,
+    -- Products of two decimals of at most 18 digits have 18: a wider factor makes it 38.
+    cast(l.quantity as decimal(20, 4)) * l.price_unit - l.subtotal as discount_amount,
     l.subtotal as source_amount,
     o.currency as source_currency,
     l._date

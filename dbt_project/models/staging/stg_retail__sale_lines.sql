@@ -1,4 +1,5 @@
--- Lines of invoices and receipts. Adjustments of stock and debts are no sales.
+-- Lines of invoices and receipts. Adjustments of stock and debts are no sales. Nor are fees, which the company pays; postage is left
+-- out as the other systems' amounts are without shipping. What takes a line back has negative pieces.
 select
     'retail' as source_system,
     invoice_number as order_id,
@@ -18,4 +19,4 @@ select
     payment_method,
     _date
 from {{ source('silver', 'retail_transactions') }}
-where transaction_type in ('sale', 'cancellation')
+where transaction_type in ('sale', 'cancellation') and line_kind not in ('postage', 'fee', 'bad debt')

@@ -251,6 +251,8 @@ class Shop:
         for product, warehouse, pieces in self.world.closing_stock(day):
             kind = dirt.pick(STOCK_DIRT)
             source = f" {warehouse.code} " if kind == "blanks and capitals" else warehouse.code.lower()
+            if kind != "no number of pieces":
+                self.out.truth.count_stock("magento", warehouse.code, day, pieces)
             for _ in range(1 + (kind == "sent twice")):
                 if kind == "no number of pieces":
                     table.refuse("quantity_present")

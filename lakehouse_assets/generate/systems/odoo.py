@@ -77,6 +77,8 @@ class Odoo:
         refused = {"no product": "product_code_present", "no number of pieces": "quantity_present"}
         for number, (product, warehouse, pieces) in enumerate(self.world.closing_stock(day), start=1):
             kind = dirt.pick(QUANT_DIRT)
+            if kind not in refused:
+                self.out.truth.count_stock("odoo", warehouse.code, day, pieces)
             for _ in range(1 + (kind == "sent twice")):
                 if kind in refused:
                     table.refuse(refused[kind])

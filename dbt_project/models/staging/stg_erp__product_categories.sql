@@ -1,0 +1,2 @@
+-- Categories to which the CRM's products belong.
+select * from {{ source('silver', 'erp_product_categories') }}
