@@ -65,19 +65,33 @@ links as (
 ends as (
     select distinct household, link from links
 ),
--- Each household takes the smallest name among those that it shares a link with, until nothing changes: only what has changed is
--- handed on.
-reached(household, person) using key (household) as (
-    select distinct household, household from ends
+smallest as (
+    select link, min(household) as person from ends group by link
+),
+-- Hardly any household has two links. Only through these a smaller name must be handed on, until nothing changes.
+junctions as (
+    select *
+    from ends
+    where household in (select household from ends group by household having count(*) > 1)
+),
+reached(link, person) using key (link) as (
+    select link, person from smallest where link in (select link from junctions)
     union
-    select e.household, min(handed.person) as person
+    select j.link, min(handed.person) as person
     from (
-        select link, min(person) as person from reached join ends using (household) group by link
+        select household, min(person) as person from reached join junctions using (link) group by household
     ) as handed
-    join ends as e on e.link = handed.link
-    join recurring.reached as r on r.household = e.household
-    group by e.household, r.person
+    join junctions as j on j.household = handed.household
+    join recurring.reached as r on r.link = j.link
+    group by j.link, r.person
     having min(handed.person) < r.person
+),
+linked as (
+    select e.household, min(coalesce(r.person, s.person)) as person
+    from ends as e
+    join smallest as s on s.link = e.link
+    left join reached as r on r.link = e.link
+    group by e.household
 ),
 entries as (
     select household, min({'rule': rule, 'member': member}) as entry from links group by household
@@ -87,16 +101,16 @@ matched as (
         h.source_system,
         h.source_customer_id,
         h.member,
-        coalesce(r.person, h.household) as person,
+        coalesce(l.person, h.household) as person,
         case
-            when h.member = coalesce(r.person, h.household) then 'itself'
-            when h.household = coalesce(r.person, h.household) or h.member <> e.entry.member then 'email'
+            when h.member = coalesce(l.person, h.household) then 'itself'
+            when h.household = coalesce(l.person, h.household) or h.member <> e.entry.member then 'email'
             when e.entry.rule = 1 then 'name, country and birth date'
             else 'number'
         end as matched_by,
         h._date
     from housed as h
-    left join reached as r on r.household = h.household
+    left join linked as l on l.household = h.household
     left join entries as e on e.household = h.household
     union all by name
     select source_system, source_customer_id, member, member as person, 'itself' as matched_by, _date
