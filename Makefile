@@ -41,8 +41,9 @@ lint: $(VENV)/installed
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-docs: setup  ## write docs/tables.md from the contracts and models
+docs: setup  ## write docs/tables.md and the diagram in docs/star-schema.md from the contracts and models
 	@$(BIN)/python -m lakehouse_assets.documentation.tables_page
+	@$(BIN)/python -m lakehouse_assets.documentation.star_schema_page
 
 lock:  ## resolve all dependencies again, with hashes
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --group dev --extra sail --no-header -o requirements.lock pyproject.toml

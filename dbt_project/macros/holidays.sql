@@ -6,5 +6,5 @@
 
 {#- The country whose holidays are those of the business: the first of the setting. -#}
 {% macro holiday_country() -%}
-    '{{ env_var("LAKEHOUSE_GOLD_HOLIDAY_COUNTRY", "US").split(",")[0] }}'
+    '{{ env_var("LAKEHOUSE_GOLD_HOLIDAY_COUNTRY", env_var("LAKEHOUSE_HOLIDAY_COUNTRY", "US")).split(",")[0].strip().upper() }}'
 {%- endmacro %}

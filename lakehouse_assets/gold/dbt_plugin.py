@@ -15,7 +15,17 @@ from lakehouse_assets.gold.project import RUN_CACHE, RUN_COUNTRIES, RUN_DATABASE
 from lakehouse_assets.store.root import Root
 
 
-class Plugin(BasePlugin):
+class WithHolidays(BasePlugin):
+    """What every target needs, whatever it reads: runs in dbt's process for each new thread."""
+
+    def configure_cursor(self, cursor: Any) -> None:
+        """Make `public_holidays()` known. Without a run's environment, the settings in the environment count."""
+        countries = os.environ.get(RUN_COUNTRIES) or os.environ.get("LAKEHOUSE_HOLIDAY_COUNTRY") or DEFAULT_COUNTRIES
+        folder = os.environ.get(RUN_CACHE) or os.environ.get("LAKEHOUSE_CACHE") or "~/.cache/lakehouse"
+        add_holidays(cursor, countries, Path(folder).expanduser())
+
+
+class Plugin(WithHolidays):
     """Runs in dbt's process for each new connection."""
 
     def configure_connection(self, conn: Any) -> None:
@@ -24,8 +34,3 @@ class Plugin(BasePlugin):
         if RUN_ROOT in os.environ:
             enable_s3(conn, Root(os.environ[RUN_ROOT]))
         conn.execute(f"ATTACH IF NOT EXISTS '{path}' AS run")
-
-    def configure_cursor(self, cursor: Any) -> None:
-        """Give each thread the function `public_holidays()`."""
-        folder = Path(os.environ.get(RUN_CACHE, "~/.cache/lakehouse")).expanduser()
-        add_holidays(cursor, os.environ.get(RUN_COUNTRIES, DEFAULT_COUNTRIES), folder)
