@@ -88,11 +88,12 @@ GOLD = {
         LEFT JOIN gold_dim_product AS p USING (product_key) GROUP BY ALL""",
 }
 
-TOTALS = """SELECT (SELECT count(*) FROM {gold}dim_customer) AS customers, (SELECT count(*) FROM {gold}dim_product) AS products,
-    (SELECT count(*) FROM {gold}fact_sales) AS sales, (SELECT sum(quantity) FROM {gold}fact_sales) AS quantity,
+TOTALS = """SELECT (SELECT count(DISTINCT customer_number) FROM {gold}dim_customer) AS customers,
+    (SELECT count(*) FILTER (product_key <> -1) FROM {gold}dim_product) AS products,
+    (SELECT count(*) FROM {gold}fact_sales) AS sales, (SELECT sum(quantity)::BIGINT FROM {gold}fact_sales) AS quantity,
     (SELECT CAST(sum({amount}) AS DECIMAL(18, 2)) FROM {gold}fact_sales) AS usd_amount,
-    (SELECT count(product_key) FROM {gold}fact_sales) AS products_found,
-    (SELECT count(customer_key) FROM {gold}fact_sales) AS customers_found,
+    (SELECT count(*) FILTER (product_key <> -1) FROM {gold}fact_sales) AS products_found,
+    (SELECT count(*) FILTER (customer_key <> -1) FROM {gold}fact_sales) AS customers_found,
     (SELECT sum(usd_amount) FROM {gold}sales_performance) AS usd_amount_of_months"""
 """What must be the same in both: `gold` is the prefix of gold's tables, `amount` the column of the amount."""
 

@@ -14,7 +14,7 @@ from tests.support.lakehouse import World
 
 pytestmark = pytest.mark.worlds("sail-folder")
 
-SMALL = Options(scale=0.03, last=date(2026, 1, 6), dirt=0.03)
+SMALL = Options(scale=0.02, last=date(2026, 1, 4), dirt=0.03)
 SOAK = range(2, 12)
 
 
