@@ -323,7 +323,8 @@ COMMITS = [
 
 
 @pytest.mark.parametrize(
-    ("earlier", "table", "skip", "fault"), [*((1, *commit) for commit in COMMITS), *((0, *commit) for commit in COMMITS[:3])]
+    ("earlier", "table", "skip", "fault"),
+    [*((1, *commit) for commit in COMMITS), *(pytest.param(0, *commit, marks=pytest.mark.soak) for commit in COMMITS[:3])],
 )
 def test_a_commit_of_which_nobody_hears_counts_once_and_keeps_its_files(earlier, table, skip, fault, store, two_tables):
     tables, machine = two_tables((table, skip)), store.machines[0]
@@ -438,7 +439,8 @@ def test_throttling_without_end_is_told_in_a_sentence(store, command_line):
 
 
 @pytest.mark.parametrize(
-    ("fault", "skip"), [(Fault.EXPIRED_403, 0), (Fault.EXPIRED_400, 4), (Fault.EXPIRED_403, 20), (Fault.EXPIRED_400, 40)]
+    ("fault", "skip"),
+    [(Fault.EXPIRED_403, 0), (Fault.EXPIRED_400, 20), pytest.param(Fault.EXPIRED_403, 40, marks=pytest.mark.soak)],
 )
 def test_credentials_that_expire_within_a_pass_are_named(fault, skip, store, command_line):
     store.proxy.rules = [Rule(fault, ".*", ".*", times=ALWAYS, skip=skip)]

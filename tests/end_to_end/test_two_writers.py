@@ -15,7 +15,7 @@ from tests.support.orders import ORDERS, csv
 
 pytestmark = pytest.mark.worlds("sail-minio")
 
-ROUNDS = 6
+ROUNDS = 4
 SECONDS = 120
 KEYS = [dg.AssetKey(["raw", "shop_orders"]), dg.AssetKey(["silver", "shop_orders"])]
 

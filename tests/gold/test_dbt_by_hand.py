@@ -32,7 +32,9 @@ def write(root: Root, table: str, rows: list[dict]) -> None:
                 f"INSERT INTO rows ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
                 list(row.values()),
             )
-        write_deltalake(root.table("silver", table), connection.table("rows").to_arrow_table(), mode="append", partition_by="_date")
+        write_deltalake(
+            root.table("silver", table), connection.table("rows").to_arrow_table(), mode="append", partition_by="_date"
+        )
 
 
 def files(folder: Path) -> set[str]:

@@ -107,7 +107,9 @@ def persons(records, cuts):
     for members in shared(lambda r: r[0] if r[0] and "@" in r[0] else None):
         if len({records[m][2] for m in members} - {None}) <= 1:
             join(members)
-    accounts = {number: find((system, number)) for system, number in records if system == "magento" and (system, number) not in cuts}
+    accounts = {
+        number: find((system, number)) for system, number in records if system == "magento" and (system, number) not in cuts
+    }
     numbers = defaultdict(set)
     for member, (_, _, _, number) in records.items():
         if member not in cuts and number in accounts and find(member) not in accounts.values():
@@ -176,7 +178,15 @@ def test_a_later_record_with_a_larger_number_leaves_the_keys_and_says_by_which_r
     born = date(1980, 5, 5)
     rows = crm(1, born) | {
         "crm_sales": [
-            {"order_number": "S", "product_number": "P", "customer_id": 1, "quantity": 1, "price": 9, "sales": 9, "currency": "USD"}
+            {
+                "order_number": "S",
+                "product_number": "P",
+                "customer_id": 1,
+                "quantity": 1,
+                "price": 9,
+                "sales": 9,
+                "currency": "USD",
+            }
         ]
     }
     before = warehouse(**rows)("SELECT sales_key, customer_key FROM run.gold.fact_sales")
@@ -211,7 +221,9 @@ def test_a_later_record_with_a_larger_number_leaves_the_keys_and_says_by_which_r
         ("retail", "8"): (key(("retail", "8")), "itself"),
         ("storefront", "1"): (key(("storefront", "1")), "itself"),
     }
-    [(system, number, country)] = sql(f"SELECT source_system, customer_id, country FROM run.gold.dim_customer WHERE person_key = {eve}")
+    [(system, number, country)] = sql(
+        f"SELECT source_system, customer_id, country FROM run.gold.dim_customer WHERE person_key = {eve}"
+    )
     assert (system, number, country) == ("freshdesk", "5", "France")
 
 
@@ -229,7 +241,9 @@ def test_what_many_share_and_what_is_no_key_links_nobody(warehouse):
 
 def test_of_records_that_differ_the_first_system_that_says_something_wins(warehouse):
     rows = crm(9, date(1980, 5, 5), last="Berg", country="n/a")
-    rows["magento_customers"] = [account(2, "ada@x.org", date(1980, 5, 5), country="FR") | {"is_active": False, "gender": "Female"}]
+    rows["magento_customers"] = [
+        account(2, "ada@x.org", date(1980, 5, 5), country="FR") | {"is_active": False, "gender": "Female"}
+    ]
     rows["magento_customers"] += [account(10, "ada@x.org", None, "A.", None, "US")]
     rows["freshdesk_customers"] = [{"customer_id": 3, "email": "ada@x.org", "first_name": "Eve", "is_active": True}]
     sql = warehouse(**rows)
@@ -258,7 +272,14 @@ def segment(amount):
 @given(drawn=SALES)
 def test_versions_tile_time_and_the_segment_is_that_of_twelve_months_at_each_month_end(warehouse, drawn):
     sales = [
-        {"order_number": str(n), "product_number": "P", "customer_id": who, "order_date": day, "price": abs(amount), "sales": amount}
+        {
+            "order_number": str(n),
+            "product_number": "P",
+            "customer_id": who,
+            "order_date": day,
+            "price": abs(amount),
+            "sales": amount,
+        }
         | {"quantity": 1 if amount > 0 else -1, "currency": "USD", "_date": date(2026, 4, 1)}
         for n, (who, day, amount) in enumerate(drawn)
     ]
@@ -282,7 +303,9 @@ def test_versions_tile_time_and_the_segment_is_that_of_twelve_months_at_each_mon
             [held] = [said for first, last, _, said in mine if first <= end + timedelta(1) <= (last or date.max)]
             assert held == segment(bought)
         assert all(first == START or first.day == 1 for first, *_ in mine)
-    assert sql("SELECT count(*) - count(DISTINCT sales_key) + count(*) FILTER (customer_key = -1) FROM run.gold.fact_sales") == [(0,)]
+    assert sql("SELECT count(*) - count(DISTINCT sales_key) + count(*) FILTER (customer_key = -1) FROM run.gold.fact_sales") == [
+        (0,)
+    ]
 
 
 def test_registration_and_activity_are_said_by_systems_or_else_by_sales(warehouse):
@@ -292,7 +315,12 @@ def test_registration_and_activity_are_said_by_systems_or_else_by_sales(warehous
         return {"odoo_sale_orders": [order], "odoo_sale_order_lines": [line]}
 
     contacts = [{"customer_id": 4, "is_active": True, "is_deleted": True, "created_at": date(2025, 6, 6)}]
-    sold = [order(1, 1, date(2025, 1, 31)), order(2, 2, date(2025, 2, 1)), order(3, 3, date(2026, 2, 1)), order(4, 2, date(2099, 1, 1))]
+    sold = [
+        order(1, 1, date(2025, 1, 31)),
+        order(2, 2, date(2025, 2, 1)),
+        order(3, 3, date(2026, 2, 1)),
+        order(4, 2, date(2099, 1, 1)),
+    ]
     sql = warehouse(**together(*sold, {"freshdesk_customers": contacts}))
     found = sql(
         "SELECT source_system, customer_id, registration_date, is_active FROM run.gold.dim_customer"

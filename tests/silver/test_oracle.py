@@ -18,7 +18,7 @@ from lakehouse_assets.silver import additions, build, look_up, merge, quarantine
 from lakehouse_assets.upkeep.maintain import maintain
 from tests.support.things import DATES, KEYS, Shop, entity
 
-EXAMPLES = {"sail-folder": 8, "sail-minio": 2, "spark-folder": 1}
+EXAMPLES = {"sail-folder": 6, "sail-minio": 2, "spark-folder": 1}
 REMOTE_EXAMPLES = {"sail-folder": 3, "spark-folder": 1}
 MODES = pytest.mark.parametrize("mode", ["upsert", "history", "snapshot"])
 
