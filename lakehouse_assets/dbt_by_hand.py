@@ -1,6 +1,6 @@
 """A dbt-duckdb plugin for dbt by hand, `dbt build --target lakehouse`: silver as it is now, in a database file of its own.
 
-The lakehouse is only read. Settings are those of the folder above the dbt project, in which `lakehouse` is run: the environment and `.env`.
+The lakehouse is only read. Settings are those of the environment, and of `.env` in the folder above the dbt project.
 """
 
 import contextlib
@@ -51,7 +51,9 @@ def fill_by_hand(settings: Settings, database: Path) -> None:
     opened = {("silver", name): open_table(settings.root.table("silver", name)) for name in layout}
     read = TablesRead({key: table for key, table in opened.items() if table is not None}, {})
     if not read.opened:
-        raise LakehouseError(f"There are no silver tables below {settings.root.uri}. Set LAKEHOUSE_ROOT to a lakehouse that has some.")
+        raise LakehouseError(
+            f"There are no silver tables below {settings.root.uri}. Set LAKEHOUSE_ROOT to a lakehouse that has some."
+        )
     database.parent.mkdir(parents=True, exist_ok=True)
     fill_database(database, settings.root, read, (), layout)
 

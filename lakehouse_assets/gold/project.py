@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from lakehouse_assets.bundled import bundled, is_installed
-from lakehouse_assets.contracts.contract import Contract
-from lakehouse_assets.contracts.provenance import DATE_COLUMN, IN_SILVER, PROVENANCE, typed_columns
+from lakehouse_assets.contracts.contract import Column, Contract
+from lakehouse_assets.contracts.provenance import DATE_COLUMN, IN_SILVER, PROVENANCE, ProvenanceColumn, typed_columns
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.contracts.types import in_duckdb
 from lakehouse_assets.errors import LakehouseError
@@ -200,10 +200,8 @@ def _sources(catalog: Catalog) -> dict[str, dict[str, Any]]:
 
 def _source(contract: Contract) -> dict[str, Any]:
     """Return what `sources.yml` lists of a silver table: its columns have DuckDB's types."""
-    columns = [
-        {"name": c.name, "description": c.description, "data_type": in_duckdb(c.type).lower()}
-        for c in (*contract.table_columns, *map(PROVENANCE.__getitem__, IN_SILVER))
-    ]
+    listed: list[Column | ProvenanceColumn] = [*contract.table_columns, *(PROVENANCE[name] for name in IN_SILVER)]
+    columns = [{"name": c.name, "description": c.description, "data_type": in_duckdb(c.type).lower()} for c in listed]
     freshness = _freshness(contract.freshness) if contract.freshness else {}
     digest = hashlib.sha256(repr((contract.description, columns, freshness)).encode()).hexdigest()[:16]
     # A digest of digits alone would be a number.

@@ -69,7 +69,8 @@ def fill_database(
 ) -> None:
     """Create a run's database: views of all silver tables, and of the gold tables that the run won't build; the project's seeds.
 
-    In a database that exists, silver is replaced. A silver table that has never been written is empty there. `columns` gives the types of its columns (see `silver_columns`).
+    In a database that exists, silver is replaced. A silver table that has never been written is empty there. `columns` gives the
+    types of its columns (see `silver_columns`).
     """
     import duckdb
 

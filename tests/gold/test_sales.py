@@ -168,7 +168,16 @@ def test_sales_are_silver_s_and_keep_their_rules_whatever_silver_has(warehouse, 
     assert sql(f"SELECT sum(made) = (SELECT count(*) FROM run.gold.fact_sales) FROM ({' UNION ALL '.join(counted)})") == [(True,)]
     sql("SELECT 1 FROM run.gold.fact_orders, run.gold.sales_performance LIMIT 1")
     for name, test in compiled.items():
-        if name.startswith(("sales_equal_silver", "adds_up_to", "assert_", "never_null_fact_", "never_null_sales_performance")):
+        if name.startswith(
+            (
+                "sales_equal_silver",
+                "orders_add_up_to_",
+                "sales_performance_adds_up",
+                "assert_",
+                "never_null_fact_",
+                "never_null_sales_performance",
+            )
+        ):
             assert sql(test) == [], name
 
 

@@ -1,7 +1,9 @@
 """dbt's sources are the silver tables of the contracts."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
+import duckdb
 import pytest
 import yaml
 
@@ -52,3 +54,25 @@ def test_writing_the_sources_takes_out_what_no_contract_declares(project):
 def test_the_sources_of_the_lakehouse_s_own_project_are_those_of_its_contracts():
     listed = sources(Settings().gold_project)
     assert listed == {t.name: t.contract.description for t in catalog().tables}, "run `make docs`"
+
+
+def test_sources_are_as_fresh_as_their_contracts_allow_and_an_error_at_twice_that_age(project):
+    project.write_sources(catalog())
+    [source] = yaml.safe_load((project.folder / "models" / "sources.yml").read_text())["sources"]
+    ages = {table["name"]: table["config"].get("freshness") for table in source["tables"]}
+    days = {name: (age["warn_after"], age["error_after"]) for name, age in ages.items() if age}
+    assert days["orders_events"] == ({"count": 1, "period": "day"}, {"count": 2, "period": "day"})
+    assert days.keys() == {table.name for table in catalog().tables if table.contract.freshness}
+    with duckdb.connect() as connection:
+        loaded = connection.execute(f"SELECT {source['config']['loaded_at_field']} FROM (SELECT DATE '2026-01-31' AS _date)")
+        assert loaded.fetchall() == [(datetime(2026, 2, 1),)]  # landing goes on until the day ends
+
+
+def test_a_freshness_may_be_of_hours(project):
+    orders = replace(ORDERS, contract=replace(ORDERS.contract, freshness=timedelta(hours=36)))
+    project.write_sources(Catalog.from_tables([orders]))
+    [source] = yaml.safe_load((project.folder / "models" / "sources.yml").read_text())["sources"]
+    assert source["tables"][0]["config"]["freshness"] == {
+        "warn_after": {"count": 36, "period": "hour"},
+        "error_after": {"count": 72, "period": "hour"},
+    }

@@ -170,3 +170,14 @@ def test_a_model_can_be_built_as_soon_as_those_that_read_it():
     for model in models.values():
         for ref in map(models.__getitem__, model.refs):
             assert not model.any_of or {*model.any_of} <= {*ref.any_of}, f"{model.name} reads {ref.name}"
+
+
+def test_what_people_query_keeps_a_contract_and_has_an_owner():
+    nodes = [node for node in Settings().gold_project.manifest()["nodes"].values() if node["resource_type"] == "model"]
+    for model in (node for node in nodes if node["config"]["materialized"] == "table"):
+        assert (model["contract"]["enforced"], model["access"]) == (True, "public"), model["name"]
+        assert all([model["description"], *(c["description"] and c["data_type"] for c in model["columns"].values())]), model[
+            "name"
+        ]
+        # dbt_project.yml gives the group.
+        assert model["config"]["meta"]["owner"] == f"team:{model['config']['group'].replace('_', '-')}", model["name"]
