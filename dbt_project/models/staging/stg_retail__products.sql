@@ -1,5 +1,6 @@
--- Stock codes of invoices and receipts, which are all that says what is sold. Name and price are those of the latest sale at a price; of
--- a code that was never sold, those of its latest line: a line that writes off stock often has a remark in place of the name.
+-- Stock codes of invoices and receipts, which are all that says what is sold. Name and price are those of the latest sale at a
+-- price; of a code that was never sold, those of its latest line: a line that writes off stock often has a remark in place of the
+-- name.
 with codes as (
     select
         stock_code,
