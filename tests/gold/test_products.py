@@ -240,6 +240,7 @@ def test_a_stock_code_has_the_name_and_price_of_its_latest_sale(warehouse):
         line
         | {"line_id": "3", "description": "damaged", "transaction_type": "adjustment", "unit_price": 0, "invoiced_at": MOMENT},
         line | {"line_id": "4", "description": None, "unit_price": 4, "invoiced_at": MOMENT.replace(day=3)},
+        line | {"line_id": "6", "description": "of no day", "unit_price": 5},
         line | {"line_id": "5", "stock_code": "POST", "description": "POSTAGE", "line_kind": "postage"},
     ]
     sql = warehouse(retail_transactions=lines)
