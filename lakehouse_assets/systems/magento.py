@@ -468,6 +468,16 @@ INVENTORY_FEED = Feed(
 
 _IN_LOG = Column(LOG_POSITION.name, LOG_POSITION.type, f"{LOG_POSITION.description}; NULL from exports and the API")
 
+_PRODUCT_RULES = (
+    Rule("price_positive", "price > 0", "drop", "The price is above 0."),
+    Rule(
+        "row_of_all_store_views",
+        "COALESCE(TRIM(store_view_code), '') = ''",
+        "drop",
+        "The row is the product's own: that of a store view has only what differs there.",
+    ),
+)
+
 PRODUCTS = SilverTable(
     Contract(
         table="magento_products",
@@ -497,17 +507,35 @@ PRODUCTS = SilverTable(
             Column("updated_at", "timestamp", "When it was last changed"),
         ),
         rules=(
-            Rule("price_positive", "price > 0", "drop", "The price is above 0."),
-            Rule(
-                "row_of_all_store_views",
-                "COALESCE(TRIM(store_view_code), '') = ''",
-                "drop",
-                "The row is the product's own: that of a store view has only what differs there.",
-            ),
+            *_PRODUCT_RULES,
             Rule("name_present", "name IS NOT NULL", "warn", "The product has a name."),
             Rule("brand_present", "brand IS NOT NULL", "warn", "The brand is given."),
             Rule("special_price_below_price", "COALESCE(special_price < price, TRUE)", "warn", "A reduced price is lower."),
         ),
+        freshness=timedelta(days=2),
+    ),
+    (Input(PRODUCTS_FEED, clean_products),),
+)
+
+PRODUCT_VERSIONS = SilverTable(
+    Contract(
+        table="magento_product_versions",
+        description="Price, brand and category of the shop's products over time, one row a SKU and period in which none of them "
+        "changed. Exports name a category by its path, the API by its number: the change from one to the other is a row version too.",
+        owner="team:product-data",
+        mode="history",
+        key=("sku",),
+        sequence="updated_at",
+        columns=(
+            Column("sku", "string", "Stock keeping unit"),
+            Column("price", _MONEY, "Price"),
+            Column("currency", "string", "Currency of the price (ISO 4217)"),
+            Column("brand", "string", "Brand, in capitals"),
+            Column("category_path", "string", "First category, as names from the root; NULL from the API"),
+            Column("category_id", "int", "First category, as in magento_categories; NULL from an export"),
+            Column("updated_at", "timestamp", "When the product was last changed"),
+        ),
+        rules=_PRODUCT_RULES,
         freshness=timedelta(days=2),
     ),
     (Input(PRODUCTS_FEED, clean_products),),
@@ -705,5 +733,5 @@ INVENTORY = SilverTable(
 SYSTEM = System(
     name="magento",
     description="The web shop, Magento 2: catalog, customers, orders and stock, from exports, the REST API and change events.",
-    tables=(PRODUCTS, CATEGORIES, CUSTOMERS, ORDERS, ORDER_ITEMS, INVENTORY),
+    tables=(PRODUCTS, PRODUCT_VERSIONS, CATEGORIES, CUSTOMERS, ORDERS, ORDER_ITEMS, INVENTORY),
 )

@@ -1,6 +1,6 @@
 """Products of all systems: which records are the same product, and what the dimension says of it."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -240,6 +240,7 @@ def test_a_stock_code_has_the_name_and_price_of_its_latest_sale(warehouse):
         line
         | {"line_id": "3", "description": "damaged", "transaction_type": "adjustment", "unit_price": 0, "invoiced_at": MOMENT},
         line | {"line_id": "4", "description": None, "unit_price": 4, "invoiced_at": MOMENT.replace(day=3)},
+        line | {"line_id": "6", "description": "of no day", "unit_price": 5},
         line | {"line_id": "5", "stock_code": "POST", "description": "POSTAGE", "line_kind": "postage"},
     ]
     sql = warehouse(retail_transactions=lines)
@@ -247,4 +248,62 @@ def test_a_stock_code_has_the_name_and_price_of_its_latest_sale(warehouse):
     assert sql(f"SELECT {columns} FROM run.gold.dim_product WHERE product_key <> -1 ORDER BY 1") == [
         ("85123A", "WHITE  MUG", "Uncategorized", "Stockable", 4),
         ("POST", "POSTAGE", "postage", "Service", 2),
+    ]
+
+
+CHANGES = st.lists(
+    st.tuples(st.integers(0, 6), st.integers(0, 23), st.integers(1, 3)), max_size=5, unique_by=lambda change: change[:2]
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(changes=CHANGES, starts=st.lists(st.none() | st.integers(0, 6), max_size=4))
+def test_a_day_has_the_shop_s_price_and_the_crm_s_version_of_that_day(warehouse, changes, starts):
+    first = date(2026, 1, 1)
+    moments = sorted((datetime(2026, 1, 1 + day, hour, tzinfo=UTC), price) for day, hour, price in changes)
+    sql = warehouse(
+        magento_products=[{"sku": "A", "price": 9, "currency": "USD"}],
+        magento_product_versions=[{"sku": "A", "price": price, "currency": "USD", "valid_from": at} for at, price in moments],
+        crm_products=[
+            {"product_id": n, "product_number": "A", "start_date": None if day is None else first + timedelta(day)}
+            for n, day in enumerate(starts, 1)
+        ],
+    )
+    rows = sql(
+        """SELECT valid_from, coalesce(valid_to, DATE '9999-12-31'), current_price::INT, product_id, product_key = item_key, is_current
+           FROM run.gold.dim_product WHERE product_key <> -1"""
+    )
+    assert sql("SELECT count(*) - count(DISTINCT product_key) FROM run.gold.dim_product") == [(0,)]
+    assert [sum(row[4] for row in rows), sum(row[5] for row in rows)] == [1, 1]
+    crm = sorted((date(1990, 1, 1) if day is None else first + timedelta(day), n) for n, day in enumerate(starts, 1))
+    for day in (first + timedelta(n) for n in range(8)):
+        found = [row for row in rows if row[0] <= day <= row[1]]
+        assert len(found) == (not crm or crm[0][0] <= day)
+        for _, _, price, product_id, _, _ in found:
+            # Before its first change, the shop's product was as it was then.
+            known = (
+                [p for at, p in moments if at.date() <= day] or [p for _, p in moments if _.date() == moments[0][0].date()] or [9]
+            )
+            assert price == known[-1]
+            assert product_id == ([str(n) for start, n in crm if start <= day] or ["A"])[-1]
+
+
+def test_brand_and_category_of_a_version_are_those_of_its_time(warehouse):
+    state = {"sku": "A", "price": 1, "currency": "USD"}
+    sql = warehouse(
+        magento_products=[{"sku": "A", "price": 1, "brand": "NEW", "category_id": 8}],
+        magento_categories=TREE,
+        magento_product_versions=[
+            state | {"category_path": "Shop/Gear", "valid_from": None},
+            state | {"category_id": 7, "valid_from": datetime(2026, 1, 2, tzinfo=UTC)},  # the same, by its number
+            state | {"category_id": 8, "brand": "OLD", "valid_from": datetime(2026, 1, 3, tzinfo=UTC)},
+            state | {"category_path": "Shop/Gear/Bags", "brand": "NEW", "valid_from": datetime(2026, 1, 4, tzinfo=UTC)},
+        ],
+    )
+    assert sql(
+        "SELECT valid_from, brand, category, subcategory FROM run.gold.dim_product WHERE product_key <> -1 ORDER BY 1"
+    ) == [
+        (date(1990, 1, 1), "Uncategorized", "Gear", None),
+        (date(2026, 1, 3), "OLD", "Gear", "Bags"),
+        (date(2026, 1, 4), "NEW", "Gear", "Bags"),
     ]

@@ -1,8 +1,8 @@
 -- Which product of a source system is which product of the company. A product has at most one record of each system.
 --   id    Systems that use the company's codes mean the same product by the same code: a full outer match.
---   name  A product of the shop and one of the ERP are the same if their names are, but for small and capital letters. That counts only
---         where neither found its partner by id; of several of a name, the one of the smallest id in each system; and not where a third
---         system has both codes: there they are two products.
+--   name  A product of the shop and one of the ERP are the same if their names are, but for small and capital letters. That counts
+--         only where neither found its partner by id; of several of a name, the one of the smallest id in each system; and not where
+--         a third system has both codes: there they are two products.
 -- The key is that of the product's first record, in the order of the systems' names.
 with products as (
     select
@@ -20,7 +20,8 @@ sides as (
         partner.by_code is not null as has_partner
     from products as p
     left join products as partner
-        on partner.by_code = p.by_code and partner.source_system = case p.source_system when 'magento' then 'odoo' else 'magento' end
+        on partner.by_code = p.by_code
+        and partner.source_system = case p.source_system when 'magento' then 'odoo' else 'magento' end
     where p.source_system in ('magento', 'odoo')
 ),
 names as (
@@ -62,8 +63,15 @@ select
     m.source_system,
     m.source_product_id,
     {{ surrogate_key(["i.first_system", "i.first_id"]) }} as item_key,
-    case when m.source_system = i.first_system then 'itself' when m.by_code = i.first_code then 'id' else 'name' end as matched_by,
-    cast(coalesce(same_name.records, 0) + coalesce(s.has_partner and s.partner_name is distinct from s.name, false)::int as integer) as candidates,
+    case
+        when m.source_system = i.first_system then 'itself'
+        when m.by_code = i.first_code then 'id'
+        else 'name'
+    end as matched_by,
+    -- All of its name, and the one of its id if that has another name.
+    cast(
+        coalesce(same_name.records, 0) + coalesce(s.has_partner and s.partner_name is distinct from s.name, false)::int as integer
+    ) as candidates,
     i._date
 from members as m
 join items as i using (item)

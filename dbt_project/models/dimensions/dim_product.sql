@@ -1,10 +1,9 @@
 -- One row per row version of a product, and the unknown member.
---   Versions   A version of the CRM is valid until the day before the next one of the same product starts, because the end dates of the
---              source contradict its start dates. If the start is missing or before the calendar, it starts with the calendar. If several
---              start on one day, the last is valid; the others end the day before they start, so they are never valid. A product that
---              the CRM doesn't have has one version, of how it is now.
---   Columns    Each has the value of the product's first record that has one, in the order of the systems' names: CRM, shop (Magento),
---              ERP (Odoo), and those that stand alone. Price and currency go together, and so do category and subcategory.
+--   Versions   Those of the CRM, and within them each change of price, brand or category in the shop: see int_product_versions. Each
+--              is valid until the day before the next one of the same product starts. If several start on one day, all but the last
+--              end the day before they start, so they are never valid. All other columns are as they are now.
+--   Columns    Each has the value of the product's first record that has one, in the order of the systems' names: CRM, shop
+--              (Magento), ERP (Odoo), and those that stand alone. Price and currency go together, category and subcategory too.
 with records as (
     select b.item_key, p.*, b._date as changed
     from {{ ref('int_products') }} as p
@@ -35,52 +34,56 @@ items as (
     from records
     group by item_key
 ),
-started as (
-    select b.item_key, v.*, greatest(v.start_date, date '{{ var("calendar_from") }}') as valid_from
-    from {{ ref('stg_crm__products') }} as v
-    join {{ ref('bridge_product') }} as b using (source_system, source_product_id)
-),
-versions as (
+placed_versions as (
     select
-        *,
-        row_number() over of_product as version,
-        lead(valid_from) over of_product as next_from
-    from started
-    window of_product as (partition by item_key order by valid_from, start_date nulls first, product_id)
+        v.*,
+        case
+            when v.shop['category'] is null then i.placed
+            else {
+                'category_id': v.shop['category_id'], 'category': v.shop['category'],
+                'subcategory_id': v.shop['subcategory_id'], 'subcategory': v.shop['subcategory']
+            }
+        end as placed_then
+    from {{ ref('int_product_versions') }} as v
+    join items as i using (item_key)
 )
 select
-    case when v.version > 1 then {{ surrogate_key(["i.item_key", "v.product_id"]) }} else i.item_key end as product_key,
+    case
+        when v.version = 1 then i.item_key
+        when v.crm_id is not null then {{ surrogate_key(["i.item_key", "v.crm_id"]) }}
+        else {{ surrogate_key(["i.item_key", "v.valid_from"]) }}
+    end as product_key,
     i.item_key,
     coalesce(cast(v.product_id as varchar), i.product_id) as product_id,
     i.source_system,
     i.product_number,
     coalesce(i.shop_code, i.product_number) as product_code,
     coalesce(v.product_name, i.product_name, 'Unknown') as product_name,
-    case when g.category is not null then v.category_id else coalesce(i.placed['category_id'], v.category_id) end as category_id,
-    coalesce(g.category, i.placed['category'], 'Uncategorized') as category,
     -- The ERP numbers a category together with its subcategory.
-    case when g.category is not null then v.category_id else i.placed['subcategory_id'] end as subcategory_id,
-    case when g.category is not null then g.subcategory else i.placed['subcategory'] end as subcategory,
+    case when g.category is null then coalesce(v.placed_then['category_id'], v.category_id) else v.category_id end as category_id,
+    coalesce(g.category, v.placed_then['category'], 'Uncategorized') as category,
+    case when g.category is not null then v.category_id else v.placed_then['subcategory_id'] end as subcategory_id,
+    case when g.category is not null then g.subcategory else v.placed_then['subcategory'] end as subcategory,
     g.needs_maintenance,
-    coalesce(i.brand, 'Uncategorized') as brand,
+    coalesce(case when v.shop is null then i.brand else v.shop['brand'] end, 'Uncategorized') as brand,
     coalesce(i.product_type, 'Stockable') as product_type,
     v.product_line,
-    coalesce(i.priced['price'], case when i.is_shop_or_erp then 0 end) as current_price,
-    i.priced['currency'] as currency,
+    coalesce(v.shop['price'], i.priced['price'], case when i.is_shop_or_erp then 0 end) as current_price,
+    case when v.shop['price'] is not null then v.shop['currency'] else i.priced['currency'] end as currency,
     coalesce(nullif(v.cost, 0), i.costed['cost'], v.cost) as cost,
-    case when v.cost = 0 or v.cost is null then coalesce(i.costed['currency'], v.cost_currency) else v.cost_currency end as cost_currency,
+    case when v.cost <> 0 then v.cost_currency else coalesce(i.costed['currency'], v.cost_currency) end as cost_currency,
     i.units_in_stock,
     i.is_active_magento,
     i.is_active_odoo,
     coalesce(i.is_active_magento, i.is_active_odoo, true) as is_active,
     i.created_at,
-    coalesce(v.valid_from, date '{{ var("calendar_from") }}') as valid_from,
+    v.valid_from,
     cast(v.next_from - interval 1 day as date) as valid_to,
     v.next_from is null as is_current,
     greatest(i.changed, v._date, g._date) as _date
 from items as i
-left join versions as v using (item_key)
-left join {{ ref('stg_erp__product_categories') }} as g using (category_id)
+join placed_versions as v using (item_key)
+left join {{ ref('stg_erp__product_categories') }} as g on g.category_id = v.category_id
 union all by name
 select
     -1 as product_key,

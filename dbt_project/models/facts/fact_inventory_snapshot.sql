@@ -1,6 +1,7 @@
 -- One row per system that keeps stock, product, warehouse and day on which something was counted, moved or sold there.
---   Closing     What was counted on the day; else the last closing stock, and what came, went and was sold since. Before the first
---               count it is worked out backwards from that, so the first day needs no correction. What is never counted starts at 0.
+--   Closing     What was counted on the day; else the last closing stock, and what came, went and was sold since. Before the
+--               first count it is worked out backwards from that, so the first day needs no correction. What is never counted starts
+--               at 0.
 --   Opening     The closing stock of the day before that has a row.
 --   Adjustment  What the day's moves and sales do not explain, corrections that the ERP has recorded among it:
 --               closing = opening + moved in - moved out - sold + adjustment.

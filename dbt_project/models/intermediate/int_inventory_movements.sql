@@ -1,6 +1,6 @@
--- What is counted, moved, sold and corrected in the warehouses of the systems that keep stock. Each system's rows are about its own
--- stock and add up alone. The ERP's delivery of an order of the shop is that sale: in the ERP's stock it counts as sold and not as moved,
--- and in the shop's stock the shop's shipment counts.
+-- What is counted, moved, sold and corrected in the warehouses of the systems that keep stock. Each system's rows are about its
+-- own stock and add up alone. The ERP's delivery of an order of the shop is that sale: in the ERP's stock it counts as sold and
+-- not as moved, and in the shop's stock the shop's shipment counts.
 with movements as (
     select * from {{ ref('stg_magento__stock_counts') }}
     union all by name

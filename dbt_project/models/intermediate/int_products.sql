@@ -1,6 +1,7 @@
--- Every record of a product, one row each. `code` is the company's number of the product, where the system uses it: the shop's SKU, which
--- is the ERP's reference, and the number of CRM and order stream. The storefront and retail number products by themselves, and Odoo and
--- Magento have internal numbers, which are compared with nothing. What the CRM says of a product depends on the time: see dim_product.
+-- Every record of a product, one row each. `code` is the company's number of the product, where the system uses it: the shop's
+-- SKU, which is the ERP's reference, and the number of CRM and order stream. The storefront and retail number products by
+-- themselves, and Odoo and Magento have internal numbers, which are compared with nothing. What the CRM says of a product depends
+-- on the time: see dim_product.
 with products as (
     select source_system, source_product_id, code, max(_date) as _date
     from {{ ref('stg_crm__products') }}

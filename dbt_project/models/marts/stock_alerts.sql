@@ -1,5 +1,6 @@
--- One row per product that is kept in stock: for how long it lasts. Stock is that of the shop, or of the ERP for what the shop doesn't
--- keep: both count the same pieces. What is sold a day is the average over the last days of the data, on all channels, less returns.
+-- One row per product that is kept in stock: for how long it lasts. Stock is that of the shop, or of the ERP for what the shop
+-- doesn't keep: both count the same pieces. What is sold a day is the average over the last days of the data, on all channels,
+-- less returns.
 with stock as (
     select
         p.item_key,
@@ -41,7 +42,9 @@ covers as (
         k.*,
         coalesce(s.quantity, 0) as quantity_sold,
         s.last_sold,
-        case when s.quantity > 0 then least(greatest(k.pieces, 0) * {{ var('stock_alert_days') }} / s.quantity, 99999) end as days_of_cover,
+        case
+            when s.quantity > 0 then least(greatest(k.pieces, 0) * {{ var('stock_alert_days') }} / s.quantity, 99999)
+        end as days_of_cover,
         greatest(k._date, s._date) as changed
     from kept as k
     left join sold as s using (item_key)

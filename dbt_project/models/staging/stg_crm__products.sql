@@ -1,4 +1,5 @@
--- Row versions of the CRM's products. The end dates contradict the start dates, so they are left out. The CRM has costs, but no prices.
+-- Row versions of the CRM's products. The end dates contradict the start dates, so they are left out. The CRM has costs, but no
+-- prices.
 select
     'crm' as source_system,
     product_number as source_product_id,

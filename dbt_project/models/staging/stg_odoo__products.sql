@@ -1,10 +1,12 @@
--- Products of the ERP. Silver has 0 for an unknown price or cost: here it is NULL, so that another price can stand in. The price is the
--- cost, else the list price, as the company has always reported it. Odoo's own top categories, All and Saleable, tell nothing.
+-- Products of the ERP. Silver has 0 for an unknown price or cost: here it is NULL, so that another price can stand in. The price
+-- is the cost, else the list price, as the company has always reported it. Odoo's own top categories, All and Saleable, tell
+-- nothing.
 with products as (
     select
         *,
         nullif(standard_price, 0) as known_cost,
-        str_split(nullif(regexp_replace(nullif(category_path, 'Uncategorized'), '^All( / Saleable)?( / |$)', ''), ''), ' / ') as names
+        nullif(regexp_replace(nullif(category_path, 'Uncategorized'), '^All( / Saleable)?( / |$)', ''), '') as own_path,
+        str_split(own_path, ' / ') as names
     from {{ source('silver', 'odoo_products') }}
 )
 select

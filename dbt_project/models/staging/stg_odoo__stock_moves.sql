@@ -1,5 +1,6 @@
--- Moves that took place, one row for each warehouse that pieces left or reached; moves within a warehouse change nothing. What goes to a
--- customer is sold, and what a customer returns is sold less; what goes to or comes from the place of inventory losses is a correction.
+-- Moves that took place, one row for each warehouse that pieces left or reached; moves within a warehouse change nothing. What
+-- goes to a customer is sold, and what a customer returns is sold less; what goes to or comes from the place of inventory losses
+-- is a correction.
 with moves as (
     select
         product_code as source_product_id,

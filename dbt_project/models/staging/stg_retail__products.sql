@@ -1,18 +1,27 @@
--- Stock codes of invoices and receipts, which are all that says what is sold. Name and price are those of the latest sale at a price; of
--- a code that was never sold, those of its latest line: a line that writes off stock often has a remark in place of the name.
-with codes as (
+-- Stock codes of invoices and receipts, which are all that says what is sold. Name and price are those of the latest sale at a
+-- price; of a code that was never sold, those of its latest line: a line that writes off stock often has a remark in place of the
+-- name.
+with lines as (
+    select
+        *,
+        coalesce(transaction_type = 'sale' and unit_price > 0, false) as is_sale,
+        -- NULL would be the latest.
+        coalesce(invoiced_at, timestamptz '-infinity') as moment
+    from {{ source('silver', 'retail_transactions') }}
+    where stock_code is not null
+),
+codes as (
     select
         stock_code,
         max(line_kind) as line_kind,
         arg_max(
             {'name': description, '_date': _date},
-            {'is_sale': transaction_type = 'sale' and unit_price > 0, 'at': invoiced_at, 'line': line_id}
+            {'is_sale': is_sale, 'at': moment, 'line': line_id}
         ) filter (description is not null) as named,
-        arg_max({'price': unit_price, 'currency': currency, '_date': _date}, {'at': invoiced_at, 'line': line_id})
-            filter (transaction_type = 'sale' and unit_price > 0) as priced,
+        arg_max({'price': unit_price, 'currency': currency, '_date': _date}, {'at': moment, 'line': line_id})
+            filter (is_sale) as priced,
         min(_date) as first_date
-    from {{ source('silver', 'retail_transactions') }}
-    where stock_code is not null
+    from lines
     group by stock_code
 )
 select

@@ -107,32 +107,40 @@ class Shop:
 
     def catalog(self, day: date) -> Iterator[tuple[object, ...]]:
         """Yield all products, as the export has them."""
-        table, dirt = self.out.table("products", price=4), self.out.dirt("products")
+        table, versions, dirt = self.out.table("products", price=4), self.out.table("product_versions"), self.out.dirt("products")
         for product in self.world.products:
             kind = dirt.pick(PRODUCT_DIRT)
             price = product.price_on(day)
             if kind == "row of a store view":
-                table.refuse("row_of_all_store_views")
+                for each in (table, versions):
+                    each.refuse("row_of_all_store_views")
                 yield _product(product, day, kind)
                 kind = None
             for _ in range(1 + (kind == "sent twice")):
+                changed = _changed(product, day).replace(second=0)
                 if kind in ("price of zero", "no sku"):
-                    table.refuse("price_positive" if kind == "price of zero" else "sku_present")
+                    for each in (table, versions):
+                        each.refuse("price_positive" if kind == "price of zero" else "sku_present")
                 else:
-                    table.row(product.sku, price * 100, sequence=_changed(product, day).replace(second=0))
+                    table.row(product.sku, price * 100, sequence=changed)
+                    # Another price opens a row version, and nothing else changes a product.
+                    versions.row((product.sku, changed))
                 yield _product(product, day, kind)
 
     def repriced(self, day: date) -> Iterator[dict[str, Any]]:
         """Yield the products that cost something else from a day on, as the API has them."""
-        table, dirt = self.out.table("products", price=4), self.out.dirt("products, REST")
+        table, versions = self.out.table("products", price=4), self.out.table("product_versions")
+        dirt = self.out.dirt("products, REST")
         for product in self.world.products:
             if product.repriced == day:
                 kind = dirt.pick(("price of zero", "sent twice"))
                 for _ in range(1 + (kind == "sent twice")):
                     if kind == "price of zero":
-                        table.refuse("price_positive")
+                        for each in (table, versions):
+                            each.refuse("price_positive")
                     else:
                         table.row(product.sku, product.new_price * 100, sequence=_changed(product, day))
+                        versions.row((product.sku, _changed(product, day)))
                     yield _rest_product(product, day, kind)
 
     def categories(self) -> Iterator[tuple[object, ...]]:
