@@ -19,7 +19,7 @@ import typer
 
 from lakehouse_assets.bundled import bundled
 from lakehouse_assets.contracts.problems import nearest
-from lakehouse_assets.errors import LakehouseError, LandingError, QueryError
+from lakehouse_assets.errors import LakehouseError, LandingError, QueryError, SelectionError
 from lakehouse_assets.hooks.process_end import end_process
 from lakehouse_assets.settings import Settings, load_catalog, load_settings
 from lakehouse_assets.store.errors import explained, store_error, unquoted
@@ -27,7 +27,7 @@ from lakehouse_assets.store.preflight import check_readable, check_there, check_
 
 if TYPE_CHECKING:
     from lakehouse_assets.contracts.system import Catalog
-    from lakehouse_assets.orchestration.sync import SyncResult
+    from lakehouse_assets.orchestration.in_process import SyncResult
     from lakehouse_assets.reconcile.plan import Plan
     from lakehouse_assets.services.stack import Stack
 
@@ -56,6 +56,13 @@ class Format(StrEnum):
     csv = "csv"
     json = "json"
     parquet = "parquet"
+
+
+class Order(StrEnum):
+    """In which order `run` builds tables."""
+
+    upstream_first = "upstream-first"
+    downstream_first = "downstream-first"
 
 
 class Stage(StrEnum):
@@ -331,6 +338,60 @@ def sync(as_json: Json = False) -> None:
     for delivery in () if as_json else held:
         _say(f"held back: {delivery.sentence}")
     if result is not None and not result.succeeded:
+        raise typer.Exit(1)
+
+
+@app.command()
+def run(
+    selection: Annotated[
+        str,
+        typer.Argument(
+            metavar="SELECTION",
+            help="Tables in Dagster's syntax: crm_sales, +crm_sales, silver/crm_sales+, silver, crm, tag:layer=silver, '*'.",
+        ),
+    ],
+    dates: Annotated[
+        str | None,
+        typer.Option(metavar="A..B", help="Landing dates: 2026-01-31, 2026-01-01..2026-01-31, or several, separated by commas."),
+    ] = None,
+    order: Annotated[
+        Order, typer.Option(help="Whether a table comes after those that it reads, or before.")
+    ] = Order.upstream_first,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Begin nothing more after a failure.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Build some tables, for some dates or all. Exit code 1 if a table failed; what does not depend on it is still built."""
+    settings = _preflight(load_settings(), writes=True)
+    wanted = None if dates is None else _days(dates, settings)
+    declared = load_catalog(settings)
+    from lakehouse_assets.definitions import build_definitions
+    from lakehouse_assets.engine.session import Engine
+    from lakehouse_assets.gold.dbt_ahead import loaded_ahead
+    from lakehouse_assets.orchestration.run import Request
+    from lakehouse_assets.orchestration.run import run as run_request
+    from lakehouse_assets.orchestration.selection import selected
+
+    engine = Engine(settings.engine_config, _say)
+    definitions = build_definitions(settings, catalog=declared, engine=engine)
+    keys = selected(selection, definitions, declared.systems)
+    layers = {layer for layer, _ in keys}
+    settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as resources:
+        resources.callback(engine.stop_session)
+        if "silver" in layers and settings.lakehouse_parallel_runs == 1:
+            engine.start_in_background()
+        if "gold" in layers:
+            resources.enter_context(loaded_ahead(settings.gold_project.folders))
+        log = resources.enter_context((settings.dagster_home / "sync.log").open("a"))
+        resources.enter_context(redirect_stdout(log))
+        request = Request(tuple(keys), wanted, downstream_first=order is Order.downstream_first, fail_fast=fail_fast)
+        result = run_request(settings, declared, definitions, request, _say)
+    if as_json:
+        typer.echo(json.dumps(result.to_json()))
+    elif result.tables:
+        _show_result(result)
+        _show_skipped(result)
+    if not result.succeeded:
         raise typer.Exit(1)
 
 
@@ -643,6 +704,32 @@ def _show_result(result: "SyncResult") -> None:
         _say(f"check failed: {failed}")
 
 
+def _show_skipped(result: "SyncResult") -> None:
+    """Say for each table that failed which others were skipped because of it."""
+    by_cause: dict[str, list[str]] = {}
+    for table in result.tables:
+        for cause in table.skipped_because:
+            by_cause.setdefault(cause, []).append(f"{table.layer}/{table.table}")
+    for cause, skipped in by_cause.items():
+        _say(f"Because {cause} failed, {len(skipped)} skipped: {', '.join(skipped)}.")
+
+
+def _days(text: str, settings: Settings) -> tuple[date, ...]:
+    """Return the dates of an option such as `2026-01-01..2026-01-31,2026-02-14`, each once, in order."""
+    days: set[date] = set()
+    for part in text.split(","):
+        first, dots, last = part.strip().partition("..")
+        begin, end = _date(first), _date(last if dots else first)
+        if begin > end:
+            raise SelectionError(f"--dates {part.strip()}: the first date is after the last.")
+        if begin < settings.lakehouse_start_date or end > datetime.now(UTC).date():
+            raise SelectionError(
+                f"--dates {part.strip()}: partitions begin with LAKEHOUSE_START_DATE={settings.lakehouse_start_date} and end today."
+            )
+        days |= {begin + timedelta(days=n) for n in range((end - begin).days + 1)}
+    return tuple(sorted(days))
+
+
 def _range(day: str | None, first: str | None, last: str | None) -> tuple[date | None, date | None]:
     """Return the first and last date that the options ask for."""
     if day is not None and (first is not None or last is not None):
@@ -681,3 +768,7 @@ def _print_error(error: LakehouseError) -> int:
 
 def _say(text: str) -> None:
     typer.echo(text, err=True)
+
+
+if __name__ == "__main__":
+    main()

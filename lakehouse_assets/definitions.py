@@ -70,7 +70,7 @@ def build_definitions(settings: Settings, *, catalog: Catalog | None = None, eng
             *(check for table in catalog.tables for check in silver_checks(table, root)),
             *(row_accounts_check(root, "gold", model.name) for model in facts),
         ],
-        jobs=lakehouse_jobs(partitions),
+        jobs=lakehouse_jobs(partitions, catalog.systems),
         schedules=poll_schedules(catalog),
         sensors=lakehouse_sensors(settings, catalog),
         resources={

@@ -14,6 +14,7 @@
     ├── UpkeepError         some tables could not be maintained
     ├── ServiceError        MinIO, Kafka or PostgreSQL is unavailable on this machine
     ├── QueryError          a query was refused or does not compile
+    ├── SelectionError      a selection of tables, or of their dates, can't be understood
     └── NewerTableError     a table uses a Delta feature that this program does not support
 
 Each takes the complete message: what is wrong, where, what to do. The command line prints it without a traceback. Internal errors
@@ -91,6 +92,10 @@ class UpkeepError(LakehouseError):
 
 class ServiceError(LakehouseError):
     """A service can't be installed, started or reached on this machine."""
+
+
+class SelectionError(LakehouseError):
+    """A selection of tables names what does not exist, or selects nothing; or its dates are no partitions."""
 
 
 class QueryError(LakehouseError):

@@ -70,6 +70,11 @@ class Settings(BaseSettings):
     lakehouse_least_interval_seconds: int = Field(
         0, ge=0, description="Minimum time between two loads of a feed by the sensor; a feed may set its own."
     )
+    lakehouse_parallel_runs: int = Field(
+        1,
+        ge=1,
+        description="How many runs `lakehouse run` has under way at once, of systems that have nothing to do with each other.",
+    )
     lakehouse_keep_runs_days: int = Field(
         30, ge=1, description="`lakehouse maintain` deletes Dagster's records of runs that ended longer ago."
     )

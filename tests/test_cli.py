@@ -7,7 +7,7 @@ from typer.testing import CliRunner, Result
 
 from lakehouse_assets import cli
 from lakehouse_assets.errors import SettingsError
-from lakehouse_assets.orchestration.sync import BuiltTable, SyncResult
+from lakehouse_assets.orchestration.in_process import BuiltTable, SyncResult
 from lakehouse_assets.raw.arrivals import Arrivals, Outstanding
 from lakehouse_assets.reconcile import plan
 from lakehouse_assets.reconcile.plan import Plan, PlannedTable

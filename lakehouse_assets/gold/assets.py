@@ -58,6 +58,7 @@ class GoldTranslator(DagsterDbtTranslator):
             group_name=f"gold_{Path(props['path']).parent.name}",
             owners=[owner] if owner else [],
             kinds={"dbt", "duckdb", "deltalake"},
+            tags={**spec.tags, "layer": "gold"},
             description=props["description"],
         ).merge_attributes(
             metadata={

@@ -1,8 +1,10 @@
-"""Jobs: one for the whole graph, used by UI, sensors and command line, and one for all checks.
+"""Jobs: for the whole graph, each layer and each system, and one for all checks.
 
-A run's asset selection and date range say what it covers.
+A run's asset selection and date range say what it covers. Sensors and command line use the job of the whole graph; the others are for
+people, in the UI.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -10,19 +12,35 @@ import dagster as dg
 LAKEHOUSE_JOB = "lakehouse"
 CHECKS_JOB = "checks"
 
+LAYERS = ("raw", "silver", "gold")
+
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 
+_PARTS = ("layer_", "system_")
+"""What the names of jobs for a part of the graph begin with."""
 
-def lakehouse_jobs(partitions: dg.PartitionsDefinition[str]) -> list[Any]:  # the type of an asset job is private to Dagster
+
+def lakehouse_jobs(
+    partitions: dg.PartitionsDefinition[str], systems: Sequence[str]
+) -> list[Any]:  # the type of an asset job is private to Dagster
     """Return the jobs of the code location."""
+    # Polls have no date. They run by their schedules.
+    tables = dg.AssetSelection.all() - dg.AssetSelection.key_prefixes("landing")
+    parts = {
+        LAKEHOUSE_JOB: (tables, "Builds landing to gold"),
+        **{f"layer_{layer}": (tables & dg.AssetSelection.tag("layer", layer), f"Builds all of {layer}") for layer in LAYERS},
+        **{
+            f"system_{system}": (tables & dg.AssetSelection.tag("system", system), f"Builds raw and silver of {system}")
+            for system in systems
+        },
+    }
     return [
-        dg.define_asset_job(
-            LAKEHOUSE_JOB,
-            # Polls have no date. They run by their schedules.
-            selection=dg.AssetSelection.all() - dg.AssetSelection.key_prefixes("landing"),
-            partitions_def=partitions,
-            description="Builds landing to gold for a date or a range of dates.",
+        *(
+            dg.define_asset_job(
+                name, selection=selection, partitions_def=partitions, description=f"{does} for a date or a range of dates."
+            )
+            for name, (selection, does) in parts.items()
         ),
         dg.define_asset_job(
             CHECKS_JOB,
@@ -30,3 +48,8 @@ def lakehouse_jobs(partitions: dg.PartitionsDefinition[str]) -> list[Any]:  # th
             description="Runs all asset checks over all dates, on the current tables. Materializes nothing.",
         ),
     ]
+
+
+def builds_tables(job: str) -> bool:
+    """Whether a job of this code location builds tables."""
+    return job == LAKEHOUSE_JOB or job.startswith(_PARTS)

@@ -13,7 +13,7 @@ from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.hooks.jobs import IMPLICIT_ASSET_JOB_NAME
 from lakehouse_assets.orchestration.instance import close_killed_runs
-from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE_START_TAG
+from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE_START_TAG, builds_tables
 from lakehouse_assets.orchestration.tries import FINISHED, why_waiting
 from lakehouse_assets.reconcile.plan import Plan, make_gold_sensor_plan, make_system_plan
 from lakehouse_assets.reconcile.runs import DIFFERENCE_TAG, PlannedRun, gold_runs, rows_runs
@@ -30,9 +30,6 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-
-_BUILDING_JOBS = (LAKEHOUSE_JOB, IMPLICIT_ASSET_JOB_NAME)
-"""The jobs whose runs build tables: the sensors' job, and Dagster's own for manual materializations and backfills."""
 
 _MAX_MANUAL_WAIT = timedelta(hours=1)
 """For how long a manual run keeps others back, from its creation. Two runs at once are safe; they only do some work twice."""
@@ -143,7 +140,8 @@ def _is_under_way(instance: dg.DagsterInstance, keys: Collection[tuple[str, str]
 
 
 def _writes(run: dg.DagsterRun, keys: Collection[tuple[str, str]]) -> bool:
-    if run.job_name not in _BUILDING_JOBS:
+    # Dagster's own job is that of manual materializations and backfills.
+    if run.job_name != IMPLICIT_ASSET_JOB_NAME and not builds_tables(run.job_name):
         return False
     return run.asset_selection is None or any(tuple(key.path) in keys for key in run.asset_selection)
 
@@ -213,9 +211,6 @@ def run_request(run: PlannedRun) -> dg.RunRequest:
 
 
 def run_tags(run: PlannedRun) -> dict[str, str]:
-    """Return the tags that give a Dagster run its date range and identify the difference that it resolves."""
-    return {
-        RANGE_START_TAG: run.start.isoformat(),
-        RANGE_END_TAG: run.end.isoformat(),
-        DIFFERENCE_TAG: run.difference,
-    }
+    """Return the tags that give a Dagster run its date range and identify the difference that it resolves, if it resolves one."""
+    dates = {RANGE_START_TAG: run.start.isoformat(), RANGE_END_TAG: run.end.isoformat()}
+    return dates | ({DIFFERENCE_TAG: run.difference} if run.difference else {})

@@ -48,7 +48,7 @@ def raw_asset(
         pool=table_pool("raw", feed.table),
         kinds={"deltalake", *(type(form).__name__.lower() for form in feed.formats)},
         owners=list(dict.fromkeys(table.contract.owner for table in readers)),
-        tags={"system": feed.system},
+        tags={"layer": "raw", "system": feed.system},
         code_version=f"{READER_VERSION}-{feed.digest()}",
         description=description,
         metadata={

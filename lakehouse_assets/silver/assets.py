@@ -42,7 +42,7 @@ def silver_asset(
         pool=table_pool("silver", table.name),
         kinds={"deltalake", "pyspark"},
         owners=[contract.owner],
-        tags={"system": table.system},
+        tags={"layer": "silver", "system": table.system},
         code_version=table.digest(),
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=freshness) if freshness else None,
         description=description,
