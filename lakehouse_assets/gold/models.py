@@ -231,7 +231,7 @@ def _model(node: Mapping[str, Any], manifest: Mapping[str, Any], timezone: str, 
 
 def _is_ephemeral(node: Mapping[str, Any]) -> bool:
     """Whether dbt puts the model's SQL into those that read it: it is no table."""
-    return node["config"].get("materialized") == "ephemeral"
+    return bool(node["config"].get("materialized") == "ephemeral")
 
 
 def _ephemeral(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
