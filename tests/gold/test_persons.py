@@ -73,11 +73,13 @@ def bridge(sql):
 EMAILS = st.sampled_from([None, "a@x.org", "b@x.org", "c@x.org", "n/a"])
 BIRTHS = st.sampled_from([None, date(1980, 1, 1), date(1990, 2, 2)])
 NAMES = st.sampled_from(["Berg", "BÉRG", "Ito", None])
+COUNTRIES = st.sampled_from(["DE", "FR", None])
+IN_ENGLISH = {"DE": "Germany", "FR": "France", None: "n/a"}
 RECORDS = st.lists(
     st.one_of(
-        st.tuples(st.just("crm"), st.none(), NAMES, BIRTHS, st.none()),
-        st.tuples(st.just("magento"), EMAILS, NAMES, BIRTHS, st.none()),
-        st.tuples(st.just("freshdesk"), EMAILS, st.none(), st.none(), st.sampled_from([None, "1", "2", "3"])),
+        st.tuples(st.just("crm"), st.none(), NAMES, BIRTHS, COUNTRIES, st.none()),
+        st.tuples(st.just("magento"), EMAILS, NAMES, BIRTHS, COUNTRIES, st.none()),
+        st.tuples(st.just("freshdesk"), EMAILS, NAMES, st.none(), st.none(), st.sampled_from([None, "1", "2", "3"])),
     ),
     max_size=7,
 )
@@ -104,18 +106,27 @@ def persons(records, cuts):
                 by[of_member(record)].add(member)
         return by.values()
 
+    described = dict(records)
     for members in shared(lambda r: r[0] if r[0] and "@" in r[0] else None):
-        if len({records[m][2] for m in members} - {None}) <= 1:
+        births, countries = ({records[m][place] for m in members} - {None} for place in (2, 3))
+        if len(births) <= 1:
             join(members)
-    accounts = {number: find((system, number)) for system, number in records if system == "magento" and (system, number) not in cuts}
+            country = next(iter(countries)) if len(countries) == 1 else None
+            for m in members:
+                email, last, birth, own, number = records[m]
+                described[m] = (email, last, birth or next(iter(births), None), own or country, number)
+    accounts = {
+        number: find((system, number)) for system, number in records if system == "magento" and (system, number) not in cuts
+    }
     numbers = defaultdict(set)
-    for member, (_, _, _, number) in records.items():
+    for member, (*_, number) in records.items():
         if member not in cuts and number in accounts and find(member) not in accounts.values():
             numbers[find(member)].add(accounts[number])
     for household, found in numbers.items():
         if len(found) == 1:
             join({household, *found})
-    for members in shared(lambda r: (r[1].lower().replace("é", "e"), r[2]) if r[1] and r[2] else None):
+    records = described
+    for members in shared(lambda r: (r[1].lower().replace("é", "e"), *r[2:4]) if all(r[1:4]) else None):
         join(members)
     found = defaultdict(set)
     for member in records:
@@ -128,18 +139,26 @@ def persons(records, cuts):
 def test_records_are_one_person_by_the_rules_whatever_the_order_in_which_they_come(warehouse, cut, islands, data):
     # Much in few builds: what is in one island shares nothing with what is in another.
     numbers, records, parts = Counter(), {}, []
-    for island, (system, email, last, birth, number) in ((n, record) for n, island in enumerate(islands) for record in island):
+    for island, (system, email, last, birth, country, number) in (
+        (n, record) for n, island in enumerate(islands) for record in island
+    ):
         numbers[system, island] += 1
         n = 10 * island + numbers[system, island]
         email, last = email and email.replace("@", f"{island}@"), last and f"{last}{island}"
         number = number and str(10 * island + int(number))
-        records[system, str(n)] = (email, last, birth, number)
+        records[system, str(n)] = (email, last, birth, country, number)
         if system == "crm":
-            parts.append(crm(n, birth, last=last))
+            parts.append(crm(n, birth, last=last, country=IN_ENGLISH[country]))
         elif system == "magento":
-            parts.append({"magento_customers": [account(n, email, birth, last=last)]})
+            parts.append({"magento_customers": [account(n, email, birth, last=last, country=country)]})
         else:
-            parts.append({"freshdesk_customers": [{"customer_id": n, "email": email, "external_id": number}]})
+            parts.append(
+                {
+                    "freshdesk_customers": [
+                        {"customer_id": n, "first_name": "Ada", "last_name": last, "email": email, "external_id": number}
+                    ]
+                }
+            )
     cuts = data.draw(st.sets(st.sampled_from(sorted(records)))) if records else set()
     with cut(cuts):
         found = bridge(warehouse(**together(*parts)))
@@ -176,7 +195,15 @@ def test_a_later_record_with_a_larger_number_leaves_the_keys_and_says_by_which_r
     born = date(1980, 5, 5)
     rows = crm(1, born) | {
         "crm_sales": [
-            {"order_number": "S", "product_number": "P", "customer_id": 1, "quantity": 1, "price": 9, "sales": 9, "currency": "USD"}
+            {
+                "order_number": "S",
+                "product_number": "P",
+                "customer_id": 1,
+                "quantity": 1,
+                "price": 9,
+                "sales": 9,
+                "currency": "USD",
+            }
         ]
     }
     before = warehouse(**rows)("SELECT sales_key, customer_key FROM run.gold.fact_sales")
@@ -211,7 +238,9 @@ def test_a_later_record_with_a_larger_number_leaves_the_keys_and_says_by_which_r
         ("retail", "8"): (key(("retail", "8")), "itself"),
         ("storefront", "1"): (key(("storefront", "1")), "itself"),
     }
-    [(system, number, country)] = sql(f"SELECT source_system, customer_id, country FROM run.gold.dim_customer WHERE person_key = {eve}")
+    [(system, number, country)] = sql(
+        f"SELECT source_system, customer_id, country FROM run.gold.dim_customer WHERE person_key = {eve}"
+    )
     assert (system, number, country) == ("freshdesk", "5", "France")
 
 
@@ -229,7 +258,9 @@ def test_what_many_share_and_what_is_no_key_links_nobody(warehouse):
 
 def test_of_records_that_differ_the_first_system_that_says_something_wins(warehouse):
     rows = crm(9, date(1980, 5, 5), last="Berg", country="n/a")
-    rows["magento_customers"] = [account(2, "ada@x.org", date(1980, 5, 5), country="FR") | {"is_active": False, "gender": "Female"}]
+    rows["magento_customers"] = [
+        account(2, "ada@x.org", date(1980, 5, 5), country="FR") | {"is_active": False, "gender": "Female"}
+    ]
     rows["magento_customers"] += [account(10, "ada@x.org", None, "A.", None, "US")]
     rows["freshdesk_customers"] = [{"customer_id": 3, "email": "ada@x.org", "first_name": "Eve", "is_active": True}]
     sql = warehouse(**rows)
@@ -258,7 +289,14 @@ def segment(amount):
 @given(drawn=SALES)
 def test_versions_tile_time_and_the_segment_is_that_of_twelve_months_at_each_month_end(warehouse, drawn):
     sales = [
-        {"order_number": str(n), "product_number": "P", "customer_id": who, "order_date": day, "price": abs(amount), "sales": amount}
+        {
+            "order_number": str(n),
+            "product_number": "P",
+            "customer_id": who,
+            "order_date": day,
+            "price": abs(amount),
+            "sales": amount,
+        }
         | {"quantity": 1 if amount > 0 else -1, "currency": "USD", "_date": date(2026, 4, 1)}
         for n, (who, day, amount) in enumerate(drawn)
     ]
@@ -282,7 +320,9 @@ def test_versions_tile_time_and_the_segment_is_that_of_twelve_months_at_each_mon
             [held] = [said for first, last, _, said in mine if first <= end + timedelta(1) <= (last or date.max)]
             assert held == segment(bought)
         assert all(first == START or first.day == 1 for first, *_ in mine)
-    assert sql("SELECT count(*) - count(DISTINCT sales_key) + count(*) FILTER (customer_key = -1) FROM run.gold.fact_sales") == [(0,)]
+    assert sql("SELECT count(*) - count(DISTINCT sales_key) + count(*) FILTER (customer_key = -1) FROM run.gold.fact_sales") == [
+        (0,)
+    ]
 
 
 def test_registration_and_activity_are_said_by_systems_or_else_by_sales(warehouse):
@@ -292,7 +332,12 @@ def test_registration_and_activity_are_said_by_systems_or_else_by_sales(warehous
         return {"odoo_sale_orders": [order], "odoo_sale_order_lines": [line]}
 
     contacts = [{"customer_id": 4, "is_active": True, "is_deleted": True, "created_at": date(2025, 6, 6)}]
-    sold = [order(1, 1, date(2025, 1, 31)), order(2, 2, date(2025, 2, 1)), order(3, 3, date(2026, 2, 1)), order(4, 2, date(2099, 1, 1))]
+    sold = [
+        order(1, 1, date(2025, 1, 31)),
+        order(2, 2, date(2025, 2, 1)),
+        order(3, 3, date(2026, 2, 1)),
+        order(4, 2, date(2099, 1, 1)),
+    ]
     sql = warehouse(**together(*sold, {"freshdesk_customers": contacts}))
     found = sql(
         "SELECT source_system, customer_id, registration_date, is_active FROM run.gold.dim_customer"

@@ -1,6 +1,7 @@
 -- Which records are one person, one row a record. Records belong together, directly or through others, that share
 --   1. the e-mail address, to the letter;
---   2. the name, normalized, with country and birth date; never a name alone;
+--   2. the name, normalized, with country and birth date; never a name alone. What a record lacks of country and birth date, the others
+--      of its address say: the web shop's change events have no country, and an account must not leave its person by them;
 --   3. the number: the help desk's contact has that of the shop's account, and its own address is no account's.
 -- Some keys link nobody:
 --   - an address whose records name different birth dates: more than one person uses it, and nothing says which record is whose. Other
@@ -21,13 +22,25 @@ uncut as (
     anti join {{ ref('person_cuts') }} using (source_system, source_customer_id)
 ),
 by_system as (
-    select address_key, source_system, count(*) as records, min(member) as member, min(birth_date) as first_birth, max(birth_date) as last_birth
+    select
+        address_key,
+        source_system,
+        count(*) as records,
+        min(member) as member,
+        min(birth_date) as first_birth,
+        max(birth_date) as last_birth,
+        min(country) as first_country,
+        max(country) as last_country
     from uncut
     where address_key is not null
     group by address_key, source_system
 ),
 addresses as (
-    select address_key, min(member) as member
+    select
+        address_key,
+        min(member) as member,
+        min(first_birth) as birth_date,
+        case when min(first_country) = max(last_country) then min(first_country) end as country
     from by_system
     group by address_key
     having sum(records) > 1 and max(records) <= 10 and (min(first_birth) = max(last_birth) or max(last_birth) is null)
@@ -35,7 +48,15 @@ addresses as (
 -- All records of an address are a household, named by the smallest; so is a record alone. What follows is about households, and only
 -- about the few that share something.
 housed as (
-    select u.*, coalesce(a.member, u.member) as household
+    select
+        u.source_system,
+        u.source_customer_id,
+        u.shop_customer_id,
+        u.member,
+        coalesce(a.member, u.member) as household,
+        u.birth_date is null as is_told_by_others,
+        u.name_key || '|' || coalesce(u.country, a.country) || '|' || coalesce(u.birth_date, a.birth_date) as name_key,
+        u._date
     from uncut as u
     left join addresses as a on a.address_key = u.address_key
 ),
@@ -54,13 +75,13 @@ numbers as (
     having min(a.household) = max(a.household)
 ),
 links as (
-    select household, member, 1 as rule, 'name ' || name_key as link
+    select household, member, 1 as rule, is_told_by_others, 'name ' || name_key as link
     from housed
     where name_key in (from names)
     union all
-    select household, member, 2, 'number ' || account_household from numbers
+    select household, member, 2, false, 'number ' || account_household from numbers
     union all
-    select account_household, account, 2, 'number ' || account_household from numbers
+    select account_household, account, 2, false, 'number ' || account_household from numbers
 ),
 ends as (
     select distinct household, link from links
@@ -94,7 +115,7 @@ linked as (
     group by e.household
 ),
 entries as (
-    select household, min({'rule': rule, 'member': member}) as entry from links group by household
+    select household, min({'rule': rule, 'is_told_by_others': is_told_by_others, 'member': member}) as entry from links group by household
 ),
 matched as (
     select
