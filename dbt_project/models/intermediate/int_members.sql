@@ -1,7 +1,7 @@
 -- Every record of a customer, of all systems, one row each, with the keys by which records of one person are found:
 --   address_key   the e-mail address; NULL where it has not the form of one, so that `n/a` links nobody
---   name_key      letters and digits of first and last name, without accents and case; NULL unless both are known. It never counts
---                 without country and birth date.
+--   name_key      letters and digits of first and last name, without accents and case; NULL unless both are known. It never
+--                 counts without country and birth date.
 with members as (
     {%- for system in ["crm", "magento", "freshdesk", "retail", "storefront", "odoo"] %}
     select * from {{ ref("stg_" ~ system ~ "__customers") }}

@@ -1,16 +1,17 @@
 -- Which records are one person, one row a record. Records belong together, directly or through others, that share
 --   1. the e-mail address, to the letter;
---   2. the name, normalized, with country and birth date; never a name alone. What a record lacks of country and birth date, the others
---      of its address say: the web shop's change events have no country, and an account must not leave its person by them;
+--   2. the name, normalized, with country and birth date; never a name alone. Where a record has no country, that of its address
+--      counts, if its records name one alone: the web shop's change events have none, and no account must leave its person by them;
 --   3. the number: the help desk's contact has that of the shop's account, and its own address is no account's.
 -- Some keys link nobody:
---   - an address whose records name different birth dates: more than one person uses it, and nothing says which record is whose. Other
---     contradictions (names, countries) are no reason: people marry, move, and write their names in many ways;
+--   - an address whose records name different birth dates: more than one person uses it, and nothing says which record is whose.
+--     Other contradictions (names, countries) are no reason: people marry, move, and write their names in many ways;
 --   - an address of more than ten records of one system: a mailbox that many use, such as that of a till;
---   - an address whose records have several shop numbers, for rule 3.
+--   - for rule 3, an address whose records have the numbers of several accounts.
 -- So no person has two birth dates. A record in the seed `person_cuts` is a person of its own, and links nobody.
--- `matched_by` makes a tree: the smallest record is the person's first (`itself`); of each further address, one record says by which
--- rule it belongs to the person, and the others by `email`.
+--
+-- `matched_by` makes a tree: the smallest record is the person's first (`itself`); of each further address, one record says by
+-- which rule it belongs to the person, and the others belong to it by `email`.
 with recursive members as (
     -- The text sorts by system, then id: a blank sorts before whatever a name has.
     select *, source_system || ' ' || source_customer_id as member
@@ -39,14 +40,13 @@ addresses as (
     select
         address_key,
         min(member) as member,
-        min(first_birth) as birth_date,
         case when min(first_country) = max(last_country) then min(first_country) end as country
     from by_system
     group by address_key
     having sum(records) > 1 and max(records) <= 10 and (min(first_birth) = max(last_birth) or max(last_birth) is null)
 ),
--- All records of an address are a household, named by the smallest; so is a record alone. What follows is about households, and only
--- about the few that share something.
+-- All records of an address are a household, named by the smallest; so is a record alone. What follows is about households, and
+-- only about the few that share something.
 housed as (
     select
         u.source_system,
@@ -54,8 +54,7 @@ housed as (
         u.shop_customer_id,
         u.member,
         coalesce(a.member, u.member) as household,
-        u.birth_date is null as is_told_by_others,
-        u.name_key || '|' || coalesce(u.country, a.country) || '|' || coalesce(u.birth_date, a.birth_date) as name_key,
+        u.name_key || '|' || coalesce(u.country, a.country) || '|' || u.birth_date as name_key,
         u._date
     from uncut as u
     left join addresses as a on a.address_key = u.address_key
@@ -64,7 +63,9 @@ names as (
     select name_key from housed where name_key is not null group by name_key having min(household) < max(household)
 ),
 accounts as (
-    select source_customer_id, member, household from housed where source_system = 'magento' and not starts_with(source_customer_id, 'guest:')
+    select source_customer_id, member, household
+    from housed
+    where source_system = 'magento' and not starts_with(source_customer_id, 'guest:')
 ),
 numbers as (
     select f.household, min(f.member) as member, min(a.household) as account_household, min(a.member) as account
@@ -75,13 +76,13 @@ numbers as (
     having min(a.household) = max(a.household)
 ),
 links as (
-    select household, member, 1 as rule, is_told_by_others, 'name ' || name_key as link
+    select household, member, 1 as rule, 'name ' || name_key as link
     from housed
     where name_key in (from names)
     union all
-    select household, member, 2, false, 'number ' || account_household from numbers
+    select household, member, 2, 'number ' || account_household from numbers
     union all
-    select account_household, account, 2, false, 'number ' || account_household from numbers
+    select account_household, account, 2, 'number ' || account_household from numbers
 ),
 ends as (
     select distinct household, link from links
@@ -115,7 +116,7 @@ linked as (
     group by e.household
 ),
 entries as (
-    select household, min({'rule': rule, 'is_told_by_others': is_told_by_others, 'member': member}) as entry from links group by household
+    select household, min({'rule': rule, 'member': member}) as entry from links group by household
 ),
 matched as (
     select
