@@ -200,16 +200,24 @@ def generate(
 def compare(
     folder: Annotated[Path, typer.Argument(help="What `lakehouse generate` wrote, and was landed and synced.")],
 ) -> None:
-    """Compare the tables with the truth of generated data. Exit code 1 if they differ."""
+    """Compare the tables with the truth of generated data, and count the persons that were found. Exit code 1 if tables differ."""
     from lakehouse_assets.generate.generator import read_truth
+    from lakehouse_assets.generate.persons import persons_found
     from lakehouse_assets.generate.truth import differences
     from lakehouse_assets.serving import query as serving
 
     truth = read_truth(folder)
     root = _preflight(load_settings()).root
-    found = differences(truth, lambda sql: serving.as_json(serving.query(root, sql)))
+
+    def query(sql: str) -> list[dict[str, Any]]:
+        return serving.as_json(serving.query(root, sql))
+
+    found = differences(truth, query)
     for difference in found:
         typer.echo(difference)
+    if (persons := persons_found(truth, query)) is not None:
+        for sentence in persons.sentences():
+            _say(sentence)
     if found:
         raise typer.Exit(1)
     _say(f"All tables of {', '.join(truth)} are as {folder} says.")

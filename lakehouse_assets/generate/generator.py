@@ -70,9 +70,8 @@ def read_truth(folder: Path) -> dict[str, Any]:
 def _is_truth(system: Mapping[str, Any]) -> bool:
     """Whether what a document has about a system has the form of its truth."""
     parts = [system["rows"], *(system.get(part, {}) for part in ("superseded", "quarantined", "answers", "gold"))]
-    return all(
-        isinstance(part, dict) for part in [*parts, *system.get("quarantined", {}).values(), *system.get("gold", {}).values()]
-    )
+    parts += [*system.get("quarantined", {}).values(), *system.get("gold", {}).values()]
+    return all(isinstance(part, dict) for part in parts) and isinstance(system.get("persons", ""), str)
 
 
 def _described(options: Options) -> dict[str, object]:

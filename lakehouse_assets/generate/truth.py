@@ -106,12 +106,15 @@ class Partner:
 
 
 class Truth:
-    """The truth of one system. `gold` has questions about gold tables with their answers, by table."""
+    """The truth of one system. `gold` has questions about gold tables with their answers, by table; `persons` are the ids under which
+    the system knows the people of the world, by their number there, if it knows any.
+    """
 
     def __init__(self) -> None:
         self.raw: dict[str, RawTruth] = {}
         self.silver: dict[str, SilverTruth] = {}
         self.gold: dict[str, dict[str, str]] = {}
+        self.persons: Sequence[object] = ()
         self._stock: dict[tuple[str, str], Counter[date]] = {}
 
     def feed(self, name: str) -> RawTruth:
@@ -144,6 +147,8 @@ class Truth:
                 for column, total in table.totals().items()
             },
             "gold": gold,
+            # In one line, however many there are.
+            **({"persons": " ".join(map(str, self.persons))} if self.persons else {}),
         }
 
 

@@ -73,11 +73,13 @@ def bridge(sql):
 EMAILS = st.sampled_from([None, "a@x.org", "b@x.org", "c@x.org", "n/a"])
 BIRTHS = st.sampled_from([None, date(1980, 1, 1), date(1990, 2, 2)])
 NAMES = st.sampled_from(["Berg", "BÉRG", "Ito", None])
+COUNTRIES = st.sampled_from(["DE", "FR", None])
+IN_ENGLISH = {"DE": "Germany", "FR": "France", None: "n/a"}
 RECORDS = st.lists(
     st.one_of(
-        st.tuples(st.just("crm"), st.none(), NAMES, BIRTHS, st.none()),
-        st.tuples(st.just("magento"), EMAILS, NAMES, BIRTHS, st.none()),
-        st.tuples(st.just("freshdesk"), EMAILS, st.none(), st.none(), st.sampled_from([None, "1", "2", "3"])),
+        st.tuples(st.just("crm"), st.none(), NAMES, BIRTHS, COUNTRIES, st.none()),
+        st.tuples(st.just("magento"), EMAILS, NAMES, BIRTHS, COUNTRIES, st.none()),
+        st.tuples(st.just("freshdesk"), EMAILS, NAMES, st.none(), st.none(), st.sampled_from([None, "1", "2", "3"])),
     ),
     max_size=7,
 )
@@ -104,20 +106,27 @@ def persons(records, cuts):
                 by[of_member(record)].add(member)
         return by.values()
 
+    described = dict(records)
     for members in shared(lambda r: r[0] if r[0] and "@" in r[0] else None):
-        if len({records[m][2] for m in members} - {None}) <= 1:
+        births, countries = ({records[m][place] for m in members} - {None} for place in (2, 3))
+        if len(births) <= 1:
             join(members)
+            country = next(iter(countries)) if len(countries) == 1 else None
+            for m in members:
+                email, last, birth, own, number = records[m]
+                described[m] = (email, last, birth, own or country, number)
     accounts = {
         number: find((system, number)) for system, number in records if system == "magento" and (system, number) not in cuts
     }
     numbers = defaultdict(set)
-    for member, (_, _, _, number) in records.items():
+    for member, (*_, number) in records.items():
         if member not in cuts and number in accounts and find(member) not in accounts.values():
             numbers[find(member)].add(accounts[number])
     for household, found in numbers.items():
         if len(found) == 1:
             join({household, *found})
-    for members in shared(lambda r: (r[1].lower().replace("é", "e"), r[2]) if r[1] and r[2] else None):
+    records = described
+    for members in shared(lambda r: (r[1].lower().replace("é", "e"), *r[2:4]) if all(r[1:4]) else None):
         join(members)
     found = defaultdict(set)
     for member in records:
@@ -130,18 +139,25 @@ def persons(records, cuts):
 def test_records_are_one_person_by_the_rules_whatever_the_order_in_which_they_come(warehouse, cut, islands, data):
     # Much in few builds: what is in one island shares nothing with what is in another.
     numbers, records, parts = Counter(), {}, []
-    for island, (system, email, last, birth, number) in ((n, record) for n, island in enumerate(islands) for record in island):
+    drawn = ((n, record) for n, some in enumerate(islands) for record in some)
+    for island, (system, email, last, birth, country, number) in drawn:
         numbers[system, island] += 1
         n = 10 * island + numbers[system, island]
         email, last = email and email.replace("@", f"{island}@"), last and f"{last}{island}"
         number = number and str(10 * island + int(number))
-        records[system, str(n)] = (email, last, birth, number)
+        records[system, str(n)] = (email, last, birth, country, number)
         if system == "crm":
-            parts.append(crm(n, birth, last=last))
+            parts.append(crm(n, birth, last=last, country=IN_ENGLISH[country]))
         elif system == "magento":
-            parts.append({"magento_customers": [account(n, email, birth, last=last)]})
+            parts.append({"magento_customers": [account(n, email, birth, last=last, country=country)]})
         else:
-            parts.append({"freshdesk_customers": [{"customer_id": n, "email": email, "external_id": number}]})
+            parts.append(
+                {
+                    "freshdesk_customers": [
+                        {"customer_id": n, "first_name": "Ada", "last_name": last, "email": email, "external_id": number}
+                    ]
+                }
+            )
     cuts = data.draw(st.sets(st.sampled_from(sorted(records)))) if records else set()
     with cut(cuts):
         found = bridge(warehouse(**together(*parts)))

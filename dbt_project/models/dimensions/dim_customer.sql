@@ -1,8 +1,8 @@
--- One row per row version of a person, and the unknown member. Country, segment and marital status have versions; of all else the latest
--- is known. Where records of a person differ, the first one that says something wins: crm (with the ERP), magento, freshdesk, retail,
--- odoo, storefront, then the smallest id. First and last name are of one record. Exceptions: the registration is the earliest of all,
--- else the first sale; whether a person is active is said by the web shop, else by the help desk, else by a sale in the 365 days before
--- the newest sale of all.
+-- One row per row version of a person, and the unknown member. Country, segment and marital status have versions; of all else the
+-- latest is known. Where records of a person differ, the first one that says something wins: crm (with the ERP), magento,
+-- freshdesk, retail, odoo, storefront, then the smallest id. First and last name are of one record. Exceptions: the registration
+-- is the earliest of all, else the first sale; whether a person is active is said by the web shop, else by the help desk, else by
+-- a sale in the 365 days before the newest sale of all.
 with members as (
     select
         b.person_key,
@@ -36,8 +36,8 @@ sales as (
     from {{ ref('int_customer_months') }}
     group by person_key
 ),
--- What holds from which day on. Silver has the country and the marital status as they are now: they hold from the beginning. Rows with
--- a later `valid_from`, once silver has them, belong here too.
+-- What holds from which day on. Silver has the country and the marital status as they are now: they hold from the beginning. Rows
+-- with a later `valid_from`, once silver has them, belong here too.
 known as (
     select
         person_key,

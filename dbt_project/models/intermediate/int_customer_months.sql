@@ -1,6 +1,6 @@
--- What a person bought in a month, in US dollars, less what went back: one row per person and month; person -1 has the sales whose
--- customer is unknown. Amounts without a rate don't count. `first_sale` and `last_sale` are days on which something was sold, unless
--- that day is after the day on which it landed: such a date is wrong, and would be the newest for long.
+-- What a person bought in a month, in US dollars, less what went back: one row per person and month; person -1 has the sales
+-- whose customer is unknown. Amounts without a rate don't count. `first_sale` and `last_sale` are days on which something was
+-- sold, unless that day is after the day on which it landed: such a date is wrong, and would be the newest for long.
 with days as (
     select
         source_system,

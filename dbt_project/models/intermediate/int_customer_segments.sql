@@ -1,6 +1,6 @@
--- From which day on a person is in which segment, one row per change. The segment goes by what the person bought in twelve months, in
--- US dollars. It is worked out at the end of each month that has ended in the data, and holds from the next day on. Before the first
--- change, the segment is `No sales`.
+-- From which day on a person is in which segment, one row per change. The segment goes by what the person bought in twelve
+-- months, in US dollars. It is worked out at the end of each month that has ended in the data, and holds from the next day on.
+-- Before the first change, the segment is `No sales`.
 with ended as (
     select max(last_sale) as newest from {{ ref('int_customer_months') }}
 ),

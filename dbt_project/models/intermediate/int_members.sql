@@ -1,7 +1,7 @@
 -- Every record of a customer, of all systems, one row each, with the keys by which records of one person are found:
 --   address_key   the e-mail address; NULL where it has not the form of one, so that `n/a` links nobody
---   name_key      letters and digits of first and last name, without accents and case, with country and birth date; NULL unless all
---                 four are known, so that a name alone links nobody
+--   name_key      letters and digits of first and last name, without accents and case; NULL unless both are known. It never
+--                 counts without country and birth date.
 with members as (
     {%- for system in ["crm", "magento", "freshdesk", "retail", "storefront", "odoo"] %}
     select * from {{ ref("stg_" ~ system ~ "__customers") }}
@@ -14,8 +14,7 @@ select
     *,
     case when regexp_full_match(email, '[^@\s]+@[^@\s]+\.[^@\s]+') then email end as address_key,
     case
-        when lower(first_name) <> 'n/a' and lower(last_name) <> 'n/a' and country <> 'n/a' then
+        when lower(first_name) <> 'n/a' and lower(last_name) <> 'n/a' then
             nullif(regexp_replace(strip_accents(lower(first_name || last_name)), '[^\p{L}\p{N}]', '', 'g'), '')
-            || '|' || country || '|' || birth_date
     end as name_key
 from members

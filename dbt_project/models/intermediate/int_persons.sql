@@ -1,15 +1,17 @@
 -- Which records are one person, one row a record. Records belong together, directly or through others, that share
 --   1. the e-mail address, to the letter;
---   2. the name, normalized, with country and birth date; never a name alone;
+--   2. the name, normalized, with country and birth date; never a name alone. Where a record has no country, that of its address
+--      counts, if its records name one alone: the web shop's change events have none, and no account must leave its person by them;
 --   3. the number: the help desk's contact has that of the shop's account, and its own address is no account's.
 -- Some keys link nobody:
---   - an address whose records name different birth dates: more than one person uses it, and nothing says which record is whose. Other
---     contradictions (names, countries) are no reason: people marry, move, and write their names in many ways;
+--   - an address whose records name different birth dates: more than one person uses it, and nothing says which record is whose.
+--     Other contradictions (names, countries) are no reason: people marry, move, and write their names in many ways;
 --   - an address of more than ten records of one system: a mailbox that many use, such as that of a till;
---   - an address whose records have several shop numbers, for rule 3.
+--   - for rule 3, an address whose records have the numbers of several accounts.
 -- So no person has two birth dates. A record in the seed `person_cuts` is a person of its own, and links nobody.
--- `matched_by` makes a tree: the smallest record is the person's first (`itself`); of each further address, one record says by which
--- rule it belongs to the person, and the others by `email`.
+--
+-- `matched_by` makes a tree: the smallest record is the person's first (`itself`); of each further address, one record says by
+-- which rule it belongs to the person, and the others belong to it by `email`.
 with recursive members as (
     -- The text sorts by system, then id: a blank sorts before whatever a name has.
     select *, source_system || ' ' || source_customer_id as member
@@ -21,21 +23,39 @@ uncut as (
     anti join {{ ref('person_cuts') }} using (source_system, source_customer_id)
 ),
 by_system as (
-    select address_key, source_system, count(*) as records, min(member) as member, min(birth_date) as first_birth, max(birth_date) as last_birth
+    select
+        address_key,
+        source_system,
+        count(*) as records,
+        min(member) as member,
+        min(birth_date) as first_birth,
+        max(birth_date) as last_birth,
+        min(country) as first_country,
+        max(country) as last_country
     from uncut
     where address_key is not null
     group by address_key, source_system
 ),
 addresses as (
-    select address_key, min(member) as member
+    select
+        address_key,
+        min(member) as member,
+        case when min(first_country) = max(last_country) then min(first_country) end as country
     from by_system
     group by address_key
     having sum(records) > 1 and max(records) <= 10 and (min(first_birth) = max(last_birth) or max(last_birth) is null)
 ),
--- All records of an address are a household, named by the smallest; so is a record alone. What follows is about households, and only
--- about the few that share something.
+-- All records of an address are a household, named by the smallest; so is a record alone. What follows is about households, and
+-- only about the few that share something.
 housed as (
-    select u.*, coalesce(a.member, u.member) as household
+    select
+        u.source_system,
+        u.source_customer_id,
+        u.shop_customer_id,
+        u.member,
+        coalesce(a.member, u.member) as household,
+        u.name_key || '|' || coalesce(u.country, a.country) || '|' || u.birth_date as name_key,
+        u._date
     from uncut as u
     left join addresses as a on a.address_key = u.address_key
 ),
@@ -43,7 +63,9 @@ names as (
     select name_key from housed where name_key is not null group by name_key having min(household) < max(household)
 ),
 accounts as (
-    select source_customer_id, member, household from housed where source_system = 'magento' and not starts_with(source_customer_id, 'guest:')
+    select source_customer_id, member, household
+    from housed
+    where source_system = 'magento' and not starts_with(source_customer_id, 'guest:')
 ),
 numbers as (
     select f.household, min(f.member) as member, min(a.household) as account_household, min(a.member) as account

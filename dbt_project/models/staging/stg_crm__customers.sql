@@ -1,5 +1,5 @@
--- Customers of the CRM, one row each, with what the ERP knows of them by their number: birth date, country, and the gender where the
--- CRM has none.
+-- Customers of the CRM, one row each, with what the ERP knows of them by their number: birth date, country, and the gender where
+-- the CRM has none.
 select
     'crm' as source_system,
     cast(c.customer_id as varchar) as source_customer_id,

@@ -1,5 +1,5 @@
--- Customers of the web shop, one row each: those with an account, and guests by the address with which they order. Where an account has
--- no country (change events have none), the billing address of the last order that has one says it.
+-- Customers of the web shop, one row each: those with an account, and guests by the address with which they order. Where an
+-- account has no country (change events have none), the billing address of the last order that has one says it.
 with buyers as (
     select
         coalesce(cast(customer_id as varchar), 'guest:' || email) as source_customer_id,

@@ -1,5 +1,5 @@
--- Customers of the stores and of the mail order business, one row each. The first contact (the smallest number) says who it is. Of a
--- customer without a contact, only the country of the last invoice that has one is known.
+-- Customers of the stores and of the mail order business, one row each. The first contact (the smallest number) says who it is.
+-- Of a customer without a contact, only the country of the last invoice that has one is known.
 with contacts as (
     select *
     from {{ source('silver', 'retail_contacts') }}

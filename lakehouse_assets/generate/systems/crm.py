@@ -50,6 +50,7 @@ def customer_number(person: Person) -> str:
 
 def deliver(world: World, out: Deliveries) -> None:
     """Write customers, products and sales of all days."""
+    out.truth.persons = [customer_id(person) for person in world.people]
     for day in world.days:
         out.csv("customers", day, "cust_info.csv", CUSTOMERS, _customers(world, out, day))
         out.csv("products", day, "prd_info.csv", PRODUCTS, _products(world, out, day))

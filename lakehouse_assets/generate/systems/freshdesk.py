@@ -49,6 +49,7 @@ class Ticket:
 def deliver(world: World, out: Deliveries) -> None:
     """Write the answers of all days."""
     desk = Desk(world, out)
+    out.truth.persons = desk.contact_numbers
     for day in world.days:
         if world.options.is_weekly(day):
             out.json("groups", day, "groups.json", desk.groups())

@@ -72,6 +72,7 @@ PAYMENTS = ("checkmo", "paypal_express", "stripe_payments")
 def deliver(world: World, out: Deliveries) -> None:
     """Write the files of all days."""
     shop = Shop(world, out)
+    out.truth.persons = [shop.customer_id(person) for person in world.people]
     out.csv("customers", world.days[0], "customers.csv", CUSTOMERS, shop.customers(), "\n")
     for day in world.days:
         if world.options.is_weekly(day):
@@ -104,6 +105,10 @@ class Shop:
     def has_account(self, person: Person) -> bool:
         """Whether a person has an account: four of five do, the others order as guests."""
         return person.number % 5 != 0
+
+    def customer_id(self, person: Person) -> int | str:
+        """Return the number of a person's account, or what gold calls a guest."""
+        return self.customer_numbers[person.number] if self.has_account(person) else f"guest:{person.email}"
 
     def catalog(self, day: date) -> Iterator[tuple[object, ...]]:
         """Yield all products, as the export has them."""

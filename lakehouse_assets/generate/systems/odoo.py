@@ -30,6 +30,7 @@ Reference = list[object] | dict[str, object]
 def deliver(world: World, out: Deliveries) -> None:
     """Write the files of all days."""
     odoo = Odoo(world, out)
+    out.truth.persons = odoo.partners
     for day in world.days:
         out.json("products", day, "product.product.changed.json", odoo.repriced(day), within="records", count="length")
         if world.options.is_weekly(day):

@@ -48,6 +48,7 @@ KINDS = ("Flagship", "High street", "Outlet")
 def deliver(world: World, out: Deliveries) -> None:
     """Write the journals and invoices of all days, and what describes them."""
     retail = Retail.of(world, out)
+    out.truth.persons = retail.customers
     for day in world.days:
         if world.options.is_weekly(day):
             out.csv("stores", day, "stores.csv", STORES, retail.stores(day), "\n")
