@@ -21,6 +21,8 @@ from uuid import uuid4
 
 import pytest
 from filelock import FileLock
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from lakehouse_assets.engine import session
 from lakehouse_assets.engine.server import port_answers
@@ -80,6 +82,19 @@ def pytest_configure() -> None:
     if can_run_programs and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES:
         os.environ["TMPDIR"] = str(MEMORY)
         tempfile.tempdir = None
+
+
+class ByFile(LoadFileScheduling):
+    """Gives a process whole files. The cluster's tests, of whichever file, go where the demo runs on it: it is started once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/end_to_end/test_demo.py" if "[cluster-" in nodeid else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    """Used for `pytest -n`, whatever `--dist` says."""
+    return ByFile(config, log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,11 +8,12 @@ import duckdb
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from lakehouse_assets.books.ledger import PartitionRecord
 from lakehouse_assets.delta.tables import compact, open_table, table_facts
 from lakehouse_assets.errors import PartitionGuardError
 from lakehouse_assets.gold import publish as publishing
-from lakehouse_assets.gold.models import Model
-from lakehouse_assets.gold.publish import publish_model
+from lakehouse_assets.gold.models import Model, Seed
+from lakehouse_assets.gold.publish import TablesRead, fill_database, publish_model, rows_of_grain
 from lakehouse_assets.store.root import Root
 
 D1 = date(2026, 1, 1)
@@ -37,6 +38,34 @@ def publish(tmp_path):
 def live_rows(publish):
     table = open_table(publish.root.table("gold", "things"))
     return sorted(tuple(row.values()) for row in table.to_pyarrow_table().to_pylist())
+
+
+def test_the_rows_of_a_grain_are_counted_in_the_books_or_by_the_sql_that_says_how_many_a_row_makes():
+    sales = PartitionRecord("silver", "sales", D1, None, 7, 0, 0, 1, "run", "")
+    items = [PartitionRecord("silver", "items", D1 + timedelta(n), None, 3, 0, 0, 1, "run", "") for n in range(2)]
+    records = {(r.layer, r.table_name, r.date): r for r in (sales, *items)}
+    model = Model(
+        "fact", "facts", ("items", "sales"), (), "", (("sales", None), ("items", "(parent IS NULL)::INT + returned")), ""
+    )
+    with duckdb.connect() as connection:
+        connection.execute(
+            "CREATE SCHEMA silver; CREATE TABLE silver.items AS SELECT *, DATE '2026-01-01' AS _date "
+            "FROM (VALUES (NULL, 0), (NULL, 2), (1, 0)) AS t (parent, returned)"
+        )
+        assert rows_of_grain(connection, model, records) == {D1: 7 + 4, D1 + timedelta(1): 0}
+
+
+def test_a_silver_table_that_was_never_written_is_empty_and_a_seed_has_its_types(tmp_path):
+    (tmp_path / "channels.csv").write_text('name,active\n"Shop, web",true\n007,\n')
+    seed = Seed("channels", tmp_path / "channels.csv", {"name": "varchar", "active": "boolean"})
+    database = tmp_path / "run.duckdb"
+    columns = {"sales": {"id": "int", "_date": "date"}}
+    fill_database(database, Root.parse(str(tmp_path / "root")), TablesRead({}, {}), [], columns, [seed])
+    with duckdb.connect(str(database)) as connection:
+        described = [row[:2] for row in connection.execute("DESCRIBE silver.sales").fetchall()]
+        assert described == [("id", "INTEGER"), ("_date", "DATE")]
+        assert connection.execute("SELECT count(*) FROM silver.sales").fetchall() == [(0,)]
+        assert connection.execute("FROM gold.channels").fetchall() == [("Shop, web", True), ("007", None)]
 
 
 def test_a_model_that_came_out_the_same_is_not_committed(publish):

@@ -49,8 +49,11 @@ class Command:
         """The text of a landing file."""
         return bytes(obstore.get(self.root.store, f"landing/{path}").bytes()).decode()
 
-    def write(self, path: str, text: str) -> None:
-        obstore.put(self.root.store, f"landing/{path}", text.encode())
+    def write(self, path: str, text: str | bytes) -> None:
+        obstore.put(self.root.store, f"landing/{path}", text.encode() if isinstance(text, str) else text)
+
+    def remove(self, path: str) -> None:
+        obstore.delete(self.root.store, f"landing/{path}")
 
     def copy_landing(self, other: "Command") -> None:
         for path, _ in other.root.files("landing"):
