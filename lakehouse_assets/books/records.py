@@ -28,7 +28,8 @@ def contents(root: Root, layer: str, name: str, table: DeltaTable | None) -> Map
     """For each partition of the open version, a hash of its files and of its rows set aside. Empty partitions have no entry."""
     if table is None:
         return {}
-    state = *paths_and_dates(table), listed_set_aside(root, layer, name, table)
+    aside = listed_set_aside(root, layer, name, table) if layer == "silver" else None  # no other layer sets rows aside
+    state = *paths_and_dates(table), aside
     uri = root.table(layer, name)
     known = _known_contents.get(uri)
     # Not by version: a table that was restored reaches the same version again with other files.

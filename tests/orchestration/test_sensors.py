@@ -179,6 +179,11 @@ def test_a_run_waits_that_was_killed_and_one_that_was_cancelled(lakehouse, insta
     ended = instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED)
     assert "under way" in tick(lakehouse, instance)
     getattr(instance, end)(ended)
+    by_hand = instance.create_run_for_job(
+        lakehouse.definitions().resolve_job_def("system_erp"), status=dg.DagsterRunStatus.STARTED
+    )
+    assert "under way" in tick(lakehouse, instance)
+    instance.delete_run(by_hand.run_id)
     assert message in tick(lakehouse, instance)
     again = later(lakehouse, instance)
     assert len(again) == 1 if end == "report_run_failed" else message in again
