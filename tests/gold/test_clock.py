@@ -56,6 +56,7 @@ def test_another_time_zone_builds_the_models_of_the_business_day_again_and_nothi
     project = tmp_path / "project"
     shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("target", "logs", "models", "tests"))
     Path(project, "models").mkdir()
+    shutil.copy(PROJECT / "models" / "groups.yml", project / "models")
     Path(project, "models", "by_business_day.sql").write_text(model("{{ business_day('changed_at') }}"))
     Path(project, "models", "by_day.sql").write_text(model("cast(changed_at as date)"))
     settings = world.settings(lakehouse_dbt_project=project, lakehouse_timezone="Asia/Tokyo")
