@@ -39,7 +39,7 @@ def shop_lines(draw):
 
 @st.composite
 def shops(draw):
-    orders = draw(st.lists(st.tuples(STATES, st.lists(shop_lines(), max_size=3)), max_size=4))
+    orders = draw(st.lists(st.tuples(STATES, st.lists(shop_lines(), min_size=1, max_size=3)), max_size=8))
     numbers = range(1, len(orders) + 1)
     return {
         "magento_orders": [
