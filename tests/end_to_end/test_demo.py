@@ -27,7 +27,7 @@ TABLES = {
     "silver.erp_customer_locations": 18484,
     "silver.erp_product_categories": 37,
     "silver.finance_exchange_rates": 3341,
-    "gold.dim_customer": 18485,
+    "gold.dim_customer": 44639,
     "gold.dim_product": 398,
     "gold.fact_sales": 60398,
 }
@@ -101,7 +101,7 @@ def test_the_erp_fills_in_gender_where_the_crm_has_none(command):
     [row] = command.query(
         """SELECT count(*) AS filled FROM gold.dim_customer d JOIN silver.crm_customers c USING (customer_number)
            JOIN silver.erp_customer_demographics e USING (customer_number)
-           WHERE c.gender = 'n/a' AND e.gender <> 'n/a' AND d.gender = e.gender"""
+           WHERE c.gender = 'n/a' AND e.gender <> 'n/a' AND d.gender = e.gender AND d.is_current"""
     )
     [expected] = command.query(
         """SELECT count(*) AS filled FROM silver.crm_customers c JOIN silver.erp_customer_demographics e USING (customer_number)

@@ -348,3 +348,36 @@ def test_registration_and_activity_are_said_by_systems_or_else_by_sales(warehous
         ("odoo", "2", date(2025, 2, 1), True),
         ("odoo", "3", date(2026, 2, 1), True),
     ]
+
+
+def test_customer_360_has_each_person_once_and_the_totals_of_the_facts(warehouse):
+    def ticket(n, requester, status, day):
+        return {"ticket_id": n, "requester_id": requester, "status": status, "created_at": day, "source": "Email"}
+
+    rows = {
+        "freshdesk_customers": [{"customer_id": 3, "email": "ada@x.org"}],
+        "magento_customers": [account(7, "ada@x.org", country=None)],
+        "crm_customers": [{"customer_id": 1}],
+        "crm_sales": [
+            {"order_number": "S", "product_number": product, "customer_id": 1, "quantity": 2, "price": 30, "sales": 60}
+            | {"currency": "USD", "order_date": date(2026, 1, 5), "_date": date(2026, 2, 28)}
+            for product in ("P", "Q")
+        ],
+        "magento_orders": [{"order_id": 1, "customer_id": 7, "created_at": date(2025, 3, 3), "currency": "USD"}],
+        "magento_order_items": [
+            {"order_id": 1, "item_id": 1, "quantity": 1, "price": 7000, "row_total": 7000, "quantity_refunded": 1}
+        ],
+        "freshdesk_tickets": [
+            ticket(1, 3, "Open", date(2026, 1, 2)),
+            ticket(2, 3, "Closed", date(2026, 1, 1)),
+            ticket(3, 9, "Open", None),
+        ],
+    }
+    sql = warehouse(**rows)
+    columns = "source_system, orders, c.quantity::INT, usd_amount, last_order_date, tickets, open_tickets, last_contact_date"
+    found = sql(f"SELECT {columns} FROM run.gold.customer_360 c JOIN run.gold.dim_customer USING (customer_key) ORDER BY 1")
+    assert found == [
+        ("crm", 1, 4, 120, date(2026, 1, 5), 0, 0, date(2026, 1, 5)),
+        ("freshdesk", 1, 0, 0, date(2025, 3, 3), 2, 1, date(2026, 1, 2)),
+        ("n/a", 0, 0, 0, None, 1, 1, None),
+    ]
