@@ -9,14 +9,11 @@ from lakehouse_assets.settings import Settings
 
 TEXT = PAGE.read_text()
 
-NOT_YET = {"dim_product"}
-"""Models that do not have all their columns yet."""
-
 
 @pytest.fixture(scope="module")
 def columns():
     nodes = Settings().gold_project.manifest()["nodes"].values()
-    models = (node for node in nodes if node["resource_type"] == "model" and node["name"] not in NOT_YET)
+    models = (node for node in nodes if node["resource_type"] == "model")
     return {node["name"]: {*node["columns"]} for node in models}
 
 

@@ -108,3 +108,29 @@ def test_each_ticket_is_a_row_whose_days_are_in_the_calendar_or_unknown(warehous
     for column in ("ticket_created_date_key", "ticket_resolved_date_key"):
         anti = f"SELECT count(*) FROM run.gold.fact_support_tickets ANTI JOIN run.gold.dim_date ON date_key = {column}"
         assert sql(anti) == [(0,)]
+
+
+def test_the_customer_is_the_row_version_of_the_day_on_which_the_ticket_was_created(warehouse):
+    person = {"customer_id": 3, "email": "a@b.c", "full_name": "A B"}
+    shop = {"customer_id": 8, "email": "a@b.c"}
+    order = {
+        "order_id": 1,
+        "order_number": "1",
+        "customer_id": 8,
+        "created_at": datetime(2025, 1, 5, tzinfo=UTC),
+        "currency": "USD",
+    }
+    item = {"order_id": 1, "item_id": 1, "sku": "P", "quantity": 1, "price": 9000, "row_total": 9000}
+    tickets = [TICKET | {"ticket_id": n, "requester_id": 3, "created_at": datetime(2025, n, 10, tzinfo=UTC)} for n in (1, 3)]
+    sql = warehouse(
+        freshdesk_customers=[person],
+        magento_customers=[shop],
+        magento_orders=[order, order | {"order_id": 2, "order_number": "2", "created_at": datetime(2025, 4, 5, tzinfo=UTC)}],
+        magento_order_items=[item, item | {"order_id": 2, "item_id": 2}],
+        freshdesk_tickets=tickets,
+    )
+    found = sql(
+        "SELECT c.customer_segment, c.is_current FROM run.gold.fact_support_tickets JOIN run.gold.dim_customer AS c "
+        "USING (customer_key) ORDER BY ticket_id"
+    )
+    assert found == [("No sales", False), ("Top", True)]

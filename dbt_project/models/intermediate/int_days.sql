@@ -8,6 +8,8 @@ with days as (
     from (select created_date, resolved_date, min(_date) as _date from {{ ref('stg_freshdesk__tickets') }} group by all)
     union all
     select reported_date as day, min(_date) as _date from {{ ref('stg_bikes__readings') }} group by all
+    union all
+    select day, min(_date) as _date from {{ ref('int_inventory_movements') }} group by all
 )
 select day, min(_date) as _date
 from days
