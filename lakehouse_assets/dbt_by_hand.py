@@ -8,19 +8,19 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
 
 from lakehouse_assets.delta.duck import enable_s3
 from lakehouse_assets.delta.tables import open_table, sql_text
 from lakehouse_assets.errors import LakehouseError
-from lakehouse_assets.gold.project import RUN_START, RUN_TIMEZONE, silver_layout
+from lakehouse_assets.gold.dbt_plugin import WithHolidays
+from lakehouse_assets.gold.project import RUN_COUNTRIES, RUN_START, RUN_TIMEZONE, silver_layout
 from lakehouse_assets.gold.publish import TablesRead, fill_database
 from lakehouse_assets.settings import Settings, load_settings
 from lakehouse_assets.systems import catalog
 
 
-class Plugin(BasePlugin):
+class Plugin(WithHolidays):
     """Runs in dbt's process for each new connection."""
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
@@ -66,6 +66,7 @@ def _refuse_what_dbt_does_not_see(settings: Settings, environment: dict[str, str
     """
     for used, name, value in (
         (RUN_TIMEZONE, "LAKEHOUSE_TIMEZONE", settings.lakehouse_timezone),
+        (RUN_COUNTRIES, "LAKEHOUSE_HOLIDAY_COUNTRY", settings.lakehouse_holiday_country),
         (RUN_START, "LAKEHOUSE_START_DATE", settings.lakehouse_start_date.isoformat()),
     ):
         default = str(Settings.model_fields[name.lower()].default)
