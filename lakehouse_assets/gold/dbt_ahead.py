@@ -116,7 +116,9 @@ def _serve(listener: socket.socket, folders: Sequence[Path]) -> NoReturn:
 
     del duckdb  # imported now only to save time later
     digest = [*map(project_digest, folders)]
-    parsed = dbtRunner().invoke(["--quiet", "--no-version-check", "--log-level-file", "none", "--no-write-json", "parse"])
+    # dbt's static parser starts threads of its own, which a fork lacks: the parser of a fork would wait for them for ever.
+    quietly = ["--quiet", "--no-version-check", "--log-level-file", "none", "--no-write-json", "--no-static-parser"]
+    parsed = dbtRunner().invoke([*quietly, "parse"])
     signal.signal(signal.SIGCHLD, _reap)
     while True:
         connection, _ = listener.accept()

@@ -98,7 +98,7 @@ def test_a_model_that_is_new_is_found(tmp_path, monkeypatch):
     monkeypatch.delenv(PLACE, raising=False)
     with loaded_ahead([project]):
         assert "added" not in dbt(*LIST, folder=project).stdout
-        (project / "models" / "marts" / "added.sql").write_text("SELECT 1 AS one")
+        (project / "models" / "marts" / "added.sql").write_text("select * from {{ ref('dim_date') }}")
         assert "added" in dbt(*LIST, folder=project).stdout
 
 
