@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -158,21 +159,19 @@ class _Run:
         options = ["--order", "downstream-first"] if self._request.downstream_first else []
         options += ["--fail-fast"] if self._request.fail_fast else []
         options += ["--dates", ",".join(map(str, self._request.dates))] if self._request.dates else []
-        process = subprocess.Popen(
-            [sys.executable, *_ONE, key_selection(keys), "--json", *options],
-            env={**os.environ, "LAKEHOUSE_PARALLEL_RUNS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        assert process.stderr is not None
+        command = [sys.executable, *_ONE, key_selection(keys), "--json", *options]
+        environment = {**os.environ, "LAKEHOUSE_PARALLEL_RUNS": "1"}
         said = ""
-        with process:
-            for line in process.stderr:
-                said = line.strip() or said
-                self._tell(line.rstrip())
-            printed = process.stdout.read()
+        # A file, because a pipe that nobody reads while the process still talks would hold up a long document.
+        with tempfile.TemporaryFile("w+") as document:
+            process = subprocess.Popen(command, env=environment, stdout=document, stderr=subprocess.PIPE, text=True)
+            assert process.stderr is not None
+            with process:
+                for line in process.stderr:
+                    said = line.strip() or said
+                    self._tell(line.rstrip())
+            document.seek(0)
+            printed = document.read()
         try:
             return SyncResult.from_json(json.loads(printed))
         except ValueError:
