@@ -9,6 +9,7 @@ _FOLDERS = (
     "dbt_project/profiles.yml",
     "dbt_project/macros",
     "dbt_project/models",
+    "dbt_project/seeds",
     "dbt_project/tests",
     "project_template",
     "sample_data",

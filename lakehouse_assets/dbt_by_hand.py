@@ -48,7 +48,7 @@ def fill_by_hand(settings: Settings, database: Path) -> None:
         LakehouseError: the lakehouse has no silver table, or its settings or contracts have faults.
     """
     layout = silver_layout(catalog(settings.system_packages))
-    opened = {("silver", name): open_table(settings.root.table("silver", name)) for name in layout}
+    opened = {(layer, name): open_table(settings.root.table(layer, name)) for layer, name in layout}
     read = TablesRead({key: table for key, table in opened.items() if table is not None}, {})
     if not read.opened:
         raise LakehouseError(

@@ -22,7 +22,7 @@ from lakehouse_assets.delta.tables import TableFacts, table_facts
 from lakehouse_assets.errors import LakehouseError, PartitionGuardError
 from lakehouse_assets.gold.dbt import unquoted_output
 from lakehouse_assets.gold.failures import failing_rows
-from lakehouse_assets.gold.models import Model, model_fingerprint, silver_columns, table_states
+from lakehouse_assets.gold.models import Model, gold_columns, model_fingerprint, silver_columns, table_states
 from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT, GoldProject
 from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model, rows_of_grain
 from lakehouse_assets.hooks.dagster_dbt import (
@@ -105,7 +105,9 @@ def gold_assets(
         states = table_states(read.records)
         with tempfile.TemporaryDirectory(prefix="lakehouse-gold-") as folder:
             database = Path(folder, "run.duckdb")
-            fill_database(database, root, read, selected, columns, project.seeds(manifest))
+            # Checks alone find what was never built empty. A model that is built must not.
+            empty = columns if selected else {**columns, **gold_columns(manifest)}
+            fill_database(database, root, read, selected, empty, project.seeds(manifest))
             built, checks, faulty = _build(context, dbt, root, database, project)
             refused = {c.asset_key.path[-1] for c in checks if _blocks(c) and c.asset_key is not None}
             unpublished = _Unpublished(root, refused | (selected - built.keys()))

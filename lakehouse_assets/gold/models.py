@@ -83,14 +83,25 @@ def read_models(manifest: Mapping[str, Any], timezone: str = "UTC", holidays: st
     return list(ordered.values())
 
 
-def silver_columns(manifest: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Return the columns of each silver table that the project's sources describe: DuckDB's types by name."""
-    described, provenance = {}, {name: in_duckdb(kind) for name, kind in typed_columns(IN_SILVER).items()}
-    for source in manifest.get("sources", {}).values():
-        columns = {column["name"]: column["data_type"] for column in source["columns"].values() if column.get("data_type")}
-        if source["source_name"] == "silver" and columns:
-            described[source["name"]] = columns | provenance
-    return described
+Columns = Mapping[tuple[str, str], Mapping[str, str]]
+"""By layer and table: DuckDB's types of its columns, by name."""
+
+
+def silver_columns(manifest: Mapping[str, Any]) -> Columns:
+    """Return the columns of each silver table that the project's sources describe."""
+    provenance = {name: in_duckdb(kind) for name, kind in typed_columns(IN_SILVER).items()}
+    sources = [source for source in manifest.get("sources", {}).values() if source["source_name"] == "silver"]
+    return {("silver", source["name"]): columns | provenance for source in sources if (columns := _typed(source))}
+
+
+def gold_columns(manifest: Mapping[str, Any]) -> Columns:
+    """Return the columns of each model that the project's YAML describes."""
+    models = [node for node in manifest["nodes"].values() if node["resource_type"] == "model" and not _is_ephemeral(node)]
+    return {("gold", model["name"]): columns for model in models if (columns := _typed(model))}
+
+
+def _typed(node: Mapping[str, Any]) -> dict[str, str]:
+    return {column["name"]: column["data_type"] for column in node["columns"].values() if column.get("data_type")}
 
 
 @dataclass(frozen=True)

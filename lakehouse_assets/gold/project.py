@@ -24,7 +24,7 @@ from lakehouse_assets.errors import LakehouseError
 from lakehouse_assets.files import whole_folder, write_whole
 from lakehouse_assets.gold.dbt_ahead import executable
 from lakehouse_assets.gold.holidays import DEFAULT_COUNTRIES, country_codes, rows_depend_on
-from lakehouse_assets.gold.models import Model, Seed, project_digest, read_models, read_seeds, shared_digest
+from lakehouse_assets.gold.models import Columns, Model, Seed, project_digest, read_models, read_seeds, shared_digest
 
 RUN_DATABASE = "LAKEHOUSE_GOLD_DATABASE"
 """The environment variable that gives dbt's process the path of the run's database file."""
@@ -217,11 +217,11 @@ def _freshness(allowed: timedelta) -> dict[str, Any]:
     return {"freshness": ages}
 
 
-def silver_layout(catalog: Catalog) -> dict[str, dict[str, str]]:
-    """Return the columns of each silver table as the contracts have them: DuckDB's types by name."""
+def silver_layout(catalog: Catalog) -> Columns:
+    """Return the columns of each silver table as the contracts have them."""
     provenance = {name: in_duckdb(kind) for name, kind in typed_columns(IN_SILVER).items()}
     return {
-        table.name: {column.name: in_duckdb(column.type) for column in table.contract.table_columns} | provenance
+        ("silver", table.name): {column.name: in_duckdb(column.type) for column in table.contract.table_columns} | provenance
         for table in catalog.tables
     }
 

@@ -28,7 +28,7 @@ from lakehouse_assets.delta.tables import (
     until_committed,
 )
 from lakehouse_assets.errors import PartitionGuardError
-from lakehouse_assets.gold.models import Model, Seed
+from lakehouse_assets.gold.models import Columns, Model, Seed
 from lakehouse_assets.gold.row_sums import RowSums, built_sums, live_sums
 from lakehouse_assets.store.root import Root
 
@@ -64,13 +64,12 @@ def fill_database(
     root: Root,
     read: TablesRead,
     selected: Iterable[str],
-    columns: Mapping[str, Mapping[str, str]],
+    columns: Columns,
     seeds: Iterable[Seed] = (),
 ) -> None:
     """Create a run's database: views of all silver tables, and of the gold tables that the run won't build; the project's seeds.
 
-    In a database that exists, silver is replaced. A silver table that has never been written is empty there. `columns` gives the
-    types of its columns (see `silver_columns`).
+    In a database that exists, silver is replaced. A table that has never been written is empty there, if `columns` has it.
     """
     import duckdb
 
@@ -81,9 +80,9 @@ def fill_database(
         for (layer, name), table in read.opened.items():
             if (layer, name) not in selected_tables:
                 table_view(connection, f"{layer}.{name}", root.table(layer, name), table)
-        for name, types in columns.items():
-            if ("silver", name) not in read.opened:
-                connection.execute(f"CREATE VIEW silver.{sql_name(name)} AS {rows_of_layout([], types)}")
+        for (layer, name), types in columns.items():
+            if (layer, name) not in {*read.opened, *selected_tables}:
+                connection.execute(f"CREATE VIEW {layer}.{sql_name(name)} AS {rows_of_layout([], types)}")
         create_seeds(connection, seeds)
 
 

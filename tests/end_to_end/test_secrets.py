@@ -415,6 +415,6 @@ def test_a_store_that_ceases_to_answer_within_a_build_of_gold_is_not_quoted(comm
         told = command.fail("query", "SELECT * FROM silver.crm_customers")
         assert f"error: LAKEHOUSE_ROOT={root.uri}: {address} refused to read silver/crm_customers/" in told
         command.fail("land", "crm/products", str(next(samples.glob("crm/products/*/*"))), "--date", "2026-02-01")
-    error = {t["table"]: t["error"] for t in done["tables"]}["dim_customer"]
-    assert f"gold/dim_customer: dbt can't build it: LAKEHOUSE_ROOT={root.uri}: {address} refused to read " in error
+    error = {t["table"]: t["error"] for t in done["tables"]}["bridge_customer"]
+    assert f"gold/bridge_customer: dbt can't build it: LAKEHOUSE_ROOT={root.uri}: {address} refused to read " in error
     command.assert_nothing_secret(root.store)

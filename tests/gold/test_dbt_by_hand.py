@@ -26,7 +26,7 @@ SALE = {"product_number": "P1", "customer_id": 1, "quantity": 1, "price": 10, "s
 
 def write(root: Root, table: str, rows: list[dict]) -> None:
     with duckdb.connect() as connection:
-        connection.execute(f"CREATE TABLE rows AS {rows_of_layout([], silver_layout(catalog())[table])}")
+        connection.execute(f"CREATE TABLE rows AS {rows_of_layout([], silver_layout(catalog())['silver', table])}")
         for row in rows:
             connection.execute(
                 f"INSERT INTO rows ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",

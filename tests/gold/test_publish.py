@@ -59,7 +59,7 @@ def test_a_silver_table_that_was_never_written_is_empty_and_a_seed_has_its_types
     (tmp_path / "channels.csv").write_text('name,active\n"Shop, web",true\n007,\n')
     seed = Seed("channels", tmp_path / "channels.csv", {"name": "varchar", "active": "boolean"})
     database = tmp_path / "run.duckdb"
-    columns = {"sales": {"id": "int", "_date": "date"}}
+    columns = {("silver", "sales"): {"id": "int", "_date": "date"}}
     fill_database(database, Root.parse(str(tmp_path / "root")), TablesRead({}, {}), [], columns, [seed])
     with duckdb.connect(str(database)) as connection:
         described = [row[:2] for row in connection.execute("DESCRIBE silver.sales").fetchall()]

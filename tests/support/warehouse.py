@@ -28,7 +28,7 @@ class Warehouse:
 
     def __init__(self, project: GoldProject, target: Path) -> None:
         manifest = project.manifest()
-        self._silver = silver_columns(manifest)
+        self._silver = {name: columns for (_, name), columns in silver_columns(manifest).items()}
         self._models = {model.name: model for model in read_models(manifest)}
         self._seeds: list[Seed] = project.seeds(manifest)
         self.compiled = self._compile(project, target)
