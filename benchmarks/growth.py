@@ -156,7 +156,7 @@ def measure(times: int, prefix: str | None, requests: Requests) -> Iterator[Figu
 
 def gold_totals(environment: dict[str, str], folder: Path) -> dict[str, float]:
     """Return the totals of gold as the product has them."""
-    sql = TOTALS.format(gold="gold.", amount="usd_amount")
+    sql = TOTALS.format(gold="gold.", amount="usd_amount", customers="bridge_customer")
     command = [*LAKEHOUSE, "query", sql, "--format", "json"]
     [row] = json.loads(cost_of(command, environment, folder).output)
     return {name: float(value) for name, value in row.items()}
