@@ -14,7 +14,15 @@ from deltalake import write_deltalake
 
 from lakehouse_assets.dbt_by_hand import Plugin, fill_by_hand
 from lakehouse_assets.delta.duck import rows_of_layout
-from lakehouse_assets.gold.project import silver_layout
+from lakehouse_assets.gold.project import (
+    RUN_CACHE,
+    RUN_COUNTRIES,
+    RUN_DATABASE,
+    RUN_ROOT,
+    RUN_START,
+    RUN_TIMEZONE,
+    silver_layout,
+)
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.store.root import Root
 from lakehouse_assets.systems import catalog
@@ -22,6 +30,13 @@ from lakehouse_assets.systems import catalog
 PROJECT = Settings().gold_project.folder
 LANDED = {"_date": date(2026, 1, 31)}
 SALE = {"product_number": "P1", "customer_id": 1, "quantity": 1, "price": 10, "sales": 10, "currency": "EUR", **LANDED}
+
+
+@pytest.fixture(autouse=True)
+def outside_of_runs(monkeypatch):
+    """What a run of gold in this process has left in the environment, a shell does not have."""
+    for name in (RUN_DATABASE, RUN_ROOT, RUN_TIMEZONE, RUN_START, RUN_COUNTRIES, RUN_CACHE):
+        monkeypatch.delenv(name, raising=False)
 
 
 def write(root: Root, table: str, rows: list[dict]) -> None:
