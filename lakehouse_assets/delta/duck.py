@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
@@ -91,6 +92,12 @@ def rows_of_layout(files: Sequence[str], columns: Mapping[str, str], *, path_col
     nulls = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in columns.items())
     no_rows = f"SELECT {nulls} WHERE FALSE"
     return f"{no_rows} UNION ALL BY NAME FROM {parquet(files, path_column=path_column)}" if files else no_rows
+
+
+def rows_of_csv(file: Path, columns: Mapping[str, str]) -> str:
+    """SQL for the rows of a CSV file with a header, with DuckDB's types of its columns, by name and in their order."""
+    types = ", ".join(f"{sql_text(name)}: {sql_text(kind)}" for name, kind in columns.items())
+    return f"FROM read_csv({sql_text(str(file))}, header = true, auto_detect = false, columns = {{{types}}})"
 
 
 def files_view(

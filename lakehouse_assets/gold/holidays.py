@@ -55,11 +55,10 @@ def rows_depend_on(countries: str) -> str:
 
 def add_holidays(connection: "duckdb.DuckDBPyConnection", countries: str, folder: Path) -> None:
     """Make `public_holidays()` a table function of the connection. `folder` is where the file is kept."""
-    from lakehouse_assets.delta.tables import sql_text  # settings, which each command loads, are to load no Delta
+    from lakehouse_assets.delta.duck import rows_of_csv  # settings, which each command loads, are to load no Delta
 
-    columns = ", ".join(f"{sql_text(name)}: {sql_text(kind)}" for name, kind in _COLUMNS.items())
-    rows = f"read_csv({sql_text(str(holidays_file(countries, folder)))}, header = true, auto_detect = false, columns = {{{columns}}})"
-    connection.execute(f"CREATE OR REPLACE TEMP MACRO public_holidays() AS TABLE FROM {rows}")
+    rows = rows_of_csv(holidays_file(countries, folder), _COLUMNS)
+    connection.execute(f"CREATE OR REPLACE TEMP MACRO public_holidays() AS TABLE {rows}")
 
 
 def holidays_file(countries: str, folder: Path) -> Path:

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from lakehouse_assets.bundled import bundled, is_installed
 from lakehouse_assets.contracts.contract import Column, Contract
-from lakehouse_assets.contracts.provenance import DATE_COLUMN, IN_SILVER, PROVENANCE, ProvenanceColumn, typed_columns
+from lakehouse_assets.contracts.provenance import DATE_COLUMN, IN_SILVER, PROVENANCE, ProvenanceColumn
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.contracts.types import in_duckdb
 from lakehouse_assets.errors import LakehouseError
@@ -219,10 +219,9 @@ def _freshness(allowed: timedelta) -> dict[str, Any]:
 
 def silver_layout(catalog: Catalog) -> Columns:
     """Return the columns of each silver table as the contracts have them."""
-    provenance = {name: in_duckdb(kind) for name, kind in typed_columns(IN_SILVER).items()}
     return {
-        ("silver", table.name): {column.name: in_duckdb(column.type) for column in table.contract.table_columns} | provenance
-        for table in catalog.tables
+        ("silver", name): {column["name"]: column["data_type"] for column in source["columns"]}
+        for name, source in _sources(catalog).items()
     }
 
 

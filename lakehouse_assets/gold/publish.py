@@ -13,7 +13,7 @@ from deltalake import DeltaTable, Schema
 from lakehouse_assets.books.ledger import InputVersion, Ledger, PartitionRecord, Records
 from lakehouse_assets.books.records import table_id, verified_tables
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
-from lakehouse_assets.delta.duck import enable_s3, rows_of_layout, table_view
+from lakehouse_assets.delta.duck import enable_s3, rows_of_csv, rows_of_layout, table_view
 from lakehouse_assets.delta.tables import (
     Commit,
     dates_predicate,
@@ -23,7 +23,6 @@ from lakehouse_assets.delta.tables import (
     replace_table,
     rows_note,
     sql_name,
-    sql_text,
     table_facts,
     until_committed,
 )
@@ -89,9 +88,7 @@ def fill_database(
 def create_seeds(connection: "duckdb.DuckDBPyConnection", seeds: Iterable[Seed]) -> None:
     """Create the tables of the seeds in the schema `gold`."""
     for seed in seeds:
-        types = ", ".join(f"{sql_text(name)}: {sql_text(kind)}" for name, kind in seed.types.items())
-        rows = f"read_csv({sql_text(str(seed.file))}, header = true, auto_detect = false, columns = {{{types}}})"
-        connection.execute(f"CREATE TABLE gold.{sql_name(seed.name)} AS FROM {rows}")
+        connection.execute(f"CREATE TABLE gold.{sql_name(seed.name)} AS {rows_of_csv(seed.file, seed.types)}")
 
 
 def publish_model(

@@ -2,6 +2,7 @@
 --   address_key   the e-mail address; NULL where it has not the form of one, so that `n/a` links nobody
 --   name_key      letters and digits of first and last name, without accents and case; NULL unless both are known. It never
 --                 counts without country and birth date.
+-- A system that says nothing of a column leaves it out: it is NULL here.
 with members as (
     {%- for system in ["crm", "magento", "freshdesk", "retail", "storefront", "odoo"] %}
     select * from {{ ref("stg_" ~ system ~ "__customers") }}

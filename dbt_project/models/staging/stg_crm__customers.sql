@@ -4,7 +4,6 @@ select
     'crm' as source_system,
     cast(c.customer_id as varchar) as source_customer_id,
     c.customer_number,
-    cast(null as varchar) as email,
     c.first_name,
     c.last_name,
     nullif(l.country, 'n/a') as country,
@@ -12,8 +11,6 @@ select
     nullif(c.marital_status, 'n/a') as marital_status,
     d.birth_date,
     c.create_date as registration_date,
-    cast(null as boolean) as is_active,
-    cast(null as varchar) as shop_customer_id,
     greatest(c._date, d._date, l._date) as _date
 from {{ source('silver', 'crm_customers') }} as c
 left join {{ source('silver', 'erp_customer_demographics') }} as d using (customer_number)

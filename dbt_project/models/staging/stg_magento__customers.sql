@@ -43,17 +43,14 @@ customers as (
 select
     'magento' as source_system,
     c.source_customer_id,
-    cast(null as varchar) as customer_number,
     nullif(lower(trim(c.email)), '') as email,
     c.first_name,
     c.last_name,
     coalesce(n.country, c.country) as country,
     c.gender,
-    cast(null as varchar) as marital_status,
     c.birth_date,
     c.registration_date,
     c.is_active,
-    cast(null as varchar) as shop_customer_id,
     c._date
 from customers as c
 left join {{ ref('countries') }} as n on n.country_code = c.country

@@ -14,16 +14,8 @@ with partners as (
 select
     'odoo' as source_system,
     cast(partner_id as varchar) as source_customer_id,
-    cast(null as varchar) as customer_number,
     nullif(lower(trim(addressed.email)), '') as email,
     nullif(split_part(named.name, ' ', 1), '') as first_name,
     nullif(trim(substr(named.name, length(split_part(named.name, ' ', 1)) + 2)), '') as last_name,
-    cast(null as varchar) as country,
-    cast(null as varchar) as gender,
-    cast(null as varchar) as marital_status,
-    cast(null as date) as birth_date,
-    cast(null as date) as registration_date,
-    cast(null as boolean) as is_active,
-    cast(null as varchar) as shop_customer_id,
     greatest(_date, named._date, addressed._date) as _date
 from partners

@@ -18,17 +18,11 @@ buyers as (
 select
     'retail' as source_system,
     cast(coalesce(c.customer_id, b.customer_id) as varchar) as source_customer_id,
-    cast(null as varchar) as customer_number,
     nullif(lower(trim(c.email)), '') as email,
     c.first_name,
     c.last_name,
     nullif(case when c.customer_id is null then b.last_invoice.country else c.country end, 'n/a') as country,
-    cast(null as varchar) as gender,
-    cast(null as varchar) as marital_status,
-    cast(null as date) as birth_date,
     {{ business_day('c.created_at') }} as registration_date,
-    cast(null as boolean) as is_active,
-    cast(null as varchar) as shop_customer_id,
     coalesce(c._date, greatest(b._date, b.last_invoice._date)) as _date
 from contacts as c
 full join buyers as b on b.customer_id = c.customer_id

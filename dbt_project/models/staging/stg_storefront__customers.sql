@@ -7,17 +7,6 @@ with mentioned as (
 select
     'storefront' as source_system,
     cast(user_id as varchar) as source_customer_id,
-    cast(null as varchar) as customer_number,
-    cast(null as varchar) as email,
-    cast(null as varchar) as first_name,
-    cast(null as varchar) as last_name,
-    cast(null as varchar) as country,
-    cast(null as varchar) as gender,
-    cast(null as varchar) as marital_status,
-    cast(null as date) as birth_date,
-    cast(null as date) as registration_date,
-    cast(null as boolean) as is_active,
-    cast(null as varchar) as shop_customer_id,
     min(_date) as _date
 from mentioned
 where user_id is not null
