@@ -11,7 +11,7 @@
 
 {#- The key of a moment's time of day: 1435 is 14:35 in LAKEHOUSE_TIMEZONE. -#}
 {% macro time_key(moment) -%}
-    cast(strftime({{ business_time(moment) }}, '%H%M') as integer)
+    cast(hour({{ business_time(moment) }}) * 100 + minute({{ business_time(moment) }}) as integer)
 {%- endmacro %}
 
 {#- The `_date` of a dimension's unknown member: the first date of the partitions. -#}

@@ -16,14 +16,13 @@ left join (
 {%- endmacro %}
 
 {#- An amount in US dollars, rounded half up; NULL if its currency has no rate on that day or before, or if the type can't hold it.
-    Decimals of at most 18 digits would be multiplied in 18 digits: a wider rate makes it 38. -#}
+    Decimals of at most 18 digits would be multiplied in 18 digits: a wider rate makes it 38. US dollars are spared that, which
+    takes ten times as long. -#}
 {% macro usd(amount, currency, type='decimal(12,2)') -%}
-    try_cast(
-        case
-            when {{ currency }} = 'USD' then {{ amount }}
-            else {{ amount }} * cast(usd_rates.usd_rate as decimal(19, 8))
-        end as {{ type }}
-    )
+    case
+        when {{ currency }} = 'USD' then try_cast({{ amount }} as {{ type }})
+        else try_cast({{ amount }} * cast(usd_rates.usd_rate as decimal(19, 8)) as {{ type }})
+    end
 {%- endmacro %}
 
 {#- Each amount could be converted to US dollars. The rows returned name the rates that are missing, as `EUR on 2026-01-05`. -#}

@@ -4,7 +4,7 @@ select
     p.category,
     coalesce(p.subcategory, 'n/a') as subcategory,
     p.brand,
-    count(distinct (f.source_system, f.order_id)) as orders,
+    count(distinct f.source_system || ' ' || f.order_id) as orders,
     count(distinct p.item_key) as products,
     cast(coalesce(sum(f.quantity) filter (f.quantity > 0), 0) as decimal(18, 4)) as quantity_sold,
     cast(coalesce(-sum(f.quantity) filter (f.quantity < 0), 0) as decimal(18, 4)) as quantity_returned,
