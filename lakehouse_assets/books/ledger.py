@@ -87,7 +87,7 @@ class PartitionRecord:
     files that a silver partition was built from, as JSON: `{feed: {file name: etag}}`; "" if that is unknown. `totals` are the control
     totals of a raw partition, as JSON: by the file that has them, the number of rows of each file that they speak of, see
     `raw/totals.py`; "" if there are none. `shortfall` is why rows of a raw partition may not have arrived, by its control totals; ""
-    if nothing says so.
+    if nothing says so. `code` is a hash of the code and settings that made the rows of a model; "" in other layers.
     """
 
     layer: str
@@ -109,6 +109,7 @@ class PartitionRecord:
     sources: str = ""
     totals: str = ""
     shortfall: str = ""
+    code: str = ""
 
     @property
     def is_unverified(self) -> bool:
@@ -307,5 +308,6 @@ def ledger_schema() -> "pa.Schema":
             ("sources", pa.string()),
             ("totals", pa.string()),
             ("shortfall", pa.string()),
+            ("code", pa.string()),
         ]
     )

@@ -20,6 +20,7 @@ from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.delta.duck import new_connection
 from lakehouse_assets.delta.tables import TableFacts, table_facts
 from lakehouse_assets.errors import LakehouseError, PartitionGuardError
+from lakehouse_assets.gold.changes import changes_since_built, followed_dates
 from lakehouse_assets.gold.dbt import unquoted_output
 from lakehouse_assets.gold.failures import failing_rows
 from lakehouse_assets.gold.models import Model, gold_columns, model_fingerprint, silver_columns, table_states
@@ -107,7 +108,8 @@ def gold_assets(
             database = Path(folder, "run.duckdb")
             # Checks alone find what was never built empty. A model that is built must not.
             empty = columns if selected else {**columns, **gold_columns(manifest)}
-            fill_database(database, root, read, selected, empty, project.seeds(manifest))
+            changes = changes_since_built(models, selected, read.opened, read.records, shared)
+            fill_database(database, root, read, selected, empty, project.seeds(manifest), changes)
             built, checks, faulty = _build(context, dbt, root, database, project)
             refused = {c.asset_key.path[-1] for c in checks if _blocks(c) and c.asset_key is not None}
             unpublished = _Unpublished(root, refused | (selected - built.keys()))
@@ -123,13 +125,28 @@ def gold_assets(
                     if model.name not in built or model.name in refused or unpublished.has_failed_input(model):
                         continue
                     try:
-                        commit, table = publish_model(connection, root, model, fingerprint=fingerprint, run_id=context.run_id)
+                        found = read.opened.get(("gold", model.name))
+                        commit, table = publish_model(
+                            connection,
+                            root,
+                            model,
+                            fingerprint=fingerprint,
+                            run_id=context.run_id,
+                            opened=found.version() if found is not None else None,
+                        )
                     except Exception as error:  # noqa: BLE001 - raised once the other models are published
                         unpublished.add(model, error, fingerprint)
                         continue
                     arrived = rows_of_grain(connection, model, read.records)
                     new_records = model_records(
-                        model, table, read.records, arrived, fingerprint=fingerprint, run_id=context.run_id
+                        model,
+                        table,
+                        read,
+                        {("gold", name): upstream for name, upstream in published.items()},
+                        arrived,
+                        shared=shared,
+                        fingerprint=fingerprint,
+                        run_id=context.run_id,
                     )
                     published[model.name] = table
                     records += new_records
@@ -137,7 +154,14 @@ def gold_assets(
                     facts = table_facts(table)
                     _log_facts(context, model, facts)
                     output = built[model.name]
-                    metadata = {**output.metadata, **_metadata(root, model, facts), "committed": commit.changed}
+                    followed = followed_dates(connection, model.name)
+                    built_from = "the whole of its tables" if followed is None else f"what changed: {len(followed)} dates of its rows"
+                    metadata = {
+                        **output.metadata,
+                        **_metadata(root, model, facts),
+                        "committed": commit.changed,
+                        "built_from": built_from,
+                    }
                     yield dg.Output(None, output_name=output.output_name, metadata=metadata)
             # If the step is killed before this, the next pass builds the models again and finds the same rows.
             if published:

@@ -27,6 +27,9 @@ PUBLIC_HOLIDAYS = "macro.lakehouse.public_holidays"
 _ZONE_MARK = "@"
 """Separates a model's fingerprint from the time zone of its business day."""
 
+_BY_CHANGE = "by_change"
+"""The materialization of models that can be built from what has changed."""
+
 _IGNORED_CONFIG = ("docs", "persist_docs", "tags", "group", "access")
 """Parts of a model's config that change no rows."""
 
@@ -38,7 +41,8 @@ class Model:
     `grain_of` are the silver tables whose rows make its rows: each with SQL for how many one of its rows makes, or None for one.
     `checksum` is a hash of its SQL, its config, the macros, seeds and tests of the project that it uses, but not of descriptions.
     `optional` are those of its sources that may be missing; of `any_of`, if there are some, one must have been written. `timezone`
-    is that of the business day, and `holidays` says which public holidays are meant, if its rows depend on them.
+    is that of the business day, and `holidays` says which public holidays are meant, if its rows depend on them. `follows` says that
+    it can be built from what has changed, see `changes.py`.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Model:
     any_of: tuple[str, ...] = ()
     timezone: str | None = None
     holidays: str | None = None
+    follows: bool = False
 
     @property
     def required(self) -> set[str]:
@@ -150,6 +155,11 @@ def model_fingerprint(model: Model, states: Mapping[str, str], shared: str) -> s
     return f"{digest}{_ZONE_MARK}{model.timezone}" if model.timezone else digest
 
 
+def code_digest(model: Model, shared: str) -> str:
+    """Return a hash of the code and the settings that make a model's rows, whatever tables it reads."""
+    return hashlib.sha256(json.dumps([shared, model.checksum, model.timezone, model.holidays]).encode()).hexdigest()[:16]
+
+
 def zone_built_in(record: PartitionRecord) -> str | None:
     """Return the time zone of the business day with which a model was built, if its rows depend on it."""
     return record.fingerprint.partition(_ZONE_MARK)[2] or None
@@ -237,6 +247,7 @@ def _model(node: Mapping[str, Any], manifest: Mapping[str, Any], timezone: str, 
         any_of=tuple(needed or ()),
         timezone=timezone if BUSINESS_TIME in macros else None,
         holidays=holidays if PUBLIC_HOLIDAYS in macros else None,
+        follows=node["config"].get("materialized") == _BY_CHANGE,
     )
 
 

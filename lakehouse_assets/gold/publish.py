@@ -27,7 +27,8 @@ from lakehouse_assets.delta.tables import (
     until_committed,
 )
 from lakehouse_assets.errors import PartitionGuardError
-from lakehouse_assets.gold.models import Columns, Model, Seed
+from lakehouse_assets.gold.changes import Changes, OpenTables, describe_changes, followed_dates, input_versions
+from lakehouse_assets.gold.models import Columns, Model, Seed, code_digest
 from lakehouse_assets.gold.row_sums import RowSums, built_sums, live_sums
 from lakehouse_assets.store.root import Root
 
@@ -65,10 +66,12 @@ def fill_database(
     selected: Iterable[str],
     columns: Columns,
     seeds: Iterable[Seed] = (),
+    changes: Changes | None = None,
 ) -> None:
     """Create a run's database: views of all silver tables, and of the gold tables that the run won't build; the project's seeds.
 
-    In a database that exists, silver is replaced. A table that has never been written is empty there, if `columns` has it.
+    In a database that exists, silver is replaced. A table that has never been written is empty there, if `columns` has it. With
+    `changes`, the schema `live` has all gold tables as they are published, and `changed` says what has changed since.
     """
     import duckdb
 
@@ -83,6 +86,12 @@ def fill_database(
             if (layer, name) not in {*read.opened, *selected_tables}:
                 connection.execute(f"CREATE VIEW {layer}.{sql_name(name)} AS {rows_of_layout([], types)}")
         create_seeds(connection, seeds)
+        if changes is not None:
+            describe_changes(connection, changes)
+            connection.execute("CREATE SCHEMA live")
+            for (layer, name), table in read.opened.items():
+                if layer == "gold" and changes:
+                    table_view(connection, f"live.{name}", root.table(layer, name), table)
 
 
 def create_seeds(connection: "duckdb.DuckDBPyConnection", seeds: Iterable[Seed]) -> None:
@@ -92,14 +101,14 @@ def create_seeds(connection: "duckdb.DuckDBPyConnection", seeds: Iterable[Seed])
 
 
 def publish_model(
-    connection: "duckdb.DuckDBPyConnection", root: Root, model: Model, *, fingerprint: str, run_id: str
+    connection: "duckdb.DuckDBPyConnection", root: Root, model: Model, *, fingerprint: str, run_id: str, opened: int | None = None
 ) -> tuple[Commit, DeltaTable]:
     """Write the partitions of a model whose rows differ from the live ones. If none differs, nothing is committed.
 
     What was published last is known from the sums in its commit; the live table is read only if another writer made the newest one.
 
-    `connection` has the run's database open. Returns the commit, and the table at the version that holds the model. After a
-    commit conflict the partitions are compared again.
+    `connection` has the run's database open; `opened` is the version of the table that the run found, if any. Returns the commit, and
+    the table at the version that holds the model. After a commit conflict the partitions are compared again.
 
     Raises:
         CommitFailedError: other writers won every attempt.
@@ -111,22 +120,28 @@ def publish_model(
 
     def attempt() -> Commit:
         ensure_table(uri, columns, model.description)
-        return _replace_differing(connection, uri, model, columns, fingerprint, run_id)
+        return _replace_differing(connection, uri, model, columns, opened, fingerprint, run_id)
 
     commit = until_committed(attempt)
     return commit, DeltaTable(uri, version=commit.version)
 
 
 def _replace_differing(
-    connection: "duckdb.DuckDBPyConnection", uri: str, model: Model, columns: "pa.Schema", fingerprint: str, run_id: str
+    connection: "duckdb.DuckDBPyConnection",
+    uri: str,
+    model: Model,
+    columns: "pa.Schema",
+    opened: int | None,
+    fingerprint: str,
+    run_id: str,
 ) -> Commit:
     """Replace the partitions that differ, or the whole table if its columns have changed."""
     table = DeltaTable(uri)  # the newest version: a commit by another writer after this makes the one below fail
-    new = built_sums(connection, model.name)
+    published = RowSums.from_json(rows_note(table))
+    new = _sums_of(connection, model, published if table.version() == opened else None)
     if _is_reshaped(table, columns):
         rows = connection.execute(f"FROM gold.{model.name}").to_arrow_reader(_BATCH_ROWS)
         return replace_table(table, uri, rows, key=fingerprint, run_id=run_id, note=new.to_json())
-    published = RowSums.from_json(rows_note(table))
     if published is None or not published.is_comparable(new):
         published = live_sums(connection, uri, table, model.name)
     differing = new.differing(published)
@@ -135,6 +150,18 @@ def _replace_differing(
     rows = connection.execute(f"FROM gold.{model.name} WHERE {dates_predicate(differing)}").to_arrow_reader(_BATCH_ROWS)
     key = f"{fingerprint}/{hashlib.sha256(repr(differing).encode()).hexdigest()[:8]}"
     return replace_rows_at(table, uri, rows, predicate=dates_predicate(differing), key=key, run_id=run_id, note=new.to_json())
+
+
+def _sums_of(connection: "duckdb.DuckDBPyConnection", model: Model, published: RowSums | None) -> RowSums:
+    """Return the sums of a model in the run's database. Dates of which it has computed no rows have those that are `published`.
+
+    `published` are the sums of the version that the run found, if nobody has written to the table since.
+    """
+    dates = followed_dates(connection, model.name)
+    if dates is None or published is None:
+        return built_sums(connection, model.name)
+    computed = built_sums(connection, model.name, dates)
+    return published.with_dates(dates, computed) if published.is_comparable(computed) else built_sums(connection, model.name)
 
 
 def rows_of_grain(connection: "duckdb.DuckDBPyConnection", model: Model, records: Records) -> dict[date, int]:
@@ -153,22 +180,28 @@ def rows_of_grain(connection: "duckdb.DuckDBPyConnection", model: Model, records
 
 
 def model_records(
-    model: Model, table: DeltaTable, records: Records, arrived: Mapping[date, int], *, fingerprint: str, run_id: str
+    model: Model,
+    table: DeltaTable,
+    read: TablesRead,
+    published: OpenTables,
+    arrived: Mapping[date, int],
+    *,
+    shared: str,
+    fingerprint: str,
+    run_id: str,
 ) -> list[PartitionRecord]:
     """Return the ledger records of a published model: row counts by date, and what it was built from.
 
-    `arrived` is how many rows it should have by date, if it keeps a grain (see `rows_of_grain`).
+    `published` are the models that the run has published before it; `arrived` is how many rows it should have by date, if it keeps a
+    grain (see `rows_of_grain`); `shared` is a hash of what any model may depend on.
     """
+    records = read.records
     rows_by_date, own_id = table_facts(table).rows_by_date, table_id(table)
     old = {key[2]: record for key, record in records.items() if key[:2] == ("gold", model.name)}
     dates = sorted({*rows_by_date, *old, *arrived})
     # An empty table has a record too; otherwise it would count as never built.
     dates = dates or sorted(day for (layer, _, day) in records if layer == "silver")[:1]
-    newest: dict[str, PartitionRecord] = {}
-    for (layer, name, _), record in records.items():
-        if layer == "silver" and (name not in newest or newest[name].delta_version < record.delta_version):
-            newest[name] = record
-    inputs = [InputVersion(f"silver.{s}", newest[s].delta_version, newest[s].table_id) for s in model.sources if s in newest]
+    inputs, code = input_versions(model, {**read.opened, **published}), code_digest(model, shared)
     return [
         PartitionRecord(
             layer="gold",
@@ -183,6 +216,7 @@ def model_records(
             fingerprint=fingerprint,
             inputs=inputs,
             table_id=own_id,
+            code=code,
         )
         for day in dates
     ]

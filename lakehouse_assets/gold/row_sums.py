@@ -5,14 +5,14 @@ version is of anybody else, restored, or of other columns, the live table is rea
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.delta.duck import table_view
-from lakehouse_assets.delta.tables import sql_name
+from lakehouse_assets.delta.tables import dates_predicate, sql_name
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,6 +38,12 @@ class RowSums:
         """Return the dates on which the rows differ from those of comparable sums."""
         return sorted({date.fromisoformat(day) for day, _ in self.by_date.items() ^ other.by_date.items()})
 
+    def with_dates(self, dates: Collection[date], computed: "RowSums") -> "RowSums":
+        """Return these sums with those of some dates as `computed` has them; a date that it lacks has no rows."""
+        replaced = {day.isoformat() for day in dates}
+        kept = {day: total for day, total in self.by_date.items() if day not in replaced}
+        return replace(self, by_date=dict(sorted((kept | computed.by_date).items())))
+
     def to_json(self) -> str:
         """Return the text that is kept with the commit."""
         return json.dumps(asdict(self), separators=(",", ":"))
@@ -48,10 +54,11 @@ class RowSums:
         return None if text is None else cls(**json.loads(text))
 
 
-def built_sums(connection: "duckdb.DuckDBPyConnection", name: str) -> RowSums:
-    """Return the sums of a model in the run's database."""
+def built_sums(connection: "duckdb.DuckDBPyConnection", name: str, dates: Collection[date] | None = None) -> RowSums:
+    """Return the sums of a model in the run's database, of all dates or of some."""
     columns = connection.execute(f"DESCRIBE gold.{name}").fetchall()
-    return _sums(connection, f"gold.{name}", [column for column, *_ in columns], columns)
+    chosen = f"gold.{name}" if dates is None else f"(FROM gold.{name} WHERE {dates_predicate(dates) if dates else 'FALSE'})"
+    return _sums(connection, chosen, [column for column, *_ in columns], columns)
 
 
 def live_sums(connection: "duckdb.DuckDBPyConnection", uri: str, table: "DeltaTable", name: str) -> RowSums:

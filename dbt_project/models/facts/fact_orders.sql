@@ -27,6 +27,7 @@ with orders as (
         sum(source_amount) as source_amount,
         max(_date) as _date
     from {{ ref('fact_sales') }}
+    where {{ in_changed_parts(['source_system', 'order_id']) }}
     group by source_system, order_id
 )
 select

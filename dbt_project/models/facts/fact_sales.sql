@@ -15,6 +15,8 @@ select
     l.order_id,
     l.line_id,
     l.source_system,
+    l.source_customer_id,
+    l.source_product_id,
     l.quantity,
     l.unit_price,
     l.discount_amount,
@@ -47,3 +49,4 @@ left join {{ ref('dim_channel') }} as channel on channel.channel_name = l.channe
 left join {{ ref('dim_store') }} as store on store.store_id = l.store_id
 left join {{ ref('dim_promotion') }} as promotion on promotion.promotion_id = l.promotion_id
 {{ join_usd_rate('l.source_currency', 'l.order_date', rows=ref('int_sale_lines') ~ ' as l') }}
+where {{ in_changed_parts(['l._date']) }}

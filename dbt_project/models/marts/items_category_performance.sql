@@ -14,4 +14,5 @@ select
     max(f._date) as _date
 from {{ ref('fact_sales') }} as f
 join {{ ref('dim_product') }} as p using (product_key)
+where {{ in_changed_parts([sales_month('f')]) }}
 group by 1, 2, 3, 4

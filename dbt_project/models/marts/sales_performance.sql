@@ -12,4 +12,5 @@ select
 from {{ ref('fact_sales') }} as f
 left join {{ ref('dim_customer') }} as c using (customer_key)
 left join {{ ref('dim_product') }} as p using (product_key)
+where {{ in_changed_parts([sales_month('f')]) }}
 group by 1, 2, 3
