@@ -48,6 +48,7 @@ def countries_fault(text: str) -> str | None:
     )
 
 
+@cache  # each connection asks, and to find the version takes as long as a small query
 def rows_depend_on(countries: str) -> str:
     """Return what the rows of `public_holidays` depend on: the countries, and the version of the package."""
     return f"{','.join(country_codes(countries))} by holidays {version('holidays')}"
