@@ -155,7 +155,9 @@ def gold_assets(
                     _log_facts(context, model, facts)
                     output = built[model.name]
                     followed = followed_dates(connection, model.name)
-                    built_from = "the whole of its tables" if followed is None else f"what changed: {len(followed)} dates of its rows"
+                    built_from = (
+                        "the whole of its tables" if followed is None else f"what changed: {len(followed)} dates of its rows"
+                    )
                     metadata = {
                         **output.metadata,
                         **_metadata(root, model, facts),

@@ -36,7 +36,9 @@ def input_versions(model: Model, opened: OpenTables) -> list[InputVersion]:
     ]
 
 
-def changes_since_built(models: Sequence[Model], selected: Collection[str], opened: OpenTables, records: Records, shared: str) -> Changes:
+def changes_since_built(
+    models: Sequence[Model], selected: Collection[str], opened: OpenTables, records: Records, shared: str
+) -> Changes:
     """Return what has changed since each selected model was built, for those that can be built from that.
 
     Such a model follows changes, as does each selected model among those that it reads and that follow changes; its code is as it was;
@@ -48,7 +50,11 @@ def changes_since_built(models: Sequence[Model], selected: Collection[str], open
     follows = {model.name for model in models if model.follows}
     changes: dict[str, dict[str, set[date]]] = {}
     for model in models:
-        if model.name not in selected or not model.follows or not follows.intersection(model.refs).intersection(selected) <= changes.keys():
+        if (
+            model.name not in selected
+            or not model.follows
+            or not follows.intersection(model.refs).intersection(selected) <= changes.keys()
+        ):
             continue
         dates = _changed_dates(model, opened, by_table, code_digest(model, shared))
         if dates is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable, Schema
 
-from lakehouse_assets.books.ledger import InputVersion, Ledger, PartitionRecord, Records
+from lakehouse_assets.books.ledger import Ledger, PartitionRecord, Records
 from lakehouse_assets.books.records import table_id, verified_tables
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.delta.duck import enable_s3, rows_of_csv, rows_of_layout, table_view

@@ -182,3 +182,75 @@ def test_what_is_computed_from_changes_equals_what_is_built_whole(runs, seed):
         followed, whole = runs.run(silver.rows, live, changes), runs.run(silver.rows)
         assert differences(followed, whole) == {}, changes
         live, changes = whole, silver.change()
+
+
+SALES = Model("fact_sales", "facts", ("sales", "rates"), ("dim_customer",), "checksum", (), "", follows=True)
+ORDERS = Model("fact_orders", "facts", ("sales",), ("fact_sales",), "checksum", (), "", follows=True)
+CODE = code_digest(SALES, "shared")
+BUILT = [InputVersion(f"silver.{name}", 5, f"id of {name}") for name in ("sales", "rates")]
+BUILT.append(InputVersion("gold.dim_customer", 7, "id of dim_customer"))
+
+
+class Opened:
+    """A table as far as it is looked at here."""
+
+    def __init__(self, name: str, version: int) -> None:
+        self._id, self._version = f"id of {name}", version
+
+    def version(self) -> int:
+        return self._version
+
+    def metadata(self) -> "Opened":
+        return self
+
+    @property
+    def id(self) -> str:
+        return self._id
+
+
+def record(layer: str, name: str, day: date, version: int, **changes: object) -> PartitionRecord:
+    known = PartitionRecord(layer, name, day, None, 1, 0, 0, version, "run", "fingerprint", table_id=f"id of {name}")
+    return replace(known, **changes)  # type: ignore[arg-type]
+
+
+def changes(*others: PartitionRecord, customers: int = 7, selected: tuple[str, ...] = ("fact_sales",)) -> object:
+    """What has changed where the sales of two dates were built from version 5; `others` are records that differ from that."""
+    known = [
+        record("gold", "fact_sales", DAYS[0], 3, inputs=BUILT, code=CODE),
+        record("gold", "fact_sales", DAYS[1], 3, inputs=BUILT, code=CODE),
+        *(record("silver", name, day, 5) for name in ("sales", "rates") for day in DAYS[:2]),
+    ]
+    records = {(r.layer, r.table_name, r.date): r for r in (*known, *others)}
+    opened = {("gold", "fact_sales"): Opened("fact_sales", 3), ("gold", "dim_customer"): Opened("dim_customer", customers)}
+    return changes_since_built([SALES, ORDERS], selected, opened, records, "shared")  # type: ignore[arg-type]
+
+
+def test_a_model_is_built_from_the_dates_that_the_books_say_have_changed():
+    new, late = record("silver", "sales", DAYS[2], 6), record("silver", "sales", DAYS[0], 6)
+    assert changes() == {"fact_sales": {}}
+    assert changes(new, late) == {"fact_sales": {"sales": {DAYS[0], DAYS[2]}}}
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        pytest.param([record("gold", "fact_sales", DAYS[0], 3, inputs=BUILT, code="other")], id="its code is another"),
+        pytest.param(
+            [record("gold", "fact_sales", DAYS[0], 3, inputs=BUILT, code=CODE, fingerprint=UNVERIFIED)], id="not as recorded"
+        ),
+        pytest.param([record("gold", "fact_sales", DAYS[0], 3, inputs=BUILT[:2], code=CODE)], id="dates built apart"),
+        pytest.param([record("silver", "rates", DAYS[0], 5, fingerprint=UNVERIFIED)], id="silver is not as recorded"),
+        pytest.param([record("silver", "rates", DAYS[0], 5, table_id="another")], id="silver was created anew"),
+    ],
+)
+def test_it_is_built_whole_where_the_books_do_not_say_all(reason):
+    assert changes(*reason) == {}
+
+
+def test_it_is_built_whole_if_a_model_that_it_reads_was_published_without_it():
+    assert changes(customers=8) == {}
+
+
+def test_it_is_built_whole_if_a_model_that_it_follows_is():
+    orders = record("gold", "fact_orders", DAYS[0], 2, inputs=[InputVersion("gold.fact_sales", 3, "id of fact_sales")])
+    assert changes(orders, customers=8, selected=("fact_sales", "fact_orders")) == {}

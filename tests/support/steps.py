@@ -58,7 +58,16 @@ def build_gold(root: Root, models: Sequence[Model], selected: Collection[str], d
                 failed.add(model.name)
                 continue
             arrived = rows_of_grain(connection, model, read.records)
-            mine = model_records(model, table, read, {("gold", name): upstream for name, upstream in published.items()}, arrived, shared="", fingerprint=mark, run_id=run_id)
+            mine = model_records(
+                model,
+                table,
+                read,
+                {("gold", name): upstream for name, upstream in published.items()},
+                arrived,
+                shared="",
+                fingerprint=mark,
+                run_id=run_id,
+            )
             published[model.name] = table
             records += mine
             states |= table_states({("gold", model.name, r.date): r for r in mine})
