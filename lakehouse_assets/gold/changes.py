@@ -1,8 +1,8 @@
 """What has changed since models were built, from the books: a model that follows changes is built from that alone.
 
 A model says in its config that it follows changes (`materialized: by_change`) and by which columns its rows fall into parts
-(`meta.parts`). Its macro `changed_parts_of_<model>` finds the parts that may differ, from the dates of silver that have changed and from
-the rows of the models that it reads, before and now. Only these parts are computed; all other rows stay as they are published. See
+(`meta.parts`). Its macro `changed_parts_of_<model>` finds the parts that may differ, from the dates of silver that have changed and
+from the rows of the models that it reads, before and now. Only these parts are computed; all other rows stay as they are published. See
 `dbt_project/macros/by_change.sql`.
 """
 
