@@ -195,7 +195,7 @@ class Macros:
     def __init__(self, manifest: Mapping[str, Any], connection: duckdb.DuckDBPyConnection) -> None:
         self.model: Mapping[str, Any] = {}
         self._connection = connection
-        self._environment = jinja2.Environment(extensions=["jinja2.ext.do"], undefined=jinja2.StrictUndefined)  # noqa: S701 - SQL
+        self._environment = jinja2.Environment(extensions=["jinja2.ext.do"], undefined=jinja2.StrictUndefined)
         names = self._environment.globals
         names |= {
             "execute": True,
