@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stdout
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from lakehouse_assets.orchestration.in_process import SyncResult
     from lakehouse_assets.reconcile.plan import Plan
     from lakehouse_assets.services.stack import Stack
+    from lakehouse_assets.serving.changes import Changes
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -405,16 +407,36 @@ def run(
 
 @app.command()
 def query(
-    sql: Annotated[str, typer.Argument(help="One SELECT over the schemas raw, silver, gold, quarantine, superseded, ops.")],
+    sql: Annotated[
+        str, typer.Argument(help="One SELECT over the schemas raw, silver, gold, quarantine, superseded, ops.", show_default=False)
+    ] = "",
     output: Annotated[Format, typer.Option("--format", help="How to show the result.")] = Format.table,
+    as_of: Annotated[
+        str | None,
+        typer.Option(metavar="V|T|PASS", help="The state of a version (12), a date or time (2026-01-31T14:30), or a pass (pass:7)."),
+    ] = None,
+    changes: Annotated[
+        str | None,
+        typer.Option(metavar="TABLE", help="What changed in a table, such as gold.dim_customer; SQL may read it as ops.changes."),
+    ] = None,
+    between: Annotated[
+        str | None,
+        typer.Option(metavar="A..B", help="For --changes: two states as of --as-of; by default the last two versions."),
+    ] = None,
 ) -> None:
     """Query the tables in DuckDB's SQL. Read-only: no files, no network."""
     import duckdb
 
     from lakehouse_assets.serving import query as serving
+    from lakehouse_assets.serving.versions import parse_as_of
 
-    root = _preflight(load_settings()).root
-    result = serving.query(root, sql)
+    settings = load_settings()
+    wanted = _changes(settings, changes, between)
+    if not sql and wanted is None:
+        raise QueryError("Write a query, such as \"FROM gold.sales_performance\", or name a table with --changes.")
+    dated = parse_as_of(as_of, settings.lakehouse_timezone) if as_of else None
+    root = _preflight(settings).root
+    result = serving.query(root, sql or "FROM ops.changes", dated, wanted, _say)
     try:
         if output is Format.table:
             result.show(max_rows=1000, max_width=_width())
@@ -432,6 +454,20 @@ def query(
             typer.echo(json.dumps(serving.as_json(result)))
     except duckdb.Error as error:
         raise QueryError(unquoted(root, str(error))) from None
+
+
+def _changes(settings: Settings, table: str | None, between: str | None) -> "Changes | None":
+    """Return what `--changes` and `--between` ask for, with the key of the table."""
+    from lakehouse_assets.serving.changes import key_of, parse_changes
+    from lakehouse_assets.systems import catalog
+
+    if table is None:
+        if between is not None:
+            raise QueryError("--between belongs to --changes TABLE, which names the table whose states are compared.")
+        return None
+    parsed = parse_changes(table, between, settings.lakehouse_timezone)
+    dbt_manifest = settings.gold_project.manifest() if parsed.layer == "gold" else {}
+    return replace(parsed, key=key_of(parsed.layer, parsed.name, catalog(settings.system_packages), dbt_manifest))
 
 
 @app.command()
