@@ -6,9 +6,13 @@ if it needs them, so a pass with nothing to do takes little more than Python's o
 
 import gc
 import json
+import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -330,8 +334,16 @@ def _sentence(problem: str) -> str:
 
 
 @app.command()
-def sync(as_json: Json = False) -> None:
+def sync(
+    as_json: Json = False,
+    stays: Annotated[
+        bool, typer.Option("--follow", help="Stay, and take a pass whenever something lands. With --json, one line each.")
+    ] = False,
+) -> None:
     """Bring all tables up to date with landing, in one pass. Exit code 1 if a partition failed; the others are still built."""
+    if stays:
+        _follow(as_json=as_json)
+        return
     from lakehouse_assets.silver.deliveries import held_deliveries
 
     settings = _preflight(load_settings(), writes=True)
@@ -646,6 +658,67 @@ def _sync(settings: Settings, declared: "Catalog", planned: "Plan") -> "SyncResu
         # dbt's output goes to a file: stdout is for the result.
         with (settings.dagster_home / "sync.log").open("a") as log, redirect_stdout(log):
             return run_sync(settings, declared, planned, build_definitions(settings, catalog=declared, engine=engine), _say)
+
+
+def _follow(*, as_json: bool) -> None:
+    """Take passes until a signal: the first ends the process after the step in hand, the second at once.
+
+    If the code has changed and a new process can load it, this one becomes that one. Until it can, no pass is made: one with the code
+    from before would build what the next one builds again.
+    """
+    given = dict(os.environ)
+    settings = _preflight(load_settings(), writes=True)
+    declared = load_catalog(settings)
+    from lakehouse_assets.engine.session import Engine
+    from lakehouse_assets.gold.dbt_ahead import loaded_ahead
+    from lakehouse_assets.orchestration.loaded_code import code_state, start_again, why_it_cannot_start
+
+    out = sys.stdout
+    stop = threading.Event()
+
+    def end(number: int, _: object) -> None:
+        if stop.is_set():
+            os._exit(128 + number)  # nothing is lost: the next pass finds what is left to do
+        stop.set()
+        _say("Ending after the step in hand. A second signal ends it at once.")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    engine = Engine(settings.engine_config, _say)
+    with ExitStack() as resources:
+        resources.callback(engine.stop_session)
+        engine.start_in_background()
+        resources.enter_context(loaded_ahead(settings.gold_project.folders))
+        from lakehouse_assets.definitions import build_definitions
+        from lakehouse_assets.orchestration.follow import Ending, Follower, PassReport
+        from lakehouse_assets.orchestration.instance import open_instance
+
+        def report(done: PassReport) -> None:
+            if as_json:
+                typer.echo(json.dumps(done.to_json()), file=out)
+            else:
+                typer.echo(done.sentence(), file=out)
+            out.flush()
+
+        settings.dagster_home.mkdir(parents=True, exist_ok=True)
+        log = resources.enter_context((settings.dagster_home / "sync.log").open("a"))
+        resources.enter_context(redirect_stdout(log))
+        instance = resources.enter_context(open_instance(settings.dagster_home, settings.root, settings.cache_folder))
+        definitions = build_definitions(settings, catalog=declared, engine=engine)
+        follower = Follower(settings, declared, definitions, instance, stop, lambda text: None, report)
+        _say(f"Following {settings.root.path('landing')}. Ctrl+C ends it.")
+        # In a thread of its own: Dagster replaces the handlers of signals while a run is in the main one.
+        with ThreadPoolExecutor(1, "follow") as pool:
+            ending = pool.submit(follower.follow).result()
+    if ending is Ending.changed:
+        _say("The code, the dbt project or .env has changed: starting again.")
+        while not stop.is_set() and (why := why_it_cannot_start(given)) is not None:
+            _say(f"It can't be started, so no pass is made until it changes: {why}")
+            tried = code_state(settings)
+            while not stop.wait(1) and code_state(settings) == tried:
+                pass
+        if not stop.is_set():
+            start_again(sys.argv[1:], given)
 
 
 def _chosen(systems: str, known: list[str]) -> list[str]:
