@@ -19,6 +19,7 @@ import psutil
 
 from lakehouse_assets.books.manifest import Manifests
 from lakehouse_assets.contracts.system import Catalog
+from lakehouse_assets.hooks.job_parts import keeping_its_parts
 from lakehouse_assets.landing.watch import arrivals
 from lakehouse_assets.orchestration.in_process import SyncResult, Tell
 from lakehouse_assets.orchestration.instance import close_killed_runs
@@ -122,7 +123,7 @@ class Follower:
     ) -> None:
         self._settings, self._catalog, self._instance = settings, catalog, instance
         self._stop, self._tell, self._report = stop, tell, report
-        self._job = definitions.resolve_job_def(LAKEHOUSE_JOB).with_hooks({_ends_when(stop)})
+        self._job = keeping_its_parts(definitions.resolve_job_def(LAKEHOUSE_JOB).with_hooks({_ends_when(stop)}))
         self._code = code_state(settings)
         self._cursor = ""
         self._next = 0.0
