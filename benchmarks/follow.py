@@ -1,10 +1,11 @@
-"""Measures `lakehouse sync --follow`: small files land one after another; how soon is each in gold, and what does that leave behind?
+"""Measures `lakehouse sync --follow`: small files land one after another. How soon is each in gold, and what do they leave?
 
     python benchmarks/follow.py [--drops 100] [--every 0] [--json FILE]
 
-The CRM/ERP sample with its first 1,000 sales is built, then each drop is a file of ten sales. With `--every 0` a file lands once the one
-before is in gold; `--every 30 --drops 2880` is a day of a file every half minute. Everything lies in a temporary folder. At the end the
-same landing is built by one pass, and the tables of silver and gold must be equal. `LAKEHOUSE_ENGINE` chooses the engine (sail unless set).
+The CRM/ERP sample with its first 1,000 sales is built, then each drop is a file of ten sales. With `--every 0` a file lands once the
+one before is in gold; `--every 30 --drops 2880` is a day with a file every half minute. Everything lies in a temporary folder. At the
+end the same landing is built by one pass, and the tables of silver and gold must be equal. `LAKEHOUSE_ENGINE` chooses the engine (sail
+unless set).
 """
 
 import argparse
@@ -35,11 +36,11 @@ BASE_SALES, SALES_A_DROP, DAY = 1_000, 10, "2026-02-01"
 
 
 def land_base(landing: Path) -> list[str]:
-    """Land the sample of CRM and ERP with its first sales; returns the lines of the sales that follow, each with a number of its own."""
+    """Land the sample of CRM and ERP with its first sales; returns the header and the lines of the sales that follow."""
     sample = bundled("sample_data")
     for system in ("crm", "erp", "finance"):
         shutil.copytree(sample / system, landing / system)
-    [sales] = [file for file in (landing / "crm" / "sales").rglob("*.csv")]
+    [sales] = list((landing / "crm" / "sales").rglob("*.csv"))
     header, *lines = sales.read_text().splitlines()
     sales.write_text("\n".join([header, *lines[:BASE_SALES]]) + "\n")
     return [header, *lines[BASE_SALES:]]
@@ -60,9 +61,7 @@ def following(root: Path, environment: dict[str, str]) -> Iterator["subprocess.P
     """Run `lakehouse sync --follow --json` while the block runs."""
     with (root.parent / "follow.err").open("w") as errors:
         command = [LAKEHOUSE, "sync", "--follow", "--json"]
-        process = subprocess.Popen(
-            command, env=environment, cwd=root.parent, stdout=subprocess.PIPE, stderr=errors, text=True
-        )
+        process = subprocess.Popen(command, env=environment, cwd=root.parent, stdout=subprocess.PIPE, stderr=errors, text=True)
         try:
             yield process
         finally:
@@ -136,7 +135,9 @@ def main(drops: int, every: float) -> dict[str, Any]:
                     say(f"{number + 1} drops, last {latencies[-1]:.1f} s, {held[-1][0]:.0f} MB")
         after = tables(Root.parse(str(root)))
         shutil.copytree(root / "landing", once / "landing")
-        subprocess.run([LAKEHOUSE, "sync"], env={**environment, "LAKEHOUSE_ROOT": str(once)}, cwd=folder, check=True, capture_output=True)
+        subprocess.run(
+            [LAKEHOUSE, "sync"], env={**environment, "LAKEHOUSE_ROOT": str(once)}, cwd=folder, check=True, capture_output=True
+        )
         files = [file for file in root.rglob("*") if file.is_file()]
         figures = {
             "drops": drops,

@@ -420,12 +420,15 @@ def run(
 @app.command()
 def query(
     sql: Annotated[
-        str, typer.Argument(help="One SELECT over the schemas raw, silver, gold, quarantine, superseded, ops.", show_default=False)
+        str,
+        typer.Argument(help="One SELECT over the schemas raw, silver, gold, quarantine, superseded, ops.", show_default=False),
     ] = "",
     output: Annotated[Format, typer.Option("--format", help="How to show the result.")] = Format.table,
     as_of: Annotated[
         str | None,
-        typer.Option(metavar="V|T|PASS", help="The state of a version (12), a date or time (2026-01-31T14:30), or a pass (pass:7)."),
+        typer.Option(
+            metavar="V|T|PASS", help="The state of a version (12), a date or time (2026-01-31T14:30), or a pass (pass:7)."
+        ),
     ] = None,
     changes: Annotated[
         str | None,
@@ -445,7 +448,7 @@ def query(
     settings = load_settings()
     wanted = _changes(settings, changes, between)
     if not sql and wanted is None:
-        raise QueryError("Write a query, such as \"FROM gold.sales_performance\", or name a table with --changes.")
+        raise QueryError('Write a query, such as "FROM gold.sales_performance", or name a table with --changes.')
     dated = parse_as_of(as_of, settings.lakehouse_timezone) if as_of else None
     root = _preflight(settings).root
     result = serving.query(root, sql or "FROM ops.changes", dated, wanted, _say)

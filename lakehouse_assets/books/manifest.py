@@ -126,14 +126,18 @@ class Manifests:
             merged = {key: self._later(key, pinned, known.get(key)) for key, pinned in tables.items()}
             # What failed before and was not built since is still behind.
             behind = {*failed, *(last.behind if last is not None else ())} - {*built}
-            return Manifest(0, datetime.now(UTC), run_id, merged, frozenset(n for layer, n in merged if layer == "gold" and n in behind))
+            return Manifest(
+                0, datetime.now(UTC), run_id, merged, frozenset(n for layer, n in merged if layer == "gold" and n in behind)
+            )
 
         return self._publish(following)
 
     def replace_tables(self, change: Callable[[Manifest], Mapping[Key, Pinned]], run_id: str) -> None:
         """Publish the newest manifest with other versions of its tables, such as those to which upkeep has compacted them."""
         if self.newest() is not None:
-            self._publish(lambda last: replace(last, time=datetime.now(UTC), run_id=run_id, tables=change(last)) if last else None)
+            self._publish(
+                lambda last: replace(last, time=datetime.now(UTC), run_id=run_id, tables=change(last)) if last else None
+            )
 
     def prune(self, before: datetime) -> int:
         """Delete the manifests before the last one that was newest at a moment. Returns how many."""

@@ -54,6 +54,11 @@ def new_connection(root: Root) -> "duckdb.DuckDBPyConnection":
     return connection
 
 
+def forget_instances() -> None:
+    """Close this process's shared instances, once nobody uses them: they remember each file that they have read."""
+    _shared.cache_clear()
+
+
 @lru_cache(maxsize=4)
 def _shared(root: Root, credentials: str) -> "duckdb.DuckDBPyConnection":
     del credentials  # only a cache key: an instance keeps the credentials it was created with

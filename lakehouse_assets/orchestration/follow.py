@@ -1,8 +1,8 @@
 """A process that stays: it waits for files to land and takes a pass, one after another.
 
 It remembers nothing that counts. Each pass compares landing and tables like any other, so a kill loses nothing: what differs then is
-found by whoever comes next. What failed is tried again by the rules of the sensors (`tries.py`); a fault of a whole pass, such as a store
-that does not answer, after pauses that grow.
+found by whoever comes next. What failed is tried again by the rules of the sensors (`tries.py`); a fault of a whole pass, such as a
+store that does not answer, after pauses that grow.
 """
 
 import logging
@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -19,12 +19,15 @@ import psutil
 
 from lakehouse_assets.books.manifest import Manifests
 from lakehouse_assets.contracts.system import Catalog
+from lakehouse_assets.delta.duck import forget_instances
+from lakehouse_assets.errors import LakehouseError
 from lakehouse_assets.hooks.job_parts import keeping_its_parts
 from lakehouse_assets.landing.watch import arrivals
 from lakehouse_assets.orchestration.in_process import SyncResult, Tell
 from lakehouse_assets.orchestration.instance import close_killed_runs
 from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB
 from lakehouse_assets.orchestration.loaded_code import code_state
+from lakehouse_assets.orchestration.run_history import purge_runs
 from lakehouse_assets.orchestration.sensors import resting_feeds
 from lakehouse_assets.orchestration.sync import build
 from lakehouse_assets.orchestration.tries import why_waiting
@@ -39,6 +42,9 @@ _LOOK_AGAIN_SECONDS = 15.0
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 300.0
 """Seconds until the next pass if one could not be made at all; the pause doubles each time."""
+
+_PURGE_SECONDS = 3_600.0
+"""How often old runs are deleted."""
 
 _ABORTED = "the process was told to end"
 
@@ -131,6 +137,7 @@ class Follower:
         self._not_before = 0.0
         """Until when no pass is made, whatever lands."""
         self._listed_all = float("-inf")
+        self._purged = time.monotonic()
         self._pause = _FIRST_PAUSE
         self._ignored: tuple[tuple[str, str], ...] = ()
 
@@ -156,12 +163,14 @@ class Follower:
         error: str | None = None
         try:
             close_killed_runs(self._instance)
+            self._delete_old_runs()
             plan = self._plan()
             if not plan.is_empty:
                 result = build(self._settings, self._catalog, plan, self._job, self._instance, self._tell, self._why_waiting)
-        except Exception as fault:  # noqa: BLE001 - whatever it is, the next pass may do better
+        except Exception as fault:
             logging.getLogger(__name__).warning("A pass could not be made.", exc_info=fault)
-            error = " ".join(str(store_error(self._settings.root, fault) or f"{type(fault).__name__}: {fault}").split())
+            told = store_error(self._settings.root, fault) or fault
+            error = " ".join((str(told) if isinstance(told, LakehouseError) else f"{type(told).__name__}: {told}").split())
         report = PassReport(
             began,
             time.monotonic() - clock,
@@ -173,6 +182,7 @@ class Follower:
             error=error,
             memory=psutil.Process().memory_info().rss,
         )
+        forget_instances()
         self._schedule(report)
         if report.is_worth_a_line:
             self._report(report)
@@ -192,6 +202,12 @@ class Follower:
             self._tell(f"warning: {path} is not loaded: {reason}.")
         self._ignored = plan.ignored if budget is None else tuple({*self._ignored, *plan.ignored})
         return plan
+
+    def _delete_old_runs(self) -> None:
+        """Delete Dagster's records of old runs from time to time: thousands of passes a day leave gigabytes."""
+        if time.monotonic() - self._purged >= _PURGE_SECONDS:
+            self._purged = time.monotonic()
+            purge_runs(self._instance, datetime.now(UTC) - timedelta(days=self._settings.lakehouse_keep_runs_days))
 
     def _why_waiting(self, run: PlannedRun) -> str | None:
         return _ABORTED if self._stop.is_set() else why_waiting(self._instance, run, datetime.now(UTC))

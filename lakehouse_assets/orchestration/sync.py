@@ -1,4 +1,4 @@
-"""One pass from landing to gold, as Dagster runs in this process. `lakehouse sync` makes one, `lakehouse sync --follow` one after another."""
+"""One pass from landing to gold, as Dagster runs in this process. `lakehouse sync` makes one, with `--follow` one after another."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

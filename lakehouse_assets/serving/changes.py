@@ -51,7 +51,9 @@ def parse_changes(table: str, between: str | None, zone: str) -> Changes:
         return Changes(layer, name)
     first, dots, last = between.partition("..")
     if not dots or not first:
-        raise QueryError(f"--between {between}: write A..B, such as 3..7, 2026-01-30..2026-01-31, or pass:7.. for all since then.")
+        raise QueryError(
+            f"--between {between}: write A..B, such as 3..7, 2026-01-30..2026-01-31, or pass:7.. for all since then."
+        )
     return Changes(layer, name, before=parse_as_of(first, zone), after=parse_as_of(last, zone) if last else None)
 
 
@@ -109,16 +111,20 @@ def changed_rows(root: Root, changes: Changes, tell: Tell) -> str:
     # A column whose type has changed is compared as text.
     retyped = {c for c in types.keys() & old_types.keys() if types[c] != old_types[c]}
     sides = [
-        _side(rows_of_live_files(uri, [f for path, f in files.items() if path not in others], known), known, columns, retyped, key)
+        _side(
+            rows_of_live_files(uri, [f for path, f in files.items() if path not in others], known), known, columns, retyped, key
+        )
         for files, others, known in ((old, new, old_types), (new, old, types))
     ]
     return _difference(*sides, columns, own, key)
 
 
 def _open(root: Root, changes: Changes, as_of: AsOf | None, tell: Tell) -> DeltaTable:
-    table = Versions(root, as_of, tell).open(changes.layer, changes.name, beside_gold=changes.layer == "gold" and as_of is not None)
+    table = Versions(root, as_of, tell).open(
+        changes.layer, changes.name, beside_gold=changes.layer == "gold" and as_of is not None
+    )
     if table is None:
-        raise QueryError(f"There is no table {changes.layer}.{changes.name}. `lakehouse query \"SHOW ALL TABLES\"` lists them.")
+        raise QueryError(f'There is no table {changes.layer}.{changes.name}. `lakehouse query "SHOW ALL TABLES"` lists them.')
     return table
 
 

@@ -54,6 +54,8 @@ _QUARANTINE = (
 )
 
 
+_LOG = logging.getLogger(__name__)
+
 Tables = set[tuple[str, str]]
 """Tables by schema and name."""
 
@@ -66,7 +68,7 @@ def query(
     sql: str,
     as_of: AsOf | None = None,
     changes: Changes | None = None,
-    tell: Tell = logging.getLogger(__name__).warning,
+    tell: Tell = _LOG.warning,
 ) -> "duckdb.DuckDBPyRelation":
     """Run a query and return its result.
 

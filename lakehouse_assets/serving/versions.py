@@ -1,7 +1,7 @@
 """Which version of each table a query reads.
 
-- A query that reads gold sees gold, and the silver tables that it was built from, as the newest manifest names them: a pass that is under
-  way shows nothing of itself before its end.
+- A query that reads gold sees gold, and the silver tables that it was built from, as the newest manifest names them: a pass that is
+  under way shows nothing of itself before its end.
 - A query that reads no gold sees the newest version of each table.
 - `--as-of` names a version (of the one table that the query reads), a time, or a pass. Gold, and silver beside gold, is read by the
   manifest of that pass, or by the newest one of that time; other tables as they were at that moment, by the times of their commits.
@@ -37,7 +37,10 @@ class AsOf:
 
 
 _PASS = re.compile(r"pass:(\d+)")
-_HOW = "Write a version (12, of the one table that the query reads), a date (2026-01-31, its end), a time (2026-01-31T14:30) or a pass (pass:7)"
+_HOW = (
+    "Write a version (12, of the one table that the query reads), a date (2026-01-31, its end), a time (2026-01-31T14:30) "
+    "or a pass (pass:7)"
+)
 
 
 def parse_as_of(text: str, zone: str) -> AsOf:
@@ -153,7 +156,9 @@ class Versions:
         if table is None:
             return None
         assert self._as_of is not None, "only then a moment is asked for"
-        missing = QueryError(f"{layer}.{name} can't be read as of {self._as_of.text}: it is younger, or its log was shortened since.")
+        missing = QueryError(
+            f"{layer}.{name} can't be read as of {self._as_of.text}: it is younger, or its log was shortened since."
+        )
         created = table.metadata().created_time
         if created is not None and datetime.fromtimestamp(created / 1000, UTC) > moment:
             raise missing

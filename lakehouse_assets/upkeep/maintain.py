@@ -109,7 +109,8 @@ def _compacted(root: Root, layer: str, name: str) -> DeltaTable:
         before = Pinned(table_id(compacted), commit.version - 1)
         after = Pinned(before.table_id, commit.version)
         Manifests(root).replace_tables(
-            lambda manifest: {key: after if (key, p) == ((layer, name), before) else p for key, p in manifest.tables.items()}, RUN_ID
+            lambda manifest: {key: after if (key, p) == ((layer, name), before) else p for key, p in manifest.tables.items()},
+            RUN_ID,
         )
     return compacted
 

@@ -22,7 +22,11 @@ def write(root, key, **columns):
     """Make the next version of a table, with these columns."""
     size = len(next(iter(columns.values())))
     write_deltalake(
-        root.table(*key), pa.table({**columns, "_date": [DAY] * size}), mode="overwrite", partition_by=["_date"], schema_mode="overwrite"
+        root.table(*key),
+        pa.table({**columns, "_date": [DAY] * size}),
+        mode="overwrite",
+        partition_by=["_date"],
+        schema_mode="overwrite",
     )
 
 
@@ -98,7 +102,9 @@ def test_as_of_a_version_a_time_or_a_pass(star):
     assert numbers(star, "gold.dim", AsOf("later", time=before + timedelta(days=1))) == [1, 2]
     # Silver alone is what it was at that moment, not what gold had read.
     assert numbers(star, "silver.rows", AsOf("then", time=before)) == [1, 2]
-    assert query(star, "SELECT count(*) FROM gold.fact FULL JOIN silver.rows USING (n)", AsOf("pass:1", number=1)).fetchone() == (1,)
+    assert query(star, "SELECT count(*) FROM gold.fact FULL JOIN silver.rows USING (n)", AsOf("pass:1", number=1)).fetchone() == (
+        1,
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,7 +113,11 @@ def test_as_of_a_version_a_time_or_a_pass(star):
         ("FROM gold.fact", "9", r"gold.fact has no version 9: its newest is 1\."),
         ("FROM gold.fact", "pass:9", r"There is no pass:9, or not any more. The newest is pass:1\."),
         ("FROM gold.fact", "2020-01-01", r"gold.fact can't be read as of 2020-01-01: it is younger"),
-        ("FROM gold.fact JOIN gold.dim USING (n)", "0", r"versions count the commits of one table, but the query reads 2 \(gold.dim, gold.f"),
+        (
+            "FROM gold.fact JOIN gold.dim USING (n)",
+            "0",
+            r"versions count the commits of one table, but the query reads 2 \(gold.dim, gold.f",
+        ),
         ("SELECT 1", "0", r"the query reads none"),
         ("FROM ops.partitions", "pass:1", r"ops, quarantine and lists are of now"),
         ("SHOW ALL TABLES", "pass:1", r"ops, quarantine and lists are of now"),
@@ -205,9 +215,7 @@ def test_the_key_is_that_of_the_contract_or_of_a_test():
     assert key_of("silver", "crm_sales", declared, {})
     test = {"resource_type": "test", "attached_node": "model.lakehouse.dim"}
     model = {"resource_type": "model", "name": "dim", "columns": {"dim_key": {}, "name": {}}}
-    unique = [
-        {**test, "test_metadata": {"name": "unique", "kwargs": {"column_name": name}}} for name in ("name", "dim_key")
-    ]
+    unique = [{**test, "test_metadata": {"name": "unique", "kwargs": {"column_name": name}}} for name in ("name", "dim_key")]
     together = {**test, "test_metadata": {"name": "unique_together", "kwargs": {"columns": ["day", "city"]}}}
     assert key_of("gold", "dim", declared, {"nodes": dict(enumerate([model, *unique, together]))}) == ("dim_key",)
     assert key_of("gold", "dim", declared, {"nodes": dict(enumerate([model, together]))}) == ("day", "city")
