@@ -708,20 +708,22 @@ def _follow(*, as_json: bool) -> None:
         resources.enter_context(redirect_stdout(log))
         instance = resources.enter_context(open_instance(settings.dagster_home, settings.root, settings.cache_folder))
         definitions = build_definitions(settings, catalog=declared, engine=engine)
-        follower = Follower(settings, declared, definitions, instance, stop, lambda text: None, report)
+        follower = Follower(settings, declared, definitions, instance, stop, _say, report)
         _say(f"Following {settings.root.path('landing')}. Ctrl+C ends it.")
         # In a thread of its own: Dagster replaces the handlers of signals while a run is in the main one.
         with ThreadPoolExecutor(1, "follow") as pool:
             ending = pool.submit(follower.follow).result()
-    if ending is Ending.changed:
+    if ending is Ending.grown:
+        _say("Starting again, to give memory back.")
+    elif ending is Ending.changed:
         _say("The code, the dbt project or .env has changed: starting again.")
         while not stop.is_set() and (why := why_it_cannot_start(given)) is not None:
             _say(f"It can't be started, so no pass is made until it changes: {why}")
             tried = code_state(settings)
             while not stop.wait(1) and code_state(settings) == tried:
                 pass
-        if not stop.is_set():
-            start_again(sys.argv[1:], given)
+    if ending is not Ending.stopped and not stop.is_set():
+        start_again(sys.argv[1:], given)
 
 
 def _chosen(systems: str, known: list[str]) -> list[str]:

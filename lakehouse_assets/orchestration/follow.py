@@ -46,14 +46,19 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 300.0
 _PURGE_SECONDS = 3_600.0
 """How often old runs are deleted."""
 
+_MOST_GROWTH = 1.5
+"""How many times what the process held after its first pass it may hold. Libraries in C and Rust give back little of what they took:
+some 2 MB a pass stay, which nothing in this process can free."""
+
 _ABORTED = "the process was told to end"
 
 
 class Ending(StrEnum):
-    """Why a process that stayed has ended."""
+    """Why a process that stayed has ended: a signal, changed code, or memory that grew; after the last two it is to start again."""
 
     stopped = "stopped"
     changed = "changed"
+    grown = "grown"
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,10 @@ class PassReport:
 
 
 class Follower:
-    """Takes passes until it is stopped. `stop` ends it after the step in hand."""
+    """Takes passes until it is stopped. `stop` ends it after the step in hand.
+
+    `tell` gets warnings, `report` each pass that is worth a line, `progress` what a pass is at.
+    """
 
     def __init__(
         self,
@@ -126,9 +134,10 @@ class Follower:
         stop: threading.Event,
         tell: Tell,
         report: Callable[[PassReport], None],
+        progress: Tell = lambda text: None,
     ) -> None:
         self._settings, self._catalog, self._instance = settings, catalog, instance
-        self._stop, self._tell, self._report = stop, tell, report
+        self._stop, self._tell, self._report, self._progress = stop, tell, report, progress
         self._job = keeping_its_parts(definitions.resolve_job_def(LAKEHOUSE_JOB).with_hooks({_ends_when(stop)}))
         self._code = code_state(settings)
         self._cursor = ""
@@ -137,6 +146,7 @@ class Follower:
         self._not_before = 0.0
         """Until when no pass is made, whatever lands."""
         self._listed_all = float("-inf")
+        self._held_first, self._has_grown = 0, False
         self._purged = time.monotonic()
         self._pause = _FIRST_PAUSE
         self._ignored: tuple[tuple[str, str], ...] = ()
@@ -153,6 +163,8 @@ class Follower:
                 return Ending.changed
             has_landed = False
             self.take_pass()
+            if self._has_grown:
+                return Ending.grown
         return Ending.stopped
 
     def take_pass(self) -> PassReport:
@@ -166,7 +178,7 @@ class Follower:
             self._delete_old_runs()
             plan = self._plan()
             if not plan.is_empty:
-                result = build(self._settings, self._catalog, plan, self._job, self._instance, self._tell, self._why_waiting)
+                result = build(self._settings, self._catalog, plan, self._job, self._instance, self._progress, self._why_waiting)
         except Exception as fault:
             logging.getLogger(__name__).warning("A pass could not be made.", exc_info=fault)
             told = store_error(self._settings.root, fault) or fault
@@ -183,6 +195,8 @@ class Follower:
             memory=psutil.Process().memory_info().rss,
         )
         forget_instances()
+        self._held_first = self._held_first or (report.memory if result.runs else 0)
+        self._has_grown = bool(self._held_first) and report.memory > _MOST_GROWTH * self._held_first
         self._schedule(report)
         if report.is_worth_a_line:
             self._report(report)

@@ -110,13 +110,13 @@ def changed_rows(root: Root, changes: Changes, tell: Tell) -> str:
     key = [column for column in changes.key if column in columns] or own
     # A column whose type has changed is compared as text.
     retyped = {c for c in types.keys() & old_types.keys() if types[c] != old_types[c]}
-    sides = [
+    old_rows, new_rows = [
         _side(
             rows_of_live_files(uri, [f for path, f in files.items() if path not in others], known), known, columns, retyped, key
         )
         for files, others, known in ((old, new, old_types), (new, old, types))
     ]
-    return _difference(*sides, columns, own, key)
+    return _difference(old_rows, new_rows, columns, own, key)
 
 
 def _open(root: Root, changes: Changes, as_of: AsOf | None, tell: Tell) -> DeltaTable:

@@ -39,10 +39,11 @@ class Resident:
         self.settings.dagster_home.mkdir(parents=True, exist_ok=True)
         self.instance = open_instance(self.settings.dagster_home, self.settings.root)
 
-    def start(self, tell=None):
+    def start(self, progress=print):
         definitions = build_definitions(self.settings, catalog=self.catalog, engine=self.engine)
-        tell = tell or self.said.append
-        return Follower(self.settings, self.catalog, definitions, self.instance, self.stop, tell, self.reports.append)
+        return Follower(
+            self.settings, self.catalog, definitions, self.instance, self.stop, self.said.append, self.reports.append, progress
+        )
 
     def land(self, day, name, key, said="x"):
         self.group.land(ORDERS_FEED, DATES[day], name, [{"id": key, "at": 1, "said": said, "op": "u"}])
@@ -123,7 +124,7 @@ def _unreadable(*_):
 
 def test_a_stop_ends_the_run_after_the_step_in_hand_and_the_next_process_goes_on_at_once(resident):
     resident.land(0, "a", "k0")
-    stopped = resident.start(tell=lambda text: resident.stop.set() if text.startswith("Building") else None).take_pass()
+    stopped = resident.start(progress=lambda text: resident.stop.set() if text.startswith("Building") else None).take_pass()
     steps = {t.table: t.error for t in stopped.result.tables if t.layer == "raw"}
     assert steps == {"shop_orders": None}
     assert not stopped.succeeded
@@ -195,3 +196,10 @@ def test_code_of_any_kind_that_changes_is_noticed(resident, tmp_path, monkeypatc
         file.write_text("x")
         states.append(loaded_code.code_state(settings))
     assert len(set(states)) == 4
+
+
+def test_a_process_that_has_grown_starts_again(resident, monkeypatch):
+    resident.land(0, "a", "k0")
+    monkeypatch.setattr(follow, "_MOST_GROWTH", 0.5)
+    assert resident.start().follow() is Ending.grown
+    assert resident.keys() == ["k0"]
