@@ -717,9 +717,11 @@ def _follow(*, as_json: bool) -> None:
         _say("Starting again, to give memory back.")
     elif ending is Ending.changed:
         _say("The code, the dbt project or .env has changed: starting again.")
-        while not stop.is_set() and (why := why_it_cannot_start(given)) is not None:
+        while not stop.is_set():
+            tried = code_state(settings)  # before: what changes meanwhile is tried next
+            if (why := why_it_cannot_start(given)) is None:
+                break
             _say(f"It can't be started, so no pass is made until it changes: {why}")
-            tried = code_state(settings)
             while not stop.wait(1) and code_state(settings) == tried:
                 pass
     if ending is not Ending.stopped and not stop.is_set():

@@ -13,6 +13,7 @@ from lakehouse_assets.systems import code_folders
 
 _COMMAND = "-m", "lakehouse_assets.cli"
 _CHECK_SECONDS = 120
+_LONGEST_REASON = 1_000
 
 
 def code_state(settings: Settings) -> str:
@@ -43,7 +44,8 @@ def why_it_cannot_start(environment: Mapping[str, str]) -> str | None:
         )
     except subprocess.TimeoutExpired:
         return f"it did not start within {_CHECK_SECONDS} s"
-    return None if tried.returncode == 0 else (tried.stderr.strip().splitlines() or ["without a message"])[-1]
+    said = " ".join(tried.stderr.rpartition("error: ")[2].split())
+    return None if tried.returncode == 0 else said[-_LONGEST_REASON:] or "it ended without a word"
 
 
 def start_again(arguments: list[str], environment: Mapping[str, str]) -> None:
