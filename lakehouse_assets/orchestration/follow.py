@@ -180,8 +180,9 @@ class Follower:
             if not plan.is_empty:
                 result = build(self._settings, self._catalog, plan, self._job, self._instance, self._progress, self._why_waiting)
         except Exception as fault:
-            logging.getLogger(__name__).warning("A pass could not be made.", exc_info=fault)
             told = store_error(self._settings.root, fault) or fault
+            if told is fault and not isinstance(fault, LakehouseError):  # what the store says is not for a log
+                logging.getLogger(__name__).warning("A pass could not be made.", exc_info=fault)
             error = " ".join((str(told) if isinstance(told, LakehouseError) else f"{type(told).__name__}: {told}").split())
         report = PassReport(
             began,

@@ -1,5 +1,6 @@
 """Manifests: numbered without gaps, never changed, read as one object; whoever writes beside whom, none goes backwards."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +10,8 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from lakehouse_assets.books import manifest as module
-from lakehouse_assets.books.manifest import Manifests, Pinned
+from lakehouse_assets.books.manifest import Manifest, Manifests, Pinned
+from lakehouse_assets.store.root import Root
 
 FACT, DIM = ("gold", "fact"), ("gold", "dim")
 
@@ -128,3 +130,15 @@ def test_pruning_keeps_the_state_of_each_moment_that_files_are_kept_for(root, ma
     assert manifests.prune(start + timedelta(days=100)) == 3
     assert manifests.newest().number == 10
     assert manifests.newest().tables == {FACT: Pinned(template.tables[FACT].table_id, 0)}
+
+
+def test_on_a_store_writers_at_once_leave_no_gap(stores, monkeypatch):
+    for name, value in stores("minio").items():
+        monkeypatch.setenv(name, value)
+    root = Root.parse(os.environ["LAKEHOUSE_ROOT"])
+    with ThreadPoolExecutor(4) as pool:
+        opened = [Manifest(0, datetime.now(UTC), str(n), {FACT: Pinned("id", n)}) for n in range(4)]
+        list(pool.map(lambda each: Manifests(root)._publish(lambda last: each), opened))
+    assert [path.rpartition("/")[2] for path in Manifests(root).paths()] == [f"{n}.json" for n in range(1, 5)]
+    assert Manifests(root).newest().number == 4
+    assert Manifests(root).numbered(9) is None
