@@ -352,7 +352,7 @@ def sync(
     result = _sync(settings, declared, planned)
     held = held_deliveries(settings.root, declared.feeds)
     if as_json:
-        nothing: dict[str, Any] = {"succeeded": True, "tables": [], "failed_checks": [], "runs": [], "seconds": {}}
+        nothing: dict[str, Any] = {"succeeded": True, "tables": [], "failed_checks": [], "runs": [], "seconds": {}, "waiting": []}
         not_loaded = {"ignored": planned.to_json()["ignored"], "held": [delivery.to_json() for delivery in held]}
         typer.echo(json.dumps({**(result.to_json() if result else nothing), **not_loaded}))
     elif result is not None:
