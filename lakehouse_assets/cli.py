@@ -6,10 +6,15 @@ if it needs them, so a pass with nothing to do takes little more than Python's o
 
 import gc
 import json
+import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, redirect_stdout
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
     from lakehouse_assets.orchestration.in_process import SyncResult
     from lakehouse_assets.reconcile.plan import Plan
     from lakehouse_assets.services.stack import Stack
+    from lakehouse_assets.serving.changes import Changes
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -328,8 +334,16 @@ def _sentence(problem: str) -> str:
 
 
 @app.command()
-def sync(as_json: Json = False) -> None:
+def sync(
+    as_json: Json = False,
+    stays: Annotated[
+        bool, typer.Option("--follow", help="Stay, and take a pass whenever something lands. With --json, one line each.")
+    ] = False,
+) -> None:
     """Bring all tables up to date with landing, in one pass. Exit code 1 if a partition failed; the others are still built."""
+    if stays:
+        _follow(as_json=as_json)
+        return
     from lakehouse_assets.silver.deliveries import held_deliveries
 
     settings = _preflight(load_settings(), writes=True)
@@ -338,7 +352,7 @@ def sync(as_json: Json = False) -> None:
     result = _sync(settings, declared, planned)
     held = held_deliveries(settings.root, declared.feeds)
     if as_json:
-        nothing: dict[str, Any] = {"succeeded": True, "tables": [], "failed_checks": [], "runs": [], "seconds": {}}
+        nothing: dict[str, Any] = {"succeeded": True, "tables": [], "failed_checks": [], "runs": [], "seconds": {}, "waiting": []}
         not_loaded = {"ignored": planned.to_json()["ignored"], "held": [delivery.to_json() for delivery in held]}
         typer.echo(json.dumps({**(result.to_json() if result else nothing), **not_loaded}))
     elif result is not None:
@@ -405,16 +419,39 @@ def run(
 
 @app.command()
 def query(
-    sql: Annotated[str, typer.Argument(help="One SELECT over the schemas raw, silver, gold, quarantine, superseded, ops.")],
+    sql: Annotated[
+        str,
+        typer.Argument(help="One SELECT over the schemas raw, silver, gold, quarantine, superseded, ops.", show_default=False),
+    ] = "",
     output: Annotated[Format, typer.Option("--format", help="How to show the result.")] = Format.table,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="V|T|PASS", help="The state of a version (12), a date or time (2026-01-31T14:30), or a pass (pass:7)."
+        ),
+    ] = None,
+    changes: Annotated[
+        str | None,
+        typer.Option(metavar="TABLE", help="What changed in a table, such as gold.dim_customer; SQL may read it as ops.changes."),
+    ] = None,
+    between: Annotated[
+        str | None,
+        typer.Option(metavar="A..B", help="For --changes: two states as of --as-of; by default the last two versions."),
+    ] = None,
 ) -> None:
     """Query the tables in DuckDB's SQL. Read-only: no files, no network."""
     import duckdb
 
     from lakehouse_assets.serving import query as serving
+    from lakehouse_assets.serving.versions import parse_as_of
 
-    root = _preflight(load_settings()).root
-    result = serving.query(root, sql)
+    settings = load_settings()
+    wanted = _changes(settings, changes, between)
+    if not sql and wanted is None:
+        raise QueryError('Write a query, such as "FROM gold.sales_performance", or name a table with --changes.')
+    dated = parse_as_of(as_of, settings.lakehouse_timezone) if as_of else None
+    root = _preflight(settings).root
+    result = serving.query(root, sql or "FROM ops.changes", dated, wanted, _say)
     try:
         if output is Format.table:
             result.show(max_rows=1000, max_width=_width())
@@ -432,6 +469,20 @@ def query(
             typer.echo(json.dumps(serving.as_json(result)))
     except duckdb.Error as error:
         raise QueryError(unquoted(root, str(error))) from None
+
+
+def _changes(settings: Settings, table: str | None, between: str | None) -> "Changes | None":
+    """Return what `--changes` and `--between` ask for, with the key of the table."""
+    from lakehouse_assets.serving.changes import key_of, parse_changes
+    from lakehouse_assets.systems import catalog
+
+    if table is None:
+        if between is not None:
+            raise QueryError("--between belongs to --changes TABLE, which names the table whose states are compared.")
+        return None
+    parsed = parse_changes(table, between, settings.lakehouse_timezone)
+    dbt_manifest = settings.gold_project.manifest() if parsed.layer == "gold" else {}
+    return replace(parsed, key=key_of(parsed.layer, parsed.name, catalog(settings.system_packages), dbt_manifest))
 
 
 @app.command()
@@ -610,6 +661,71 @@ def _sync(settings: Settings, declared: "Catalog", planned: "Plan") -> "SyncResu
         # dbt's output goes to a file: stdout is for the result.
         with (settings.dagster_home / "sync.log").open("a") as log, redirect_stdout(log):
             return run_sync(settings, declared, planned, build_definitions(settings, catalog=declared, engine=engine), _say)
+
+
+def _follow(*, as_json: bool) -> None:
+    """Take passes until a signal: the first ends the process after the step in hand, the second at once.
+
+    If the code has changed and a new process can load it, this one becomes that one. Until it can, no pass is made: one with the code
+    from before would build what the next one builds again.
+    """
+    given = dict(os.environ)
+    settings = _preflight(load_settings(), writes=True)
+    declared = load_catalog(settings)
+    from lakehouse_assets.engine.session import Engine
+    from lakehouse_assets.gold.dbt_ahead import loaded_ahead
+    from lakehouse_assets.orchestration.loaded_code import code_state, start_again, why_it_cannot_start
+
+    out = sys.stdout
+    stop = threading.Event()
+
+    def end(number: int, _: object) -> None:
+        if stop.is_set():
+            os._exit(128 + number)  # nothing is lost: the next pass finds what is left to do
+        stop.set()
+        _say("Ending after the step in hand. A second signal ends it at once.")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    engine = Engine(settings.engine_config, _say)
+    with ExitStack() as resources:
+        resources.callback(engine.stop_session)
+        engine.start_in_background()
+        resources.enter_context(loaded_ahead(settings.gold_project.folders))
+        from lakehouse_assets.definitions import build_definitions
+        from lakehouse_assets.orchestration.follow import Ending, Follower, PassReport
+        from lakehouse_assets.orchestration.instance import open_instance
+
+        def report(done: PassReport) -> None:
+            if as_json:
+                typer.echo(json.dumps(done.to_json()), file=out)
+            else:
+                typer.echo(done.sentence(), file=out)
+            out.flush()
+
+        settings.dagster_home.mkdir(parents=True, exist_ok=True)
+        log = resources.enter_context((settings.dagster_home / "sync.log").open("a"))
+        resources.enter_context(redirect_stdout(log))
+        instance = resources.enter_context(open_instance(settings.dagster_home, settings.root, settings.cache_folder))
+        definitions = build_definitions(settings, catalog=declared, engine=engine)
+        follower = Follower(settings, declared, definitions, instance, stop, _say, report)
+        _say(f"Following {settings.root.path('landing')}. Ctrl+C ends it.")
+        # In a thread of its own: Dagster replaces the handlers of signals while a run is in the main one.
+        with ThreadPoolExecutor(1, "follow") as pool:
+            ending = pool.submit(follower.follow).result()
+    if ending is Ending.grown:
+        _say("Starting again, to give memory back.")
+    elif ending is Ending.changed:
+        _say("The code, the dbt project or .env has changed: starting again.")
+        while not stop.is_set():
+            tried = code_state(settings)  # before: what changes meanwhile is tried next
+            if (why := why_it_cannot_start(given)) is None:
+                break
+            _say(f"It can't be started, so no pass is made until it changes: {why}")
+            while not stop.wait(1) and code_state(settings) == tried:
+                pass
+    if ending is not Ending.stopped and not stop.is_set():
+        start_again(sys.argv[1:], given)
 
 
 def _chosen(systems: str, known: list[str]) -> list[str]:

@@ -75,6 +75,16 @@ class Settings(BaseSettings):
         ge=1,
         description="How many runs `lakehouse run` has under way at once, of systems that have nothing to do with each other.",
     )
+    lakehouse_follow_list_seconds: float = Field(
+        10,
+        gt=0,
+        description="How often `lakehouse sync --follow` lists landing on a store that tells of no changes, such as S3.",
+    )
+    lakehouse_follow_longest_seconds: float = Field(
+        300,
+        gt=0,
+        description="The longest time between two passes of `lakehouse sync --follow`, for what no event tells.",
+    )
     lakehouse_keep_runs_days: int = Field(
         30, ge=1, description="`lakehouse maintain` deletes Dagster's records of runs that ended longer ago."
     )

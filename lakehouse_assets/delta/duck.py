@@ -54,6 +54,11 @@ def new_connection(root: Root) -> "duckdb.DuckDBPyConnection":
     return connection
 
 
+def forget_instances() -> None:
+    """Close this process's shared instances, once nobody uses them: they remember each file that they have read."""
+    _shared.cache_clear()
+
+
 @lru_cache(maxsize=4)
 def _shared(root: Root, credentials: str) -> "duckdb.DuckDBPyConnection":
     del credentials  # only a cache key: an instance keeps the credentials it was created with
@@ -112,10 +117,14 @@ def files_view(
     The view keeps showing these files, whatever is committed to the table later. A column that a file lacks is NULL there. A query
     for some dates opens only their files.
     """
+    connection.execute(f"{_create('VIEW', name)} AS {rows_of_live_files(uri, files, columns)}")
+
+
+def rows_of_live_files(uri: str, files: Sequence[dict[str, Any]], columns: Mapping[str, str]) -> str:
+    """SQL for the rows of some of a table's files, see `files_view`."""
     days = {f"{uri}/{f['path']}": f["date"] for f in files}
     count = sum(f["num_records"] for f in files)
-    rows = rows_of_files(list(days), columns, count, {DATE_COLUMN: _date_of_file(days)})
-    connection.execute(f"{_create('VIEW', name)} AS {rows}")
+    return rows_of_files(list(days), columns, count, {DATE_COLUMN: _date_of_file(days)})
 
 
 def rows_of_files(paths: Sequence[str], columns: Mapping[str, str], count: int, computed: Mapping[str, str] | None = None) -> str:

@@ -14,6 +14,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from obstore.exceptions import BaseError
 
 from lakehouse_assets.books.ledger import PartitionRecord
+from lakehouse_assets.books.manifest import Manifests
 from lakehouse_assets.books.records import record_partitions
 from lakehouse_assets.books.refused import RefusedPartitions
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
@@ -165,7 +166,10 @@ def gold_assets(
                         "built_from": built_from,
                     }
                     yield dg.Output(None, output_name=output.output_name, metadata=metadata)
-            # If the step is killed before this, the next pass builds the models again and finds the same rows.
+            # If the step is killed before the records, the next pass builds the models again and finds the same rows.
+            if selected:
+                opened = read.opened | {("gold", name): table for name, table in published.items()}
+                Manifests(root).publish(opened, built=published, failed=selected - published.keys(), run_id=context.run_id)
             if published:
                 record_partitions(root, "gold", published, lambda known: records, context.run_id)
         yield from checks

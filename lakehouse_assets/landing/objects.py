@@ -210,6 +210,11 @@ class Landing:
         return landing_store(self.root)
 
 
+def is_unfinished(path: str) -> bool:
+    """Whether a path below landing is hidden or still being written, by its name, so that it is never loaded."""
+    return _UNFINISHED.search(path) is not None
+
+
 def content_etag() -> "hashlib._Hash":
     """Return a new hash that identifies an object's bytes: MD5, the ETag that S3 gives an object put in one part."""
     return hashlib.md5(usedforsecurity=False)

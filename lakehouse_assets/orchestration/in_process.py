@@ -61,12 +61,16 @@ class BuiltTable:
 
 @dataclass
 class SyncResult:
-    """What a pass or run did. `seconds` is the time spent in the steps of each layer, including checks."""
+    """What a pass or run did. `seconds` is the time spent in the steps of each layer, including checks.
+
+    `waiting` says which runs were not begun, because they are to be tried later or once something changes.
+    """
 
     tables: list[BuiltTable] = field(default_factory=list)
     failed_checks: list[str] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    waiting: list[str] = field(default_factory=list)
 
     @property
     def succeeded(self) -> bool:
@@ -81,7 +85,7 @@ class SyncResult:
     def from_json(cls, values: Mapping[str, Any]) -> "SyncResult":
         """Make a result from what `to_json` returns."""
         tables = [BuiltTable(**{**table, "skipped_because": tuple(table["skipped_because"])}) for table in values["tables"]]
-        return cls(tables, values["failed_checks"], values["runs"], values["seconds"])
+        return cls(tables, values["failed_checks"], values["runs"], values["seconds"], values["waiting"])
 
 
 @dataclass

@@ -64,7 +64,7 @@ def arrival_sensor(settings: Settings, catalog: Catalog, system: str) -> dg.Sens
     )
     @Unquoted(settings.root)
     def _arrivals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        resting = _resting(context.instance, own.feeds, settings)
+        resting = resting_feeds(context.instance, own.feeds, settings)
         plan = make_system_plan(settings, catalog, system, ScanBudget(context.cursor or ""), resting)
         warnings = _log_warnings(context, plan, resting.values())
         if plan.is_empty:
@@ -115,7 +115,7 @@ def gold_sensor(settings: Settings, catalog: Catalog) -> dg.SensorDefinition:
     return _gold
 
 
-def _resting(instance: dg.DagsterInstance, feeds: Sequence[Feed], settings: Settings) -> dict[str, str]:
+def resting_feeds(instance: dg.DagsterInstance, feeds: Sequence[Feed], settings: Settings) -> dict[str, str]:
     """Return the feeds loaded less than their least interval ago: by raw table, a sentence on when they may run again."""
     general = timedelta(seconds=settings.lakehouse_least_interval_seconds)
     resting = {}

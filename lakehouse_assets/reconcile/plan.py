@@ -152,6 +152,17 @@ def make_system_plan(
     return _plan(settings, catalog, awake, budget, RefusedPartitions(settings.root).read(), system)
 
 
+def make_follow_plan(
+    settings: Settings, catalog: Catalog, resting: Collection[str] = (), budget: ScanBudget | None = None
+) -> Plan:
+    """Compare all layers as `make_plan` does, for a process that nobody attends: what was refused and has not changed is left out.
+
+    Feeds whose raw tables are in `resting` count as unchanged.
+    """
+    awake = Catalog(tuple(feed for feed in catalog.feeds if feed.table not in resting), catalog.tables)
+    return _plan(settings, catalog, awake, budget, RefusedPartitions(settings.root).read(), None)
+
+
 def _plan(
     settings: Settings,
     all_systems: Catalog,
@@ -220,11 +231,15 @@ def _arrivals(
     )
 
 
-def make_silver_plan(settings: Settings, catalog: Catalog) -> Plan:
-    """Compare only silver with raw and with its own current tables: a waiting row's partner may have just arrived."""
+def make_silver_plan(settings: Settings, catalog: Catalog, *, with_refused: bool = True) -> Plan:
+    """Compare only silver with raw and with its own current tables: a waiting row's partner may have just arrived.
+
+    Unless `with_refused`, partitions that were refused and whose inputs have not changed are left out.
+    """
     forget_open_tables()
+    refusals = {} if with_refused else RefusedPartitions(settings.root).read()
     names = [*(("raw", feed.table) for feed in catalog.feeds), *(("silver", table.name) for table in catalog.tables)]
-    return Plan((), tuple(_silver(settings, catalog, read_books(settings.root, names, brief=True), {}, {})[0]), ())
+    return Plan((), tuple(_silver(settings, catalog, read_books(settings.root, names, brief=True), {}, refusals)[0]), ())
 
 
 def _silver(

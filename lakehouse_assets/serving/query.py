@@ -6,6 +6,7 @@ DuckDB's own parser. The connection that runs the query can't read files outside
 
 import csv
 import json
+import logging
 import math
 import re
 from collections.abc import Iterator
@@ -14,11 +15,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lakehouse_assets.books.ledger import Ledger, ledger_schema
+from lakehouse_assets.books.manifest import Manifests
 from lakehouse_assets.books.quarantine import Quarantine
 from lakehouse_assets.books.set_aside import SUPERSEDED, SetAside, listed_set_aside, rows_set_aside
 from lakehouse_assets.delta.duck import column_types, new_connection, rows_of_schema, table_view
 from lakehouse_assets.delta.tables import file_paths, open_table, sql_name, sql_text
 from lakehouse_assets.errors import QueryError
+from lakehouse_assets.serving.changes import CHANGES, Changes, changed_rows
+from lakehouse_assets.serving.versions import AsOf, Tell, Versions
 from lakehouse_assets.store.errors import unquoted
 from lakehouse_assets.store.root import Root
 
@@ -50,14 +54,26 @@ _QUARANTINE = (
 )
 
 
+_LOG = logging.getLogger(__name__)
+
 Tables = set[tuple[str, str]]
 """Tables by schema and name."""
 
-_BOOKS: Tables = {("ops", "partitions"), ("ops", "row_accounts"), ("quarantine", "rows")}
+_PASSES = ("ops", "passes")
+_BOOKS: Tables = {("ops", "partitions"), ("ops", "row_accounts"), _PASSES, ("quarantine", "rows")}
 
 
-def query(root: Root, sql: str) -> "duckdb.DuckDBPyRelation":
+def query(
+    root: Root,
+    sql: str,
+    as_of: AsOf | None = None,
+    changes: Changes | None = None,
+    tell: Tell = _LOG.warning,
+) -> "duckdb.DuckDBPyRelation":
     """Run a query and return its result.
+
+    `as_of` is the state of the tables that it reads, see `versions.py`. With `changes`, the query may read `ops.changes`: what changed
+    in a table. `tell` gets a sentence for each table that is not read at the version that belongs to the others.
 
     Raises:
         QueryError: the query is refused, or DuckDB can't run it; the message says why.
@@ -65,7 +81,12 @@ def query(root: Root, sql: str) -> "duckdb.DuckDBPyRelation":
     import duckdb
 
     connection = new_connection(root)
-    open_views(connection, root, refuse_unless_harmless(connection, sql))
+    read = refuse_unless_harmless(connection, sql)
+    if changes is not None:
+        read = None if read is None else read - {CHANGES}
+    open_views(connection, root, read, Versions(root, as_of, tell), as_of)
+    if changes is not None:
+        connection.execute(f"CREATE VIEW {'.'.join(CHANGES)} AS {changed_rows(root, changes, tell)}")
     connection.execute(f"SET allowed_directories = [{sql_text(root.uri)}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET python_enable_replacements = false")
@@ -138,30 +159,62 @@ def _refuse_unless_table(node: dict[str, Any], named: set[str]) -> None:
         raise QueryError(f"{name} is not allowed: it is not a table of the lakehouse. {_TABLES}")
 
 
-def open_views(connection: "duckdb.DuckDBPyConnection", root: Root, read: Tables | None = None) -> None:
-    """Create views of the current version of some tables below a root, or of all.
+def open_views(
+    connection: "duckdb.DuckDBPyConnection",
+    root: Root,
+    read: Tables | None = None,
+    versions: Versions | None = None,
+    as_of: AsOf | None = None,
+) -> None:
+    """Create views of some tables below a root, or of all, each at its version; without `versions`, at its newest.
 
     If one of them does not exist, all are opened too: DuckDB's message then names those with a similar name.
+
+    Raises:
+        QueryError: the state `as_of` can't be had of them.
     """
+    if as_of is not None:
+        _refuse_unless_dated(read, as_of)
     for schema in SCHEMAS:
         connection.execute(f"CREATE SCHEMA {schema}")
     existing = [(layer, name) for layer in ("raw", "silver", "gold") for name in root.table_names(layer)]
     existing += [("superseded", name) for layer, name in existing if layer == "silver"]
     if read is None or not read <= {*existing, *_BOOKS}:
-        read = {*existing, *_BOOKS}
+        read, versions = {*existing, *_BOOKS}, None
+    beside_gold = any(layer == "gold" for layer, _ in read)
     opened: dict[str, DeltaTable | None] = {}  # each once: rows and superseded rows of a table are those of one version
     for layer, name in sorted(read - _BOOKS):
         uri = root.table("silver" if layer == "superseded" else layer, name)
         if uri not in opened:
-            opened[uri] = open_table(uri)
+            table_layer = "silver" if layer == "superseded" else layer
+            opened[uri] = versions.open(table_layer, name, beside_gold=beside_gold) if versions else open_table(uri)
         if (table := opened[uri]) is None:
             continue
         if layer == "superseded":
             _superseded_view(connection, root, name, table)
         else:
             table_view(connection, f'{layer}."{name}"', uri, table)
-    if read & _BOOKS:
+    if _PASSES in read:
+        connection.execute(f"CREATE VIEW {'.'.join(_PASSES)} AS {_passes(root)}")
+    if read & _BOOKS - {_PASSES}:
         _open_books(connection, root)
+
+
+def _refuse_unless_dated(read: Tables | None, as_of: AsOf) -> None:
+    """Refuse a query of which a former state can't be told.
+
+    Raises:
+        QueryError: it lists tables or reads the books, or it reads several tables and a version is asked for.
+    """
+    if read is None or read & _BOOKS:
+        raise QueryError("--as-of holds for tables of raw, silver, gold and superseded: ops, quarantine and lists are of now.")
+    tables = {("silver" if layer == "superseded" else layer, name) for layer, name in read}
+    if as_of.version is not None and len(tables) != 1:
+        named = f"{len(tables)} ({', '.join('.'.join(table) for table in sorted(tables))})" if tables else "none"
+        raise QueryError(
+            f"--as-of {as_of.text} is a version, and versions count the commits of one table, but the query reads {named}. "
+            "Give a time or a pass."
+        )
 
 
 def _superseded_view(connection: "duckdb.DuckDBPyConnection", root: Root, name: str, table: "DeltaTable") -> None:
@@ -192,6 +245,22 @@ def _open_books(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
             SELECT layer, table_name, date, unnest(batches) AS batch FROM ops.partitions
         ) USING (layer, table_name, date, batch)"""
     )
+
+
+def _passes(root: Root) -> str:
+    """SQL for the manifests: which versions belong together."""
+    columns = {
+        "number": "BIGINT",
+        "time": "TIMESTAMPTZ",
+        "run_id": "VARCHAR",
+        "tables": "MAP(VARCHAR, STRUCT(table_id VARCHAR, version BIGINT))",
+        "behind": "VARCHAR[]",
+    }
+    files = ", ".join(sql_text(root.path(path)) for path in Manifests(root).paths())
+    if not files:
+        return f"SELECT {', '.join(f'CAST(NULL AS {kind}) AS {name}' for name, kind in columns.items())} WHERE FALSE"
+    types = ", ".join(f"{name}: {sql_text(kind)}" for name, kind in columns.items())
+    return f"FROM read_json([{files}], columns = {{{types}}})"
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:

@@ -70,6 +70,12 @@ def load_systems(packages: Sequence[str] = BUILT_IN) -> tuple[list[System], list
     return systems, problems + catalog_problems(systems, files)
 
 
+def code_folders(packages: Sequence[str] = BUILT_IN) -> list[Path]:
+    """Return the folders of the top-level packages to which some packages of systems belong."""
+    tops = dict.fromkeys(_package(name).__name__.partition(".")[0] for name in packages)
+    return [Path(folder) for top in tops for folder in sys.modules[top].__path__]
+
+
 def is_private(module: str) -> bool:
     """Whether a module does not declare a system, but is imported by others."""
     return module in _NO_SYSTEMS or module.startswith("_")

@@ -19,6 +19,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from lakehouse_assets.books.ledger import PartitionRecord, Records
+from lakehouse_assets.books.manifest import Key, Manifest, Manifests, Pinned
 from lakehouse_assets.books.quarantine import Quarantine
 from lakehouse_assets.books.records import contents, record_partitions, table_id
 from lakehouse_assets.books.set_aside import old_lists
@@ -54,6 +55,8 @@ def maintain(root: Root, keep: timedelta) -> Iterator[KeptTable]:
         UpkeepError: at the end, if some tables could not be maintained; the message names each, with the reason.
     """
     faults = []
+    with _upkeep_errors(root):
+        Manifests(root).prune(datetime.now(UTC) - keep)
     tables = [(layer, name) for layer in LAYERS for name in root.table_names(layer)]
     for layer, name in tables:
         try:
@@ -82,6 +85,8 @@ def _maintain(root: Root, layer: str, name: str, keep: timedelta) -> KeptTable |
     unreferenced = table.vacuum(retention_hours=hours, dry_run=True, enforce_retention_duration=False, full=True)
     lists, set_aside = old_lists(root, layer, name, table, before)
     obsolete = [f"{layer}/{name}/{path}" for path in unreferenced if path not in set_aside]
+    if obsolete:
+        _forget_version(root, (layer, name), set(unreferenced))
     root.delete([*obsolete, *lists])
     table.create_checkpoint()
     table.cleanup_metadata()
@@ -100,7 +105,32 @@ def _compacted(root: Root, layer: str, name: str) -> DeltaTable:
     compacted = DeltaTable(root.table(layer, name), version=commit.version)
     if commit.changed and layer in RECORDED_LAYERS:
         _update_records(root, layer, name, compacted, contents_before)
+        # The compacted version has the same rows, and outlives the files of the one before.
+        before = Pinned(table_id(compacted), commit.version - 1)
+        after = Pinned(before.table_id, commit.version)
+        Manifests(root).replace_tables(
+            lambda manifest: {key: after if (key, p) == ((layer, name), before) else p for key, p in manifest.tables.items()},
+            RUN_ID,
+        )
     return compacted
+
+
+def _forget_version(root: Root, key: Key, obsolete: set[str]) -> None:
+    """Take a table out of the newest manifest if the files of the version that it names are about to go: it is read at its newest then.
+
+    Nobody has published since that version left the table, which is as long ago as files are kept.
+    """
+
+    def still_readable(manifest: Manifest) -> Mapping[Key, Pinned]:
+        pinned = manifest.tables.get(key)
+        table = None if pinned is None else open_table(root.table(*key))
+        if pinned is None or table is None or table_id(table) != pinned.table_id or table.version() < pinned.version:
+            return manifest.tables
+        table.load_as_version(pinned.version)
+        is_gone = any(file["path"] in obsolete for file in live_files(table))
+        return {other: p for other, p in manifest.tables.items() if other != key} if is_gone else manifest.tables
+
+    Manifests(root).replace_tables(still_readable, RUN_ID)
 
 
 def _update_records(root: Root, layer: str, name: str, compacted: DeltaTable, contents_before: Mapping[date, str]) -> None:

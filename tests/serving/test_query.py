@@ -12,6 +12,7 @@ from lakehouse_assets.books.quarantine import Quarantine, quarantine_schema
 from lakehouse_assets.delta.tables import dates_predicate, open_table, replace_rows
 from lakehouse_assets.errors import QueryError
 from lakehouse_assets.serving import query as serving
+from lakehouse_assets.serving import versions
 from lakehouse_assets.serving.query import as_json, query, refuse_unless_harmless, write_csv
 from lakehouse_assets.store.root import Root
 
@@ -350,7 +351,8 @@ def test_a_query_opens_the_tables_that_it_reads(notes, monkeypatch, sql, opened)
     for layer in ("raw", "silver"):
         replace_rows(notes.table(layer, "notes"), rows, predicate=dates_predicate([D1]), key="2", run_id="run-2")
     found = []
-    monkeypatch.setattr(serving, "open_table", lambda uri: found.append(uri.removeprefix(f"{notes.uri}/")) or open_table(uri))
+    for module in (serving, versions):
+        monkeypatch.setattr(module, "open_table", lambda uri: found.append(uri.removeprefix(f"{notes.uri}/")) or open_table(uri))
     query(notes, sql).fetchall()
     assert found == opened
 
