@@ -133,6 +133,8 @@ def _additions(
     loaded: Mapping[date, Mapping[str, Mapping[str, LandedFile]]],
 ) -> dict[date, Addition]:
     """Return the additions to the dates of `records` that differ from what they were built from by added files alone."""
+    if not records:
+        return {}
     feeds = {feed.table: feed for feed in table.feeds}
     then: dict[date, _Etags] = {day: json.loads(record.sources) for day, record in records.items()}
     # Whatever else a fingerprint covers has not changed if the recorded files have the recorded fingerprint today.
