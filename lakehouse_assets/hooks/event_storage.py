@@ -170,9 +170,7 @@ class QuickSqliteEventLogStorage(SqliteEventLogStorage):
             # The transaction holds the lock of the database, so these are the newest rows, in their order.
             newest: int = connection.execute(sqlalchemy.select(sqlalchemy.func.max(SqlEventLogStorageTable.c.id))).scalar_one()
             first = newest - len(indexed) + 1
-            of_assets = {
-                first + n: entry for n, (entry, _) in enumerate(indexed) if entry.dagster_event_type in ASSET_EVENTS
-            }
+            of_assets = {first + n: entry for n, (entry, _) in enumerate(indexed) if entry.dagster_event_type in ASSET_EVENTS}
             if of_assets:
                 self._store_asset_event_tags(connection, list(of_assets.values()), list(of_assets))
             # An asset has one row, which the last event of a kind determines.
@@ -238,16 +236,16 @@ class QuickSqliteEventLogStorage(SqliteEventLogStorage):
         with closing(sqlite3.connect(index, timeout=_BUSY_SECONDS)) as read:
             created = read.execute("SELECT tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid").fetchall()
             versions = read.execute(f"SELECT version_num FROM {version}").fetchall()
-        with closing(sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None)) as made:
-            with suppress(sqlite3.OperationalError):
-                made.execute("PRAGMA journal_mode = WAL")
-                made.execute("BEGIN EXCLUSIVE")
-                for table, sql in created:
-                    if table in (*own, version):
-                        made.execute(sql)
-                made.executemany(f"INSERT INTO {version} VALUES (?)", versions)
-                made.execute("COMMIT")
-                return True
+        made = sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None)
+        with closing(made), suppress(sqlite3.OperationalError):
+            made.execute("PRAGMA journal_mode = WAL")
+            made.execute("BEGIN EXCLUSIVE")
+            for table, sql in created:
+                if table in (*own, version):
+                    made.execute(sql)
+            made.executemany(f"INSERT INTO {version} VALUES (?)", versions)
+            made.execute("COMMIT")
+            return True
         return False
 
     def dispose(self) -> None:
@@ -257,30 +255,6 @@ class QuickSqliteEventLogStorage(SqliteEventLogStorage):
                 engine.dispose()
             self._engines.clear()
         super().dispose()
-
-    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """Store the events of one run: those of assets in two transactions, rather than in two or three for each."""
-        of_assets = []
-        for entry in events:
-            if entry.is_dagster_event and entry.dagster_event_type in ASSET_EVENTS:
-                of_assets.append(entry)
-            else:
-                self.store_event(entry)
-        if not of_assets:
-            return
-        rows = [self._event_to_row(e) for e in of_assets]
-        with self.run_connection(of_assets[0].run_id) as connection:
-            connection.execute(SqlEventLogStorageTable.insert(), rows)
-        with self.index_transaction() as connection:
-            connection.execute(SqlEventLogStorageTable.insert(), rows)
-            # The transaction holds the lock of the database, so these are the newest rows, in their order.
-            newest: int = connection.execute(sqlalchemy.select(sqlalchemy.func.max(SqlEventLogStorageTable.c.id))).scalar_one()
-            numbered = dict(enumerate(of_assets, start=newest - len(of_assets) + 1))
-            self._store_asset_event_tags(connection, list(numbered.values()), list(numbered))
-            # An asset has one row, which the last event of a kind determines.
-            last = {(e.get_dagster_event().asset_key, e.dagster_event_type): (number, e) for number, e in numbered.items()}
-            for number, entry in last.values():
-                self._store_asset_event(connection, entry, number)
 
     def delete_events(self, run_id: str) -> None:
         """Delete the events of a run and their file: SQLite would not shrink it."""

@@ -28,18 +28,17 @@ from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.delta.data_files import DataFolder, read_parquet
 from lakehouse_assets.delta.duck import files_view
 from lakehouse_assets.delta.statistics import Bounds, Footer, bounds
-from lakehouse_assets.delta.tables import DataFile, sql_date
+from lakehouse_assets.delta.tables import SPLIT, DataFile, sql_date
 from lakehouse_assets.silver.judge import FAILED, OK, VERDICT, VERDICTS
 from lakehouse_assets.silver.transform import UNREAD
 from lakehouse_assets.silver.winners import DELETED
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-_MANY_DATES = date.min
-"""The date in the path of a file with rows of many dates."""
+_MANY_DATES, _ANY = date.min, "any"
+"""The date in the path of a file with rows of many dates, and what stands there for many values of a contract's `split_by`."""
 
 _REPARTITION_DATES = 16
 """From this many dates on, one task writes each date: else each task writes a file per date. With fewer, tasks would be idle."""
@@ -174,11 +173,18 @@ class Stage:
         batch = f"{self.folder.name}/{part}"
         by_date = f"CASE WHEN {VERDICT} = '{OK}' THEN {DATE_COLUMN} ELSE {sql_date(_MANY_DATES)} END"
         staged = rows.withColumns({LANDED: F.col(DATE_COLUMN), BATCH: F.lit(batch), DATE_COLUMN: F.expr(by_date)})
-        if len(dates) >= _REPARTITION_DATES:
-            staged = staged.repartition(LANDED)
+        split = []
+        if (column := self.contract.split_by) is not None:
+            # Not the value itself: a folder's name can't have any character. Of two values with one hash, a file has both.
+            hashed = f"SUBSTRING(MD5(COALESCE(`{column}`, '')), 1, 8)"
+            split = [f"{SPLIT}{column}"]
+            staged = staged.withColumn(split[0], F.expr(f"CASE WHEN {VERDICT} = '{OK}' THEN {hashed} ELSE '{_ANY}' END"))
+        # One task writes each file, where that leaves work for the others.
+        if len(dates) >= _REPARTITION_DATES or (split and (count is None or count >= ROWS_PER_FILE)):
+            staged = staged.repartition(LANDED, *split)
         elif count is not None:
             staged = staged.coalesce(1 + count // ROWS_PER_FILE)
-        written = self.folder.write(staged, part, VERDICT)
+        written = self.folder.write(staged, part, VERDICT, DATE_COLUMN, *split)
         files = {v: [f for f in written if f"/{VERDICT}={v}/" in f.path] for v in VERDICTS}
         batches = []
         for reason in (reason for reason in kept if files[reason]):
