@@ -10,7 +10,7 @@ storage doesn't need it.
 import os
 import sqlite3
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -104,7 +104,7 @@ class QuickSqliteEventLogStorage(SqliteEventLogStorage):
         self._tables: set[str] = set()
         self._asset_columns: set[str] = set()
         self._collects = False
-        self._collected: list[EventLogEntry] = []
+        self._collected: deque[EventLogEntry] = deque()
         self._storing = threading.RLock()
         """Held while collected events are stored, and while somebody reads."""
         self._is_storing = False
@@ -146,9 +146,9 @@ class QuickSqliteEventLogStorage(SqliteEventLogStorage):
                 return
             self._is_storing = True
             try:
-                events, self._collected = self._collected, []
                 by_run: dict[str, list[EventLogEntry]] = {}
-                for entry in events:
+                while self._collected:  # other threads may add some meanwhile
+                    entry = self._collected.popleft()
                     by_run.setdefault(entry.run_id, []).append(entry)
                 for of_run in by_run.values():
                     self._store(of_run)
@@ -189,9 +189,16 @@ class QuickSqliteEventLogStorage(SqliteEventLogStorage):
         for number, entry, row in indexed:
             if entry.dagster_event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
                 plan = entry.get_dagster_event().asset_check_planned_data
-                values = {"asset_key": plan.asset_key.to_string(), "check_name": plan.check_name, "run_id": entry.run_id}
-                values |= {"partition": None, "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value}
-                planned.append(values | _evaluation(number, row))
+                planned.append(
+                    {
+                        "asset_key": plan.asset_key.to_string(),
+                        "check_name": plan.check_name,
+                        "run_id": entry.run_id,
+                        "partition": None,
+                        "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
+                        **_evaluation(number, row),
+                    }
+                )
         if planned:
             connection.execute(AssetCheckExecutionsTable.insert(), planned)
         for number, entry, row in indexed:
@@ -199,9 +206,14 @@ class QuickSqliteEventLogStorage(SqliteEventLogStorage):
                 continue
             result = entry.get_dagster_event().asset_check_evaluation_data
             status, target = AssetCheckExecutionRecordStatus, result.target_materialization_data
-            values = {"of_asset": result.asset_key.to_string(), "of_check": result.check_name, "of_run": entry.run_id}
-            values |= {"execution_status": (status.SUCCEEDED if result.passed else status.FAILED).value}
-            values |= {"materialization_event_storage_id": target.storage_id if target else None} | _evaluation(number, row)
+            values = {
+                "of_asset": result.asset_key.to_string(),
+                "of_check": result.check_name,
+                "of_run": entry.run_id,
+                "execution_status": (status.SUCCEEDED if result.passed else status.FAILED).value,
+                "materialization_event_storage_id": target.storage_id if target else None,
+                **_evaluation(number, row),
+            }
             if result.partition is not None or not connection.execute(_FULFILLED, values).rowcount:
                 others.append((number, entry))
         return others
