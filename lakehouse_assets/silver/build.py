@@ -334,7 +334,7 @@ def _commit(stage: Stage, target: Target, before: Before, to_build: ToBuild, aft
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     new_schema = contract_schema(stage.contract) if before.full_rebuild else None
     # Of dates that are still to be judged again, it is unknown with what they were judged.
-    known = before.judged_with if to_build.rejudged <= to_build.dates else {}
+    known = before.judged_with if to_build.rejudged.issubset(to_build.dates) else {}
     transaction = write_set_aside(target.root, target.layer, target.name, replace(after.aside, judged_with=known))
     try:
         with stage.folder.committing([*(f.path for f in stage.ok), *after.aside.files]):
