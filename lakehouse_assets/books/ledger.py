@@ -37,6 +37,9 @@ Records = dict[tuple[str, str, date], "PartitionRecord"]
 _brief_records: dict[str, dict[str, list["PartitionRecord"]]] = {}
 """By the ledger's URI: the files that this process has read, and their brief records. A file never changes."""
 
+_newest_landings: dict[str, date | None] = {}
+"""By the URI of a file of the ledger that this process has read: the newest date in it that was built from a landing file."""
+
 _MAX_FILES_PER_TABLE = 32
 """When a table's records are spread over this many files, the next write puts them all into one file."""
 
@@ -147,11 +150,13 @@ class Ledger:
         """The newest date with a file that any raw table was built from."""
         table = newest_table(self.uri)
         files = file_paths(table, self.uri, layer="raw") if table is not None else []
-        if not files:
-            return None
-        with connect(self.root) as connection:
-            found = connection.execute(f"SELECT max(date) FROM {parquet(files)} WHERE len(files) > 0").fetchone()
-        return found[0] if found else None
+        if unread := [file for file in files if file not in _newest_landings]:
+            _newest_landings.update(dict.fromkeys(unread))
+            with connect(self.root) as connection:
+                newest = "SELECT _path, max(date) FILTER (WHERE len(files) > 0)"
+                found = connection.execute(f"{newest} FROM {parquet(unread, path_column='_path')} GROUP BY ALL").fetchall()
+            _newest_landings.update(found)
+        return max((day for file in files if (day := _newest_landings[file])), default=None)
 
     def read_dates(self, layer: str, dates: Mapping[str, Collection[date]]) -> Records:
         """The full records of the given tables and dates of a layer, by layer, table and date."""

@@ -43,6 +43,10 @@ Deliveries = dict[str, frozenset[date]]
 """By feed: the dates of the complete deliveries that delete the keys missing from them."""
 
 
+TableVersion = tuple[str, int]
+"""The Delta id of a table, "" if it does not exist, and its version."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Rows that were set aside together, for one reason: files (relative to the table), and rows by date that still count.
@@ -61,11 +65,13 @@ class Batch:
 class SetAside:
     """All rows that are set aside in one version of a table. The rows of a date are in one or a few batches.
 
-    `deliveries` are the complete deliveries whose missing keys are deleted in that version.
+    `deliveries` are the complete deliveries whose missing keys are deleted in that version. `judged_with` are the versions of other
+    tables that decide which rows wait, for the table as a whole (see `TableVersion`); empty if dates were judged with several.
     """
 
     batches: tuple[Batch, ...] = ()
     deliveries: Deliveries = field(default_factory=dict)
+    judged_with: Mapping[str, TableVersion] = field(default_factory=dict)
 
     @property
     def files(self) -> list[str]:
@@ -165,7 +171,8 @@ def write_set_aside(root: Root, layer: str, name: str, aside: SetAside) -> Trans
         for b in aside.batches
     ]
     deliveries = {feed: sorted(day.isoformat() for day in days) for feed, days in aside.deliveries.items()}
-    obstore.put(root.store, _path(layer, name, number), json.dumps({"batches": entries, "deliveries": deliveries}).encode())
+    listed = {"batches": entries, "deliveries": deliveries, "judged_with": aside.judged_with}
+    obstore.put(root.store, _path(layer, name, number), json.dumps(listed).encode())
     return Transaction(_APPLICATION, number)
 
 
@@ -246,6 +253,7 @@ def _parsed(text: bytes) -> SetAside:
             for entry in listed["batches"]
         ),
         {feed: frozenset(map(date.fromisoformat, days)) for feed, days in listed.get("deliveries", {}).items()},
+        {name: (id_, version) for name, (id_, version) in listed.get("judged_with", {}).items()},
     )
 
 

@@ -134,7 +134,8 @@ class Contract:
     tombstone, is never live itself; only the rules on key and types apply to it.
     `tracked` names the columns of a history whose change makes a new row version: if None, all but key and sequence.
     `freshness` is how old the newest partition may be before the table counts as stale. `volume` is the usual size of a
-    partition; None allows any.
+    partition; None allows any. `split_by` is a text column with few values: the rows of a date with one value are in files of their
+    own, so that a query for some values reads no others.
 
     Raises:
         ContractError: two columns or rules share a name, a key, sequence, tracked or relationship column is not in the table,
@@ -154,6 +155,7 @@ class Contract:
     relationships: Sequence[Relationship] = ()
     freshness: timedelta | None = None
     volume: Volume | None = Volume()
+    split_by: str | None = None
 
     def __post_init__(self) -> None:
         refuse(f"Contract of {self.table}", self._problems())
@@ -215,6 +217,10 @@ class Contract:
             else:
                 used.append((what, columns))
         used.append(("relationship column", [r.column for r in self.relationships]))
+        used.append(("split_by", [self.split_by] if self.split_by else []))
+        problems += [
+            f"split_by {c.name!r} is {c.type}, not text" for c in self.columns if c.name == self.split_by and c.type != "string"
+        ]
         return problems + [
             f"{what} {n!r} is not a column{nearest(n, names)}" for what, columns in used for n in columns if n not in names
         ]
@@ -283,6 +289,7 @@ class Contract:
             "tracked": self.tracked_columns if self.mode == "history" else None,
             "rules": [(r.name, r.expression, r.outcome) for r in self.rules],
             "waits_for": [(r.column, r.to_table, r.to_column) for r in self.waits_for],
+            **({"split_by": self.split_by} if self.split_by else {}),
         }
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 

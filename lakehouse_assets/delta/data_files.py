@@ -51,8 +51,8 @@ class DataFolder:
     """Paths of files that a commit has added to the table, or may have added. These are kept."""
 
     def write(self, rows: "DataFrame", part: str, *partition_by: str) -> list[DataFile]:
-        """Have the engine compute and write rows, partitioned by the given columns and `_date`. Returns the written files."""
-        rows.write.partitionBy(*partition_by, DATE_COLUMN).parquet(self.root.path(self.layer, self.table, self.name, part))
+        """Have the engine compute and write rows, partitioned by the given columns, `_date` among them. Returns the written files."""
+        rows.write.partitionBy(*partition_by).parquet(self.root.path(self.layer, self.table, self.name, part))
         prefix = f"{self.layer}/{self.table}/"
         sizes = {
             path.removeprefix(prefix): size

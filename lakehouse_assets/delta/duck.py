@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.contracts.types import in_duckdb
 from lakehouse_assets.delta.statistics import TEXT_LENGTH, Bounds, Chunk, Footer
-from lakehouse_assets.delta.tables import live_files, sql_date, sql_name, sql_text
+from lakehouse_assets.delta.tables import (
+    SPLIT,
+    live_files,
+    split_by,
+    split_folder,
+    sql_date,
+    sql_name,
+    sql_text,
+    values_by_folder,
+)
 from lakehouse_assets.store.root import Root
 from lakehouse_assets.store.s3 import credentials_fingerprint, load_s3_client
 
@@ -120,11 +129,11 @@ def files_view(
     connection.execute(f"{_create('VIEW', name)} AS {rows_of_live_files(uri, files, columns)}")
 
 
-def rows_of_live_files(uri: str, files: Sequence[dict[str, Any]], columns: Mapping[str, str]) -> str:
-    """SQL for the rows of some of a table's files, see `files_view`."""
+def rows_of_live_files(uri: str, files: Sequence[dict[str, Any]], columns: Mapping[str, str], **computed: str) -> str:
+    """SQL for the rows of some of a table's files, see `files_view`; others are `computed` as in `rows_of_files`."""
     days = {f"{uri}/{f['path']}": f["date"] for f in files}
     count = sum(f["num_records"] for f in files)
-    return rows_of_files(list(days), columns, count, {DATE_COLUMN: _date_of_file(days)})
+    return rows_of_files(list(days), columns, count, {DATE_COLUMN: _date_of_file(days), **computed})
 
 
 def rows_of_files(paths: Sequence[str], columns: Mapping[str, str], count: int, computed: Mapping[str, str] | None = None) -> str:
@@ -158,6 +167,12 @@ def _date_of_file(days: Mapping[str, date | None]) -> str:
         return f"CAST(regexp_extract(filename, {sql_text(f'.*{_IN_PATH.pattern}')}, 1) AS DATE)"
     listed = ", ".join(f"{sql_text(path)}: {'NULL' if day is None else sql_date(day)}" for path, day in days.items())
     return f"CAST(MAP {{{listed}}}[filename] AS DATE)" if days else "CAST(NULL AS DATE)"
+
+
+def _value_of_folder(values: Mapping[str, str | None]) -> str:
+    """SQL: the value of the folder, see `split_folder`, in the path `filename`."""
+    listed = ", ".join(f"{sql_text(f)}: {'NULL' if v is None else sql_text(v)}" for f, v in values.items())
+    return f"CAST(MAP {{{listed}}}[regexp_extract(filename, {sql_text(f'/{SPLIT}[^/]+')})] AS VARCHAR)"
 
 
 _IN_PATH = re.compile(f"/{DATE_COLUMN}=([0-9-]+)/")
@@ -222,12 +237,25 @@ def column_types(table: "DeltaTable") -> dict[str, str]:
 
 
 def table_view(connection: "duckdb.DuckDBPyConnection", name: str, uri: str, table: "DeltaTable") -> None:
-    """Create a view over all rows of the opened version of a table."""
+    """Create a view over all rows of the opened version of a table.
+
+    If its files are split by a column, a query for some of its values opens only their files.
+    """
     import pyarrow as pa
 
     files = live_files(table)
     if files:
-        files_view(connection, name, uri, files, column_types(table))
+        types = column_types(table)
+        column = split_by(file["path"] for file in files)
+        values = {} if column is None else values_by_folder(table, column)
+        of_one = [file for file in files if split_folder(file["path"]) in values]
+        others = [file for file in files if split_folder(file["path"]) not in values]
+        rows = [rows_of_live_files(uri, others, types)] if others or not of_one else []
+        if column is not None and of_one:
+            stored = {name: kind for name, kind in types.items() if name != column}
+            rows.append(rows_of_live_files(uri, of_one, stored, **{sql_name(column): _value_of_folder(values)}))
+        shown = ", ".join(map(sql_name, [*types, DATE_COLUMN]))
+        connection.execute(f"{_create('VIEW', name)} AS {' UNION ALL '.join(f'SELECT {shown} FROM ({part})' for part in rows)}")
     else:
         connection.register("_no_rows", pa.schema(table.schema().to_arrow()).empty_table())
         connection.execute(f"{_create('TABLE', name)} AS FROM _no_rows")

@@ -182,7 +182,7 @@ class SparkHandler(Handler["DataFrame"]):
         if key == target.key:
             return Written(Commit(version, changed=False))
         with data_folder(target.root, target.layer, target.name, target.run_id) as folder:
-            files = folder.write(rows, "rows")
+            files = folder.write(rows, "rows", DATE_COLUMN)
             if any(file.date not in target.dates for file in files):
                 raise outside_partitions(target)
             removed = [file for file in live_files(table) if file["date"] in target.dates]

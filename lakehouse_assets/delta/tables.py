@@ -159,6 +159,35 @@ def files_with(table: DeltaTable, column: str, values: Mapping[date, Collection[
     return [file for file in live_files(table, [column]) if may_hold(file)]
 
 
+SPLIT = "_split_"
+"""The files of a table that is split by a column lie in folders of this name with the column's, within those of their dates."""
+
+_SPLIT_FOLDER = re.compile(rf"/{SPLIT}([a-z0-9_]+)=[^/]+(?=/)")
+
+
+def split_folder(path: str) -> str:
+    """The folder, with the slash before it, by which the rows of a date are split into files; "" if they are not."""
+    match = _SPLIT_FOLDER.search(path)
+    return match[0] if match else ""
+
+
+def split_by(paths: Iterable[str]) -> str | None:
+    """The column by which the files of a table are split; None if none is."""
+    return next((match[1] for path in paths if (match := _SPLIT_FOLDER.search(path))), None)
+
+
+def values_by_folder(table: DeltaTable, column: str) -> dict[str, str | None]:
+    """The value that all rows in folders of this name (see `split_folder`) have, by the log's statistics; not where they differ."""
+    found: dict[str, set[str | None]] = {}
+    for add in _adds(table, "num_records", *(limits := (f"min.{column}", f"max.{column}", f"null_count.{column}"))):
+        least, greatest, nulls = (add.get(name) for name in limits)
+        values = {least, greatest} if nulls == 0 else {None} if nulls == add["num_records"] else {least, greatest, None}
+        found.setdefault(split_folder(add["path"]), set()).update(values)
+    known = {folder: next(iter(values)) for folder, values in found.items() if folder and len(values) == 1}
+    # Of no statistics, or of a text that ends SQL, nothing is known.
+    return {folder: value for folder, value in known.items() if value is None or "\0" not in value}
+
+
 def paths_and_dates(table: DeltaTable) -> tuple[list[str], list[date]]:
     """The paths of the live files of a table partitioned by `_date`, and their dates. Much less work than `live_files`."""
     entries: Any = table.get_add_actions(flatten=True)

@@ -76,6 +76,8 @@ def _table(table: SilverTable, written: set[str]) -> Iterator[str]:
     yield f"Silver columns; one row per {', '.join(grain)}, write mode `{contract.mode}`:\n"
     yield "| column | type | meaning |\n|---|---|---|"
     yield "\n".join(f"| {c.name} | {c.type} | {c.description} |" for c in contract.table_columns) + "\n"
+    if contract.split_by:
+        yield f"Within a date, the files are split by {contract.split_by}.\n"
     yield "Rules:\n\n| rule | outcome | meaning |\n|---|---|---|"
     yield "\n".join(f"| {r.name} | {r.outcome} | {r.description} |" for r in table.all_rules) + "\n"
     if contract.relationships:

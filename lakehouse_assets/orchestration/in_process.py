@@ -114,7 +114,7 @@ def execute(
     layers = " and ".join(dict.fromkeys(layer for layer, _ in run.keys))
     tell(f"Building {layers} for {run.start}" + (f" to {run.end}" if run.end != run.start else "") + f": {len(run.keys)} tables")
     run_id = str(uuid4())
-    with _report_progress(instance, run_id, tell), _in_batches(), suppress(Exception) if fail_fast else nullcontext():
+    with _report_progress(instance, run_id, tell), _in_batches(instance), suppress(Exception) if fail_fast else nullcontext():
         job.execute_in_process(
             run_id=run_id,
             run_config=_QUIET,
@@ -175,13 +175,13 @@ def _read_steps(instance: dg.DagsterInstance, run_id: str) -> _Steps:
     return steps
 
 
-def _in_batches() -> AbstractContextManager[None]:
-    """Store events of many dates together, if the event storage of this project can be used."""
+def _in_batches(instance: dg.DagsterInstance) -> AbstractContextManager[None]:
+    """Store events together, if the event storage of this project can be used."""
     if not EVENT_STORAGE.is_usable:
         return nullcontext()
     from lakehouse_assets.hooks.event_storage import events_in_batches
 
-    return events_in_batches()
+    return events_in_batches(instance)
 
 
 @contextmanager

@@ -41,6 +41,8 @@ class ToBuild:
     sources: Mapping[date, str]
     """What each partition's record says of its landing files, see `PartitionRecord`."""
     additions: Mapping[date, Addition]
+    rejudged: frozenset[date] = frozenset()
+    """All dates of the table that a change of its partners makes stale, these or others."""
 
     @property
     def dates(self) -> Collection[date]:
@@ -93,7 +95,7 @@ def with_additions(
     may_extend = fingerprints.keys() - unknown - set(whole) if _takes_additions(table) else set()
     known = {day for day in may_extend if day in silver and not silver[day].is_unverified}
     records = _records(root, table, {day for day in known if (silver[day].rows_in or 0) >= FEW_ROWS}, silver)
-    return ToBuild(fingerprints, sources, _additions(table, raw, records, loaded))
+    return ToBuild(fingerprints, sources, _additions(table, raw, records, loaded), frozenset(whole))
 
 
 def _takes_additions(table: SilverTable) -> bool:
@@ -133,6 +135,8 @@ def _additions(
     loaded: Mapping[date, Mapping[str, Mapping[str, LandedFile]]],
 ) -> dict[date, Addition]:
     """Return the additions to the dates of `records` that differ from what they were built from by added files alone."""
+    if not records:
+        return {}
     feeds = {feed.table: feed for feed in table.feeds}
     then: dict[date, _Etags] = {day: json.loads(record.sources) for day, record in records.items()}
     # Whatever else a fingerprint covers has not changed if the recorded files have the recorded fingerprint today.

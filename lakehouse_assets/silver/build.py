@@ -34,6 +34,7 @@ from lakehouse_assets.books.refused import RefusedPartitions
 from lakehouse_assets.books.set_aside import (
     Deliveries,
     SetAside,
+    TableVersion,
     delete_set_aside,
     read_set_aside,
     write_set_aside,
@@ -68,7 +69,7 @@ from lakehouse_assets.silver.quarantine import quarantine_rows
 from lakehouse_assets.silver.schema import added_columns, contract_schema, is_reshaped
 from lakehouse_assets.silver.stage import Stage, read_aside_rows, read_staged, staged_columns
 from lakehouse_assets.silver.transform import transform
-from lakehouse_assets.silver.waiting import OpenedPartners, changed_partners, open_partners, partner_versions
+from lakehouse_assets.silver.waiting import OpenedPartners, changed_partners, judged_with, open_partners, partner_versions
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -93,6 +94,7 @@ class Before:
     raw: Mapping[str, DeltaTable]
     raw_records: RawRecords
     partners: OpenedPartners
+    judged_with: Mapping[str, TableVersion]
     accepted: Accepted
 
     @cached_property
@@ -202,7 +204,8 @@ def _open_tables(table: SilverTable, target: Target) -> Before:
     records = verified(root, "silver", table.name, silver, known["silver", table.name])
     raw_records: RawRecords = {name: verified(root, "raw", name, raw.get(name), known["raw", name]) for name in names}
     aside = read_set_aside(root, target.layer, target.name, silver)
-    return Before(table, silver, aside, records, raw, with_empty_dates(table, raw_records, records), partners, accepted)
+    raw_records = with_empty_dates(table, raw_records, records)
+    return Before(table, silver, aside, records, raw, raw_records, partners, judged_with(partners), accepted)
 
 
 def _to_build(before: Before, target: Target) -> ToBuild:
@@ -330,7 +333,9 @@ def _commit(stage: Stage, target: Target, before: Before, to_build: ToBuild, aft
     facts = [stage.table.name, sorted((day.isoformat(), fingerprint) for day, fingerprint in to_build.fingerprints.items())]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     new_schema = contract_schema(stage.contract) if before.full_rebuild else None
-    transaction = write_set_aside(target.root, target.layer, target.name, after.aside)
+    # Of dates that are still to be judged again, it is unknown with what they were judged.
+    known = before.judged_with if to_build.rejudged.issubset(to_build.dates) else {}
+    transaction = write_set_aside(target.root, target.layer, target.name, replace(after.aside, judged_with=known))
     try:
         with stage.folder.committing([*(f.path for f in stage.ok), *after.aside.files]):
             return commit_files(

@@ -15,8 +15,8 @@ from lakehouse_assets.books.ledger import Ledger, PartitionRecord
 from lakehouse_assets.contracts.contract import Contract, Relationship, Rule, Volume
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.contracts.system import SilverTable
-from lakehouse_assets.delta.duck import connect, files_view, table_view
-from lakehouse_assets.delta.tables import live_files, newest_table
+from lakehouse_assets.delta.duck import connect, files_view, files_with_keys
+from lakehouse_assets.delta.tables import live_files, newest_table, sql_name
 from lakehouse_assets.markdown import markdown_table
 from lakehouse_assets.materialization.row_accounts import (
     FAULTS_TOLD,
@@ -225,7 +225,10 @@ def _relationship_checks(table: SilverTable, root: Root) -> dg.AssetChecksDefini
 def relationship_results(
     table: SilverTable, relationships: Sequence[Relationship], root: Root, dates: Collection[date] | None
 ) -> Iterator[dg.AssetCheckResult]:
-    """Check whether the rows of the dates (all if None) have their partners in the other tables, in one query."""
+    """Check whether the rows of the dates (all if None) have their partners in the other tables.
+
+    Of those, only files are read that may have one of the rows' values, and only these values are kept in memory.
+    """
     key = dg.AssetKey(["silver", table.name])
     opened = {name: newest_table(root.table("silver", name)) for name in (table.name, *(r.to_table for r in relationships))}
     child = opened[table.name]
@@ -241,12 +244,13 @@ def relationship_results(
         )
     if child is None or not ready:
         return
+    types = {column.name: column.type for column in table.contract.columns}
     with connect(root) as connection:
         _child_view(connection, table, root, child, ready, dates)
-        for name in {r.to_table for r in ready}:
-            parent = opened[name]
+        for number, relationship in enumerate(ready):
+            parent = opened[relationship.to_table]
             assert parent is not None, "`ready` has only relationships whose table exists"
-            table_view(connection, f'"parent_{name}"', root.table("silver", name), parent)
+            _found(connection, root, relationship, parent, types[relationship.column], number)
         rows = connection.execute(_orphans_query(ready)).fetchall()
     for number, relationship in enumerate(ready):
         counted: dict[date | None, Sequence[Any]] = {row[0]: row[1 + 3 * number : 4 + 3 * number] for row in rows}
@@ -267,12 +271,28 @@ def _child_view(
     files_view(connection, "child", root.table("silver", table.name), files, {r.column: types[r.column] for r in relationships})
 
 
+def _found(
+    connection: "duckdb.DuckDBPyConnection", root: Root, relationship: Relationship, parent: "DeltaTable", kind: str, number: int
+) -> None:
+    """Create the table `found_<number>`: those values of the child's column that the parent has."""
+    column, wanted = relationship.to_column, f"wanted_{number}"
+    named = sql_name(relationship.column)
+    connection.execute(f"CREATE TEMP TABLE {wanted} AS SELECT DISTINCT {named} AS value FROM child WHERE {named} IS NOT NULL")
+    files = live_files(parent, [column])
+    bounds = [{"value": file["bounds"][column]} if column in file["bounds"] else {} for file in files]
+    possible = files_with_keys(connection, wanted, {"value": kind}, bounds)
+    files = [file for file, may_have in zip(files, possible, strict=True) if may_have]
+    files_view(connection, f"parent_{number}", root.table("silver", relationship.to_table), files, {column: kind})
+    # The smaller side is the right one: DuckDB keeps that in memory, and skips row groups of the other by it.
+    connection.execute(
+        f"""CREATE TEMP TABLE found_{number} AS SELECT DISTINCT "{column}" AS value FROM parent_{number}
+            SEMI JOIN {wanted} ON parent_{number}."{column}" = {wanted}.value"""
+    )
+
+
 def _orphans_query(relationships: Sequence[Relationship]) -> str:
     """SQL: per date and in total, for each relationship, the count of rows without a partner, of their values, and examples."""
-    joins = " ".join(
-        f'LEFT JOIN (SELECT DISTINCT "{r.to_column}" AS value FROM "parent_{r.to_table}") AS p{n} ON child."{r.column}" = p{n}.value'
-        for n, r in enumerate(relationships)
-    )
+    joins = " ".join(f'LEFT JOIN found_{n} AS p{n} ON child."{r.column}" = p{n}.value' for n, r in enumerate(relationships))
     orphans = ", ".join(
         f'CASE WHEN p{n}.value IS NULL THEN CAST(child."{r.column}" AS VARCHAR) END AS o{n}' for n, r in enumerate(relationships)
     )

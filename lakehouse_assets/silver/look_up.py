@@ -16,7 +16,7 @@ from lakehouse_assets.contracts.provenance import DATE_COLUMN, FEED, FILE, IDENT
 from lakehouse_assets.delta.data_files import DataFolder, path_of_row, read_parquet, read_partitions
 from lakehouse_assets.delta.duck import connect, files_view, files_with_keys, rows_of_files
 from lakehouse_assets.delta.key_filter import is_worthwhile, key_filter
-from lakehouse_assets.delta.tables import sql_name
+from lakehouse_assets.delta.tables import split_folder, sql_name
 from lakehouse_assets.engine.session import is_remote
 from lakehouse_assets.silver.held import Held
 from lakehouse_assets.silver.judge import OK, VERDICT
@@ -290,7 +290,8 @@ class _ChangesThere:
 
 def _places(path: str) -> tuple[str | None, ...]:
     """Return what `PLACE` may be for the rows of a live file."""
-    return (path, path.rpartition("/")[0]) if is_staged(path) else (None,)
+    folder = path.rpartition("/")[0].removesuffix(split_folder(path))
+    return (path, folder) if is_staged(path) else (None,)
 
 
 def _within_bounds(connection: "duckdb.DuckDBPyConnection", keys: str, types: Mapping[str, str], others: Held) -> Held:

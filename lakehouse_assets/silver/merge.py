@@ -8,11 +8,12 @@ are.
 from bisect import bisect_right
 from collections.abc import Collection
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.books.set_aside import DROPPED, SUPERSEDED, WAITING, Deliveries
 from lakehouse_assets.contracts.contract import Contract
 from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN, FEED, FILE, IDENTITY, ITEM, ROW
+from lakehouse_assets.delta.tables import split_folder
 from lakehouse_assets.silver.held import Held
 from lakehouse_assets.silver.judge import OK, VERDICT, table_columns, validity
 from lakehouse_assets.silver.look_up import Changes, LookUp, Opened
@@ -166,11 +167,14 @@ def _next_deliveries(deliveries: Deliveries, dates: Collection[date]) -> "pa.Tab
 
 
 def with_small_files(rewritten: Held, current: Held, dates: Collection[date]) -> Held:
-    """Add small files of the given dates to what is rewritten, where a date has too many: see `pieces_to_merge`."""
+    """Add small files of the given dates to what is rewritten, where a date, or a part of it, has too many: see `pieces_to_merge`."""
     paths, files = {f["path"] for f in rewritten.files}, list(rewritten.files)
-    for day in dates:
-        others = (f for f in current.files if f["date"] == day and f["path"] not in paths)
-        small = sorted((f for f in others if f["num_records"] < ROWS_PER_FILE), key=lambda f: f["num_records"])
+    pieces: dict[tuple[date, str], list[dict[str, Any]]] = {}
+    for file in current.files:
+        if file["date"] in dates and file["path"] not in paths and file["num_records"] < ROWS_PER_FILE:
+            pieces.setdefault((file["date"], split_folder(file["path"])), []).append(file)
+    for small in pieces.values():
+        small.sort(key=lambda f: f["num_records"])
         files += small[: pieces_to_merge([f["num_records"] for f in small], MOST_SMALL_FILES)]
     return Held(files, rewritten.aside)
 

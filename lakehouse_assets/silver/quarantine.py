@@ -35,7 +35,10 @@ def quarantine_rows(
     """
     import pyarrow as pa
 
-    rows = stage.quarantined().to_pylist()
+    rows = stage.quarantined()
+    kept = {day: added.before.batches for day, added in to_build.additions.items()}
+    if not rows:
+        return kept
     sources = _sources(stage, target, raw, rows, to_build)
     batch = new_batch()
     batches = {row[DATE_COLUMN]: f"{batch}-{row[DATE_COLUMN]}" for row in rows}
@@ -64,7 +67,6 @@ def quarantine_rows(
                 "item_number": row[ITEM],
             }
         )
-    kept = {day: added.before.batches for day, added in to_build.additions.items()}
     merged = _small_batches(quarantine, stage.table.name, {day: names for day, names in kept.items() if day in batches})
     again = quarantine.read(target.layer, stage.table.name, merged).to_pylist()
     entries += [{**entry, "batch": batches[entry["date"]]} for entry in again]

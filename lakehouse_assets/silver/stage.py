@@ -8,7 +8,7 @@ quarantine.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.books.ledger import RuleHits
 from lakehouse_assets.books.set_aside import BATCH, DROPPED, LANDED, SUPERSEDED, WAITING, Batch, SetAside, rows_set_aside
@@ -28,18 +28,17 @@ from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.delta.data_files import DataFolder, read_parquet
 from lakehouse_assets.delta.duck import files_view
 from lakehouse_assets.delta.statistics import Bounds, Footer, bounds
-from lakehouse_assets.delta.tables import DataFile, sql_date
+from lakehouse_assets.delta.tables import SPLIT, DataFile, sql_date
 from lakehouse_assets.silver.judge import FAILED, OK, VERDICT, VERDICTS
 from lakehouse_assets.silver.transform import UNREAD
 from lakehouse_assets.silver.winners import DELETED
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-_MANY_DATES = date.min
-"""The date in the path of a file with rows of many dates."""
+_MANY_DATES, _ANY = date.min, "any"
+"""The date in the path of a file with rows of many dates, and what stands there for many values of a contract's `split_by`."""
 
 _REPARTITION_DATES = 16
 """From this many dates on, one task writes each date: else each task writes a file per date. With fewer, tasks would be idle."""
@@ -67,6 +66,10 @@ class Stage:
     """The rows that are set aside and kept with the table."""
     rejected_dates: set[date] = field(default_factory=set)
     """Dates with a row that broke a `fail` rule: they are not built."""
+    _written: set[str] = field(default_factory=set)
+    """The verdicts with a view: `ok`, and those that a row has."""
+    _all_keep_rules: bool = False
+    """Whether no row breaks a rule, by the statistics of the files."""
 
     @property
     def contract(self) -> Contract:
@@ -87,11 +90,13 @@ class Stage:
         self.ok = files[OK]
         columns = staged_columns(self.contract) | {UNREAD: "string"}
         files_view(self.connection, f"staged_{OK}", self.uri, [f.as_dict() for f in self.ok], columns)
-        for verdict in VERDICTS[1:]:
+        self._written = {OK, *(verdict for verdict in VERDICTS if files[verdict])}
+        for verdict in self._written - {OK}:
             count = sum(f.num_records for f in files[verdict])
             landed_view(self.connection, f"staged_{verdict}", self.uri, [f.path for f in files[verdict]], columns, count)
-        staged = " UNION ALL ".join(f"SELECT *, '{verdict}' AS {VERDICT} FROM staged_{verdict}" for verdict in VERDICTS)
-        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW staged AS {staged}")
+        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW staged AS {self._staged(self._written)}")
+        broken = [(f.footer or {}).get(BROKEN_RULES) for of_verdict in files.values() for f in of_verdict]
+        self._all_keep_rules = all(chunks and all(chunk.nulls == chunk.rows for chunk in chunks) for chunks in broken)
         self.rejected_dates = set(self._rows_by_date(f"staged_{FAILED}")) if files[FAILED] else set()
 
     def rewrite(self, merged: "DataFrame", live: Mapping[str, date], superseded: SetAside, count: int) -> None:
@@ -120,6 +125,8 @@ class Stage:
 
     def rule_hits(self) -> dict[date, list[RuleHits]]:
         """Return, by date, each broken rule with its number of rows and the keys of some of them."""
+        if self._all_keep_rules:
+            return {}
         key = " || ', ' || ".join(f"COALESCE(CAST(\"{k}\" AS VARCHAR), 'NULL')" for k in self.contract.key)
         counted = self.connection.execute(
             f"""SELECT {DATE_COLUMN}, rule, count(*), list({key} ORDER BY {FILE}, {ROW}, {ITEM})[1:{MOST_EXAMPLES}]
@@ -131,23 +138,31 @@ class Stage:
             hits.setdefault(day, []).append(RuleHits(rule, rows, examples))
         return hits
 
-    def quarantined(self) -> "pa.Table":
+    def quarantined(self) -> list[dict[str, Any]]:
         """Return the rows that broke a `drop` rule or wait for a partner: the columns of `IDENTITY`, `_broken_rules`, `_unread`."""
+        if not (refused := self._written & {DROPPED, WAITING}):
+            return []
         columns = ", ".join((*IDENTITY, BROKEN_RULES, UNREAD))
         order = ", ".join((DATE_COLUMN, FILE, ROW, ITEM))
-        rows: pa.Table = self.connection.execute(
-            f"SELECT {columns} FROM staged WHERE {VERDICT} IN ('{DROPPED}', '{WAITING}') ORDER BY {order}"
-        ).to_arrow_table()
+        found = self.connection.execute(f"SELECT {columns} FROM ({self._staged(refused)}) ORDER BY {order}").to_arrow_table()
+        rows: list[dict[str, Any]] = found.to_pylist()
         return rows
 
     def waiting(self, kept: SetAside) -> dict[date, str]:
         """Return, by date, a hash of the rows that wait: the staged ones, and those in `kept`."""
         waiting, types = kept.with_reason(WAITING), typed_columns((FILE, ROW, ITEM, FEED))
+        if not waiting.batches and WAITING not in self._written:
+            return {}
         landed_view(self.connection, "kept_waiting", self.uri, waiting.files, types, waiting.count, waiting.places)
-        rows = f"(FROM kept_waiting UNION ALL SELECT {', '.join((*types, DATE_COLUMN))} FROM staged_{WAITING})"
+        staged = f" UNION ALL SELECT {', '.join((*types, DATE_COLUMN))} FROM staged_{WAITING}" if WAITING in self._written else ""
         identity = " || '/' || ".join(f"CAST({name} AS VARCHAR)" for name in (FILE, ROW, ITEM, FEED))
-        hashes = f"SELECT {DATE_COLUMN}, md5(string_agg({identity}, ',' ORDER BY {identity})) FROM {rows} GROUP BY ALL"
+        hashed = f"md5(string_agg({identity}, ',' ORDER BY {identity}))"
+        hashes = f"SELECT {DATE_COLUMN}, {hashed} FROM (FROM kept_waiting{staged}) GROUP BY ALL"
         return {day: str(value)[:8] for day, value in self.connection.execute(hashes).fetchall()}
+
+    def _staged(self, verdicts: Collection[str]) -> str:
+        """SQL: the staged rows with one of the verdicts."""
+        return " UNION ALL ".join(f"SELECT *, '{verdict}' AS {VERDICT} FROM staged_{verdict}" for verdict in sorted(verdicts))
 
     def _write(
         self, rows: "DataFrame", part: str, dates: Collection[date], count: int | None, kept: Sequence[str]
@@ -158,11 +173,18 @@ class Stage:
         batch = f"{self.folder.name}/{part}"
         by_date = f"CASE WHEN {VERDICT} = '{OK}' THEN {DATE_COLUMN} ELSE {sql_date(_MANY_DATES)} END"
         staged = rows.withColumns({LANDED: F.col(DATE_COLUMN), BATCH: F.lit(batch), DATE_COLUMN: F.expr(by_date)})
-        if len(dates) >= _REPARTITION_DATES:
-            staged = staged.repartition(LANDED)
+        split = []
+        if (column := self.contract.split_by) is not None:
+            # Not the value itself: a folder's name can't have any character. Of two values with one hash, a file has both.
+            hashed = f"SUBSTRING(MD5(COALESCE(`{column}`, '')), 1, 8)"
+            split = [f"{SPLIT}{column}"]
+            staged = staged.withColumn(split[0], F.expr(f"CASE WHEN {VERDICT} = '{OK}' THEN {hashed} ELSE '{_ANY}' END"))
+        # One task writes each file, where that leaves work for the others.
+        if len(dates) >= _REPARTITION_DATES or (split and (count is None or count >= ROWS_PER_FILE)):
+            staged = staged.repartition(LANDED, *split)
         elif count is not None:
             staged = staged.coalesce(1 + count // ROWS_PER_FILE)
-        written = self.folder.write(staged, part, VERDICT)
+        written = self.folder.write(staged, part, VERDICT, DATE_COLUMN, *split)
         files = {v: [f for f in written if f"/{VERDICT}={v}/" in f.path] for v in VERDICTS}
         batches = []
         for reason in (reason for reason in kept if files[reason]):

@@ -101,6 +101,7 @@ PRODUCTS = SilverTable(
             Rule("department_present", "department IS NOT NULL", "warn", "A product is in a department."),
         ),
         freshness=timedelta(days=2),
+        split_by="department",
     ),
     (Input(PRODUCTS_FEED, clean_products),),
 )

@@ -23,7 +23,7 @@ from lakehouse_assets.books.manifest import Key, Manifest, Manifests, Pinned
 from lakehouse_assets.books.quarantine import Quarantine
 from lakehouse_assets.books.records import contents, record_partitions, table_id
 from lakehouse_assets.books.set_aside import old_lists
-from lakehouse_assets.delta.tables import Commit, compact, live_files, open_table, until_committed
+from lakehouse_assets.delta.tables import Commit, compact, live_files, open_table, split_by, until_committed
 from lakehouse_assets.errors import LakehouseError, UpkeepError
 from lakehouse_assets.store.errors import explained, unquoted
 from lakehouse_assets.store.root import Root
@@ -98,6 +98,9 @@ def _compacted(root: Root, layer: str, name: str) -> DeltaTable:
 
     def attempt() -> tuple[Commit, Mapping[date, str]]:
         table = DeltaTable(root.table(layer, name))
+        if split_by(file["path"] for file in live_files(table)) is not None:
+            # Compaction would put rows of all values into one file. Builds merge small files of each value themselves.
+            return Commit(table.version(), changed=False), {}
         contents_before = contents(root, layer, name, table) if layer in RECORDED_LAYERS else {}
         return compact(table, run_id=RUN_ID), contents_before
 

@@ -37,6 +37,8 @@ RAW_CUSTOMERS = Feed("shop/things", columns=(SourceColumn("id", "Number"), Sourc
         ({"key": ()}, "there is no key"),
         ({"sequence": "changed_at"}, "sequence 'changed_at' is not a column"),
         ({"relationships": (Relationship("shop", "crm_shops", "id"),)}, "relationship column 'shop' is not a column"),
+        ({"split_by": "shop"}, "split_by 'shop' is not a column"),
+        ({"split_by": "since"}, "split_by 'since' is date, not text"),
         ({"table": "CRM Customers"}, "'CRM Customers' is not a name"),
         ({"table": ""}, "'' is not a name"),
         ({"columns": (ID, NAME, SINCE, Column("Shop", "int", "Shop"))}, "'Shop' is not a name"),

@@ -3,16 +3,21 @@
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
+import duckdb
+import obstore
 import pytest
+from deltalake import DeltaTable
 from python_calamine import CalamineWorkbook
 
 from lakehouse_assets.bundled import bundled
 from lakehouse_assets.contracts.system import SilverTable
+from lakehouse_assets.delta.tables import live_files
 from lakehouse_assets.materialization.row_accounts import row_accounts_result
 from lakehouse_assets.systems.storefront import ORDER_ITEMS, ORDERS, PRODUCTS
+from lakehouse_assets.upkeep.maintain import maintain
 from tests.support.lakehouse import Lakehouse
 from tests.support.workbooks import workbook
 
@@ -144,3 +149,33 @@ def test_items_wait_for_their_order_and_product_in_whatever_order_these_come(mak
     lakehouse.remove("storefront/orders", DATES["orders"], "a.csv")
     settle(lakehouse)
     assert standing(lakehouse) == ([4], dict.fromkeys((1, 2, 3), NO_ORDER) | {5: "order_id_present"})
+
+
+def test_the_products_of_a_department_are_read_without_those_of_others(make_lakehouse):
+    rows = [(1, 7, "Home & Garden", "Spade"), (2, 7, "", "Nothing"), (3, 8, "Bücher; Hefte", "Diary"), (4, 8, "Toys", "Ball")]
+
+    def csv_of(rows):
+        lines = [",".join(map(str, row)) for row in rows]
+        return "\n".join(["product_id,department_id,department,product_name", *lines]) + "\n"
+
+    lakehouse = make_lakehouse(PRODUCTS)
+    lakehouse.land("storefront/products", "2026-01-30", "a.csv", csv_of(rows))
+    lakehouse.land("storefront/products", "2026-01-31", "b.csv", csv_of([(4, 8, "Home & Garden", "Ball"), (5, 9, "Toys", "Top")]))
+    assert lakehouse.build() == {}
+    list(maintain(lakehouse.settings.root, timedelta(days=7)))
+    root, name = lakehouse.settings.root, PRODUCTS.name
+    everything = lakehouse.rows(f"silver.{name}", "product_id, department, _date", "product_id")
+    files = {f["path"]: f["bounds"].get("department") for f in live_files(DeltaTable(root.table("silver", name)), ["department"])}
+    assert len(files) == 5
+    assert all(low == high for low, high in filter(None, files.values()))
+    for path, bounds in files.items():
+        if bounds != ("Home & Garden",) * 2:
+            obstore.put(root.store, f"silver/{name}/{path}", b"can't be read")
+    wanted = [row for row in everything if row["department"] == "Home & Garden"]
+    assert [(row["product_id"], row["_date"].day) for row in wanted] == [(1, 30), (4, 31)]
+    assert (
+        lakehouse.rows(f"silver.{name} WHERE department = 'Home & Garden'", "product_id, department, _date", "product_id")
+        == wanted
+    )
+    with pytest.raises(duckdb.Error, match="magic bytes"):
+        lakehouse.rows(f"silver.{name} WHERE department IS NULL")

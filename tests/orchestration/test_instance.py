@@ -236,11 +236,13 @@ def test_events_that_are_stored_in_batches_are_those_that_are_stored_one_by_one(
     def stored(name, around):
         with open_instance(tmp_path / name, root) as instance:
             for _ in range(2):
-                with around():
+                with around(instance):
                     run = dg.materialize([x], instance=instance, tags=tags).run_id
             events = [(e.event_log_entry.dagster_event_type, e.partition_key) for e in instance.get_records_for_run(run).records]
             found = instance.fetch_materializations(key, limit=99).records
+            checks = instance.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(key, "sound"), 99)
             return (
+                [(c.status.value, c.partition, c.run_id == run, c.event.dagster_event_type) for c in checks],
                 sorted(map(str, events)),
                 [(record.partition_key, record.run_id == run) for record in found],
                 [(r.storage_id - found[-1].storage_id) for r in found],
@@ -250,7 +252,7 @@ def test_events_that_are_stored_in_batches_are_those_that_are_stored_one_by_one(
                 len(instance.get_event_tags_for_asset(key)),
             )
 
-    assert stored("one", nullcontext) == stored("batches", events_in_batches)
+    assert stored("one", lambda _: nullcontext()) == stored("batches", events_in_batches)
     assert batches == [32, 31, 32, 31]
     assert "DAGSTER_EVENT_BATCH_SIZE" not in os.environ
 
@@ -275,6 +277,47 @@ def test_a_pass_killed_in_a_step_does_not_hold_up_the_next(lakehouse, tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(lakehouse.rows("silver.erp_customer_locations")) == 27 * 20_000
+
+
+def test_events_wait_until_somebody_reads(instance, tmp_path):
+    index = tmp_path / "home" / "history" / "runs" / "index.db"
+
+    def stored():
+        with closing(sqlite3.connect(index)) as database:
+            return database.execute("SELECT count(*) FROM event_logs").fetchone()[0]
+
+    def event(number):
+        return dg.AssetMaterialization("x", metadata={"number": number})
+
+    before = stored()
+    with events_in_batches(instance):
+        for number in range(3):
+            instance.report_runless_asset_event(event(number))
+        waiting = stored() - before
+        newest = instance.get_latest_materialization_event(dg.AssetKey("x"))
+        assert newest.asset_materialization.metadata["number"].value == 2
+        assert (waiting, stored() - before) == (0, 3)
+        instance.report_runless_asset_event(event(3))
+    assert stored() - before == 4
+
+
+def test_the_database_of_a_run_is_what_dagster_creates(instance, tmp_path):
+    made = []
+    for name in ("ours", "dagster's"):
+        made.append(instance.event_log_storage.path_for_shard(name))
+        if name == "ours":
+            instance.all_logs(name)
+        else:
+            instance.event_log_storage._initdb(instance.event_log_storage._engine(name))
+    found = schemas(tmp_path / "home")
+    ours, dagsters = (found[str(Path(file).relative_to(tmp_path / "home"))] for file in made)
+    assert ours == dagsters != []
+    for question in ("SELECT * FROM alembic_version", "PRAGMA journal_mode"):
+        answers = []
+        for file in made:
+            with closing(sqlite3.connect(file)) as database:
+                answers.append(database.execute(question).fetchall())
+        assert answers[0] == answers[1] != []
 
 
 def test_a_file_of_the_first_version_names_the_event_storage_where_it_is_now(tmp_path, root):

@@ -70,7 +70,7 @@ def play(mode, examples, make_lakehouse, monkeypatch, record_property):
         # Some dates are large, so that the staged files are searched for rows of one key.
         monkeypatch.setattr(build, "LARGE_DATE", random.Random(seed + 1).choice((1, 5, 100_000)))
         monkeypatch.setattr(look_up, "FEW_KEYS", random.Random(seed + 2).choice((0, 1_000_000)))
-        shop = Shop(make_lakehouse(), entity(mode), chance)
+        shop = Shop(make_lakehouse(), entity(mode, split_by="value" if seed % 2 else None), chance)
         for number in range(chance.randint(2, 6)):
             for _ in range(chance.randint(1, 4)):
                 shop.arrive()

@@ -36,7 +36,7 @@ def take(raw):
     return raw.selectExpr("*", "id AS thing_id", "changed AS at", "said AS value")
 
 
-def entity(mode: str, name: str = "things") -> SilverTable:
+def entity(mode: str, name: str = "things", split_by: str | None = None) -> SilverTable:
     return one_feed(
         landing=f"shop/{name}",
         columns=tuple(SourceColumn(column, "") for column in ("id", "changed", "said", "op", "sent")),
@@ -48,6 +48,7 @@ def entity(mode: str, name: str = "things") -> SilverTable:
             mode=mode,
             sequence="at",
             deleted=None if mode == "snapshot" else "op = 'd'",
+            split_by=split_by,
             columns=(Column("thing_id", "string", ""), Column("at", "int", ""), Column("value", "string", "")),
             rules=(
                 Rule("value_not_bad", "value IS NULL OR value <> 'bad'", "drop", "A value is not bad."),
