@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 from lakehouse_assets.generate.deliveries import Deliveries
 from lakehouse_assets.generate.draw import draws
+from lakehouse_assets.generate.revenue import Sale, Sold
 from lakehouse_assets.generate.world import Order, Person, Product, World
 
 CUSTOMERS = ("cst_id", "cst_key", "cst_firstname", "cst_lastname", "cst_marital_status", "cst_gndr", "cst_create_date")
@@ -55,6 +56,7 @@ def deliver(world: World, out: Deliveries) -> None:
         out.csv("customers", day, "cust_info.csv", CUSTOMERS, _customers(world, out, day))
         out.csv("products", day, "prd_info.csv", PRODUCTS, _products(world, out, day))
         out.csv("sales", day, "sales_details.csv", SALES, _sales(world, out, day))
+    out.truth.sold = Sold([*out.table("sales").notes().values()])
 
 
 def _customers(world: World, out: Deliveries, day: date) -> Iterator[tuple[object, ...]]:
@@ -143,15 +145,17 @@ def _sales(world: World, out: Deliveries, day: date) -> Iterator[tuple[object, .
         for number, line in enumerate(order.lines):
             kind = dirt.pick(SALES_DIRT)
             row = _sale(order, number, kind)
+            # A missing or wrong amount is worked out from pieces and price.
+            sale = Sale(None if kind == "no order date" else order.placed.date(), "USD", line.amount * 100)
             if kind == "one field too many":
                 yield (*row, "?")
                 continue
             if kind == "shipped before ordered":
                 table.refuse("ship_date_not_before_order_date")
             else:
-                table.row((order.number, line.product.number), line.amount, line.quantity)
+                table.row((order.number, line.product.number), line.amount, line.quantity, note=sale)
             if kind == "sent twice":
-                table.row((order.number, line.product.number), line.amount, line.quantity)
+                table.row((order.number, line.product.number), line.amount, line.quantity, note=sale)
                 yield row
             yield row
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from lakehouse_assets.generate.deliveries import Deliveries
 from lakehouse_assets.generate.draw import draws, numbers
+from lakehouse_assets.generate.revenue import Sale, Sold
 from lakehouse_assets.generate.truth import Partner, SilverTruth
 from lakehouse_assets.generate.world import Order, Person, Product, Status, World
 
@@ -65,6 +66,9 @@ RATES = {"DE": ("EUR", 116), "FR": ("EUR", 116), "GB": ("GBP", 133)}
 STATES: Mapping[Status, str] = {"pending": "new"}
 """Where the shop's state has another name than its status."""
 
+WRONG_BY = 10_000
+"""By how much a wrong amount is off, in units of the fourth digit."""
+
 MOST_LINES = 8
 PAYMENTS = ("checkmo", "paypal_express", "stripe_payments")
 
@@ -85,6 +89,7 @@ def deliver(world: World, out: Deliveries) -> None:
         out.csv("order_items", day, "order_items.csv", ITEMS, shop.changed_items(day), "\n")
         stock = ("source_code", "sku", "quantity", "status")
         out.csv("inventory", day, "stock_sources.csv", stock, shop.inventory(day), "\n")
+    out.truth.sold = shop.sold()
 
 
 class Shop:
@@ -226,7 +231,9 @@ class Shop:
             row |= {"billing_address": {"country_id": order.person.country_code if order.person else None}}
             for amount in AMOUNTS:
                 row[amount] = float(row[amount])
-            row["items"] = [self._nested_item(order, n, step, moment) for n in range(len(order.lines))]
+            dirty_lines = [self.out.dirt("orders, items").pick(ITEM_DIRT) for _ in order.lines]
+            row["items"] = [_nested_item(order, n, step, moment, dirty) for n, dirty in enumerate(dirty_lines)]
+            self._count_items(order, dirty_lines, step, moment)
             dirty: dict[str, dict[str, Any]] = {
                 "currency in words": {"order_currency_code": "US Dollar"},
                 "total below zero": {"grand_total": -1.0},
@@ -238,13 +245,13 @@ class Shop:
             yield row
             if kind == "sent twice":
                 # The same lines a second time: they supersede each other, or are refused twice.
-                table.row(order.number, *_totals(order), sequence=(moment, 0))
-                self._count_again(order, row["items"], moment)
+                table.row(order.number, *_totals(order), sequence=(moment, 0), note=order.steps[step][0])
+                self._count_items(order, dirty_lines, step, moment)
                 yield row
             if kind in refused:
                 table.refuse(refused[kind])
             else:
-                table.row(order.number, *_totals(order), sequence=(moment, 0))
+                table.row(order.number, *_totals(order), sequence=(moment, 0), note=order.steps[step][0])
 
     def changed_items(self, day: date) -> Iterator[tuple[object, ...]]:
         """Yield the lines of orders of earlier days that take a step on a day."""
@@ -255,8 +262,15 @@ class Shop:
             for n in range(len(order.lines)):
                 kind = dirt.pick(ITEM_DIRT)
                 item = _item(order, n, step, moment, kind)
-                self._count_item(order, n, kind, moment)
+                self._count_item(order, n, kind, step, moment)
                 yield tuple(item[name] for name in ITEMS)
+
+    def sold(self) -> Sold:
+        """Return what gold counts as sold: lines whose order is live, less what was refunded, and nothing of a canceled order."""
+        status = self._orders.notes()
+        lines = self.out.table("order_items").notes()
+        sales = [sale for (order, _), sale in lines.items() if sale is not None and status[order] != "canceled"]
+        return Sold(sales, shop_orders=frozenset(status))
 
     def inventory(self, day: date) -> Iterator[tuple[object, ...]]:
         """Yield the stock at the end of a day."""
@@ -360,37 +374,23 @@ class Shop:
             table.row(row["entity_id"], sequence=sequence, deleted=deleted)
         else:
             amounts = (_units(row["grand_total"]), _units(row["base_grand_total"]))
-            table.row(row["entity_id"] - 1, *amounts, sequence=sequence, deleted=deleted)
+            table.row(row["entity_id"] - 1, *amounts, sequence=sequence, deleted=deleted, note=row["status"])
 
-    def _nested_item(self, order: Order, n: int, step: int, moment: datetime) -> dict[str, Any]:
-        kind = self.out.dirt("orders, items").pick(ITEM_DIRT)
-        item = _item(order, n, step, moment, kind)
-        # A line of the API has the order's number and time only if it is asked for by itself.
-        for name in ("order_id", "updated_at"):
-            del item[name]
-        self._count_item(order, n, kind, moment)
-        return {name: float(value) if name in ITEM_AMOUNTS else value for name, value in item.items()}
-
-    def _count_item(self, order: Order, n: int, kind: str | None, moment: datetime) -> None:
+    def _count_item(self, order: Order, n: int, kind: str | None, step: int, moment: datetime) -> None:
         refused = {"no sku": "sku_present", "no pieces": "quantity_positive", "price below zero": "price_not_negative"}
         table = self.out.table("order_items", base_row_total=4, quantity=4)
         if kind in refused:
             table.refuse(refused[kind])
         else:
             line, partner = order.lines[n], Partner(self._orders, order.number, "order_id_in_magento_orders")
-            table.row((order.number, n), line.amount * 100, line.quantity * 10_000, sequence=moment, waits_for=(partner,))
+            amounts = (line.amount * 100, line.quantity * 10_000)
+            sale = _sale(order, n, kind, step)
+            table.row((order.number, n), *amounts, sequence=moment, waits_for=(partner,), note=sale)
 
-    def _count_again(self, order: Order, items: list[dict[str, Any]], moment: datetime) -> None:
-        """Count the lines of an order that is sent twice."""
-        for n, item in enumerate(items):
-            kind = None
-            if item["sku"] is None:
-                kind = "no sku"
-            elif item["qty_ordered"] == 0:
-                kind = "no pieces"
-            elif item["price"] < 0:
-                kind = "price below zero"
-            self._count_item(order, n, kind, moment)
+    def _count_items(self, order: Order, dirty_lines: list[str | None], step: int, moment: datetime) -> None:
+        """Count the lines of an order."""
+        for n, kind in enumerate(dirty_lines):
+            self._count_item(order, n, kind, step, moment)
 
 
 AMOUNTS = ("subtotal", "discount_amount", "shipping_amount", "tax_amount", "grand_total", "base_grand_total", "total_paid")
@@ -537,12 +537,30 @@ def _item(order: Order, n: int, step: int, moment: datetime, kind: str | None) -
         "qty_refunded": line.quantity if status == "closed" else 0,
         "price": _text(-100 if kind == "price below zero" else price * 100),
         "base_price": _text(line.price * 100),
-        "row_total": _text(total + 10_000 if kind == "wrong amount" else total),
+        "row_total": _text(total + WRONG_BY if kind == "wrong amount" else total),
         "base_row_total": _text(line.amount * 100),
         "discount_amount": _text(0),
         "tax_amount": _text(0),
         "updated_at": str(moment),
     }
+
+
+def _nested_item(order: Order, n: int, step: int, moment: datetime, kind: str | None) -> dict[str, Any]:
+    """Return a line within an order of the API, with its amounts as numbers."""
+    item = _item(order, n, step, moment, kind)
+    # Such a line has the order's number and time only if it is asked for by itself.
+    for name in ("order_id", "updated_at"):
+        del item[name]
+    return {name: float(value) if name in ITEM_AMOUNTS else value for name, value in item.items()}
+
+
+def _sale(order: Order, n: int, kind: str | None, step: int) -> Sale | None:
+    """Return what a line sold, as it stands after a step of its order; None if nothing of it is left."""
+    if order.steps[step][0] in ("canceled", "closed"):
+        return None
+    amounts = local_amounts(order)
+    total = amounts.prices[n] * order.lines[n].quantity * 100
+    return Sale(order.placed.date(), amounts.currency, total + WRONG_BY if kind == "wrong amount" else total)
 
 
 def _payment(order: Order) -> str:
