@@ -169,7 +169,7 @@ class Shop:
 
     def customers(self) -> Iterator[tuple[object, ...]]:
         """Yield the accounts that there are before the first day, as an export."""
-        table, dirt = self.out.table("customers"), self.out.dirt("customers")
+        table, versions, dirt = self.out.table("customers"), self.out.table("customer_versions"), self.out.dirt("customers")
         for person in self.world.people[: self.world.people_before(self.world.days[0])]:
             if not self.has_account(person):
                 continue
@@ -182,9 +182,11 @@ class Shop:
             record = record | changed | {"no number": {"entity_id": ""}, "no gender": {"gender": ""}}.get(kind or "", {})
             for _ in range(1 + (kind == "sent twice")):
                 if kind == "no number":
-                    table.refuse("customer_id_present")
+                    for each in (table, versions):
+                        each.refuse("customer_id_present")
                 else:
                     table.row(number, sequence=(person.registered, 0))
+                    versions.row((number, person.country_code))
                 yield tuple(record[name] for name in CUSTOMERS)
 
     def customer_events(self, day: date) -> Iterator[dict[str, Any] | str]:
@@ -345,25 +347,29 @@ class Shop:
 
     def _told(self, entity: str, event: dict[str, Any], kind: str | None) -> Iterator[dict[str, Any] | str]:
         """Yield an event, and what its kind of dirt makes of it. What is broken comes beside the event, so that nothing is lost."""
-        table = self._orders if entity == "orders" else self.out.table("customers")
         yield event
-        self._count_event(table, entity, event)
+        self._count_event(entity, event)
         if kind == "sent twice":
-            self._count_event(table, entity, event)
+            self._count_event(entity, event)
             yield event
         elif kind == "cut off":
             yield '{"before":null,"after":{"entity_id":'
         elif kind == "no row":
-            table.refuse("change_has_its_row")
+            self._refuse_event(entity, "change_has_its_row")
             yield {**event, "op": "u", "after": None}
         elif kind == "truncates the table":
-            table.refuse("op_changes_a_row")
+            self._refuse_event(entity, "op_changes_a_row")
             yield {**event, "op": "t", "before": None, "after": None}
         elif kind == "no number" and event["after"] is not None:
-            table.refuse("order_id_present" if entity == "orders" else "customer_id_present")
+            self._refuse_event(entity, "order_id_present" if entity == "orders" else "customer_id_present")
             yield {**event, "after": {**event["after"], "entity_id": None}}
 
-    def _count_event(self, table: SilverTruth, entity: str, event: dict[str, Any]) -> None:
+    def _refuse_event(self, entity: str, rule: str) -> None:
+        """Count an event that breaks a rule, in each table that it is for."""
+        for name in ("orders",) if entity == "orders" else ("customers", "customer_versions"):
+            self.out.table(name).refuse(rule)
+
+    def _count_event(self, entity: str, event: dict[str, Any]) -> None:
         row, deleted = event["after"] or event["before"], event["op"] == "d"
         if deleted:
             changed = datetime.fromtimestamp(event["source"]["ts_ms"] / 1000, UTC).replace(tzinfo=None)
@@ -371,10 +377,12 @@ class Shop:
             changed = datetime.fromisoformat(row["updated_at"]).replace(tzinfo=None)
         sequence = (changed, event["source"]["pos"])
         if entity == "customers":
-            table.row(row["entity_id"], sequence=sequence, deleted=deleted)
+            self.out.table("customers").row(row["entity_id"], sequence=sequence, deleted=deleted)
+            # Events name no country, so the first opens a row version, and those that follow don't. A deletion is none.
+            self.out.table("customer_versions").row((row["entity_id"], "deleted" if deleted else None), deleted=deleted)
         else:
             amounts = (_units(row["grand_total"]), _units(row["base_grand_total"]))
-            table.row(row["entity_id"] - 1, *amounts, sequence=sequence, deleted=deleted, note=row["status"])
+            self._orders.row(row["entity_id"] - 1, *amounts, sequence=sequence, deleted=deleted, note=row["status"])
 
     def _count_item(self, order: Order, n: int, kind: str | None, step: int, moment: datetime) -> None:
         refused = {"no sku": "sku_present", "no pieces": "quantity_positive", "price below zero": "price_not_negative"}
