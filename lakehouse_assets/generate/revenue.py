@@ -13,7 +13,7 @@ from datetime import date
 from typing import NamedTuple
 
 SALES_TABLE = "gold.fact_sales"
-_REVENUE = f"""SELECT string_agg(day || ' ' || usd, ', ' ORDER BY day) FROM (
+_REVENUE = f"""SELECT coalesce(string_agg(day || ' ' || usd, ', ' ORDER BY day), '') FROM (
                    SELECT coalesce(order_date::VARCHAR, 'undated') AS day, sum(usd_amount) AS usd FROM {SALES_TABLE}
                    WHERE source_system = '{{}}' GROUP BY 1 HAVING usd <> 0)"""
 

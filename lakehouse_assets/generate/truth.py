@@ -224,7 +224,7 @@ def differences(systems: Mapping[str, Mapping[str, Any]], query: Query) -> list[
             answers |= questions if query(_THERE.format(table)) else {}
         for sql, answer in answers.items():
             [row] = query(sql)
-            found += _differs(sql, "as answer", *_apart(next(iter(row.values())), answer))
+            found += _differs(" ".join(sql.split()), "as answer", *_apart(next(iter(row.values())), answer))
     return found
 
 

@@ -38,7 +38,7 @@ def wrong_answers(made: Path, command: Command) -> list[tuple[str, object, str]]
     tables = [table for system in read_truth(made).values() for table in system["gold"].items()]
     assert {name for name, _ in tables} == {"gold.fact_inventory_snapshot", "gold.fact_sales", "gold.fact_support_tickets"}
     answers = [(sql, *command.query(sql)[0].values(), answer) for _, questions in tables for sql, answer in questions.items()]
-    return [(sql, actual, answer) for sql, actual, answer in answers if (actual or "") != answer]
+    return [(sql, actual, answer) for sql, actual, answer in answers if actual != answer]
 
 
 def gold(command: Command) -> dict[str, object]:
