@@ -156,7 +156,7 @@ def test_of_first_responses_a_difference_shows_the_tickets_that_differ(actual, s
 
 def test_of_many_entries_that_differ_a_sentence_shows_some():
     truth = Truth()
-    truth.answer_tickets({number: 1 for number in range(1, 9)})
+    truth.answer_tickets(dict.fromkeys(range(1, 9), 1))
     actual = ", ".join(f"{number} 2" for number in range(1, 9))
 
     def query(sql):

@@ -403,8 +403,11 @@ def test_a_sale_has_all_that_its_system_says_of_it(warehouse, system, said, days
     sale = f"SELECT {keys}, promotion_id, f.order_status, f.payment_method, {{}} FROM run.gold.fact_sales f {joins}"
     sale += " JOIN run.gold.dim_promotion USING (promotion_key)"
     assert sql(sale.format("order_date_key, ship_date_key, due_date_key, time_key")) == [(*said, *days)]
-    joins = joins.replace("JOIN run.gold.dim_product USING (product_key)", "")
-    order = f"SELECT customer_id, channel_name, store_id, order_status, payment_method, order_date_key, time_key FROM run.gold.fact_orders {joins}"
+    order = (
+        "SELECT customer_id, channel_name, store_id, order_status, payment_method, order_date_key, time_key FROM run.gold.fact_orders"
+        " JOIN run.gold.dim_customer USING (customer_key) JOIN run.gold.dim_channel USING (channel_key)"
+        " JOIN run.gold.dim_store USING (store_key)"
+    )
     assert sql(order) == [(said[0], *said[2:4], *said[5:], days[0], days[3])]
     assert sql("SELECT amount_is_allocated FROM run.gold.fact_sales") == [(system == "storefront",)]
 
