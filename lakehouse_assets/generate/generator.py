@@ -11,6 +11,7 @@ from lakehouse_assets.errors import GenerateError
 from lakehouse_assets.generate import systems
 from lakehouse_assets.generate.deliveries import Deliveries
 from lakehouse_assets.generate.options import Options
+from lakehouse_assets.generate.revenue import SALES_TABLE, Sold, revenue
 from lakehouse_assets.generate.world import World
 
 TRUTH = "truth.json"
@@ -35,11 +36,15 @@ def generate(folder: Path, options: Options, names: Sequence[str]) -> dict[str, 
         raise GenerateError(f"{folder} exists and is not an empty folder. Name another one, or delete it.")
     world = World(options)
     written: dict[str, Any] = {}
+    sold: dict[str, Sold] = {}
     for name in sorted(set(names)):
         out = Deliveries(folder, name, options)
         deliver: Deliver = import_module(f"{systems.__name__}.{name}").deliver
         deliver(world, out)
         written[name] = {"files": out.files, **out.truth.to_json(), "dirt": out.dirty}
+        sold[name] = out.truth.sold
+    for name, answers in revenue(sold).items():
+        written[name]["gold"][SALES_TABLE] = answers
     truth = {"options": _described(options), "systems": written}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / TRUTH).write_text(json.dumps(truth, indent=2) + "\n", encoding="utf-8")

@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
+
+from lakehouse_assets.generate.revenue import Sold
 
 
 @dataclass
@@ -28,21 +30,29 @@ class SilverTruth:
     def __init__(self, sums: Mapping[str, int]) -> None:
         self.sums = dict(sums)
         self._refused: Counter[str] = Counter()
-        self._winners: dict[Any, tuple[Any, bool, tuple[int | None, ...]]] = {}
+        self._winners: dict[Any, _Row] = {}
         self._rows = 0
-        self._waiting: list[tuple[Sequence[Partner], Any, tuple[int | None, ...], Any]] = []
+        self._waiting: list[tuple[Sequence[Partner], Any, _Row]] = []
 
     def row(
-        self, key: object, *amounts: int | None, sequence: Any = None, deleted: bool = False, waits_for: Sequence["Partner"] = ()
+        self,
+        key: object,
+        *amounts: int | None,
+        sequence: Any = None,
+        deleted: bool = False,
+        waits_for: Sequence["Partner"] = (),
+        note: Any = None,
     ) -> None:
         """Count a row that passes all rules. `amounts` are the values of `sums`, without the point: 12.50 is 1250.
 
-        A row `waits_for` partners: if one of them is not live at the end, the row is in quarantine.
+        A row `waits_for` partners: if one of them is not live at the end, the row is in quarantine. `note` is what gold's truth needs
+        to know of the row, see `notes`.
         """
+        row = _Row(sequence, deleted, amounts, note)
         if waits_for:
-            self._waiting.append((waits_for, key, amounts, sequence))
+            self._waiting.append((waits_for, key, row))
         else:
-            self._count(key, amounts, sequence, deleted)
+            self._count(key, row)
 
     def refuse(self, rule: str) -> None:
         """Count a row that goes to quarantine by a rule."""
@@ -51,7 +61,12 @@ class SilverTruth:
     def has(self, key: object) -> bool:
         """Whether a key has a live row."""
         self._settle()
-        return key in self._winners and not self._winners[key][1]
+        return key in self._winners and not self._winners[key].deleted
+
+    def notes(self) -> dict[Any, Any]:
+        """Return the notes of the live rows, by key."""
+        self._settle()
+        return {key: row.note for key, row in self._winners.items() if not row.deleted}
 
     @property
     def refused(self) -> Counter[str]:
@@ -63,7 +78,7 @@ class SilverTruth:
     def live(self) -> int:
         """How many rows are live at the end."""
         self._settle()
-        return sum(not deleted for _, deleted, _ in self._winners.values())
+        return sum(not row.deleted for row in self._winners.values())
 
     @property
     def superseded(self) -> int:
@@ -73,27 +88,36 @@ class SilverTruth:
     def totals(self) -> dict[str, str]:
         """Return the sum of each column over the live rows, as DuckDB writes it."""
         self._settle()
-        live = [amounts for _, deleted, amounts in self._winners.values() if not deleted]
+        live = [row.amounts for row in self._winners.values() if not row.deleted]
         return {
             column: _decimal(sum(amounts[n] or 0 for amounts in live), digits)
             for n, (column, digits) in enumerate(self.sums.items())
         }
 
-    def _count(self, key: object, amounts: tuple[int | None, ...], sequence: Any, deleted: bool) -> None:
+    def _count(self, key: object, row: "_Row") -> None:
         self._rows += 1
         before = self._winners.get(key)
-        if before is None or sequence is None or sequence >= before[0]:
-            self._winners[key] = (sequence, deleted, amounts)
+        if before is None or row.sequence is None or row.sequence >= before.sequence:
+            self._winners[key] = row
 
     def _settle(self) -> None:
         """Decide which of the waiting rows have their partners."""
         waiting, self._waiting = self._waiting, []
-        for partners, key, amounts, sequence in waiting:
+        for partners, key, row in waiting:
             missing = next((partner for partner in partners if not partner.table.has(partner.key)), None)
             if missing is None:
-                self._count(key, amounts, sequence, deleted=False)
+                self._count(key, row)
             else:
                 self.refuse(missing.rule)
+
+
+class _Row(NamedTuple):
+    """A row of a silver table that passes all rules."""
+
+    sequence: Any
+    deleted: bool
+    amounts: tuple[int | None, ...]
+    note: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +131,7 @@ class Partner:
 
 class Truth:
     """The truth of one system. `gold` has questions about gold tables with their answers, by table; `persons` are the ids under which
-    the system knows the people of the world, by their number there, if it knows any.
+    the system knows the people of the world, by their number there, if it knows any; `sold` is what it adds to the revenue.
     """
 
     def __init__(self) -> None:
@@ -115,6 +139,7 @@ class Truth:
         self.silver: dict[str, SilverTruth] = {}
         self.gold: dict[str, dict[str, str]] = {}
         self.persons: Sequence[object] = ()
+        self.sold = Sold()
         self._stock: dict[tuple[str, str], Counter[date]] = {}
 
     def feed(self, name: str) -> RawTruth:
@@ -128,6 +153,11 @@ class Truth:
     def count_stock(self, system: str, warehouse: str, day: date, pieces: int) -> None:
         """Count pieces of a product that are in a warehouse at the end of a day, and whose count passes all rules."""
         self._stock.setdefault((system, warehouse), Counter())[day] += pieces
+
+    def answer_tickets(self, minutes: Mapping[int, int | None]) -> None:
+        """Set the minutes until the first response, None without one, of each ticket by its number."""
+        listed = ", ".join(f"{ticket} {'none' if given is None else given}" for ticket, given in sorted(minutes.items()))
+        self.gold[_TICKETS_TABLE] = {_FIRST_RESPONSES: listed}
 
     def to_json(self) -> dict[str, Any]:
         """Return the truth as a document."""
@@ -162,6 +192,9 @@ _STOCK_TABLE = "gold.fact_inventory_snapshot"
 _STOCK = f"""SELECT string_agg(day || ' ' || pieces, ', ' ORDER BY day) FROM (
                  SELECT snapshot_date AS day, sum(closing_stock)::BIGINT AS pieces FROM {_STOCK_TABLE}
                  WHERE source_system = '{{}}' AND warehouse_location = '{{}}' AND is_counted GROUP BY 1)"""
+_TICKETS_TABLE = "gold.fact_support_tickets"
+_FIRST_RESPONSES = f"""SELECT string_agg(ticket_id || ' ' || coalesce(first_response_minutes::VARCHAR, 'none'), ', '
+                           ORDER BY ticket_id::BIGINT) FROM {_TICKETS_TABLE} WHERE source_system = 'freshdesk'"""
 _QUARANTINE = """SELECT layer || '.' || table_name AS name, rule, sum(rows)::BIGINT AS rows FROM quarantine.rows GROUP BY ALL"""
 
 
@@ -191,8 +224,27 @@ def differences(systems: Mapping[str, Mapping[str, Any]], query: Query) -> list[
             answers |= questions if query(_THERE.format(table)) else {}
         for sql, answer in answers.items():
             [row] = query(sql)
-            found += _differs(sql, "as answer", next(iter(row.values())), answer)
+            found += _differs(" ".join(sql.split()), "as answer", *_apart(next(iter(row.values())), answer))
     return found
+
+
+_SHOWN = 5
+"""How many entries of a list a sentence shows."""
+
+
+def _apart(actual: object, expected: str) -> tuple[object, object]:
+    """Reduce two lists such as `2026-01-01 5, 2026-01-02 7` to the first entries that only one of them has."""
+    if actual == expected or not isinstance(actual, str) or ", " not in f"{actual}{expected}":
+        return actual, expected
+    own, other = actual.split(", "), expected.split(", ")
+    common = {*own} & {*other}
+    own, other = ([entry for entry in entries if entry not in common] for entries in (own, other))
+    return (_shortened(own), _shortened(other)) if own or other else (actual, expected)
+
+
+def _shortened(entries: Sequence[str]) -> str:
+    more = f" and {len(entries) - _SHOWN:,} more" if len(entries) > _SHOWN else ""
+    return f"({', '.join(entries[:_SHOWN])}{more})" if entries else "(none)"
 
 
 def _differs(name: str, what: str, actual: object, expected: object) -> list[str]:

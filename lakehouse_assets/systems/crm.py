@@ -120,6 +120,24 @@ CUSTOMERS = SilverTable(
     (Input(CUSTOMERS_FEED, clean_customers),),
 )
 
+CUSTOMER_VERSIONS = SilverTable(
+    Contract(
+        table="crm_customer_versions",
+        description="Marital status of customers over time, one row a customer and period in which the CRM said the same.",
+        owner="team:customer-data",
+        mode="history",
+        key=("customer_id",),
+        sequence="create_date",
+        columns=(
+            Column("customer_id", "int", "Number of the customer in the CRM"),
+            Column("marital_status", "string", "Single, Married or n/a"),
+            Column("create_date", "date", "Day of the first record that says so"),
+        ),
+        freshness=timedelta(days=2),
+    ),
+    (Input(CUSTOMERS_FEED, clean_customers),),
+)
+
 PRODUCTS_FEED = Feed(
     "crm/products",
     (
@@ -266,5 +284,5 @@ SALES = SilverTable(
 SYSTEM = System(
     name="crm",
     description="Customer relationship management: customers, products and sales.",
-    tables=(CUSTOMERS, PRODUCTS, SALES),
+    tables=(CUSTOMERS, CUSTOMER_VERSIONS, PRODUCTS, SALES),
 )

@@ -105,6 +105,23 @@ CUSTOMER_LOCATIONS = SilverTable(
     (Input(CUSTOMER_LOCATIONS_FEED, clean_customer_locations),),
 )
 
+CUSTOMER_LOCATION_VERSIONS = SilverTable(
+    Contract(
+        table="erp_customer_location_versions",
+        description="Countries of customers over time, one row a customer and period in which the ERP said the same. The ERP dates "
+        "nothing: a country holds from the day on which its file landed.",
+        owner="team:customer-data",
+        mode="history",
+        key=("customer_number",),
+        columns=(
+            Column("customer_number", "string", "Customer number as in crm_customers"),
+            Column("country", "string", "Name of the country in English, or n/a"),
+        ),
+        freshness=timedelta(days=2),
+    ),
+    (Input(CUSTOMER_LOCATIONS_FEED, clean_customer_locations),),
+)
+
 PRODUCT_CATEGORIES_FEED = Feed(
     "erp/product_categories",
     (
@@ -136,5 +153,5 @@ PRODUCT_CATEGORIES = SilverTable(
 SYSTEM = System(
     name="erp",
     description="Enterprise resource planning: demographics and locations of customers, product categories.",
-    tables=(CUSTOMER_DEMOGRAPHICS, CUSTOMER_LOCATIONS, PRODUCT_CATEGORIES),
+    tables=(CUSTOMER_DEMOGRAPHICS, CUSTOMER_LOCATIONS, CUSTOMER_LOCATION_VERSIONS, PRODUCT_CATEGORIES),
 )

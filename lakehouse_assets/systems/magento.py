@@ -605,6 +605,28 @@ CUSTOMERS = SilverTable(
     (Input(CUSTOMERS_FEED, clean_customers), Input(CUSTOMER_CHANGES_FEED, clean_customer_changes)),
 )
 
+CUSTOMER_VERSIONS = SilverTable(
+    Contract(
+        table="magento_customer_versions",
+        description="Country of the web shop's customers over time, one row a customer and period in which the shop said the same. "
+        "Change events name no country, unless the connector adds it: the change from an export to them is a row version too.",
+        owner="team:customer-data",
+        mode="history",
+        key=("customer_id",),
+        sequence=("updated_at", LOG_POSITION.name),
+        deleted="is_delete",
+        columns=(
+            Column("customer_id", "int", "Number of the customer in the shop"),
+            Column("country", "string", "Country of the billing address (ISO 3166); NULL where the source does not say"),
+            Column("updated_at", "timestamp", "When the record was last changed"),
+            _IN_LOG,
+        ),
+        rules=change_rules(),
+        freshness=timedelta(days=2),
+    ),
+    (Input(CUSTOMERS_FEED, clean_customers), Input(CUSTOMER_CHANGES_FEED, clean_customer_changes)),
+)
+
 ORDERS = SilverTable(
     Contract(
         table="magento_orders",
@@ -733,5 +755,5 @@ INVENTORY = SilverTable(
 SYSTEM = System(
     name="magento",
     description="The web shop, Magento 2: catalog, customers, orders and stock, from exports, the REST API and change events.",
-    tables=(PRODUCTS, PRODUCT_VERSIONS, CATEGORIES, CUSTOMERS, ORDERS, ORDER_ITEMS, INVENTORY),
+    tables=(PRODUCTS, PRODUCT_VERSIONS, CATEGORIES, CUSTOMERS, CUSTOMER_VERSIONS, ORDERS, ORDER_ITEMS, INVENTORY),
 )

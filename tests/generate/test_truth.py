@@ -123,5 +123,48 @@ def test_stock_is_asked_for_where_gold_is_built(gold, answer, count):
     assert len(differences({"shop": truth.to_json()}, query)) == count
 
 
+def test_notes_are_those_of_the_live_rows():
+    orders, items = SilverTruth({}), SilverTruth({})
+    orders.row(1, sequence=1, note="new")
+    orders.row(1, sequence=2, note="paid")
+    orders.row(2, note="new", deleted=True)
+    for number in (1, 2):
+        items.row(number, waits_for=(Partner(orders, number, "order_id_in_orders"),), note=f"item {number}")
+    assert (orders.notes(), items.notes()) == ({1: "paid"}, {1: "item 1"})
+
+
+@pytest.mark.parametrize(
+    ("actual", "said"),
+    [
+        ("1 20, 2 none, 10 7", None),
+        ("1 20, 2 5, 10 7", "(2 5) as answer, the truth is (2 none)"),
+        ("1 20, 10 7", "(none) as answer, the truth is (2 none)"),
+        ("2 none, 1 20, 10 7", "2 none, 1 20, 10 7 as answer, the truth is 1 20, 2 none, 10 7"),
+        (None, "None as answer, the truth is 1 20, 2 none, 10 7"),
+    ],
+)
+def test_of_first_responses_a_difference_shows_the_tickets_that_differ(actual, said):
+    truth = Truth()
+    truth.answer_tickets({10: 7, 2: None, 1: 20})
+
+    def query(sql):
+        return [{"answer": actual}] if "first_response_minutes" in sql else [{"1": 1}] if "information_schema" in sql else []
+
+    sentences = differences({"desk": truth.to_json()}, query)
+    assert [sentence.rpartition(": ")[2] for sentence in sentences] == ([said] if said else [])
+
+
+def test_of_many_entries_that_differ_a_sentence_shows_some():
+    truth = Truth()
+    truth.answer_tickets(dict.fromkeys(range(1, 9), 1))
+    actual = ", ".join(f"{number} 2" for number in range(1, 9))
+
+    def query(sql):
+        return [{"answer": actual}] if "first_response_minutes" in sql else [{"1": 1}] if "information_schema" in sql else []
+
+    [sentence] = differences({"desk": truth.to_json()}, query)
+    assert sentence.endswith("(1 2, 2 2, 3 2, 4 2, 5 2 and 3 more) as answer, the truth is (1 1, 2 1, 3 1, 4 1, 5 1 and 3 more)")
+
+
 def test_tables_of_other_systems_are_left_alone(shop):
     assert differences(shop, tables(more=[{"name": "silver.shopping_carts", "rows": 9, "superseded": 0}])) == []

@@ -324,6 +324,99 @@ def test_versions_tile_time_and_the_segment_is_that_of_twelve_months_at_each_mon
     ]
 
 
+JAN, FEB = date(2026, 1, 1), date(2026, 2, 1)
+
+
+def history(table, key, number, column, *states):
+    """The row versions of a record: each a moment and what it says."""
+    return {table: [{key: number, column: value, "valid_from": moment} for moment, value in states]}
+
+
+def marriages(number, *states):
+    return history("crm_customer_versions", "customer_id", number, "marital_status", *states)
+
+
+def moves(number, *states):
+    return history("erp_customer_location_versions", "customer_number", f"AW{number}", "country", *states)
+
+
+def accounts_moves(number, *states):
+    return history("magento_customer_versions", "customer_id", number, "country", *states)
+
+
+def customer_versions(sql):
+    """The row versions of all persons: from when, whether the key is the person's own, country and marital status."""
+    columns = "valid_from, customer_key = person_key, country, marital_status"
+    return sql(
+        f"SELECT {columns} FROM run.gold.dim_customer WHERE customer_key <> -1 ORDER BY source_system, customer_id::INT, valid_from"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "versions"),
+    [
+        ((marriages(1, (JAN, "Single")),), [(START, True, "Germany", "n/a")]),  # one state is what is known now
+        (
+            (marriages(1, (JAN, "Single"), (FEB, "Married")), moves(1, (JAN, "France"), (FEB, "Germany"))),
+            [(START, True, "France", "Single"), (FEB, False, "Germany", "Married")],
+        ),
+        (
+            (marriages(1, (None, "Single"), (JAN, "Married")), moves(1, (FEB, "n/a"), (date(2026, 3, 1), "Germany"))),
+            [(START, True, "n/a", "Single"), (JAN, False, "n/a", "Married"), (date(2026, 3, 1), False, "Germany", "Married")],
+        ),
+        # Before the calendar, the last of several counts.
+        (
+            (marriages(1, (date(1980, 1, 1), "Single"), (date(1985, 1, 1), "Married"), (JAN, "Single")),),
+            [(START, True, "Germany", "Married"), (JAN, False, "Germany", "Single")],
+        ),
+        # The web shop's account moves from Spain to France. The ERP, whose record comes first, knows no country until February.
+        (
+            (
+                {"magento_customers": [account(7, "ada@x.org")], "retail_contacts": []},
+                accounts_moves(7, (JAN, "ES"), (date(2026, 1, 9), "FR")),
+            ),
+            [(START, True, "Germany", "n/a"), (START, True, "Spain", "n/a"), (date(2026, 1, 9), False, "France", "n/a")],
+        ),
+    ],
+)
+def test_country_and_marital_status_have_versions_and_the_first_has_held_ever_since(warehouse, rows, versions):
+    assert customer_versions(warehouse(**together(crm(1), *rows))) == versions
+
+
+def test_of_two_records_that_change_the_first_one_that_says_something_counts_at_each_time(warehouse):
+    born = date(1980, 1, 1)
+    rows = together(
+        {"crm_customers": [{"customer_id": 1, "customer_number": "AW1", "first_name": "Ada", "last_name": "Berg"}]},
+        {"erp_customer_demographics": [{"customer_number": "AW1", "birth_date": born}]},
+        {"erp_customer_locations": [{"customer_number": "AW1", "country": "Germany"}]},
+        {"magento_customers": [account(7, "ada@x.org", born)]},
+        moves(1, (JAN, "n/a"), (FEB, "Germany")),
+        accounts_moves(7, (date(2025, 1, 1), "ES"), (date(2026, 1, 9), "FR"), (date(2026, 3, 1), None)),
+    )
+    assert [(day, country) for day, _, country, _ in customer_versions(warehouse(**rows))] == [
+        (START, "Spain"),
+        (date(2026, 1, 9), "France"),
+        (FEB, "Germany"),
+    ]
+
+
+def test_facts_point_at_the_version_of_their_day(warehouse):
+    def sale(number, day):
+        line = {"order_number": number, "product_number": "P", "customer_id": 1, "order_date": day, "price": 10, "sales": 10}
+        return line | {"quantity": 1, "currency": "USD"}
+
+    days = (date(2025, 12, 31), JAN, date(2026, 1, 31), FEB)
+    rows = together(
+        crm(1),
+        marriages(1, (date(2025, 6, 1), "Single"), (JAN, "Married"), (FEB, "n/a")),
+        {"crm_sales": [sale(str(n), day) for n, day in enumerate(days)]},
+    )
+    found = warehouse(**rows)(
+        "SELECT marital_status FROM run.gold.fact_sales JOIN run.gold.dim_customer USING (customer_key) ORDER BY order_date"
+    )
+    assert found == [("Single",), ("Married",), ("Married",), ("n/a",)]
+
+
 def test_registration_and_activity_are_said_by_systems_or_else_by_sales(warehouse):
     def order(n, partner, day, landed=date(2026, 2, 1)):
         order = {"order_id": n, "partner_id": partner, "state": "sale", "ordered_at": day, "currency": "USD", "_date": landed}

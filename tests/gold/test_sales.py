@@ -322,3 +322,114 @@ def test_an_order_is_its_lines_and_those_of_an_order_number_of_another_system_ar
         "SELECT month, orders, customers, quantity, usd_amount::INT FROM run.gold.sales_performance ORDER BY 1 NULLS LAST"
     )
     assert [row[1:3] for row in found] == [(3, 0), (1, 1)]
+
+
+SAID = {
+    "crm": {
+        "crm_customers": [{"customer_id": 1}],
+        "crm_sales": [
+            {
+                "order_number": "O",
+                "product_number": "A",
+                "customer_id": 1,
+                "quantity": 1,
+                "price": 5,
+                "sales": 5,
+                "currency": "USD",
+            }
+            | {"order_date": date(2026, 1, 4), "ship_date": date(2026, 1, 6), "due_date": date(2026, 1, 9)}
+        ],
+    },
+    "magento": {
+        "magento_customers": [{"customer_id": 1}],
+        "magento_orders": [
+            {"order_id": 9, "order_number": "O", "customer_id": 1, "state": "complete", "payment_method": "checkmo"}
+            | {"currency": "USD", "created_at": DAY}
+        ],
+        "magento_order_items": [{"item_id": 1, "order_id": 9, "sku": "A", "quantity": 1, "price": 5, "row_total": 5}],
+    },
+    "odoo": {
+        "odoo_sale_orders": [
+            {"order_id": 9, "order_number": "O", "partner_id": 1, "state": "sale", "currency": "USD", "ordered_at": DAY}
+        ],
+        "odoo_sale_order_lines": [
+            {"line_id": 1, "order_id": 9, "product_code": "A", "quantity": 1, "price_unit": 5, "subtotal": 5}
+        ],
+        "odoo_products": [{"product_code": "A", "default_code": "A"}],
+    },
+    "storefront": {
+        "storefront_orders": [{"order_id": 1, "user_id": 1, "order_timestamp": DAY, "total_amount": 5, "currency": "USD"}],
+        "storefront_order_items": [{"id": 1, "order_id": 1, "user_id": 1, "product_id": 7, "add_to_cart_order": 1}],
+        "storefront_products": [{"product_id": 7}],
+    },
+    "retail": {
+        "retail_transactions": [
+            {"line_id": "1", "invoice_number": "O", "stock_code": "A", "line_kind": "product", "transaction_type": "sale"}
+            | {"quantity": 1, "unit_price": 5, "amount": 5, "currency": "USD", "invoiced_at": DAY, "channel": "store"}
+            | {"customer_id": 1, "store_id": "S01", "promotion_id": "HALF", "payment_method": "card"}
+        ],
+        "retail_stores": [{"store_id": "S01"}],
+        "retail_promotions": [{"promotion_id": "HALF"}],
+    },
+    "orders": {
+        "orders_events": [
+            {"event_id": "O", "line_id": "1", "product_id": "A", "quantity": 1, "net_price": 5, "total": 5, "currency": "USD"}
+            | {"ordered_at": DAY}
+        ],
+        "orders_products": [{"product_id": "A"}],
+    },
+}
+"""One sale in each system that says all that the system can say, and its partners."""
+
+
+@pytest.mark.parametrize(
+    ("system", "said", "days"),
+    [
+        ("crm", ("1", "A", "Sales force", "n/a", "n/a", "n/a", "n/a"), (20260104, 20260106, 20260109, -1)),
+        ("magento", ("1", "A", "Web shop", "n/a", "n/a", "complete", "checkmo"), (20260105, -1, -1, 1200)),
+        ("odoo", ("1", "A", "ERP", "n/a", "n/a", "n/a", "n/a"), (20260105, -1, -1, 1200)),
+        ("storefront", ("1", "7", "Storefront", "n/a", "n/a", "n/a", "n/a"), (20260105, -1, -1, 1200)),
+        ("retail", ("1", "A", "Store", "S01", "HALF", "n/a", "card"), (20260105, -1, -1, 1200)),
+        ("orders", ("n/a", "A", "Order stream", "n/a", "n/a", "n/a", "n/a"), (20260105, -1, -1, 1200)),
+    ],
+)
+def test_a_sale_has_all_that_its_system_says_of_it(warehouse, system, said, days):
+    silver = {**SAID[system], "magento_products": [{"sku": "A"}]}
+    if system == "crm":
+        silver["crm_products"] = [{"product_id": 1, "product_number": "A"}]
+    keys = "customer_id, product_number, channel_name, store_id"
+    joins = " ".join(f"JOIN run.gold.dim_{name} USING ({name}_key)" for name in ("customer", "product", "channel", "store"))
+    sql = warehouse(**silver)
+    sale = f"SELECT {keys}, promotion_id, f.order_status, f.payment_method, {{}} FROM run.gold.fact_sales f {joins}"
+    sale += " JOIN run.gold.dim_promotion USING (promotion_key)"
+    assert sql(sale.format("order_date_key, ship_date_key, due_date_key, time_key")) == [(*said, *days)]
+    order = (
+        "SELECT customer_id, channel_name, store_id, order_status, payment_method, order_date_key, time_key FROM run.gold.fact_orders"
+        " JOIN run.gold.dim_customer USING (customer_key) JOIN run.gold.dim_channel USING (channel_key)"
+        " JOIN run.gold.dim_store USING (store_key)"
+    )
+    assert sql(order) == [(said[0], *said[2:4], *said[5:], days[0], days[3])]
+    assert sql("SELECT amount_is_allocated FROM run.gold.fact_sales") == [(system == "storefront",)]
+
+
+def test_a_sale_has_the_product_as_it_was_on_its_day_or_else_as_it_is_now(warehouse):
+    products = [
+        {"product_id": n, "product_number": "A", "start_date": date(2026, n, 1), "cost": n, "category_id": "AC_HE"}
+        for n in (1, 2)
+    ]
+    sale = {"product_number": "A", "quantity": 1, "price": 5, "sales": 5, "currency": "USD"}
+    days = [date(2025, 6, 1), date(2026, 1, 31), date(2026, 2, 1), None]
+    sales = [sale | {"order_number": str(n), "order_date": day} for n, day in enumerate(days)]
+    sql = warehouse(crm_products=products, crm_sales=sales)
+    found = sql("SELECT product_id FROM run.gold.fact_sales JOIN run.gold.dim_product USING (product_key) ORDER BY order_id")
+    assert found == [("2",), ("1",), ("2",), ("2",)]
+
+
+def test_an_order_has_a_day_if_one_of_its_lines_has_and_no_currency_if_they_have_two(warehouse):
+    sale = {"order_number": "O", "quantity": 1, "price": 5, "sales": 5}
+    lines = [("A", None, "USD"), ("B", date(2026, 1, 6), "USD"), ("C", date(2026, 1, 5), "EUR")]
+    sales = [sale | {"product_number": product, "order_date": day, "currency": currency} for product, day, currency in lines]
+    sql = warehouse(crm_sales=sales)
+    assert sql("SELECT order_date_key, source_currency, lines, usd_amount::INT FROM run.gold.fact_orders") == [
+        (20260105, None, 3, 10)
+    ]

@@ -84,6 +84,7 @@ def test_many_files_are_one_run_over_a_range(lakehouse, instance):
     assert {key.to_user_string() for key in request.asset_selection} == {
         "raw/erp_customer_locations",
         "silver/erp_customer_locations",
+        "silver/erp_customer_location_versions",
     }
 
 
@@ -416,9 +417,11 @@ def test_a_feed_is_asked_for_again_after_its_least_interval(lakehouse, instance)
     assert {key.path[-1] for key in request.asset_selection} == {"erp_product_categories"}
     assert run(lakehouse, instance, request).success
     assert "erp/customer_locations was loaded less than 1:00:00 ago" in tick_of(lakehouse, instance, "arrivals_erp")
-    lakehouse.tables = [with_feed(t, every=timedelta(0)) if t.name == ENTITY.name else t for t in lakehouse.tables]
+    lakehouse.tables = [
+        with_feed(t, every=timedelta(0)) if t.name.startswith("erp_customer_location") else t for t in lakehouse.tables
+    ]
     [request] = tick_of(lakehouse, instance, "arrivals_erp")
-    assert {key.path[-1] for key in request.asset_selection} == {"erp_customer_locations"}
+    assert {key.path[-1] for key in request.asset_selection} == {"erp_customer_locations", "erp_customer_location_versions"}
 
 
 @pytest.mark.worlds("sail-folder")

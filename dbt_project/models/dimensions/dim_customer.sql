@@ -4,12 +4,7 @@
 -- is the earliest of all, else the first sale; whether a person is active is said by the web shop, else by the help desk, else by
 -- a sale in the 365 days before the newest sale of all.
 with members as (
-    select
-        b.person_key,
-        m.*,
-        case m.source_system
-            when 'crm' then 'a' when 'magento' then 'b' when 'freshdesk' then 'c' when 'retail' then 'd' when 'odoo' then 'e' else 'f'
-        end || m.source_customer_id as place
+    select b.person_key, m.*
     from {{ ref('int_members') }} as m
     join {{ ref('bridge_customer') }} as b
         on b.source_system = m.source_system and b.source_customer_id = m.source_customer_id
@@ -36,20 +31,40 @@ sales as (
     from {{ ref('int_customer_months') }}
     group by person_key
 ),
--- What holds from which day on. Silver has the country and the marital status as they are now: they hold from the beginning. Rows
--- with a later `valid_from`, once silver has them, belong here too.
-known as (
+-- What holds from which day on: the latest of all, unless a history says what held before.
+said as (
     select
         person_key,
         date '{{ var("calendar_from") }}' as valid_from,
         coalesce(country, 'n/a') as country,
         coalesce(marital_status, 'n/a') as marital_status,
         'No sales' as customer_segment,
+        false as is_history,
         _date
     from persons
     union all by name
-    select person_key, valid_from, customer_segment, _date
+    select person_key, valid_from, customer_segment, true as is_history, _date
     from {{ ref('int_customer_segments') }}
+    union all by name
+    select
+        person_key,
+        valid_from,
+        case when attribute = 'country' then coalesce(value, 'n/a') end as country,
+        case when attribute = 'marital_status' then coalesce(value, 'n/a') end as marital_status,
+        true as is_history,
+        _date
+    from {{ ref('int_customer_changes') }}
+),
+known as (
+    select
+        person_key,
+        valid_from,
+        arg_max(country, is_history) as country,
+        arg_max(marital_status, is_history) as marital_status,
+        arg_max(customer_segment, is_history) as customer_segment,
+        max(_date) as _date
+    from said
+    group by person_key, valid_from
 ),
 filled as (
     select

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 from lakehouse_assets.generate.deliveries import Deliveries
 from lakehouse_assets.generate.draw import draws
+from lakehouse_assets.generate.revenue import Sale, Sold
 from lakehouse_assets.generate.world import Order, Person, Product, World
 
 CUSTOMERS = ("cst_id", "cst_key", "cst_firstname", "cst_lastname", "cst_marital_status", "cst_gndr", "cst_create_date")
@@ -34,6 +35,7 @@ SALES_DIRT = (
     "one field too many",
 )
 
+MARRIED = "M"
 FIRST_CUSTOMER = 11_000
 FIRST_ORDER = 43_000
 
@@ -55,38 +57,45 @@ def deliver(world: World, out: Deliveries) -> None:
         out.csv("customers", day, "cust_info.csv", CUSTOMERS, _customers(world, out, day))
         out.csv("products", day, "prd_info.csv", PRODUCTS, _products(world, out, day))
         out.csv("sales", day, "sales_details.csv", SALES, _sales(world, out, day))
+    out.truth.sold = Sold([*out.table("sales").notes().values()])
 
 
 def _customers(world: World, out: Deliveries, day: date) -> Iterator[tuple[object, ...]]:
-    """Yield the records of a day: those who are new by then, and those who have moved house or married."""
-    table, dirt = out.table("customers"), out.dirt("customers")
+    """Yield the records of a day: those who are new by then, and those who have moved house or married: from then on they are."""
+    table, versions, dirt = out.table("customers"), out.table("customer_versions"), out.dirt("customers")
     random = draws(world.options.seed, "crm changes", day)
     for person in world.registered(day):
         kind = dirt.pick(CUSTOMER_DIRT)
-        row = _customer(person, person.registered.date(), kind)
+        # Nobody's status comes back once it is another: each opens one row version.
+        status = "" if kind == "no marital status" else MARRIED if person.is_married else "S"
+        row = _customer(person, person.registered.date(), kind, status)
         if kind == "sent twice":
             table.row(customer_id(person), sequence=person.registered.date() - timedelta(1))
-            yield _customer(person, person.registered.date() - timedelta(1), None)
+            versions.row((customer_id(person), status))
+            yield _customer(person, person.registered.date() - timedelta(1), None, status)
         if kind == "no number":
             table.refuse("customer_id_present")
+            versions.refuse("customer_id_present")
         else:
             table.row(customer_id(person), sequence=person.registered.date())
+            versions.row((customer_id(person), status))
         yield row
     known = world.people_before(day)
-    for number in sorted(random.sample(range(known), known // 200)):
+    for number in sorted(random.sample(range(known), -(-known // 200))):
         person = world.people[number]
         table.row(customer_id(person), sequence=day)
-        yield _customer(person, day, None)
+        versions.row((customer_id(person), MARRIED))
+        yield _customer(person, day, None, MARRIED)
 
 
-def _customer(person: Person, day: date, kind: str | None) -> tuple[object, ...]:
+def _customer(person: Person, day: date, kind: str | None, status: str) -> tuple[object, ...]:
     first, last = person.first_name, person.last_name
     return (
         "" if kind == "no number" else customer_id(person),
         customer_number(person),
         f" {first} " if kind == "blanks around names" else first,
         f"{last}  " if kind == "blanks around names" else last,
-        "" if kind == "no marital status" else "SM"[person.is_married],
+        status,
         "" if kind == "no gender" else person.gender,
         day.isoformat(),
     )
@@ -143,15 +152,17 @@ def _sales(world: World, out: Deliveries, day: date) -> Iterator[tuple[object, .
         for number, line in enumerate(order.lines):
             kind = dirt.pick(SALES_DIRT)
             row = _sale(order, number, kind)
+            # A missing or wrong amount is worked out from pieces and price.
+            sale = Sale(None if kind == "no order date" else order.placed.date(), "USD", line.amount * 100)
             if kind == "one field too many":
                 yield (*row, "?")
                 continue
             if kind == "shipped before ordered":
                 table.refuse("ship_date_not_before_order_date")
             else:
-                table.row((order.number, line.product.number), line.amount, line.quantity)
+                table.row((order.number, line.product.number), line.amount, line.quantity, note=sale)
             if kind == "sent twice":
-                table.row((order.number, line.product.number), line.amount, line.quantity)
+                table.row((order.number, line.product.number), line.amount, line.quantity, note=sale)
                 yield row
             yield row
 

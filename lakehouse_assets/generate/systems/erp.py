@@ -47,17 +47,20 @@ def _demographics(world: World, out: Deliveries, day: date) -> Iterator[tuple[ob
 
 
 def _locations(world: World, out: Deliveries, day: date) -> Iterator[tuple[object, ...]]:
-    table, dirt = out.table("customer_locations"), out.dirt("customer_locations")
+    # Everybody's country comes once: one row version each.
+    tables = out.table("customer_locations"), out.table("customer_location_versions")
+    dirt = out.dirt("customer_locations")
     random = draws(world.options.seed, "erp countries", day)
     for person in world.registered(day):
         kind = dirt.pick(LOCATIONS_DIRT)
         number = customer_number(person)
         country = "  " if kind == "no country" else random.choice(COUNTRIES.get(person.country, (person.country,)))
         for _ in range(1 + (kind == "sent twice")):
-            if kind == "no number":
-                table.refuse("customer_number_present")
-            else:
-                table.row(person.number)
+            for table in tables:
+                if kind == "no number":
+                    table.refuse("customer_number_present")
+                else:
+                    table.row(person.number)
             yield "" if kind == "no number" else f"{number[:2]}-{number[2:]}", country
 
 

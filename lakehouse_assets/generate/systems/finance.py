@@ -5,6 +5,7 @@ from datetime import date
 
 from lakehouse_assets.generate.deliveries import Deliveries
 from lakehouse_assets.generate.draw import draws
+from lakehouse_assets.generate.revenue import Sold
 from lakehouse_assets.generate.world import World
 
 RATES_DIRT = ("rate of zero", "name for a code", "decimal comma", "blanks and lower case", "sent twice")
@@ -18,6 +19,10 @@ def deliver(world: World, out: Deliveries) -> None:
     for day in world.days:
         if day.weekday() < 5 or day == world.days[0]:
             out.csv("exchange_rates", day, "exchange_rates.csv", ("date", "currency", "usd_rate"), _rates(world, out, day), "\n")
+    rates: dict[str, dict[date, int]] = {}
+    for (day, currency), rate in out.table("exchange_rates").notes().items():
+        rates.setdefault(currency, {})[day] = rate
+    out.truth.sold = Sold(rates=rates)
 
 
 def _rates(world: World, out: Deliveries, day: date) -> Iterator[tuple[object, ...]]:
@@ -38,5 +43,5 @@ def _rates(world: World, out: Deliveries, day: date) -> Iterator[tuple[object, .
             if kind in refused:
                 table.refuse(refused[kind])
             else:
-                table.row((day, currency), rate * 10_000)
+                table.row((day, currency), rate * 10_000, note=rate)
             yield day.isoformat(), code, written

@@ -56,6 +56,7 @@ def deliver(world: World, out: Deliveries) -> None:
             out.json("agents", day, "agents.json", desk.agents(day))
         out.json("contacts", day, "contacts.json", desk.contacts(day))
         out.json("tickets", day, "tickets.json", desk.tickets(day))
+    out.truth.answer_tickets({1 + number: minutes for number, minutes in out.table("tickets").notes().items()})
 
 
 class Desk:
@@ -164,7 +165,7 @@ class Desk:
                 if kind in refused and not (is_binned and kind == "no time"):
                     table.refuse(refused[kind])
                 else:
-                    table.row(ticket.order.number, minutes, sequence=changed, deleted=is_binned)
+                    table.row(ticket.order.number, minutes, sequence=changed, deleted=is_binned, note=minutes)
                 yield self._ticket(ticket, moments, changed, kind, is_binned)
 
     def _ticket(

@@ -13,6 +13,7 @@ from typing import Any
 
 from lakehouse_assets.generate.deliveries import Deliveries
 from lakehouse_assets.generate.draw import draws, numbers
+from lakehouse_assets.generate.revenue import Sale, Sold
 from lakehouse_assets.generate.truth import Partner, SilverTruth
 from lakehouse_assets.generate.world import Order, Person, Product, Status, World
 
@@ -65,6 +66,9 @@ RATES = {"DE": ("EUR", 116), "FR": ("EUR", 116), "GB": ("GBP", 133)}
 STATES: Mapping[Status, str] = {"pending": "new"}
 """Where the shop's state has another name than its status."""
 
+WRONG_BY = 10_000
+"""By how much a wrong amount is off, in units of the fourth digit."""
+
 MOST_LINES = 8
 PAYMENTS = ("checkmo", "paypal_express", "stripe_payments")
 
@@ -85,6 +89,7 @@ def deliver(world: World, out: Deliveries) -> None:
         out.csv("order_items", day, "order_items.csv", ITEMS, shop.changed_items(day), "\n")
         stock = ("source_code", "sku", "quantity", "status")
         out.csv("inventory", day, "stock_sources.csv", stock, shop.inventory(day), "\n")
+    out.truth.sold = shop.sold()
 
 
 class Shop:
@@ -164,7 +169,7 @@ class Shop:
 
     def customers(self) -> Iterator[tuple[object, ...]]:
         """Yield the accounts that there are before the first day, as an export."""
-        table, dirt = self.out.table("customers"), self.out.dirt("customers")
+        table, versions, dirt = self.out.table("customers"), self.out.table("customer_versions"), self.out.dirt("customers")
         for person in self.world.people[: self.world.people_before(self.world.days[0])]:
             if not self.has_account(person):
                 continue
@@ -177,9 +182,11 @@ class Shop:
             record = record | changed | {"no number": {"entity_id": ""}, "no gender": {"gender": ""}}.get(kind or "", {})
             for _ in range(1 + (kind == "sent twice")):
                 if kind == "no number":
-                    table.refuse("customer_id_present")
+                    for each in (table, versions):
+                        each.refuse("customer_id_present")
                 else:
                     table.row(number, sequence=(person.registered, 0))
+                    versions.row((number, person.country_code))
                 yield tuple(record[name] for name in CUSTOMERS)
 
     def customer_events(self, day: date) -> Iterator[dict[str, Any] | str]:
@@ -226,7 +233,9 @@ class Shop:
             row |= {"billing_address": {"country_id": order.person.country_code if order.person else None}}
             for amount in AMOUNTS:
                 row[amount] = float(row[amount])
-            row["items"] = [self._nested_item(order, n, step, moment) for n in range(len(order.lines))]
+            dirty_lines = [self.out.dirt("orders, items").pick(ITEM_DIRT) for _ in order.lines]
+            row["items"] = [_nested_item(order, n, step, moment, dirty) for n, dirty in enumerate(dirty_lines)]
+            self._count_items(order, dirty_lines, step, moment)
             dirty: dict[str, dict[str, Any]] = {
                 "currency in words": {"order_currency_code": "US Dollar"},
                 "total below zero": {"grand_total": -1.0},
@@ -238,13 +247,13 @@ class Shop:
             yield row
             if kind == "sent twice":
                 # The same lines a second time: they supersede each other, or are refused twice.
-                table.row(order.number, *_totals(order), sequence=(moment, 0))
-                self._count_again(order, row["items"], moment)
+                table.row(order.number, *_totals(order), sequence=(moment, 0), note=order.steps[step][0])
+                self._count_items(order, dirty_lines, step, moment)
                 yield row
             if kind in refused:
                 table.refuse(refused[kind])
             else:
-                table.row(order.number, *_totals(order), sequence=(moment, 0))
+                table.row(order.number, *_totals(order), sequence=(moment, 0), note=order.steps[step][0])
 
     def changed_items(self, day: date) -> Iterator[tuple[object, ...]]:
         """Yield the lines of orders of earlier days that take a step on a day."""
@@ -255,8 +264,15 @@ class Shop:
             for n in range(len(order.lines)):
                 kind = dirt.pick(ITEM_DIRT)
                 item = _item(order, n, step, moment, kind)
-                self._count_item(order, n, kind, moment)
+                self._count_item(order, n, kind, step, moment)
                 yield tuple(item[name] for name in ITEMS)
+
+    def sold(self) -> Sold:
+        """Return what gold counts as sold: lines whose order is live, less what was refunded, and nothing of a canceled order."""
+        status = self._orders.notes()
+        lines = self.out.table("order_items").notes()
+        sales = [sale for (order, _), sale in lines.items() if sale is not None and status[order] != "canceled"]
+        return Sold(sales, shop_orders=frozenset(status))
 
     def inventory(self, day: date) -> Iterator[tuple[object, ...]]:
         """Yield the stock at the end of a day."""
@@ -331,25 +347,29 @@ class Shop:
 
     def _told(self, entity: str, event: dict[str, Any], kind: str | None) -> Iterator[dict[str, Any] | str]:
         """Yield an event, and what its kind of dirt makes of it. What is broken comes beside the event, so that nothing is lost."""
-        table = self._orders if entity == "orders" else self.out.table("customers")
         yield event
-        self._count_event(table, entity, event)
+        self._count_event(entity, event)
         if kind == "sent twice":
-            self._count_event(table, entity, event)
+            self._count_event(entity, event)
             yield event
         elif kind == "cut off":
             yield '{"before":null,"after":{"entity_id":'
         elif kind == "no row":
-            table.refuse("change_has_its_row")
+            self._refuse_event(entity, "change_has_its_row")
             yield {**event, "op": "u", "after": None}
         elif kind == "truncates the table":
-            table.refuse("op_changes_a_row")
+            self._refuse_event(entity, "op_changes_a_row")
             yield {**event, "op": "t", "before": None, "after": None}
         elif kind == "no number" and event["after"] is not None:
-            table.refuse("order_id_present" if entity == "orders" else "customer_id_present")
+            self._refuse_event(entity, "order_id_present" if entity == "orders" else "customer_id_present")
             yield {**event, "after": {**event["after"], "entity_id": None}}
 
-    def _count_event(self, table: SilverTruth, entity: str, event: dict[str, Any]) -> None:
+    def _refuse_event(self, entity: str, rule: str) -> None:
+        """Count an event that breaks a rule, in each table that it is for."""
+        for name in ("orders",) if entity == "orders" else ("customers", "customer_versions"):
+            self.out.table(name).refuse(rule)
+
+    def _count_event(self, entity: str, event: dict[str, Any]) -> None:
         row, deleted = event["after"] or event["before"], event["op"] == "d"
         if deleted:
             changed = datetime.fromtimestamp(event["source"]["ts_ms"] / 1000, UTC).replace(tzinfo=None)
@@ -357,40 +377,28 @@ class Shop:
             changed = datetime.fromisoformat(row["updated_at"]).replace(tzinfo=None)
         sequence = (changed, event["source"]["pos"])
         if entity == "customers":
-            table.row(row["entity_id"], sequence=sequence, deleted=deleted)
+            self.out.table("customers").row(row["entity_id"], sequence=sequence, deleted=deleted)
+            # Events name no country, so the first opens a row version, and those that follow don't. A deletion is none.
+            self.out.table("customer_versions").row((row["entity_id"], "deleted" if deleted else None), deleted=deleted)
         else:
             amounts = (_units(row["grand_total"]), _units(row["base_grand_total"]))
-            table.row(row["entity_id"] - 1, *amounts, sequence=sequence, deleted=deleted)
+            self._orders.row(row["entity_id"] - 1, *amounts, sequence=sequence, deleted=deleted, note=row["status"])
 
-    def _nested_item(self, order: Order, n: int, step: int, moment: datetime) -> dict[str, Any]:
-        kind = self.out.dirt("orders, items").pick(ITEM_DIRT)
-        item = _item(order, n, step, moment, kind)
-        # A line of the API has the order's number and time only if it is asked for by itself.
-        for name in ("order_id", "updated_at"):
-            del item[name]
-        self._count_item(order, n, kind, moment)
-        return {name: float(value) if name in ITEM_AMOUNTS else value for name, value in item.items()}
-
-    def _count_item(self, order: Order, n: int, kind: str | None, moment: datetime) -> None:
+    def _count_item(self, order: Order, n: int, kind: str | None, step: int, moment: datetime) -> None:
         refused = {"no sku": "sku_present", "no pieces": "quantity_positive", "price below zero": "price_not_negative"}
         table = self.out.table("order_items", base_row_total=4, quantity=4)
         if kind in refused:
             table.refuse(refused[kind])
         else:
             line, partner = order.lines[n], Partner(self._orders, order.number, "order_id_in_magento_orders")
-            table.row((order.number, n), line.amount * 100, line.quantity * 10_000, sequence=moment, waits_for=(partner,))
+            amounts = (line.amount * 100, line.quantity * 10_000)
+            sale = _sale(order, n, kind, step)
+            table.row((order.number, n), *amounts, sequence=moment, waits_for=(partner,), note=sale)
 
-    def _count_again(self, order: Order, items: list[dict[str, Any]], moment: datetime) -> None:
-        """Count the lines of an order that is sent twice."""
-        for n, item in enumerate(items):
-            kind = None
-            if item["sku"] is None:
-                kind = "no sku"
-            elif item["qty_ordered"] == 0:
-                kind = "no pieces"
-            elif item["price"] < 0:
-                kind = "price below zero"
-            self._count_item(order, n, kind, moment)
+    def _count_items(self, order: Order, dirty_lines: list[str | None], step: int, moment: datetime) -> None:
+        """Count the lines of an order."""
+        for n, kind in enumerate(dirty_lines):
+            self._count_item(order, n, kind, step, moment)
 
 
 AMOUNTS = ("subtotal", "discount_amount", "shipping_amount", "tax_amount", "grand_total", "base_grand_total", "total_paid")
@@ -537,12 +545,30 @@ def _item(order: Order, n: int, step: int, moment: datetime, kind: str | None) -
         "qty_refunded": line.quantity if status == "closed" else 0,
         "price": _text(-100 if kind == "price below zero" else price * 100),
         "base_price": _text(line.price * 100),
-        "row_total": _text(total + 10_000 if kind == "wrong amount" else total),
+        "row_total": _text(total + WRONG_BY if kind == "wrong amount" else total),
         "base_row_total": _text(line.amount * 100),
         "discount_amount": _text(0),
         "tax_amount": _text(0),
         "updated_at": str(moment),
     }
+
+
+def _nested_item(order: Order, n: int, step: int, moment: datetime, kind: str | None) -> dict[str, Any]:
+    """Return a line within an order of the API, with its amounts as numbers."""
+    item = _item(order, n, step, moment, kind)
+    # Such a line has the order's number and time only if it is asked for by itself.
+    for name in ("order_id", "updated_at"):
+        del item[name]
+    return {name: float(value) if name in ITEM_AMOUNTS else value for name, value in item.items()}
+
+
+def _sale(order: Order, n: int, kind: str | None, step: int) -> Sale | None:
+    """Return what a line sold, as it stands after a step of its order; None if nothing of it is left."""
+    if order.steps[step][0] in ("canceled", "closed"):
+        return None
+    amounts = local_amounts(order)
+    total = amounts.prices[n] * order.lines[n].quantity * 100
+    return Sale(order.placed.date(), amounts.currency, total + WRONG_BY if kind == "wrong amount" else total)
 
 
 def _payment(order: Order) -> str:

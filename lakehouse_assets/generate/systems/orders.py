@@ -8,6 +8,7 @@ from datetime import UTC, date, timedelta
 from typing import Any
 
 from lakehouse_assets.generate.deliveries import Deliveries
+from lakehouse_assets.generate.revenue import Sale, Sold
 from lakehouse_assets.generate.world import Line, Order, World
 
 PRODUCTS = (
@@ -33,6 +34,7 @@ def deliver(world: World, out: Deliveries) -> None:
             name = f"orders-{partition}-{offsets[partition]:020d}.jsonl.gz"
             offsets[partition] += len(records)
             out.json_lines("order_events", day, name, records)
+    out.truth.sold = Sold([*out.table("events").notes().values()])
 
 
 def _products(world: World, out: Deliveries) -> Iterator[tuple[object, ...]]:
@@ -96,7 +98,8 @@ def _count(out: Deliveries, order: Order, number: int, kind: str | None, record:
         table.refuse(REFUSED[kind])
     else:
         key = place if order.number % 2 else (order.number, number)
-        table.row(key, _amounts(order, number)[3], order.lines[number].quantity)
+        total = _amounts(order, number)[3]
+        table.row(key, total, order.lines[number].quantity, note=Sale(order.placed.date(), "USD", total * 100))
 
 
 def _event(order: Order, number: int, line: Line, kind: str | None) -> dict[str, Any]:

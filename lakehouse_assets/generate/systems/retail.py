@@ -8,6 +8,7 @@ from datetime import date
 
 from lakehouse_assets.generate.deliveries import Deliveries
 from lakehouse_assets.generate.draw import draws, numbers
+from lakehouse_assets.generate.revenue import Sale, Sold
 from lakehouse_assets.generate.truth import SilverTruth
 from lakehouse_assets.generate.world import Order, Store, World
 
@@ -42,6 +43,9 @@ REFUSED = {
 
 PENCE_OF_A_DOLLAR = 75
 STAFF = "STAFF20"
+POSTAGE = "POST"
+"""What is on an invoice and no sale: other systems' amounts are without shipping, too."""
+
 KINDS = ("Flagship", "High street", "Outlet")
 
 
@@ -57,6 +61,7 @@ def deliver(world: World, out: Deliveries) -> None:
         out.csv("transactions", day, f"{day}.csv.gz", UCI, retail.invoices(day), "\n")
         for store in sorted(world.stores, key=_store_id):
             out.csv("transactions", day, f"till_{_store_id(store)}_{day}.csv", TILL, retail.journal(day, store), "\n")
+    out.truth.sold = Sold([sale for sale in retail.lines.notes().values() if sale is not None])
 
 
 @dataclass
@@ -92,7 +97,7 @@ class Retail:
                 kind = dirt.pick(LINE_DIRT)
                 pence = price * PENCE_OF_A_DOLLAR // 100
                 discount = pence * abs(quantity) // 5 if order.number % 20 == 0 and quantity > 0 else 0
-                amount = self._count((order.number, place), kind, quantity, pence, discount)
+                amount = self._count(order, place, kind, quantity, pence, discount)
                 row = (
                     "" if kind == "no invoice" else number,
                     place,
@@ -107,7 +112,7 @@ class Retail:
                     self.customers[order.person.number] if order.person and kind != "no customer" else "",
                     ("card", "cash")[order.number % 2],
                 )
-                yield from self._sent(row, (order.number, place), kind, quantity, pence, discount)
+                yield from self._sent(row, order, place, kind, quantity, pence, discount)
 
     def invoices(self, day: date) -> Iterator[tuple[object, ...]]:
         """Yield the lines of mail orders, each order's postage, and the cancellation of some."""
@@ -120,11 +125,11 @@ class Retail:
             ]
             if order.number % 25 == 0:
                 lines += [(f"C{number}", code, name, -quantity, price) for number, code, name, quantity, price in lines]
-            lines.append((invoice, "POST", "POSTAGE", 1, 2400))
+            lines.append((invoice, POSTAGE, "POSTAGE", 1, 2400))
             for place, (number, code, name, quantity, price) in enumerate(lines):
                 kind = dirt.pick(LINE_DIRT)
                 pence = price * PENCE_OF_A_DOLLAR // 100
-                amount = self._count((order.number, place), kind, quantity, pence, 0)
+                amount = self._count(order, place, kind, quantity, pence, 0, is_postage=code == POSTAGE)
                 row = (
                     "" if kind == "no invoice" else number,
                     code,
@@ -135,7 +140,7 @@ class Retail:
                     self._customer(order, kind),
                     order.person.country if order.person else "Unspecified",
                 )
-                yield from self._sent(row, (order.number, place), kind, quantity, pence, 0)
+                yield from self._sent(row, order, place, kind, quantity, pence, 0, is_postage=code == POSTAGE)
 
     def stores(self, day: date) -> Iterator[tuple[object, ...]]:
         """Yield all stores."""
@@ -188,22 +193,34 @@ class Retail:
                     f"{day} 06:00:00",
                 )
 
-    def _count(self, key: object, kind: str | None, quantity: int, pence: int, discount: int) -> str:
+    def _count(
+        self, order: Order, place: int, kind: str | None, quantity: int, pence: int, discount: int, is_postage: bool = False
+    ) -> str:
         """Count a line, and return its price as the file has it."""
         if kind in REFUSED:
             self.lines.refuse(REFUSED[kind])
         elif kind != "one field too many":
             pence = 0 if kind == "price of zero" else pence
-            self.lines.row(key, quantity * pence - discount, quantity)
+            amount = quantity * pence - discount
+            sale = None if is_postage else Sale(order.placed.date(), "GBP", amount * 100)
+            self.lines.row((order.number, place), amount, quantity, note=sale)
         return {"price below zero": f"-{_money(pence)}", "no price": "", "price of zero": "0"}.get(kind or "", _money(pence))
 
     def _sent(
-        self, row: tuple[object, ...], key: object, kind: str | None, quantity: int, pence: int, discount: int
+        self,
+        row: tuple[object, ...],
+        order: Order,
+        place: int,
+        kind: str | None,
+        quantity: int,
+        pence: int,
+        discount: int,
+        is_postage: bool = False,
     ) -> Iterator[tuple[object, ...]]:
         """Yield a line, as often as it is sent."""
         yield (*row, "?") if kind == "one field too many" else row
         if kind == "sent twice":
-            self._count(key, kind, quantity, pence, discount)
+            self._count(order, place, kind, quantity, pence, discount, is_postage)
             yield row
 
     def _code(self, product: int) -> str:

@@ -6,6 +6,7 @@ from datetime import date, datetime
 
 from lakehouse_assets.generate.deliveries import Deliveries
 from lakehouse_assets.generate.draw import draws, numbers
+from lakehouse_assets.generate.revenue import Sale, Sold
 from lakehouse_assets.generate.truth import Partner
 from lakehouse_assets.generate.world import Order, World
 
@@ -37,6 +38,8 @@ def deliver(world: World, out: Deliveries) -> None:
         out.xlsx("orders", week[-1], f"orders_{week[0]}.xlsx", ORDERS, orders)
         items = {day.isoformat(): front.items(day) for day in week}
         out.xlsx("order_items", week[-1], f"order_items_{week[0]}.xlsx", ITEMS, items)
+    # An item has no price: gold spreads an order's total over them, so that the day has all of it.
+    out.truth.sold = Sold([*out.table("orders").notes().values()])
 
 
 @dataclass
@@ -93,7 +96,7 @@ class Storefront:
                 if kind in refused:
                     table.refuse(refused[kind])
                 else:
-                    table.row(order.number, order.amount)
+                    table.row(order.number, order.amount, note=Sale(day, "USD", order.amount * 100))
                 yield (
                     number,
                     None if kind == "no number" else 1 + order.number,
