@@ -279,11 +279,15 @@ def drain(
 @app.command()
 def produce(
     count: Annotated[int | None, typer.Option(min=1, help="How many orders; without it, until it is stopped.")] = None,
-    rate: Annotated[float | None, typer.Option(min=0.001, help="Orders a second; without it, as fast as the broker takes them.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="Orders a second; without it, as fast as the broker takes them.")
+    ] = None,
     duplicates: Annotated[float, typer.Option(help="The share of lines that are sent again, 0 to 1.")] = 0.0,
     late: Annotated[float, typer.Option(help="The share of lines that were bought up to five days before.")] = 0.0,
     broken: Annotated[float, typer.Option(help="Broken records for each line; their kinds take turns.")] = 0.0,
-    seed: Annotated[int | None, typer.Option(min=0, help="The same seed sends the same orders. By default, others each time.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The same seed sends the same orders. By default, others each time.")
+    ] = None,
     topic: Annotated[str | None, typer.Option(help="The topic. Default: the first one that is drained.")] = None,
     as_json: Json = False,
 ) -> None:

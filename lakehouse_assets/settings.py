@@ -85,7 +85,8 @@ class Settings(BaseSettings):
         30, ge=1, description="`lakehouse maintain` deletes Dagster's records of runs that ended longer ago."
     )
     kafka_bootstrap_servers: str | None = Field(
-        None, description="The brokers of Kafka, host:port, separated by commas. The sensors that drain topics are on if it is set."
+        None,
+        description="The brokers of Kafka, host:port, separated by commas. The sensors that drain topics are on if it is set.",
     )
     kafka_topic: str | None = Field(
         None,

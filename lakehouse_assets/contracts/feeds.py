@@ -98,7 +98,9 @@ class Feed:
         problems += dialect_problems(self.dialects, self.column_names)
         problems += [f"zone {fault}"] if self.zone is not None and (fault := zone_fault(self.zone)) else []
         problems += [fault] if self.currency is not None and (fault := currency_fault(self.currency)) else []
-        problems += [problem for declared in (self.due, self.totals, self.poll, self.topic) if declared for problem in declared.problems]
+        problems += [
+            problem for declared in (self.due, self.totals, self.poll, self.topic) if declared for problem in declared.problems
+        ]
         problems += [_NOT_COMPLETE] if self.poll and self.complete else []
         problems += [_NO_DELIVERIES] if self.topic and self.complete else []
         problems += [_NOT_JSON] if self.topic and not any(isinstance(form, Json) for form in self.formats) else []

@@ -76,7 +76,9 @@ class Counted:
         return self.lines.total() + self.duplicates + self.broken.total()
 
 
-def events(seed: int, shares: Shares, began: datetime, step: timedelta, counted: Counted, limit: int | None) -> Iterator[list[Event]]:
+def events(
+    seed: int, shares: Shares, began: datetime, step: timedelta, counted: Counted, limit: int | None
+) -> Iterator[list[Event]]:
     """Yield the records of each order, up to `limit` orders; order n is bought at `began` + n * `step`.
 
     An order has the number that its seed and place give it, so two runs with one seed send the same orders. Older events have it in

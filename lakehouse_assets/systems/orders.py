@@ -1,10 +1,11 @@
 """The order stream: what a chain of smoothie bars sells, an event for each line of a purchase, and the products that it sells.
 
-**Identity.** `event_id` is the purchase's number, where the event has one. Else it is the event's place in the stream (topic with its id,
-partition and offset), and where there is none, its place in landing (date, file and row). A purchase has several lines, even of one product at
-other quantities, so the key is `event_id` and `line_id`, a hash of what the line says. An event that is delivered again at another
-offset is therefore superseded; so is a line that is equal in everything to another of its purchase, because nothing tells it from one.
-An event without a number is another event in each place: when such events are exported again, the file needs the same name and date.
+**Identity.** `event_id` is the purchase's number, where the event has one. Else it is the event's place in the stream (topic with
+its id, partition and offset), and where there is none, its place in landing (date, file and row). A purchase has several lines,
+even of one product at other quantities, so the key is `event_id` and `line_id`, a hash of what the line says. An event that is
+delivered again at another offset is therefore superseded; so is a line that is equal in everything to another of its purchase,
+because nothing tells it from one. An event without a number is another event in each place: when such events are exported again,
+the file needs the same name and date.
 
 **From Kafka.** The feed takes the same events in two dialects. `plain` is the event itself. `kafka` has the record around it, as the
 drain of the topic lands it (`contracts/topics.py`). So events from files and from the topic are rows of one table, whichever come
@@ -140,7 +141,9 @@ EVENTS = SilverTable(
         owner="team:sales",
         key=("event_id", "line_id"),
         columns=(
-            Column("event_id", "string", "Number of the purchase; else topic, its id, partition and offset; else date, file and row"),
+            Column(
+                "event_id", "string", "Number of the purchase; else topic, its id, partition and offset; else date, file and row"
+            ),
             Column("line_id", "string", "Hash of what the line says"),
             Column("transaction_id", "string", "Number of the purchase; NULL in older events"),
             Column("ordered_at", "timestamp", "When it was bought", styles=(OFFSETS,)),

@@ -1,4 +1,4 @@
-"""Kafka as the drain and the producer need it: who is asked and how, a topic's id and ends, a consumer. Its errors as plain sentences."""
+"""Kafka as the drain and the producer need it: who is asked and how, a topic's id and ends, a consumer. Errors as plain sentences."""
 
 import logging
 import os
@@ -86,7 +86,9 @@ class Broker:
         from confluent_kafka import TopicCollection
 
         with self._explained():
-            described = self._admin.describe_topics(TopicCollection([self.topic]), request_timeout=ANSWER_SECONDS)[self.topic].result()
+            described = self._admin.describe_topics(TopicCollection([self.topic]), request_timeout=ANSWER_SECONDS)[
+                self.topic
+            ].result()
         return TopicState(str(described.topic_id), len(described.partitions))
 
     def begins(self, partitions: Collection[int]) -> dict[int, int]:
@@ -206,7 +208,9 @@ class Broker:
         if code in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
             return DrainError(f"{at} gives this user no right to the topic {self.topic}: give it READ and DESCRIBE.")
         if code == KafkaError.GROUP_AUTHORIZATION_FAILED:
-            return DrainError(f"{at} gives this user no right to the group {self.access.group}: give it READ, or name another in KAFKA_GROUP.")
+            return DrainError(
+                f"{at} gives this user no right to the group {self.access.group}: give it READ, or name another in KAFKA_GROUP."
+            )
         if code in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE):
             return BrokerAwayError(
                 f"{at} does not answer within {ANSWER_SECONDS:.0f} s: is it up, is KAFKA_BOOTSTRAP_SERVERS right, and "
@@ -218,5 +222,9 @@ class Broker:
 def _kind(error: "KafkaError") -> str:
     """Return what kind of TLS error it is. OpenSSL's text may repeat what it was sent."""
     text = error.str().lower()
-    kinds = {"verify failed": "the certificate is not trusted", "wrong version": "the listener speaks no TLS", "disconnected": "it hangs up"}
+    kinds = {
+        "verify failed": "the certificate is not trusted",
+        "wrong version": "the listener speaks no TLS",
+        "disconnected": "it hangs up",
+    }
     return next((kind for phrase, kind in kinds.items() if phrase in text), "the handshake fails")

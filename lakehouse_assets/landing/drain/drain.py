@@ -96,7 +96,8 @@ class Drained:
     @property
     def sentence(self) -> str:
         """What was done, in words."""
-        told = f"{self.topic}: {self.records:,} records in {self.objects} objects, {self.rate:,.0f} a second; lag {sum(self.lag.values()):,}."
+        told = f"{self.topic}: {self.records:,} records in {self.objects} objects, {self.rate:,.0f} a second; "
+        told += f"lag {sum(self.lag.values()):,}."
         told += f" {self.unreadable:,} can't be read and go to quarantine." if self.unreadable else ""
         told += f" Another drain was first {self.conflicts} times." if self.conflicts else ""
         return told
@@ -521,7 +522,9 @@ class _Drain:
             try:
                 self._consumer.commit(offsets=told, asynchronous=False)
             except KafkaException as error:
-                self._warn(f"{self._broker.error(error.args[0])} What was drained is in landing; Kafka's own tools show an older lag.")
+                self._warn(
+                    f"{self._broker.error(error.args[0])} What was drained is in landing; Kafka's own tools show an older lag."
+                )
 
     def _warn(self, text: str) -> None:
         self._done.warnings.append(text)

@@ -1,4 +1,4 @@
-"""Finds where to go on: after the newest object of each partition that has landed. Reads the names of objects, and one head a partition."""
+"""Finds where to go on: after the newest object of each partition in landing. Reads names of objects, and one head a partition."""
 
 import gzip
 import json

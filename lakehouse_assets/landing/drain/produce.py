@@ -66,5 +66,7 @@ def produce(
     if refused is not None:
         raise broker.error(refused)
     if left:
-        raise BrokerAwayError(f"Kafka at {broker.access.servers} has not taken the last {left:,} records; {taken:,} are in the topic.")
+        raise BrokerAwayError(
+            f"Kafka at {broker.access.servers} has not taken the last {left:,} records; {taken:,} are in the topic."
+        )
     return taken

@@ -7,7 +7,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 MAX_RECORD_BYTES = 1_000_000
 """A larger record is no event."""
@@ -56,8 +56,10 @@ def line(beginning: str, record: Record) -> tuple[bytes, bool]:
         return b'%b"value": %b}\n' % (around.encode(), value), True
     if len(around) > _KEPT_BYTES:
         around = f'{beginning}{record.offset}, "key": null, "headers": null, "timestamp": null, '
-    kept = None if record.value is None else record.value[:_KEPT_BYTES]
-    return f'{around}"fault": {json.dumps(fault)}, {_text("text", kept)}, "value": null}}\n'.encode(), False
+    value = record.value or b""
+    kept = None if record.value is None else value[:_KEPT_BYTES]
+    around += f'"fault": {json.dumps(fault)}, "size": {len(value)}, "sha256": "{hashlib.sha256(value).hexdigest()}", '
+    return f'{around}{_text("text", kept)}, "value": null}}\n'.encode(), False
 
 
 def lost_line(place: Place, first: int, end: int) -> bytes:
@@ -76,8 +78,7 @@ def _fault(record: Record) -> str | None:
         return "the record has no value: it is a tombstone, and no event can be deleted by one"
     size = len(value) + len(record.key or b"") + sum(len(name) + len(v or b"") for name, v in record.headers)
     if size > MAX_RECORD_BYTES:
-        digest = hashlib.sha256(value).hexdigest()
-        return f"the record has {size:,} bytes, more than {MAX_RECORD_BYTES:,}; the SHA-256 of its value is {digest}"
+        return f"the record has more than {MAX_RECORD_BYTES:,} bytes"
     if not value.strip():
         return "the value is empty"
     if value[0] == 0 and len(value) >= _PREFIX_BYTES:
