@@ -71,7 +71,9 @@ class Topic:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def create(self, partitions: int = 2) -> "Topic":
-        new = NewTopic(self.name, partitions, 1, config={"max.message.bytes": "4000000"})
+        new = NewTopic(
+            self.name, partitions, 1, config={"max.message.bytes": "4000000", "message.timestamp.after.max.ms": str(2**63 - 1)}
+        )
         self.admin.create_topics([new])[self.name].result()
         deadline = time.monotonic() + 20
         while (

@@ -18,6 +18,8 @@ ANSWER_SECONDS = 15.0
 _QUEUE_KIB = 32 * 1024
 """How much a consumer holds that nobody has taken yet. A store that is slow holds up the consumer, and that the broker."""
 
+_FOR_NAMES = str.maketrans("+/", "-_")
+
 LOG = logging.getLogger("lakehouse.kafka")
 LOG.addHandler(logging.NullHandler())  # what matters of its log comes as an error, too
 
@@ -89,7 +91,23 @@ class Broker:
             described = self._admin.describe_topics(TopicCollection([self.topic]), request_timeout=ANSWER_SECONDS)[
                 self.topic
             ].result()
-        return TopicState(str(described.topic_id), len(described.partitions))
+        # As Kafka's own tools write it, since it is a part of names: librdkafka's form of Base64 has slashes.
+        return TopicState(str(described.topic_id).translate(_FOR_NAMES), len(described.partitions))
+
+    def create(self, partitions: int = 3) -> None:
+        """Create the topic if there is none, with as many copies as the brokers' default says."""
+        from confluent_kafka import KafkaError, KafkaException
+        from confluent_kafka.admin import NewTopic
+
+        with self._explained():
+            if self.topic in self._admin.list_topics(timeout=ANSWER_SECONDS).topics:
+                return
+            new = NewTopic(self.topic, partitions, replication_factor=-1)
+            try:
+                self._admin.create_topics([new], request_timeout=ANSWER_SECONDS)[self.topic].result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
 
     def begins(self, partitions: Collection[int]) -> dict[int, int]:
         """Return the first offset that each partition still has."""

@@ -23,15 +23,17 @@ def produce(
 ) -> int:
     """Send the records of each batch, key and value, and return how many the broker has taken. `rate` is in batches a second.
 
+    A topic that isn't there is created.
+
     Each is sent once, even if the broker's answer is lost (an idempotent producer).
 
     Raises:
         BrokerAwayError: no broker answers.
-        DrainError: the broker refuses a record, or has no such topic.
+        DrainError: the broker refuses a record, or to create the topic.
     """
     from confluent_kafka import Producer
 
-    broker.state()
+    broker.create()
     taken, refused = 0, None
 
     def note(error: "KafkaError | None", _: "Message") -> None:
