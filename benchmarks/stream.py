@@ -48,7 +48,11 @@ def main() -> None:
         kafka = Kafka(folder / "kafka", free_port(0), free_port(0), Settings().cache_folder / "jars")
         kafka.up(print)
         try:
-            environment = {"LAKEHOUSE_ROOT": f"{place}/lakehouse", "KAFKA_BOOTSTRAP_SERVERS": kafka.address, "KAFKA_TOPIC": "orders"}
+            environment = {
+                "LAKEHOUSE_ROOT": f"{place}/lakehouse",
+                "KAFKA_BOOTSTRAP_SERVERS": kafka.address,
+                "KAFKA_TOPIC": "orders",
+            }
             os.environ |= environment
             made = cost_of([lakehouse, "produce", "--count", str(arguments.orders), "--seed", "1", "--json"], environment, folder)
             records = json.loads(made.output)["records"]

@@ -86,7 +86,7 @@ def test_every_service_that_stays_has_a_health_check_and_comes_back():
 
 
 def test_a_producer_and_a_drain_are_started_with_their_profile_only():
-    assert TOOLS == {"producer", "drain"}
+    assert {"producer", "drain"} == TOOLS
     assert {SERVICES[name]["command"][1] for name in TOOLS} == {"produce", "drain"}
 
 

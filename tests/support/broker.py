@@ -1,6 +1,8 @@
 """A real Kafka broker for tests, and what producers and administrators do to it."""
 
 import contextlib
+import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,6 +44,15 @@ class GuardedKafka(Kafka):
             f"ssl.keystore.type=PEM\nssl.keystore.location={self._certificates}/broker.pem\n"
             f"ssl.truststore.type=PEM\nssl.truststore.location={self._certificates}/ca.pem\n"
         )
+
+    def is_healthy(self) -> bool:
+        context = ssl.create_default_context(cafile=str(self._certificates / "ca.pem"))
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=3) as plain:
+                context.wrap_socket(plain, server_hostname="127.0.0.1").close()
+        except OSError:
+            return False
+        return True
 
     def format_arguments(self) -> Sequence[str]:
         return ["--add-scram", f"SCRAM-SHA-512=[name={self._user},password={self._password}]"]

@@ -234,7 +234,33 @@ class Broker:
                 f"{at} does not answer within {ANSWER_SECONDS:.0f} s: is it up, is KAFKA_BOOTSTRAP_SERVERS right, and "
                 f"KAFKA_SECURITY_PROTOCOL ({self.access.protocol}) that of its listener?"
             )
+        if is_passing(error):
+            return BrokerAwayError(f"{at} can't serve the topic {self.topic} at the moment ({error.str()}).")
         return DrainError(f"{at}: topic {self.topic}: {error.str()} ({error.name()}).")
+
+
+def is_passing(error: "KafkaError") -> bool:
+    """Return whether an error is one of the moment, such as while a broker starts or a partition gets another leader."""
+    from confluent_kafka import KafkaError
+
+    return error.retriable() or error.code() in {
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._WAIT_COORD,
+    }
 
 
 def _kind(error: "KafkaError") -> str:

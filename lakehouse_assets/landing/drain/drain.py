@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.errors import BrokerAwayError, DrainError
-from lakehouse_assets.landing.drain.broker import ANSWER_SECONDS, Access, Broker, TopicState
+from lakehouse_assets.landing.drain.broker import ANSWER_SECONDS, Access, Broker, TopicState, is_passing
 from lakehouse_assets.landing.drain.names import Head, Name
 from lakehouse_assets.landing.drain.packed import Packed
 from lakehouse_assets.landing.drain.positions import Position, positions
@@ -351,7 +351,8 @@ class _Drain:
         """Put what was taken, and say how far this drain is."""
         for partition in self._partitions.values():
             self._put(partition)
-        self._tell_group()
+        self._broker.state()  # a commit that waits for its answer would wait for a broker, too
+        self._tell_group(waits=True)
         ends = self._broker.ends(list(self._partitions))
         for n, partition in self._partitions.items():
             self._done.next.setdefault(n, partition.next)
@@ -491,7 +492,7 @@ class _Drain:
                 f"Partition of {self._source.topic}: the broker's log before the position where landing ends is not the one that was "
                 "drained: records were lost and others took their offsets. Make the topic anew, and it is drained from its beginning."
             )
-        if not error.retriable() and error.code() not in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):
+        if not is_passing(error):
             raise self._broker.error(error)
 
     def _skip(self, partition: _Partition, begin: int) -> None:
@@ -508,7 +509,7 @@ class _Drain:
         if partition.batch is None:
             self._done.next[partition.number] = max(partition.next, partition.empty_up_to)
 
-    def _tell_group(self) -> None:
+    def _tell_group(self, *, waits: bool = False) -> None:
         """Tell the consumer group how far this drain is, so that Kafka's own tools show the lag. Nothing goes on from there."""
         from confluent_kafka import KafkaException, TopicPartition
 
@@ -520,7 +521,7 @@ class _Drain:
         ]
         if told:
             try:
-                self._consumer.commit(offsets=told, asynchronous=False)
+                self._consumer.commit(offsets=told, asynchronous=not waits)
             except KafkaException as error:
                 self._warn(
                     f"{self._broker.error(error.args[0])} What was drained is in landing; Kafka's own tools show an older lag."

@@ -1,5 +1,6 @@
 """The drain against a real broker: each record lands once, whoever drains and wherever a drain ends, and no fault is silent."""
 
+import contextlib
 import gzip
 import json
 import random
@@ -7,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import obstore
 import pytest
@@ -199,7 +200,7 @@ def test_a_broker_with_fewer_records_than_have_landed_is_refused(topic, landing)
     topic.send(values(10), partition=0)
     done = drain(topic.source, landing, Limits())
     name = Name(topic.name, done.topic_id, 0, 10)
-    landing.put_new(FEED, date(2026, 1, 2), str(name), Head(50, 40).gzip_header())
+    landing.put_new(FEED, datetime.now(UTC).date(), str(name), Head(50, 40).gzip_header())
     with pytest.raises(DrainError, match="ends at offset 10, but landing has it up to 50"):
         drain(topic.source, landing, Limits())
 
@@ -269,10 +270,8 @@ def _kill_and_go_on(topic, landing, monkeypatch, draw, kills):
         with monkeypatch.context() as patch:
             patch.setattr(Landing, "put_new", put)
             patch.setattr(Broker, "state", ask)
-            try:
+            with contextlib.suppress(Killed):
                 drain(topic.source, landing, Limits(batch_records=draw.randint(1, 40)))
-            except Killed:
-                pass
     drain(topic.source, landing, SMALL)
     assert numbers(landing) == once(sent)
 
@@ -286,7 +285,9 @@ def test_a_drain_that_follows_lands_what_comes_and_outlives_the_broker(tmp_path,
         topic = Topic(kafka.address).create()
         limits = Limits(follow=True, interval=0.5, linger=0.1)
         done = []
-        thread = threading.Thread(target=lambda: done.append(drain(topic.source, landing, limits, told.append, stop.is_set)))
+        thread = threading.Thread(
+            target=lambda: done.append(drain(topic.source, landing, limits, told.append, stop.is_set)), daemon=True
+        )
         thread.start()
         topic.send(values(50))
         _wait_for(lambda: numbers(landing) == once(50))
