@@ -28,6 +28,7 @@ Tell = Callable[[str], None]
 
 _TAKEN_AT_ONCE = 5_000
 _WAIT_SECONDS = 0.1
+_AWAY_SECONDS = 0.5
 _LOOK_SECONDS = 10.0
 """How often a drain that follows looks whether the topic has more partitions, or is another one."""
 
@@ -218,41 +219,43 @@ class _Drain:
         self._broker = Broker(source.access, source.topic)
         self._began = time.monotonic()
         self._partitions: dict[int, _Partition] = {}
+        self._done = Drained(source.topic, "")
+        self._is_away = False
 
     def run(self) -> Drained:
-        state = self._first_state()
-        if state is None:
-            return Drained(self._source.topic, "")
-        self._state, self._done = state, Drained(self._source.topic, state.topic_id)
-        self._consumer: Consumer = self._broker.consumer()
-        try:
-            self._assign(range(state.partitions))
-            self._loop()
-            self._finish()
-        except BrokerAwayError as error:
-            if not self._limits.follow:
-                raise
-            self._warn(f"{error} What was not landed yet is drained again by the next drain.")
-        finally:
-            self._consumer.close()
-        self._done.seconds = round(time.monotonic() - self._began, 3)
-        return self._done
-
-    def _first_state(self) -> TopicState | None:
-        """Return the topic's state; while following, once a broker answers."""
-        is_told = False
+        """Drain; while following, begin again from what is in landing whenever no broker answers."""
         while True:
             try:
-                return self._broker.state()
+                self._drain()
+                break
             except BrokerAwayError as error:
                 if not self._limits.follow:
                     raise
                 if self._stopped():
-                    return None
-                if not is_told:
-                    self._tell(f"{error} Waiting for it.")
-                is_told = True
-                time.sleep(1)
+                    self._warn(f"{error} What was not landed yet is drained again by the next drain.")
+                    break
+                self._wait_for(error)
+        self._done.seconds = round(time.monotonic() - self._began, 3)
+        return self._done
+
+    def _drain(self) -> None:
+        self._partitions = {}
+        self._state = self._broker.state()
+        self._done.topic_id = self._state.topic_id
+        self._consumer: Consumer = self._broker.consumer()
+        try:
+            self._assign(range(self._state.partitions))
+            self._loop()
+            self._finish()
+        finally:
+            self._consumer.close()
+
+    def _wait_for(self, error: BrokerAwayError) -> None:
+        """Say that no broker answers, once, and wait for a while."""
+        if not self._is_away:
+            self._tell(f"{error} Waiting for it.")
+        self._is_away = True
+        time.sleep(_AWAY_SECONDS)
 
     def _assign(self, numbers: "range | list[int]") -> None:
         """Go on with these partitions where landing ends.
@@ -307,7 +310,6 @@ class _Drain:
     def _loop(self) -> None:
         """Take records until there is nothing left to do."""
         self._heard = looked = time.monotonic()
-        is_away = False
         while not self._is_over():
             self._take_some()
             self._broker.refuse()
@@ -317,15 +319,13 @@ class _Drain:
                 if self._limits.follow and now - looked > _LOOK_SECONDS:
                     looked = now
                     self._look()
-                if is_away:
+                if self._is_away:
                     self._tell(f"Kafka at {self._source.access.servers} answers again.")
-                is_away = False
+                self._is_away = False
             except BrokerAwayError as error:
                 if not self._limits.follow:
                     raise
-                if not is_away:
-                    self._tell(f"{error} Waiting for it.")
-                is_away = True
+                self._wait_for(error)
             if not self._limits.follow and now - self._heard > 2 * ANSWER_SECONDS:
                 raise BrokerAwayError(
                     f"Kafka at {self._source.access.servers} has sent nothing for {now - self._heard:.0f} s, although the topic "

@@ -277,7 +277,7 @@ def _kill_and_go_on(topic, landing, monkeypatch, draw, kills):
 
 
 def test_a_drain_that_follows_lands_what_comes_and_outlives_the_broker(tmp_path, landing, monkeypatch):
-    monkeypatch.setattr(broker_module, "ANSWER_SECONDS", 2.0)
+    monkeypatch.setattr(broker_module, "ANSWER_SECONDS", 5.0)
     monkeypatch.setattr(drain_module, "_LOOK_SECONDS", 1.0)
     kafka = broker_in(tmp_path / "kafka")
     stop, told = threading.Event(), []
@@ -290,9 +290,9 @@ def test_a_drain_that_follows_lands_what_comes_and_outlives_the_broker(tmp_path,
         )
         thread.start()
         topic.send(values(50))
-        _wait_for(lambda: numbers(landing) == once(50))
+        _wait_for(lambda: numbers(landing) == once(50), 60)
         kafka.down(print)
-        _wait_for(lambda: any("Waiting for it" in text for text in told))
+        _wait_for(lambda: any("Waiting for it" in text for text in told), 60)
         kafka.up(print)
         topic.send(values(50, 50))
         _wait_for(lambda: numbers(landing) == once(100), 60)
