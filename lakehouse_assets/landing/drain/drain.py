@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.errors import BrokerAwayError, DrainError
-from lakehouse_assets.landing.drain.broker import ANSWER_SECONDS, Access, Broker, TopicState, is_passing
+from lakehouse_assets.landing.drain.broker import ANSWER_SECONDS, Access, Broker, is_passing
 from lakehouse_assets.landing.drain.names import Head, Name
 from lakehouse_assets.landing.drain.packed import Packed
 from lakehouse_assets.landing.drain.positions import Position, positions
