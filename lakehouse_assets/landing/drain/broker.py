@@ -202,6 +202,8 @@ class Broker:
         try:
             yield
         except KafkaException as error:
+            if self._admin_client is not None:
+                self._admin_client.poll(0)  # it has been told meanwhile why nobody answers
             raise self._error(self._refusal or error.args[0]) from None
 
     def _error(self, error: "KafkaError") -> DrainError:
