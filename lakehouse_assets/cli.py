@@ -11,9 +11,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -31,6 +31,8 @@ from lakehouse_assets.store.errors import explained, store_error, unquoted
 from lakehouse_assets.store.preflight import check_readable, check_there, check_writable
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from lakehouse_assets.contracts.system import Catalog
     from lakehouse_assets.orchestration.in_process import SyncResult
     from lakehouse_assets.reconcile.plan import Plan
@@ -251,6 +253,70 @@ def land(
         raise LandingError(f"No such file: {', '.join(missing)}. Nothing was landed.")
     for file in files:
         typer.echo(Landing(settings.root).put(feed, landing_date, file))
+
+
+@app.command()
+def drain(
+    follow: Annotated[bool, typer.Option("--follow", help="Stay up: what comes is in landing at once.")] = False,
+    records: Annotated[int | None, typer.Option(min=1, help="End after about so many records of each topic.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="End after so many seconds.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Drain Kafka topics into landing, each record once. The next pass or the sensors load it. See docs/streaming.md."""
+    from lakehouse_assets.landing.drain.drain import drain_all
+    from lakehouse_assets.landing.objects import Landing
+    from lakehouse_assets.systems import catalog
+
+    settings = load_settings()
+    sources = settings.kafka_sources(catalog(settings.system_packages).feeds)
+    _preflight(settings, writes=True, creates=True)
+    limits = settings.drain_limits(follow=follow, records=records, seconds=seconds)
+    with _stopped_by_signals() as stopped:
+        done = drain_all(sources, Landing(settings.root), limits, _say, stopped)
+    if as_json:
+        typer.echo(json.dumps({"topics": [drained.to_json() for drained in done]}))
+        return
+    for drained in done:
+        _say(drained.sentence)
+
+
+@app.command()
+def produce(
+    count: Annotated[int | None, typer.Option(min=1, help="How many orders; without it, until it is stopped.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="Orders a second; without it, as fast as the broker takes them.")
+    ] = None,
+    duplicates: Annotated[float, typer.Option(help="The share of lines that are sent again, 0 to 1.")] = 0.0,
+    late: Annotated[float, typer.Option(help="The share of lines that were bought up to five days before.")] = 0.0,
+    broken: Annotated[float, typer.Option(help="Broken records for each line; their kinds take turns.")] = 0.0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The same seed sends the same orders. By default, others each time.")
+    ] = None,
+    topic: Annotated[str | None, typer.Option(help="The topic. Default: the first one that is drained.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Send made-up orders to Kafka, as events of the order stream. The key of a record is the id of its order."""
+    from lakehouse_assets.generate import stream
+    from lakehouse_assets.landing.drain.broker import Broker
+    from lakehouse_assets.landing.drain.produce import produce as send
+    from lakehouse_assets.systems import catalog
+
+    settings = load_settings()
+    access = settings.kafka_access()
+    topic = topic or settings.kafka_sources(catalog(settings.system_packages).feeds)[0].topic
+    shares, counted, now = stream.Shares(duplicates, late, broken), stream.Counted(), datetime.now(UTC)
+    # Without a rate, orders are spread over the time before now: none is of the future.
+    step = timedelta(seconds=1 / rate) if rate else timedelta(milliseconds=10)
+    began = now if rate else now - (count or 0) * step
+    orders = stream.events(time.time_ns() // 1000 if seed is None else seed, shares, began, step, counted, count)
+    with _stopped_by_signals() as stopped:
+        taken = send(Broker(access, topic), ([(e.key, e.value) for e in order] for order in orders), rate=rate, stopped=stopped)
+    made = {"topic": topic, "orders": counted.orders, "records": taken, "lines": counted.lines.total()}
+    made |= {"duplicates": counted.duplicates, "late": counted.late, "broken": dict(counted.broken)}
+    if as_json:
+        typer.echo(json.dumps(made))
+        return
+    _say(", ".join(f"{name}: {value}" for name, value in made.items()))
 
 
 @app.command()
@@ -606,6 +672,24 @@ def _stack(settings: Settings) -> "Stack":
     from lakehouse_assets.services.stack import Stack
 
     return Stack(settings.services_folder, settings.cache_folder)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[Callable[[], bool]]:
+    """Yield whether a signal to end has come: the first ends what is under way in order, the second at once."""
+    came = threading.Event()
+
+    def note(number: int, frame: "FrameType | None") -> None:
+        if came.is_set():
+            signal.default_int_handler(number, frame)
+        came.set()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield came.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _preflight(settings: Settings, *, writes: bool = False, creates: bool = False) -> Settings:

@@ -4,6 +4,7 @@ Dagster loads `defs`. Tests call `build_definitions` with their own settings.
 """
 
 import warnings
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -16,10 +17,11 @@ from lakehouse_assets.gold.assets import gold_assets
 from lakehouse_assets.gold.dbt import dbt_resource
 from lakehouse_assets.gold.models import read_models
 from lakehouse_assets.hooks.load_error import load_error
-from lakehouse_assets.landing.assets import landing_asset
+from lakehouse_assets.landing.assets import drained_asset, landing_asset
 from lakehouse_assets.materialization.io_manager import DeltaIOManager
 from lakehouse_assets.materialization.partitions import daily_partitions
 from lakehouse_assets.materialization.row_accounts import row_accounts_check
+from lakehouse_assets.orchestration.drains import drain_feed, drain_sensors
 from lakehouse_assets.orchestration.jobs import lakehouse_jobs
 from lakehouse_assets.orchestration.schedules import poll_schedules
 from lakehouse_assets.orchestration.sensors import lakehouse_sensors
@@ -51,6 +53,18 @@ def build_definitions(settings: Settings, *, catalog: Catalog | None = None, eng
                 if feed.poll
             ),
             *(
+                drained_asset(
+                    feed,
+                    feed.topic,
+                    partial(drain_feed, settings, catalog, feed),
+                    root=root,
+                    owners=catalog.owners(feed),
+                    docs_url=docs_url,
+                )
+                for feed in catalog.feeds
+                if feed.topic
+            ),
+            *(
                 raw_asset(feed, catalog.readers(feed), root=root, start=start, partitions=partitions, docs_url=docs_url)
                 for feed in catalog.feeds
             ),
@@ -72,7 +86,7 @@ def build_definitions(settings: Settings, *, catalog: Catalog | None = None, eng
         ],
         jobs=lakehouse_jobs(partitions, catalog.systems),
         schedules=poll_schedules(catalog),
-        sensors=lakehouse_sensors(settings, catalog),
+        sensors=[*lakehouse_sensors(settings, catalog), *drain_sensors(settings, catalog)],
         resources={
             "io_manager": DeltaIOManager(root, [SparkHandler(engine.session), *arrow_handlers()]),
             "dbt": dbt_resource(project.folder),

@@ -5,6 +5,9 @@
     ├── ContractError       a contract contradicts itself (found when definitions load)
     ├── LandingError        a file can't be put into landing
     │   └── UnreadableError a file or folder of landing can't be read; all others can
+    ├── PollError           a feed's portal can't be read
+    ├── DrainError          a Kafka topic can't be drained
+    │   └── BrokerAwayError the broker does not answer
     ├── PartitionGuardError rows outside the partitions of the run
     ├── AuditError          a `fail` rule was broken: the partition is not published
     ├── EngineError         the Spark engine is unavailable
@@ -52,6 +55,14 @@ class UnreadableError(LandingError):
 
 class PollError(LakehouseError):
     """A feed's portal is down, refuses, or answers otherwise than its API says: nothing was landed by this poll."""
+
+
+class DrainError(LakehouseError):
+    """A Kafka topic can't be drained, or what it has does not fit to what has landed of it. What was landed stays."""
+
+
+class BrokerAwayError(DrainError):
+    """No broker answers. What was landed stays; the next drain goes on from there."""
 
 
 class PartitionGuardError(LakehouseError):

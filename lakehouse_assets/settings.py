@@ -4,26 +4,32 @@ Secrets (`AWS_SECRET_ACCESS_KEY` and the like) are not read here: the libraries 
 """
 
 import re
+from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from dotenv import load_dotenv
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lakehouse_assets.contracts.clock import zone_fault
+from lakehouse_assets.contracts.problems import nearest
 from lakehouse_assets.contracts.remembered import remember_in
+from lakehouse_assets.contracts.topics import topic_fault
 from lakehouse_assets.engine.remote import ADDRESS
 from lakehouse_assets.engine.server import ServerConfig
 from lakehouse_assets.engine.session import EngineConfig
 from lakehouse_assets.errors import SettingsError
 from lakehouse_assets.gold.holidays import DEFAULT_COUNTRIES, countries_fault
+from lakehouse_assets.landing.drain.broker import Access
+from lakehouse_assets.landing.drain.drain import Limits, Source
 from lakehouse_assets.store.root import Root
 from lakehouse_assets.store.s3 import complete_environment
 
 if TYPE_CHECKING:
+    from lakehouse_assets.contracts.feeds import Feed
     from lakehouse_assets.contracts.system import Catalog
     from lakehouse_assets.gold.project import GoldProject
 
@@ -88,6 +94,32 @@ class Settings(BaseSettings):
     lakehouse_keep_runs_days: int = Field(
         30, ge=1, description="`lakehouse maintain` deletes Dagster's records of runs that ended longer ago."
     )
+    kafka_bootstrap_servers: str | None = Field(
+        None,
+        description="The brokers of Kafka, host:port, separated by commas. The sensors that drain topics are on if it is set.",
+    )
+    kafka_topic: str | None = Field(
+        None,
+        description="The topics that are drained, separated by commas, if they are not those that feeds declare: `topic`, or "
+        "`system/entity=topic`.",
+    )
+    kafka_group: str = Field("lakehouse", description="The consumer group in which the drain tells others how far it is.")
+    kafka_security_protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
+        "plaintext", description="How brokers are spoken to."
+    )
+    kafka_sasl_mechanism: str | None = Field(None, description="How the user logs in: SCRAM-SHA-512, SCRAM-SHA-256, PLAIN.")
+    kafka_sasl_username: str | None = Field(None, description="The user. KAFKA_SASL_PASSWORD is read from the environment.")
+    kafka_ssl_ca: Path | None = Field(
+        None, description="The PEM file of the authorities that sign the brokers' certificates; None for those of the machine."
+    )
+    kafka_ssl_certificate: Path | None = Field(None, description="The PEM file of the client's certificate, if brokers want one.")
+    kafka_ssl_key: Path | None = Field(
+        None, description="The PEM file of its key. KAFKA_SSL_KEY_PASSWORD is read from the environment."
+    )
+    kafka_batch_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="The most bytes of an object, before packing, about.")
+    kafka_batch_seconds: float = Field(
+        15.0, ge=0.5, description="The least time between two objects of a partition that are not full, while following."
+    )
     given_home: Path | None = Field(
         None,
         validation_alias="DAGSTER_HOME",
@@ -118,6 +150,14 @@ class Settings(BaseSettings):
             raise SettingsError(
                 "LAKEHOUSE_DOCS_URL: write the address of the docs as https://host/path, without user, password or query: "
                 "the UI shows it to everybody."
+            )
+        for file in (self.kafka_ssl_ca, self.kafka_ssl_certificate, self.kafka_ssl_key):
+            if file is not None and not file.is_file():
+                raise SettingsError(f"KAFKA_SSL_*: there is no file {file}.")
+        if self.kafka_security_protocol.startswith("sasl") and not (self.kafka_sasl_mechanism and self.kafka_sasl_username):
+            raise SettingsError(
+                f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} wants KAFKA_SASL_MECHANISM (such as SCRAM-SHA-512), "
+                "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD."
             )
         if self.lakehouse_engine == "sail" and not re.fullmatch(r"[!-~]+", root.uri):
             raise SettingsError(
@@ -150,6 +190,47 @@ class Settings(BaseSettings):
             start=self.lakehouse_start_date,
             holiday_countries=self.lakehouse_holiday_country,
             cache=self.cache_folder,
+        )
+
+    def kafka_access(self) -> Access:
+        """Return which brokers are asked, and how.
+
+        Raises:
+            SettingsError: none is set.
+        """
+        if not self.kafka_bootstrap_servers:
+            raise SettingsError("KAFKA_BOOTSTRAP_SERVERS is not set: it names the brokers, host:port. See docs/streaming.md.")
+        return Access(
+            servers=self.kafka_bootstrap_servers,
+            protocol=self.kafka_security_protocol,
+            mechanism=self.kafka_sasl_mechanism,
+            user=self.kafka_sasl_username,
+            ca=_text(self.kafka_ssl_ca),
+            certificate=_text(self.kafka_ssl_certificate),
+            key=_text(self.kafka_ssl_key),
+            group=self.kafka_group,
+        )
+
+    def kafka_sources(self, feeds: Iterable["Feed"]) -> list[Source]:
+        """Return what is drained into what: the topics of `KAFKA_TOPIC`, or else those that the feeds declare.
+
+        Raises:
+            SettingsError: no broker is set, or a topic belongs to no feed, or it is not said to which.
+        """
+        declared = {feed.landing: feed.topic.name for feed in feeds if feed.topic}
+        access = self.kafka_access()
+        return [
+            Source(feed, topic, access, self.lakehouse_start_date) for feed, topic in topics_of(declared, self.kafka_topic or "")
+        ]
+
+    def drain_limits(self, *, follow: bool = False, records: int | None = None, seconds: float | None = None) -> Limits:
+        """Return when the drain puts a batch, and when it ends."""
+        return Limits(
+            batch_bytes=self.kafka_batch_bytes,
+            interval=self.kafka_batch_seconds,
+            follow=follow,
+            records=records,
+            seconds=seconds,
         )
 
     @property
@@ -187,6 +268,39 @@ class Settings(BaseSettings):
     def dagster_home(self) -> Path:
         """The folder of the Dagster instance. `DAGSTER_HOME` overrides it, so that command line and UI share one."""
         return self.given_home.absolute() if self.given_home else self.local_state / "dagster"
+
+
+def topics_of(declared: Mapping[str, str], named: str) -> list[tuple[str, str]]:
+    """Return feeds with their topics. `declared` are the topics of feeds; `named` are those to use in their place, if any.
+
+    Raises:
+        SettingsError: a topic belongs to no feed, or it is not said to which, or its name can't be landed.
+    """
+    entries = [entry.strip() for entry in named.split(",") if entry.strip()]
+    if not entries:
+        return list(declared.items())
+    found = []
+    for entry in entries:
+        feed, equals, topic = entry.rpartition("=")
+        if not equals:
+            owners = [landing for landing, name in declared.items() if name == topic] or list(declared)
+            if len(owners) != 1:
+                known = ", ".join(declared) or "none"
+                raise SettingsError(f"KAFKA_TOPIC: write system/entity={topic}. Feeds with a topic are: {known}.")
+            feed = owners[0]
+        if feed not in declared:
+            raise SettingsError(
+                f"KAFKA_TOPIC: {feed!r} is not a feed with a topic{nearest(feed, declared)}. "
+                'Declare topic=Topic("…") in its source file.'
+            )
+        if fault := topic_fault(topic):
+            raise SettingsError(f"KAFKA_TOPIC: {fault}.")
+        found.append((feed, topic))
+    return found
+
+
+def _text(file: Path | None) -> str | None:
+    return None if file is None else str(file.expanduser().absolute())
 
 
 def load_settings() -> Settings:

@@ -36,6 +36,7 @@ class Dialect:
     `#` stands for a key that is a number: {"17": {...}}; the number becomes the field `key`.
     `lists` are lists that the dialect writes as objects keyed by number: {"0": {...}, "1": {...}}.
     `omits_nulls` says that it leaves out what is null, so that no column is missing.
+    `fault` names a value by which whoever wrote the record says that it can't be a row, and why: it goes to quarantine for that.
 
     Names are those of keys or of a header's fields; spaces, case and underscores don't matter. In nested records a name may be a path,
     `requester.name` or `categ_id.0`. Null is the same as nothing.
@@ -47,6 +48,7 @@ class Dialect:
     unwrap: str | None = None
     lists: Sequence[str] = ()
     omits_nulls: bool = False
+    fault: str | None = None
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -62,7 +64,8 @@ class Dialect:
     def facts(self) -> dict[str, Any]:
         """What determines the rows, for a digest."""
         names = {"told_by": list(self.marks), "columns": sorted(self.names.items()), "lists": sorted(self.lists)}
-        return names | {"name": self.name, "unwrap": self.unwrap, "omits_nulls": self.omits_nulls}
+        fault = {"fault": self.fault} if self.fault else {}
+        return names | fault | {"name": self.name, "unwrap": self.unwrap, "omits_nulls": self.omits_nulls}
 
     def problems(self, columns: Sequence[str]) -> list[str]:
         """Return the contradictions in this declaration, half a sentence each. `columns` are those of the raw table."""

@@ -13,11 +13,12 @@ from lakehouse_assets.contracts.columns import column_names, letters, snake_case
 from lakehouse_assets.contracts.contract import NAME, repeated
 from lakehouse_assets.contracts.deliveries import Due, Manifest, Trailer
 from lakehouse_assets.contracts.dialects import Dialect, dialect_of, dialect_problems
-from lakehouse_assets.contracts.formats import Csv, Format, Lines, Xlsx, format_facts
+from lakehouse_assets.contracts.formats import Csv, Format, Json, Lines, Xlsx, format_facts
 from lakehouse_assets.contracts.money import currency_fault
 from lakehouse_assets.contracts.polls import Poll
 from lakehouse_assets.contracts.problems import refuse
 from lakehouse_assets.contracts.provenance import DIALECT, IN_RAW, SHEET
+from lakehouse_assets.contracts.topics import RECORD, RECORD_COLUMNS, Topic
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,9 @@ class Feed:
     header of a file, may be written; without any, names are those of `columns`. `zone` is the time zone of times that name none, such
     as `Europe/Paris`; UTC if None. `currency` is the currency of its amounts (ISO 4217): silver functions get it as
     `_source_currency`. `due` says when its deliveries are due, `totals` with what they are compared. `poll` says where the lakehouse
-    fetches the feed from; None if others drop its files.
+    fetches the feed from, `topic` from which Kafka topic its records come; None if others drop its files. A feed with a topic gets
+    the columns of a record and the dialect `kafka`; files with the plain events may land beside the records, and are told from them by
+    their required columns, unless the feed declares its own dialects.
 
     Raises:
         ContractError: `landing` does not have this form, two columns share a name, including the names in `also`, a format is given
@@ -79,8 +82,11 @@ class Feed:
     due: Due | None = None
     totals: Manifest | Trailer | None = None
     poll: Poll | None = None
+    topic: Topic | None = None
 
     def __post_init__(self) -> None:
+        if self.topic is not None:
+            self._add_record()
         parts = self.landing.split("/")
         problems = [] if len(parts) == 2 and all(NAME.fullmatch(part) for part in parts) else [_NOT_A_FOLDER]
         repeats = repeated([n for c in self.columns for n in dict.fromkeys(snake_case(name) for name in (c.name, *c.also))])
@@ -92,12 +98,25 @@ class Feed:
         problems += dialect_problems(self.dialects, self.column_names)
         problems += [f"zone {fault}"] if self.zone is not None and (fault := zone_fault(self.zone)) else []
         problems += [fault] if self.currency is not None and (fault := currency_fault(self.currency)) else []
-        problems += [problem for declared in (self.due, self.totals, self.poll) if declared for problem in declared.problems]
+        problems += [
+            problem for declared in (self.due, self.totals, self.poll, self.topic) if declared for problem in declared.problems
+        ]
         problems += [_NOT_COMPLETE] if self.poll and self.complete else []
+        problems += [_NO_DELIVERIES] if self.topic and self.complete else []
+        problems += [_NOT_JSON] if self.topic and not any(isinstance(form, Json) for form in self.formats) else []
         problems += [_NOT_POLLED.format(self.poll.lands)] if self.poll and self.poll.lands not in self.formats else []
         refuse(f"Feed {self.landing}", problems)
         if isinstance(self.totals, Manifest):
             self.of_manifests(self.totals)  # refuses headers that lack its columns
+
+    def _add_record(self) -> None:
+        """Add what Kafka puts around a row. Does nothing if it is there."""
+        plain = Dialect("plain", told_by=tuple(c.name for c in self.columns if c.required and c.name not in RECORD_COLUMNS))
+        own = [d for d in self.dialects or (plain,) if d.name != RECORD.name and d.marks]
+        known = {snake_case(column.name) for column in self.columns}
+        added = [SourceColumn(name, what, required=False) for name, what in RECORD_COLUMNS.items() if name not in known]
+        object.__setattr__(self, "columns", (*self.columns, *added))
+        object.__setattr__(self, "dialects", (RECORD, *own))
 
     @property
     def system(self) -> str:
@@ -204,6 +223,10 @@ class Feed:
 _NO_TRAILERS = "its files can't end with a trailer: none of its formats is of lines, as Csv() and Json() are"
 
 _NOT_COMPLETE = "a poll can miss a record that moves between its pages, so its deliveries are not complete: leave `complete` out"
+
+_NO_DELIVERIES = "a topic has no full exports, so its deliveries are not complete: leave `complete` out"
+
+_NOT_JSON = "the records of its topic land as JSON: declare format=Json()"
 
 _NOT_POLLED = "none of its formats is what its poll lands: declare format={}"
 

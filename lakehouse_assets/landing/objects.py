@@ -126,6 +126,16 @@ class Landing:
         """
         return self._store.read(found.path)
 
+    def beginning(self, found: LandingObject, size: int) -> bytes:
+        """Return the first `size` bytes of an object, or all of them if it has fewer.
+
+        Raises:
+            FileNotFoundError: it was deleted after it was listed.
+            SettingsError: the store refused.
+        """
+        with explained(self.root, "read landing"):
+            return bytes(obstore.get_range(self.root.store, found.path, start=0, length=min(size, found.size)))
+
     def version(self, found: LandingObject) -> str | None:
         """Return the object's current version (see `LandingObject`), or None if it was deleted.
 

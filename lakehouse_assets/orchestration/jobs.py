@@ -25,7 +25,7 @@ def lakehouse_jobs(
     partitions: dg.PartitionsDefinition[str], systems: Sequence[str]
 ) -> list[Any]:  # the type of an asset job is private to Dagster
     """Return the jobs of the code location."""
-    # Polls have no date. They run by their schedules.
+    # Polls and drains have no date. They run by their schedules and sensors.
     tables = dg.AssetSelection.all() - dg.AssetSelection.key_prefixes("landing")
     parts = {
         LAKEHOUSE_JOB: (tables, "Builds landing to gold"),

@@ -41,7 +41,7 @@ def raw_asset(
 
     @dg.asset(
         key=["raw", feed.table],
-        deps=[dg.AssetKey(["landing", feed.table])] if feed.poll else [],
+        deps=[dg.AssetKey(["landing", feed.table])] if feed.poll or feed.topic else [],
         group_name=f"raw_{feed.system}",
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),

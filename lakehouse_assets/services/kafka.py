@@ -24,8 +24,10 @@ controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=data
 offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
@@ -51,7 +53,8 @@ class Kafka(Service):
         # The file names the data folder by a relative path, because Kafka would split an absolute one at a comma.
         self._properties.write_text(_PROPERTIES.format(**ports))
         if not (data / "meta.properties").exists():
-            arguments = ["format", "--standalone", "-t", uuid4().hex[:22], "-c", str(self._properties)]
+            cluster = ["--standalone", "-t", uuid4().hex[:22]]
+            arguments = ["format", *cluster, "-c", str(self._properties), *self.format_arguments()]
             command = [*self._java("kafka.tools.StorageTool"), *arguments]
             done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
             if done.returncode != 0:
@@ -62,6 +65,10 @@ class Kafka(Service):
     def command(self) -> Sequence[str]:
         """See `Service.command`."""
         return [*self._java("kafka.Kafka"), str(self._properties)]
+
+    def format_arguments(self) -> Sequence[str]:
+        """What else its data folder is formatted with."""
+        return []
 
     def ports(self) -> Sequence[int]:
         """See `Service.ports`."""

@@ -1,19 +1,15 @@
 """The order stream: what a chain of smoothie bars sells, an event for each line of a purchase, and the products that it sells.
 
-**Identity.** `event_id` is the purchase's number, where the event has one. Else it is the event's place in the stream (topic, partition
-and offset), and where there is none, its place in landing (date, file and row). A purchase has several lines, even of one product at
-other quantities, so the key is `event_id` and `line_id`, a hash of what the line says. An event that is delivered again at another
-offset is therefore superseded; so is a line that is equal in everything to another of its purchase, because nothing tells it from one.
-An event without a number is another event in each place: when such events are exported again, the file needs the same name and date.
+**Identity.** `event_id` is the purchase's number, where the event has one. Else it is the event's place in the stream (topic with
+its id, partition and offset), and where there is none, its place in landing (date, file and row). A purchase has several lines,
+even of one product at other quantities, so the key is `event_id` and `line_id`, a hash of what the line says. An event that is
+delivered again at another offset is therefore superseded; so is a line that is equal in everything to another of its purchase,
+because nothing tells it from one. An event without a number is another event in each place: when such events are exported again,
+the file needs the same name and date.
 
-**From Kafka.** The feed takes the same events in two dialects. `plain` is the event itself. `kafka` has the record around it, as a
-drain of the topic lands it, one JSON object a line:
-
-    {"topic": "orders", "partition": 0, "offset": 17, "key": "…", "headers": […], "timestamp": 1663130168334, "value": {…the event…}}
-
-`timestamp` is in milliseconds since 1970. A record whose value is null, or no JSON object, is to be landed like any other: it goes to
-quarantine with its text. So events from files and from the topic are rows of one table, whichever come first, and the contract is the
-same for both.
+**From Kafka.** The feed takes the same events in two dialects. `plain` is the event itself. `kafka` has the record around it, as the
+drain of the topic lands it (`contracts/topics.py`). So events from files and from the topic are rows of one table, whichever come
+first, and the contract is the same for both.
 
 **Amounts.** The stream sends numbers with float noise, such as 15.959999999999999. Amounts are rounded half up to the cent, rates to
 four digits; raw keeps the text. A total is pieces times `net_price`, that is (price + supplement) * (1 - discount); both are kept.
@@ -29,6 +25,7 @@ from lakehouse_assets.contracts.formats import Json
 from lakehouse_assets.contracts.provenance import CURRENCY, DATE_COLUMN, FILE, ROW
 from lakehouse_assets.contracts.styles import MILLISECONDS, OFFSETS
 from lakehouse_assets.contracts.system import Input, SilverTable, System
+from lakehouse_assets.contracts.topics import Topic
 from lakehouse_assets.contracts.types import typed
 from lakehouse_assets.systems.cleaning import text, whole, with_columns
 
@@ -67,7 +64,7 @@ def clean_events(raw: "DataFrame") -> "DataFrame":
     )
     valued = with_columns(
         cleaned,
-        event_id=f"""COALESCE(transaction_id, CONCAT(topic, '/', topic_partition, '/', topic_offset),
+        event_id=f"""COALESCE(transaction_id, CONCAT(topic, {_TOPIC_ID}, '/', topic_partition, '/', topic_offset),
             CONCAT(CAST({DATE_COLUMN} AS STRING), '/', {FILE}, '/', CAST({ROW} AS STRING)))""",
         line_id=f"MD5(CONCAT({_LINE}))",
         _quantity=typed("quantity", "int"),
@@ -77,6 +74,9 @@ def clean_events(raw: "DataFrame") -> "DataFrame":
     priced = with_columns(valued, net_price="CAST(_full_price * _rate AS DECIMAL(12,4))")
     return with_columns(priced, total="COALESCE(total, CAST(CAST(_quantity * net_price AS DECIMAL(14,2)) AS STRING))")
 
+
+_TOPIC_ID = f"COALESCE(CONCAT('@', {text('topic_id')}), '')"
+"""SQL: tells a topic from one of its name that was made anew, whose offsets begin at 0 again. Records that others landed lack it."""
 
 _LINE = ", '|', ".join(
     f"COALESCE({value}, '')"
@@ -127,19 +127,11 @@ EVENTS_FEED = Feed(
         SourceColumn("add_supplements", "true or false: whether supplements are added"),
         SourceColumn("supplement_price", "Price of the supplements of a piece in US dollars"),
         SourceColumn("total_purchase", "Amount of the line after supplements and discount, with float noise"),
-        SourceColumn("topic", "Topic of the record, if it comes from Kafka", required=False),
-        SourceColumn("partition", "Its partition", required=False),
-        SourceColumn("offset", "Its offset in the partition", required=False),
-        SourceColumn("key", "Its key", required=False),
-        SourceColumn("headers", "Its headers, JSON", required=False),
-        SourceColumn("timestamp", "Its time, milliseconds since 1970", required=False),
     ),
     format=Json(),
-    dialects=(
-        Dialect("kafka", told_by=("topic", "partition", "offset"), unwrap="value"),
-        Dialect("plain", told_by=("transaction_time", "product_id")),
-    ),
+    dialects=(Dialect("plain", told_by=("transaction_time", "product_id")),),
     currency="USD",
+    topic=Topic("orders"),
 )
 
 EVENTS = SilverTable(
@@ -149,7 +141,9 @@ EVENTS = SilverTable(
         owner="team:sales",
         key=("event_id", "line_id"),
         columns=(
-            Column("event_id", "string", "Number of the purchase; else topic, partition and offset; else date, file and row"),
+            Column(
+                "event_id", "string", "Number of the purchase; else topic, its id, partition and offset; else date, file and row"
+            ),
             Column("line_id", "string", "Hash of what the line says"),
             Column("transaction_id", "string", "Number of the purchase; NULL in older events"),
             Column("ordered_at", "timestamp", "When it was bought", styles=(OFFSETS,)),

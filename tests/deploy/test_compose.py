@@ -41,6 +41,9 @@ EXAMPLE = PROJECT / "deploy" / "env.example"
 DOCKERFILE = PROJECT / "deploy" / "Dockerfile"
 COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yaml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
+TOOLS = {name for name, service in SERVICES.items() if service.get("profiles") == ["tools"]}
+"""They ask nobody to wait for them, and end with an error where they can't go on: then they are started again."""
+
 SECRETS = {"MINIO_ROOT_PASSWORD": "test-store-password", "POSTGRES_PASSWORD": "test-database-password"}
 
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::(?P<kind>[-?])(?P<rest>[^}]*))?\}")
@@ -78,8 +81,13 @@ def test_spark_connect_which_asks_for_no_token_is_reached_from_the_inner_network
 def test_every_service_that_stays_has_a_health_check_and_comes_back():
     once = {name for name, service in SERVICES.items() if service["restart"] == "no"}
     assert once == {"set-up"}
-    assert {n for n, s in SERVICES.items() if "healthcheck" not in s} == once
+    assert {n for n, s in SERVICES.items() if "healthcheck" not in s} == once | TOOLS
     assert {s["restart"] for n, s in SERVICES.items() if n not in once} == {"unless-stopped"}
+
+
+def test_a_producer_and_a_drain_are_started_with_their_profile_only():
+    assert {"producer", "drain"} == TOOLS
+    assert {SERVICES[name]["command"][1] for name in TOOLS} == {"produce", "drain"}
 
 
 def test_every_service_waits_for_what_it_names_until_that_is_ready():
@@ -444,6 +452,7 @@ _SERVICE = {
             "properties": {"context": {"type": "string"}, "dockerfile": {"type": "string"}},
         },
         "command": _TEXTS,
+        "profiles": _TEXTS,
         "init": {"type": "boolean"},
         "restart": {"enum": ["no", "always", "on-failure", "unless-stopped"]},
         "networks": _TEXTS,

@@ -433,3 +433,22 @@ def test_an_order_has_a_day_if_one_of_its_lines_has_and_no_currency_if_they_have
     assert sql("SELECT order_date_key, source_currency, lines, usd_amount::INT FROM run.gold.fact_orders") == [
         (20260105, None, 3, 10)
     ]
+
+
+def test_orders_from_files_and_from_the_stream_add_up_on_one_business_day(warehouse):
+    event = {"product_id": "A", "currency": "USD", "quantity": 2, "net_price": 3, "total": 6, "ordered_at": DAY}
+    stream = {"topic": "orders", "topic_partition": 0, "message_key": "7"}
+    sql = warehouse(
+        storefront_orders=[{"order_id": 1, "user_id": 7, "order_timestamp": DAY, "total_amount": 10, "currency": "USD"}],
+        storefront_order_items=[{"id": 1, "order_id": 1, "user_id": 7, "product_id": 3, "add_to_cart_order": 1}],
+        orders_events=[
+            event | {"event_id": "1", "line_id": "a", "transaction_id": "1"},  # from a file
+            event | stream | {"event_id": "2", "line_id": "b", "transaction_id": "2", "topic_offset": 0},
+            event | stream | {"event_id": "2", "line_id": "c", "transaction_id": "2", "topic_offset": 1},
+            event | stream | {"event_id": "orders@id/0/2", "line_id": "d", "topic_offset": 2},  # of the older schema
+        ],
+    )
+    day = "order_date_key = 20260105"
+    assert sql(f"SELECT count(*), sum(lines)::INT, sum(usd_amount)::INT FROM run.gold.fact_orders WHERE {day}") == [(4, 5, 34)]
+    assert sql(f"SELECT count(*), sum(usd_amount)::INT FROM run.gold.fact_sales WHERE {day}") == [(5, 34)]
+    assert sql("SELECT sum(orders)::INT, sum(usd_amount)::INT FROM run.gold.sales_performance") == [(4, 34)]

@@ -18,6 +18,10 @@ class NoDialectError(ValueError):
     """A record is not written in a dialect of its feed; the message says why."""
 
 
+class UnreadableRecordError(ValueError):
+    """Whoever wrote the record says that it can't be a row; the message says why."""
+
+
 def in_dialect(record: dict[str, Any], dialects: Sequence[Dialect]) -> tuple[Dialect, list[tuple[str, Any]]]:
     """Return a record's dialect, and its fields: what the dialect names, under these names, then all that is left of the record.
 
@@ -25,10 +29,13 @@ def in_dialect(record: dict[str, Any], dialects: Sequence[Dialect]) -> tuple[Dia
 
     Raises:
         NoDialectError: it is of no dialect, or what is to be unwrapped is not an object.
+        UnreadableRecordError: it says of itself that it can't be a row.
     """
     dialect = dialect_of(dialects, lambda mark: _at(record, mark) is not None)
     if dialect is None:
         raise NoDialectError(no_dialect(dialects, record, "the record") + DIALECT_ADVICE)
+    if dialect.fault is not None and isinstance(fault := record.get(dialect.fault), str):
+        raise UnreadableRecordError(fault)
     beside: dict[str, Any] = {}
     if dialect.unwrap is not None:
         numbers = [("key", key) for key in record if dialect.unwrap == NUMBER]

@@ -15,7 +15,7 @@ from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.formats import Json
 from lakehouse_assets.contracts.provenance import DIALECT, ROW
 from lakehouse_assets.raw.readers.batch import SAMPLE_ROWS, Batch, RefusedFileError, Reject, rejects_table
-from lakehouse_assets.raw.readers.dialects import NoDialectError, in_dialect
+from lakehouse_assets.raw.readers.dialects import NoDialectError, UnreadableRecordError, in_dialect
 from lakehouse_assets.raw.readers.documents import Record, is_document, records
 from lakehouse_assets.raw.readers.missing import has_too_many_columns, lacks_columns, rename_advice
 from lakehouse_assets.raw.readers.text import Text, decoded
@@ -27,6 +27,7 @@ MAX_NESTING = 100
 """Levels of objects and lists within a row: a fixed limit, independent of the size of Python's stack."""
 
 _OF_A_DIALECT = "row_is_of_a_dialect"
+_READABLE = "record_is_readable"
 
 _BATCH_ROWS = 50_000
 _BATCH_BYTES = 16 * 1024 * 1024
@@ -75,7 +76,7 @@ def read_jsonl(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
     fields: dict[str, str] = {}
     of_dialect: dict[str, tuple[Dialect | None, dict[str, str]]] = {}
     beginning: list[str] = []
-    count, first_fault = 0, None
+    count, first_fault, has_unreadable = 0, None, False
     too_many: str | None = None
     latest: list[str] = []
     for item in _rows(text, feed):
@@ -85,7 +86,9 @@ def read_jsonl(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
         if isinstance(item, Reject):
             if count == 1 and text.is_binary:
                 raise RefusedFileError("file_is_text", text.binary_reason, beginning)
-            first_fault = first_fault or item
+            if item.rule != _READABLE:  # such a record is as agreed: a file of nothing else is no fault of the file
+                first_fault = first_fault or item
+            has_unreadable = has_unreadable or item.rule == _READABLE
             buffer.add(item, len(item.payload))
         elif too_many is None:
             too_many = has_too_many_columns(feed, len(item.fields))
@@ -106,7 +109,7 @@ def read_jsonl(pieces: Iterable[bytes], feed: Feed) -> Iterator[Batch]:
             yield buffer.batch()
     if too_many is not None:
         raise RefusedFileError("file_has_few_new_columns", too_many, beginning, count)
-    if first_fault is not None and not buffer.has_rows:
+    if first_fault is not None and not buffer.has_rows and not has_unreadable:
         fault = f"row {first_fault.row_number}: {first_fault.reason}"
         if first_fault.rule == _OF_A_DIALECT:
             raise RefusedFileError("file_is_of_a_dialect", f"no row of the file is in a dialect: {fault}", beginning, count)
@@ -212,6 +215,8 @@ def _rows(text: Text, feed: Feed) -> Iterator[_Row | Reject]:
             yield _Row(record.number, line, dialect, tuple(name for name, _ in fields), _texts(fields, line))
         except NoDialectError as error:
             yield Reject(record.number, _OF_A_DIALECT, str(error), text.shown(line), place=record.path)
+        except UnreadableRecordError as error:
+            yield Reject(record.number, _READABLE, str(error), text.shown(line), place=record.path)
         except _NotARowError as error:
             yield Reject(record.number, "row_is_json", str(error), text.shown(line), place=record.path)
 
