@@ -2,7 +2,8 @@
 
 A request is a line of JSON on stdin: `root`, `engine`, the store's `environment`, the `folder` to work in, `mode` (of the oracle's
 entity; None for all source systems, gold included), and `write`, the number of the write at which the child dies, or None; with
-`before` it dies before the write happens. The answer, a line on stdout, says how the child ended: `killed`, or its exit code. What is heavy to import is imported once, before the children.
+`before` it dies before the write happens. The answer, a line on stdout, says how the child ended: `killed`, or its exit code. What is
+heavy to import is imported once, before the children.
 """
 
 import contextlib
