@@ -112,8 +112,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     if own := metafunc.definition.get_closest_marker("worlds"):
         usual = own.args
-    elif metafunc.definition.get_closest_marker("in_every_world"):
-        usual = EVERY_WORLD
     elif {"lakehouse", "make_lakehouse"} & set(metafunc.fixturenames):
         usual = ENGINES_AND_STORES
     else:

@@ -35,7 +35,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 EVERY_WORLD = ("sail-folder", "spark-folder", "sail-minio", "sail-versitygw", "spark-minio", "cluster-minio")
-"""For tests marked `in_every_world`. The cluster is a standalone Spark cluster."""
+"""The cluster is a standalone Spark cluster."""
 
 
 @dataclass
