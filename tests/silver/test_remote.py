@@ -29,12 +29,12 @@ def test_only_an_engine_at_an_address_is_remote(engine, world):
 @pytest.mark.skipif(sys.platform != "linux", reason="reads how many bytes this process has read from /proc")
 def test_what_this_process_reads_and_fetches_does_not_grow_with_the_table(engine, tmp_path, monkeypatch):
     small = _of_an_increment(engine, tmp_path / "small", 10_000, monkeypatch)
-    large = _of_an_increment(engine, tmp_path / "large", 100_000, monkeypatch)
+    large = _of_an_increment(engine, tmp_path / "large", 200_000, monkeypatch)
     assert large.fetched == small.fetched > 0
     assert large.read < small.read + 50_000
     # The same increment, looked up by DuckDB: that the keys are read is seen.
     monkeypatch.setattr(session, "_remote", set())
-    assert _of_an_increment(engine, tmp_path / "here", 100_000, monkeypatch).read > large.read + 500_000
+    assert _of_an_increment(engine, tmp_path / "here", 200_000, monkeypatch).read > large.read + 1_000_000
 
 
 @pytest.mark.usefixtures("remote")
