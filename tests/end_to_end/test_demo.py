@@ -258,14 +258,8 @@ def _digests(command: Command, *tables: str) -> dict[str, object]:
 
 
 def test_two_passes_at_once_both_succeed_and_leave_the_tables_of_one(command, world, tmp_path):
-    """Of the first lines of each file: the passes meet at each table all the same."""
-    one, both = (Command(world, tmp_path) for _ in range(2))
-    for path, _ in command.root.files("landing"):
-        file = path.removeprefix("landing/")
-        first_lines = "".join(command.read(file).splitlines(keepends=True)[:500])
-        for root in (one, both):
-            root.write(file, first_lines)
-    one.run("sync")
+    both = Command(world, tmp_path)
+    both.copy_landing(command)
     run = [str(Path(sys.executable).with_name("lakehouse")), "sync"]
     passes = [
         subprocess.Popen(run, env={**os.environ, **both.environment}, cwd=both.folder, stderr=subprocess.PIPE, text=True)
@@ -276,5 +270,5 @@ def test_two_passes_at_once_both_succeed_and_leave_the_tables_of_one(command, wo
     accounts = both.query("FROM ops.row_accounts")
     assert len(accounts) == 15
     assert all(a["rows_in"] == a["rows_out"] + a["rows_quarantined"] + a["rows_superseded"] for a in accounts)
-    assert _digests(one, *TABLES, "gold.sales_performance") == _digests(both, *TABLES, "gold.sales_performance")
+    assert _digests(command, *TABLES, "gold.sales_performance") == _digests(both, *TABLES, "gold.sales_performance")
     assert "Nothing to do" in both.run("sync").stderr
