@@ -75,7 +75,12 @@ MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 4 * 2**30
 
 
 def pytest_configure() -> None:
-    """Keep all temporary files in memory, where there is room for them: the tests wait for the disk half of their time."""
+    """Keep compiled modules: each of some hundred processes that tests start would compile the package again.
+
+    And keep all temporary files in memory, where there is room for them: the tests wait for the disk half of their time.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
         return
     can_run_programs = not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
@@ -107,8 +112,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     if own := metafunc.definition.get_closest_marker("worlds"):
         usual = own.args
-    elif metafunc.definition.get_closest_marker("in_every_world"):
-        usual = EVERY_WORLD
     elif {"lakehouse", "make_lakehouse"} & set(metafunc.fixturenames):
         usual = ENGINES_AND_STORES
     else:

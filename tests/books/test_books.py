@@ -57,7 +57,7 @@ def as_it_lies(shop, make_lakehouse):
     assert shop.plan().is_empty
     fresh = make_lakehouse(*shop.tables)
     fresh.copy_landing(shop)
-    assert fresh.build_directly() == {}
+    assert fresh.build() == {}
     for table in ("raw.shop_orders", "silver.shop_orders"):
         assert shop.rows(table) == fresh.rows(table)
     for layer in ("raw", "silver"):

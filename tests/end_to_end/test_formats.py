@@ -34,7 +34,7 @@ def test_the_format_of_a_file_makes_no_difference_to_its_rows(make_lakehouse):
     shop.land("shop/orders", "2026-01-31", "orders", workbook(sheets))
     document = {"total": 1, "orders": [{"id": 5, "ordered": "2026-02-01", "price": 5.10}]}
     shop.land("shop/orders", "2026-02-01", "orders", json.dumps(document).replace("5.1}", "5.10}").encode())
-    assert shop.build() == {}
+    assert shop.build_by_dagster() == {}
     rows = shop.rows("silver.shop_orders", "order_id, ordered_on, amount, _row_number", "order_id")
     assert [tuple(str(value) for value in row.values()) for row in rows] == [
         ("1", "2026-01-29", "1.50", "2"),

@@ -16,38 +16,57 @@ import pytest
 from tests.support.lakehouse import Lakehouse
 from tests.support.things import DATES, Shop, entity
 
-KILLS = int(os.environ.get("LAKEHOUSE_KILLS", "12"))
+KILLS = int(os.environ.get("LAKEHOUSE_KILLS", "8"))
 KILLS_OF_ALL = int(os.environ.get("LAKEHOUSE_KILLS_OF_ALL", "1"))
 
 Build = Callable[..., str]
 
 
-@pytest.fixture
-def build(world, tmp_path) -> Iterator[Build]:
-    """Builds in a process of its own, until it is killed at a write where one is given."""
-    command = [sys.executable, "-m", "tests.support.killed"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    errors = tmp_path / "errors.log"
+@pytest.fixture(scope="module")
+def builder(tmp_path_factory) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A process whose children build, for all worlds, and its log: what it imports takes longer than most builds."""
+    folder = tmp_path_factory.mktemp("builder")
     with (
-        errors.open("w") as log,
+        (folder / "errors.log").open("w") as log,
         subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=tmp_path, env=environment
+            [sys.executable, "-m", "tests.support.killed"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         ) as process,
     ):
-
-        def ask(lakehouse: Lakehouse, mode: str | None, write: int | None = None, *, before: bool = False) -> str:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            root = lakehouse.settings.lakehouse_root
-            request = {"root": str(root), "engine": world.engine, "mode": mode, "write": write, "before": before}
-            process.stdin.write(json.dumps(request) + "\n")
-            process.stdin.flush()
-            answer = process.stdout.readline().strip()
-            assert answer in ("0", "killed"), errors.read_text()[-3000:]
-            return answer
-
-        yield ask
+        yield process, folder / "errors.log"
+        assert process.stdin is not None
         process.stdin.close()
+
+
+@pytest.fixture
+def build(world, builder, tmp_path) -> Build:
+    """Builds in a process of its own, until it is killed at a write where one is given."""
+    process, errors = builder
+
+    def ask(lakehouse: Lakehouse, mode: str | None, write: int | None = None, *, before: bool = False) -> str:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        request = {
+            "root": str(lakehouse.settings.lakehouse_root),
+            "engine": world.engine,
+            "environment": {name: value for name, value in os.environ.items() if name.startswith("AWS_")},
+            "folder": str(tmp_path),
+            "mode": mode,
+            "write": write,
+            "before": before,
+        }
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+        answer = process.stdout.readline().strip()
+        assert answer in ("0", "killed"), errors.read_text()[-3000:]
+        return answer
+
+    return ask
 
 
 @pytest.mark.worlds("sail-folder", "sail-minio", "spark-folder")

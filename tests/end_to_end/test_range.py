@@ -23,7 +23,7 @@ def test_many_dates_are_one_run_and_one_commit_a_table(make_lakehouse):
         shop.land("retail/lines", day.isoformat(), f"{day}.csv", day_file(number))
     [run] = rows_runs(shop.plan())
     assert (run.start, run.end) == (DATES[0], DATES[-1])
-    assert shop.build() == {}
+    assert shop.build_by_dagster() == {}
     assert shop.versions() == {"raw.retail_lines": 1, "silver.retail_lines": 1}
     assert shop.accounts("raw", "retail_lines") == {day.isoformat(): (10, 10, 0, 0) for day in DATES}
     assert shop.accounts("silver", "retail_lines") == {day.isoformat(): (10, 8, 1, 1) for day in DATES}
@@ -33,7 +33,7 @@ def test_many_dates_are_one_run_and_one_commit_a_table(make_lakehouse):
     shop.land("retail/lines", DATES[20].isoformat(), "late.csv", day_file(99))
     [run] = rows_runs(shop.plan())
     assert (run.start, run.end) == (DATES[20], DATES[20])
-    assert shop.build() == {}
+    assert shop.build_by_dagster() == {}
     assert shop.accounts("silver", "retail_lines")[DATES[20].isoformat()] == (20, 16, 2, 2)
     assert {r.delta_version for r in shop.records("silver", "retail_lines").values()} == {1, 2}
     assert shop.plan().is_empty

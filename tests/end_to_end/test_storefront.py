@@ -77,7 +77,7 @@ def test_orders_and_items_are_the_same_in_whatever_files_they_come(make_lakehous
         for table in (ORDERS, ORDER_ITEMS):
             for day, name, data in files(table.name):
                 lakehouse.land(table.feeds[0].landing, day, name, data)
-        assert lakehouse.build_directly() == {}
+        assert lakehouse.build() == {}
         found.append([summary(lakehouse, table) for table in (PRODUCTS, ORDERS, ORDER_ITEMS)])
         assert lakehouse.rows("quarantine.rows", "rule", "rule") == []
     first, *others = found
@@ -104,7 +104,7 @@ def settle(lakehouse: Lakehouse) -> None:
     for _ in range(4):
         if not lakehouse.plan().of_layers("raw", "silver"):
             return
-        assert lakehouse.build_directly() == {}
+        assert lakehouse.build() == {}
     raise AssertionError("passes don't end")
 
 

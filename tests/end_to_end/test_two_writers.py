@@ -83,6 +83,6 @@ def test_two_writers_at_once_lose_nothing_and_double_nothing(turns, world, make_
     assert all(record.adds_up for layer in ("raw", "silver") for record in shop.records(layer, "shop_orders").values())
     fresh = make_lakehouse(ORDERS)
     fresh.copy_landing(shop)
-    assert fresh.build_directly() == {}
+    assert fresh.build() == {}
     assert shop.rows("silver.shop_orders") == fresh.rows("silver.shop_orders")
     assert shop.accounts("silver", "shop_orders") == fresh.accounts("silver", "shop_orders")

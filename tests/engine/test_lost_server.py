@@ -65,10 +65,10 @@ def test_a_server_killed_between_two_uses_and_in_the_middle_of_one_costs_no_tabl
 
     try:
         shop.land("shop/orders", DAY1, "a.csv", csv(("A", 1, 1)))
-        assert shop.build() == {}
+        assert shop.build_by_dagster() == {}
         first = kill()
         shop.land("shop/orders", DAY2, "a.csv", csv(("B", 1, 1)))
-        assert shop.build() == {}
+        assert shop.build_by_dagster() == {}
         write, kills = DataFolder.write, [first.java_pid]
 
         def killed(*args):
@@ -78,7 +78,7 @@ def test_a_server_killed_between_two_uses_and_in_the_middle_of_one_costs_no_tabl
 
         monkeypatch.setattr(DataFolder, "write", killed)
         shop.land("shop/orders", DAY3, "a.csv", csv(("A", 2, 2)))
-        assert shop.build() == {}
+        assert shop.build_by_dagster() == {}
         assert len(set(kills)) == 2
         assert [(r["order_id"], r["total"]) for r in shop.rows("silver.shop_orders")] == [("A", 2), ("B", 1)]
         assert shop.plan().is_empty
@@ -120,11 +120,11 @@ def test_a_server_that_is_started_again_at_its_address_costs_no_table(make_lakeh
     shop.engine = Engine(shop.settings.model_copy(update={"lakehouse_engine": f"sc://127.0.0.1:{server.port}"}).engine_config)
     try:
         shop.land("shop/orders", DAY1, "a.csv", csv(("A", 1, 1)))
-        assert shop.build() == {}
+        assert shop.build_by_dagster() == {}
         server.kill()
         server.start_again()  # between two uses: the session is not there any more
         shop.land("shop/orders", DAY2, "a.csv", csv(("B", 1, 1)))
-        assert shop.build() == {}
+        assert shop.build_by_dagster() == {}
         write = DataFolder.write
 
         def killed(*args):
@@ -138,7 +138,7 @@ def test_a_server_that_is_started_again_at_its_address_costs_no_table(make_lakeh
 
         monkeypatch.setattr(DataFolder, "write", killed)
         shop.land("shop/orders", DAY3, "a.csv", csv(("A", 2, 2)))
-        assert shop.build() == {}
+        assert shop.build_by_dagster() == {}
         assert server.deaths == 2
         assert [(r["order_id"], r["total"]) for r in shop.rows("silver.shop_orders")] == [("A", 2), ("B", 1)]
         assert shop.plan().is_empty

@@ -128,7 +128,7 @@ def test_the_tables_are_what_the_truth_says_to_the_row_and_the_cent(folder, make
     for path in folder.glob("*/*/*/*"):
         system, entity, day, name = path.parts[-4:]
         lakehouse.land(f"{system}/{entity}", day, name, path.read_bytes())
-    assert lakehouse.build_directly() == {}
+    assert lakehouse.build() == {}
     truth = read_truth(folder)
     assert differences(truth, lambda sql: as_json(query(lakehouse.settings.root, sql))) == []
 

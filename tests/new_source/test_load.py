@@ -99,7 +99,7 @@ def make(make_lakehouse, tmp_path):
         made, system = declared(folder, "shop", file)
         lakehouse = make_lakehouse(*system.tables)
         land_samples(lakehouse, made)
-        assert lakehouse.build_directly() == {}
+        assert lakehouse.build() == {}
         return lakehouse, system.tables[0].contract
 
     return load
@@ -136,7 +136,7 @@ def test_a_key_that_comes_again_on_another_day_replaces_its_row(make_lakehouse, 
     lakehouse = make_lakehouse(*system.tables)
     for file in files:
         lakehouse.land("shop/orders", file.stem[-10:], file.name, file.read_bytes())
-    assert lakehouse.build_directly() == {}
+    assert lakehouse.build() == {}
     assert lakehouse.rows("silver.shop_orders", "no, total") == [
         {"no": "A", "total": Decimal("1.50")},
         {"no": "B", "total": Decimal("3.50")},

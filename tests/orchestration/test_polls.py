@@ -100,7 +100,7 @@ def test_a_poll_lands_and_the_sensor_loads_it(polled, portal, instance):
     with dg.build_sensor_context(instance=instance) as context:
         [request] = polled.definitions().resolve_sensor_def("arrivals_bikes").evaluate_tick(context).run_requests
     assert {key.to_user_string() for key in request.asset_selection} == {"raw/bikes_stations", "silver/bikes_stations"}
-    assert polled.build() == {}
+    assert polled.build_by_dagster() == {}
     assert polled.rows("silver.bikes_stations", "count(*) AS rows, max(number) AS last") == [{"rows": 120, "last": 119}]
     assert KEY not in events_text(instance, done.run_id)
 

@@ -438,13 +438,13 @@ class TestChecks:
         rows = [("A", 1, 1), ("B", 1, 1), ("C", 1, 1)]
         lakehouse.land("shop/orders", DAY1, "a.csv", csv(*rows) + "T,3\n")
         lakehouse.land("shop/orders", DAY2, "a.csv", csv(*rows[:2]) + "T,3\n")
-        lakehouse.build_directly()
+        lakehouse.build()
         assert [row["order_id"] for row in lakehouse.rows("silver.shop_orders")] == ["A", "B", "C"]
         [held] = lakehouse.plan().held
         reason = "rows of it may not have arrived (a.csv has 2 rows; its trailer says 3)"
         assert f"{reason}: if that is right, run `lakehouse accept shop/orders --date 2026-01-02`" in held.sentence
         lakehouse.land("shop/orders", DAY2, "a.csv", csv(*rows[:2], ("D", 1, 1)) + "T,3\n")
-        lakehouse.build_directly()
+        lakehouse.build()
         assert [row["order_id"] for row in lakehouse.rows("silver.shop_orders")] == ["A", "B", "D"]
         assert lakehouse.plan().held == ()
 
@@ -458,12 +458,12 @@ class TestChecks:
             lakehouse.land("shop/orders", day, "a.csv", csv(("A", 1, 1)))
         lakehouse.land("shop/orders", DAY1, "c.csv", csv(("C", 1, 1)))
         lakehouse.land("shop/orders", DAY2, "copy of a.csv", csv(("A", 1, 1)))
-        lakehouse.build_directly()
+        lakehouse.build()
         assert [row["order_id"] for row in lakehouse.rows("silver.shop_orders")] == ["A", "C"]
         [held] = lakehouse.plan().held
         assert "(c.csv has not landed; day.m says that it has 1 rows)" in held.sentence
         lakehouse.land("shop/orders", DAY2, "day.m", "file,rows\na.csv,1\n")  # raw's rows stay, and the delivery counts now
-        lakehouse.build_directly()
+        lakehouse.build()
         assert [row["order_id"] for row in lakehouse.rows("silver.shop_orders")] == ["A"]
         assert lakehouse.plan().held == ()
 

@@ -21,11 +21,11 @@ def test_the_rows_that_lost_can_be_read_and_are_as_many_as_the_accounts_say(make
         ).fetchall()
 
     shop.land("shop/things", "2026-01-01", "a.csv", f"{HEADER}1,1,old,,\n2,1,kept,,\n")
-    shop.build_directly()
+    shop.build()
     assert rows() == []
 
     shop.land("shop/things", "2026-01-02", "b.csv", f"{HEADER}1,2,new,,\n3,1,gone,,\n3,2,,d,\n")
-    shop.build_directly()
+    shop.build()
     january = [date(2026, 1, day) for day in (1, 2)]
     assert rows() == [("1", 1, "old", january[0]), ("3", 1, "gone", january[1]), ("3", 2, None, january[1])]
     [counted] = query(
@@ -35,10 +35,10 @@ def test_the_rows_that_lost_can_be_read_and_are_as_many_as_the_accounts_say(make
 
     shop.land("shop/things", "2026-01-03", "c.csv", f"{HEADER}5,1,older,,\n5,2,newer,,\n")
     shop.land("shop/things", "2026-01-04", "d.csv", f"{HEADER}4,1,other,,\n4,2,new,,\n")
-    shop.build_directly()
+    shop.build()
     assert [row[2] for row in rows()] == ["old", "gone", None, "other", "older"]
 
     shop.remove("shop/things", "2026-01-02", "b.csv")
     shop.remove("shop/things", "2026-01-04", "d.csv")
-    shop.build_directly()
+    shop.build()
     assert [row[2] for row in rows()] == ["older"]

@@ -55,7 +55,7 @@ def added(monkeypatch):
 def assert_as_built_from_nothing(shop, make_lakehouse):
     fresh = make_lakehouse(*shop.tables)
     fresh.copy_landing(shop)
-    assert fresh.build_directly() == {}
+    assert fresh.build() == {}
     for table in ("silver.shop_orders", "(SELECT * EXCLUDE (run_id) FROM quarantine.rows)"):
         assert shop.rows(table) == fresh.rows(table)
     assert facts(shop) == facts(fresh)
@@ -66,7 +66,7 @@ def expect(shop, make_lakehouse):
     """Builds, and asserts that rows, quarantine and records are those of a build from nothing."""
 
     def as_built_from_nothing():
-        assert shop.build_directly() == {}
+        assert shop.build() == {}
         assert_as_built_from_nothing(shop, make_lakehouse)
         assert shop.plan().is_empty
 
@@ -194,7 +194,7 @@ def killed(shop, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(build, "record_partitions", die)
         with pytest.raises(KeyboardInterrupt):
-            shop.build_directly()
+            shop.build()
 
 
 @pytest.mark.parametrize("change", [other_code, other_feed, other_type, no_ledger, no_list, killed])
@@ -232,7 +232,7 @@ def test_a_date_is_built_whole_if_its_rows_depend_on_each_other(table, make_lake
     shop = make_lakehouse(table)
     for name, row in (("a.csv", ("A", 1, 10)), ("b.csv", ("B", 1, 10))):
         shop.land("shop/orders", DAY1, name, csv(row))
-        assert shop.build_directly() == {}
+        assert shop.build() == {}
     totals = [row["total"] for row in shop.rows("silver.shop_orders")]
     assert totals == ([2, 2] if table.contract.rules != (UNIQUE,) else [])
 
@@ -250,7 +250,7 @@ def test_a_refused_addition_leaves_the_date_as_it_was(shop, added, expect):
     expect()
     shop.land("shop/orders", DAY1, "c.csv", csv(("A", 2, 20), ("C", 1, 2_000_000)))
     shop.land("shop/orders", DAY2, "a.csv", csv(("B", 2, 30)))
-    assert "nothing was built of 2026-01-01" in shop.build_directly()["silver__shop_orders"]
+    assert "nothing was built of 2026-01-01" in shop.build()["silver__shop_orders"]
     assert [(r["order_id"], r["total"]) for r in shop.rows("silver.shop_orders")] == [("A", 10), ("B", 30)]
     shop.land("shop/orders", DAY1, "c.csv", csv(("A", 2, 20), ("C", 1, 2)))
     shop.land("shop/orders", DAY1, "d.csv", csv(("D", 1, 2)))
@@ -266,7 +266,7 @@ def test_many_additions_leave_few_files_and_batches(shop, added, monkeypatch, ma
         rows = csv((f"K{number}", 1, 10), ("A", number, number), (f"B{number}", 1, -1))
         shop.land("shop/orders", DAY1, f"{number}.csv", rows)
         before = silver_files(shop) if number else {}
-        assert shop.build_directly() == {}
+        assert shop.build() == {}
         written.append(sum(rows for path, rows in silver_files(shop).items() if path not in before))
     [record] = shop.records("silver", "shop_orders").values()
     aside = read_set_aside(root, "silver", "shop_orders", open_table(root.table("silver", "shop_orders")))

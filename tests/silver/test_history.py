@@ -64,7 +64,7 @@ def expect(make_lakehouse):
         assert shop.build() == {}
         fresh = make_lakehouse(*shop.tables)
         fresh.copy_landing(shop)
-        assert fresh.build_directly() == {}
+        assert fresh.build() == {}
         assert shop.rows("silver.shop_customers") == fresh.rows("silver.shop_customers")
         ours = {day: account for day, account in shop.accounts("silver", "shop_customers").items() if any(account)}
         assert ours == fresh.accounts("silver", "shop_customers")

@@ -9,6 +9,7 @@ from pathlib import Path
 import obstore
 
 from lakehouse_assets.delta.tables import open_table
+from lakehouse_assets.serving.query import as_json, query
 from lakehouse_assets.store.root import Root
 from tests.support.lakehouse import World
 
@@ -37,7 +38,8 @@ class Command:
         return done
 
     def query(self, sql: str) -> list[dict[str, object]]:
-        return json.loads(self.run("query", sql, "--format", "json").stdout)
+        """What `lakehouse query --format json` prints, but asked within this process."""
+        return json.loads(json.dumps(as_json(query(self.root, sql))))
 
     def versions(self) -> dict[str, int]:
         layers = ("raw", "silver", "gold", "quarantine", "ops")

@@ -1,8 +1,9 @@
 """A process whose children build a lakehouse and are killed with SIGKILL at a given write; it reads requests on stdin.
 
-A request is a line of JSON on stdin: `root`, `engine`, `mode` (of the oracle's entity; None for all source systems, gold included), and
-`write`, the number of the write at which the child dies, or None; with `before` it dies before the write happens. The answer, a line
-on stdout, says how the child ended: `killed`, or its exit code. What is heavy to import is imported once, before the children.
+A request is a line of JSON on stdin: `root`, `engine`, the store's `environment`, the `folder` to work in, `mode` (of the oracle's
+entity; None for all source systems, gold included), and `write`, the number of the write at which the child dies, or None; with
+`before` it dies before the write happens. The answer, a line on stdout, says how the child ended: `killed`, or its exit code. What is
+heavy to import is imported once, before the children.
 """
 
 import contextlib
@@ -73,6 +74,8 @@ def die_at(write: int, before: bool) -> None:
 
 def child(request: dict[str, Any]) -> int:
     """What a child does; its exit code."""
+    os.chdir(request["folder"])
+    os.environ.update(request["environment"])
     if request["write"] is not None:
         die_at(request["write"], request["before"])
     try:

@@ -35,7 +35,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 EVERY_WORLD = ("sail-folder", "spark-folder", "sail-minio", "sail-versitygw", "spark-minio", "cluster-minio")
-"""For tests marked `in_every_world`. The cluster is a standalone Spark cluster."""
+"""The cluster is a standalone Spark cluster."""
 
 
 @dataclass
@@ -76,7 +76,18 @@ class Lakehouse:
         return build_definitions(self.settings, catalog=self.catalog, engine=self.engine)
 
     def build(self) -> dict[str, str]:
-        """Bring raw and silver up to date with landing; the errors by step."""
+        """Bring raw and silver up to date with landing, by the handlers alone; what was refused, by step."""
+        planned = self.plan().of_layers("raw", "silver")
+        errors = {}
+        for table in self.catalog.by_partners():
+            names = {table.name, *(feed.table for feed in table.feeds)}
+            dates = sorted({day for t in planned if t.table in names for day in t.dates})
+            if dates and (refused := self.materialize(table, dates)):
+                errors[f"silver__{table.name}"] = refused
+        return errors
+
+    def build_by_dagster(self) -> dict[str, str]:
+        """As `build`, by runs of Dagster, for tests of what it adds: it takes three times as long. The errors by step."""
         job = self.definitions().resolve_job_def(LAKEHOUSE_JOB)
         errors: dict[str, str] = {}
         with dg.DagsterInstance.ephemeral() as instance:
@@ -93,17 +104,6 @@ class Lakehouse:
                     while error.cause is not None:
                         error = error.cause
                     errors[event.step_key] = error.message
-        return errors
-
-    def build_directly(self) -> dict[str, str]:
-        """As `build`, by the handlers alone, without Dagster: for a second build that another is held against."""
-        planned = self.plan().of_layers("raw", "silver")
-        errors = {}
-        for table in self.catalog.by_partners():
-            names = {table.name, *(feed.table for feed in table.feeds)}
-            dates = sorted({day for t in planned if t.table in names for day in t.dates})
-            if dates and (refused := self.materialize(table, dates)):
-                errors[f"silver__{table.name}"] = refused
         return errors
 
     def materialize(self, entity: SilverTable, dates: Sequence[date]) -> str | None:

@@ -23,3 +23,10 @@ CUSTOMERS = """cst_id,cst_key,cst_firstname,cst_lastname,cst_marital_status,cst_
 1,AW1,Ann,One,S,F,2026-01-01
 2,AW2,Bob,Two,S,M,2026-01-01
 """
+
+CATEGORIES = """ID,CAT,SUBCAT,MAINTENANCE
+AC_BR,Accessories,Bike Racks,Yes
+CO_RF,Components,Road Frames,Yes
+,Nothing,Nothing,No
+"""
+"""A file of `erp/product_categories`, from which alone no model is built. A row without a key goes to quarantine."""

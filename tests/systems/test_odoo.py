@@ -282,7 +282,7 @@ def test_both_ways_in_which_odoo_answers_make_the_same_rows(make_lakehouse):
         for entity, record in answers(as_pair).items():
             text = json.dumps([record] if as_pair else {"length": 1, "records": [record]})
             erp.land(f"odoo/{entity}", "2026-01-12", "a.json", text)
-        assert erp.build_directly() == {}
+        assert erp.build() == {}
         assert erp.rows("quarantine.rows") == []
         found.append({t.name: erp.rows(f"silver.{t.name}", ", ".join(t.contract.column_names)) for t in tables})
     pairs, records = found
