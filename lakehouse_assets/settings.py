@@ -1,6 +1,7 @@
 """All settings, from the environment or a `.env` file. `.env.example` documents them for users.
 
-Secrets (`AWS_SECRET_ACCESS_KEY` and the like) are not read here: the libraries that need them read the environment themselves.
+Secrets of the store (`AWS_SECRET_ACCESS_KEY` and the like) are not read here: the libraries that need them read the environment
+themselves.
 """
 
 import re
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from dotenv import load_dotenv
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lakehouse_assets.contracts.clock import zone_fault
@@ -26,9 +27,14 @@ from lakehouse_assets.store.s3 import complete_environment
 if TYPE_CHECKING:
     from lakehouse_assets.contracts.system import Catalog
     from lakehouse_assets.gold.project import GoldProject
+    from lakehouse_assets.publish.postgres import PostgresConfig
+    from lakehouse_assets.publish.served import Target
 
 _PLAIN_URL = re.compile(r"https?://[^\s@?#/]+(?:/[^\s?#]*)?")
 _SECRET_OPTION = re.compile(r"(?i)token|secret|passw|pwd|key|auth|credential|signature|cookie|bearer")
+
+
+LAYERS = ("raw", "silver", "gold")
 
 
 class Settings(BaseSettings):
@@ -78,6 +84,14 @@ class Settings(BaseSettings):
     lakehouse_keep_runs_days: int = Field(
         30, ge=1, description="`lakehouse maintain` deletes Dagster's records of runs that ended longer ago."
     )
+    lakehouse_postgres_url: str | None = Field(
+        None, description="The PostgreSQL database to which tables are published: `postgresql://user@host:port/database`."
+    )
+    lakehouse_postgres_password: SecretStr | None = Field(None, description="The password of that user.")
+    lakehouse_postgres_layers: str = Field(
+        "gold", description="The layers whose tables are published there, separated by commas."
+    )
+    lakehouse_postgres_reader: str = Field("lakehouse_reader", description="The role that may read the published tables.")
     given_home: Path | None = Field(
         None,
         validation_alias="DAGSTER_HOME",
@@ -104,6 +118,12 @@ class Settings(BaseSettings):
             raise SettingsError(f"LAKEHOUSE_TIMEZONE: {fault}.")
         if fault := countries_fault(self.lakehouse_holiday_country):
             raise SettingsError(f"LAKEHOUSE_HOLIDAY_COUNTRY: {fault}.")
+        if unknown := {*self.postgres_layers} - {*LAYERS}:
+            raise SettingsError(
+                f"LAKEHOUSE_POSTGRES_LAYERS: {sorted(unknown)[0]!r} is not a layer. Layers are {', '.join(LAYERS)}."
+            )
+        if self.lakehouse_postgres_url:
+            self._postgres_config()
         if self.lakehouse_docs_url and not _PLAIN_URL.fullmatch(self.lakehouse_docs_url):
             raise SettingsError(
                 "LAKEHOUSE_DOCS_URL: write the address of the docs as https://host/path, without user, password or query: "
@@ -124,7 +144,29 @@ class Settings(BaseSettings):
     @property
     def system_packages(self) -> tuple[str, ...]:
         """The packages that declare source systems."""
-        return tuple(filter(None, (name.strip() for name in self.lakehouse_systems.split(","))))
+        return _names(self.lakehouse_systems)
+
+    @property
+    def postgres_layers(self) -> tuple[str, ...]:
+        """The layers that are published to PostgreSQL."""
+        return _names(self.lakehouse_postgres_layers)
+
+    def _postgres_config(self) -> "PostgresConfig":
+        from lakehouse_assets.publish.postgres import PostgresConfig
+
+        assert self.lakehouse_postgres_url is not None
+        return PostgresConfig(self.lakehouse_postgres_url, self.lakehouse_postgres_password, self.lakehouse_postgres_reader)
+
+    def targets(self, catalog: "Catalog") -> "list[Target]":
+        """The systems to which tables are published; without their settings, none."""
+        found: list[Target] = []
+        if self.lakehouse_postgres_url:
+            from lakehouse_assets.publish.postgres import Postgres
+            from lakehouse_assets.publish.served import served_tables
+
+            tables = served_tables(catalog, self.gold_project.manifest(), self.postgres_layers)
+            found.append(Postgres(self._postgres_config(), tables))
+        return found
 
     @cached_property
     def gold_project(self) -> "GoldProject":
@@ -177,6 +219,11 @@ class Settings(BaseSettings):
     def dagster_home(self) -> Path:
         """The folder of the Dagster instance. `DAGSTER_HOME` overrides it, so that command line and UI share one."""
         return self.given_home.absolute() if self.given_home else self.local_state / "dagster"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """The names in a list with commas."""
+    return tuple(filter(None, (name.strip() for name in text.split(","))))
 
 
 def load_settings() -> Settings:

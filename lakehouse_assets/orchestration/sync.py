@@ -1,4 +1,4 @@
-"""One pass from landing to gold, as Dagster runs in this process."""
+"""One pass from landing to gold, and to where gold is served, as Dagster runs in this process."""
 
 from dataclasses import replace
 
@@ -7,14 +7,14 @@ import dagster as dg
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.orchestration.in_process import NOT_BUILT, SyncResult, Tell, execute
 from lakehouse_assets.orchestration.instance import close_killed_runs, open_instance
-from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB
-from lakehouse_assets.reconcile.plan import Plan, make_gold_plan, make_silver_plan
-from lakehouse_assets.reconcile.runs import gold_runs, rows_runs
+from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB, PUBLISH_JOB
+from lakehouse_assets.reconcile.plan import Plan, make_gold_plan, make_publish_plan, make_silver_plan
+from lakehouse_assets.reconcile.runs import gold_runs, publish_runs, rows_runs
 from lakehouse_assets.settings import Settings
 
 
 def sync(settings: Settings, catalog: Catalog, plan: Plan, definitions: dg.Definitions, tell: Tell) -> SyncResult:
-    """Execute a plan: raw and silver first, then gold from the new silver. A failed table does not stop the others."""
+    """Execute a plan: raw and silver, then gold from the new silver, then what is published. A failed table stops no other."""
     result = SyncResult()
     with open_instance(settings.dagster_home, settings.root, settings.cache_folder) as instance:
         close_killed_runs(instance)
@@ -35,4 +35,6 @@ def sync(settings: Settings, catalog: Catalog, plan: Plan, definitions: dg.Defin
                 execute(job, run, instance, settings, result, tell)
         for run in gold_runs(make_gold_plan(settings)):
             execute(job, run, instance, settings, result, tell)
+        for run in publish_runs(make_publish_plan(settings, catalog)):
+            execute(definitions.resolve_job_def(PUBLISH_JOB), run, instance, settings, result, tell)
     return result
