@@ -91,6 +91,11 @@ class Settings(BaseSettings):
     lakehouse_postgres_layers: str = Field(
         "gold", description="The layers whose tables are published there, separated by commas."
     )
+    lakehouse_iceberg_catalog: str | None = Field(
+        None,
+        description="The Iceberg catalog in which tables are published: `embedded`, or the name of one in PyIceberg's configuration.",
+    )
+    lakehouse_iceberg_layers: str = Field("silver,gold", description="The layers whose tables it has, separated by commas.")
     lakehouse_postgres_reader: str = Field("lakehouse_reader", description="The role that may read the published tables.")
     given_home: Path | None = Field(
         None,
@@ -118,10 +123,9 @@ class Settings(BaseSettings):
             raise SettingsError(f"LAKEHOUSE_TIMEZONE: {fault}.")
         if fault := countries_fault(self.lakehouse_holiday_country):
             raise SettingsError(f"LAKEHOUSE_HOLIDAY_COUNTRY: {fault}.")
-        if unknown := {*self.postgres_layers} - {*LAYERS}:
-            raise SettingsError(
-                f"LAKEHOUSE_POSTGRES_LAYERS: {sorted(unknown)[0]!r} is not a layer. Layers are {', '.join(LAYERS)}."
-            )
+        for setting in ("lakehouse_postgres_layers", "lakehouse_iceberg_layers"):
+            if unknown := {*_names(getattr(self, setting))} - {*LAYERS}:
+                raise SettingsError(f"{setting.upper()}: {min(unknown)!r} is not a layer. Layers are {', '.join(LAYERS)}.")
         if self.lakehouse_postgres_url:
             self._postgres_config()
         if self.lakehouse_docs_url and not _PLAIN_URL.fullmatch(self.lakehouse_docs_url):
@@ -146,11 +150,6 @@ class Settings(BaseSettings):
         """The packages that declare source systems."""
         return _names(self.lakehouse_systems)
 
-    @property
-    def postgres_layers(self) -> tuple[str, ...]:
-        """The layers that are published to PostgreSQL."""
-        return _names(self.lakehouse_postgres_layers)
-
     def _postgres_config(self) -> "PostgresConfig":
         from lakehouse_assets.publish.postgres import PostgresConfig
 
@@ -160,12 +159,22 @@ class Settings(BaseSettings):
     def targets(self, catalog: "Catalog") -> "list[Target]":
         """The systems to which tables are published; without their settings, none."""
         found: list[Target] = []
+        if not self.lakehouse_postgres_url and not self.lakehouse_iceberg_catalog:
+            return found
+        from lakehouse_assets.publish.served import served_tables
+
+        manifest = self.gold_project.manifest()
         if self.lakehouse_postgres_url:
             from lakehouse_assets.publish.postgres import Postgres
-            from lakehouse_assets.publish.served import served_tables
 
-            tables = served_tables(catalog, self.gold_project.manifest(), self.postgres_layers)
+            tables = served_tables(catalog, manifest, _names(self.lakehouse_postgres_layers))
             found.append(Postgres(self._postgres_config(), tables))
+        if self.lakehouse_iceberg_catalog:
+            from lakehouse_assets.publish.iceberg import Iceberg
+
+            tables = served_tables(catalog, manifest, _names(self.lakehouse_iceberg_layers))
+            file = self.local_state / "iceberg" / "catalog.db"
+            found.append(Iceberg(self.lakehouse_iceberg_catalog, self.root, file, tables))
         return found
 
     @cached_property

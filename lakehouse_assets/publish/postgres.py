@@ -139,8 +139,9 @@ class Postgres:
         """See `Target.kinds`."""
         return {"postgres"}
 
-    def held(self) -> dict[str, State]:
+    def held(self, wanted: Mapping[str, State]) -> dict[str, State]:
         """See `Target.held`."""
+        del wanted
         with self._session() as session:
             return {title: record.state for title, record in _held(session).items()}
 

@@ -16,6 +16,7 @@ from lakehouse_assets.contracts.columns import snake_case
 from lakehouse_assets.contracts.provenance import IN_SILVER, PROVENANCE
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.delta.tables import newest_table
+from lakehouse_assets.errors import LakehouseError
 from lakehouse_assets.gold.models import read_models
 from lakehouse_assets.silver.winners import identity
 from lakehouse_assets.store.root import Root
@@ -93,8 +94,8 @@ class Target(Protocol):
     def kinds(self) -> set[str]:
         """How the UI marks its assets."""
 
-    def held(self) -> Mapping[str, State]:
-        """Return what it holds, by title of the table.
+    def held(self, wanted: Mapping[str, State]) -> Mapping[str, State]:
+        """Return what it holds, by title of the table. `wanted` is what it should hold.
 
         Raises:
             SettingsError: it can't be reached.
@@ -121,17 +122,23 @@ class Unpublished:
     wanted: State
 
 
-def unpublished(root: Root, target: Target, held: Mapping[str, State]) -> list[Unpublished]:
-    """Compare what a target should hold with what it holds. Without an entry in `held`, it lacks the whole table."""
-    found = []
-    for served in target.tables:
-        table = newest_table(root.table(served.layer, served.name))
-        if table is None:
-            continue
-        wanted = target.wanted(served, table, contents(root, served.layer, served.name, table))
-        if wanted != held.get(served.title):
-            found.append(Unpublished(served, frozenset(wanted.differing(held.get(served.title))), wanted))
-    return found
+def unpublished(root: Root, target: Target) -> list[Unpublished]:
+    """Compare what a target should hold with what it holds. Of one that can't be reached, nothing is known: it may lack all."""
+    tables = {served: newest_table(root.table(served.layer, served.name)) for served in target.tables}
+    wanted = {
+        served: target.wanted(served, table, contents(root, served.layer, served.name, table))
+        for served, table in tables.items()
+        if table is not None
+    }
+    try:
+        held = target.held({served.title: state for served, state in wanted.items()})
+    except LakehouseError:
+        held = {}  # the run that is to publish says why
+    return [
+        Unpublished(served, frozenset(state.differing(held.get(served.title))), state)
+        for served, state in wanted.items()
+        if state != held.get(served.title)
+    ]
 
 
 def served_tables(catalog: Catalog, manifest: Mapping[str, Any], layers: Sequence[str]) -> tuple[Served, ...]:

@@ -17,7 +17,7 @@ from lakehouse_assets.contracts.columns import snake_case
 from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.delta.tables import forget_open_tables, open_table
-from lakehouse_assets.errors import LakehouseError, UnreadableError
+from lakehouse_assets.errors import UnreadableError
 from lakehouse_assets.gold.models import Model, model_fingerprint, stale_models, table_states, zone_built_in
 from lakehouse_assets.gold.project import GoldProject
 from lakehouse_assets.landing.objects import Landing, LandingObject, shown
@@ -385,11 +385,7 @@ def _published(settings: Settings, catalog: Catalog, changing: Mapping[tuple[str
     """
     planned = []
     for target in settings.targets(catalog):
-        try:
-            held = target.held()
-        except LakehouseError:
-            held = {}
-        found = {d.served: d for d in unpublished(settings.root, target, held)}
+        found = {d.served: d for d in unpublished(settings.root, target)}
         for served in target.tables:
             key, difference = (served.layer, served.name), found.get(served)
             if difference is None and key not in changing:

@@ -68,7 +68,7 @@ def test_a_pass_publishes_after_it_has_built_and_then_there_is_nothing_to_do(lak
     assert make_publish_plan(lakehouse.settings, CATALOG).is_empty
 
     # What can't be published is said, and stops nothing else.
-    database.rows("DROP TABLE silver.shop_orders; CREATE TABLE silver.shop_orders ()")
+    database.rows("DROP TABLE silver.shop_orders; CREATE TABLE silver.shop_orders (mine int)")
     lakehouse.land("shop/orders", DAY1, "b.csv", csv(("k3", 1, 5)))
     errors = {t.key: t.error for t in one_pass(lakehouse).tables}
     assert errors["silver", "shop_orders"] is None

@@ -44,7 +44,7 @@ def refusal(root, to: Postgres) -> str:
 
 
 def stale(root, to: Postgres) -> dict[str, set]:
-    return {d.served.title: set(d.dates) for d in unpublished(root, to, to.held())}
+    return {d.served.title: set(d.dates) for d in unpublished(root, to)}
 
 
 def plain(value):
@@ -308,16 +308,16 @@ def test_a_password_may_have_any_character(root, database):
     odd = "sesame %/@'é:?#"
     database.rows(f"CREATE ROLE {database.name}_odd LOGIN SUPERUSER PASSWORD %s", odd)
     url = f"postgresql://{database.name}_odd@{database.address}/{database.name}"
-    assert Postgres(PostgresConfig(url, SecretStr(odd), "lakehouse_reader"), (SALES,)).held() == {}
+    assert Postgres(PostgresConfig(url, SecretStr(odd), "lakehouse_reader"), (SALES,)).held({}) == {}
 
 
 def test_no_text_has_the_password(root, database):
     wrong = target(database, password="wrong %/@'é")
     with pytest.raises(SettingsError, match="password authentication failed") as refused:
-        wrong.held()
+        wrong.held({})
     away = Postgres(replace(wrong.config, url="postgresql://ann@127.0.0.1:1/none"), (SALES,))
     with pytest.raises(SettingsError, match=r"127\.0\.0\.1:1/none can't be reached") as unreachable:
-        away.held()
+        away.held({})
     with pytest.raises(SettingsError, match="LAKEHOUSE_POSTGRES_PASSWORD") as in_url:
         PostgresConfig("postgresql://ann:wrong@host/db", None, "reader")
     with pytest.raises(SettingsError) as in_option:
