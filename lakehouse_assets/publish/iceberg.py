@@ -105,12 +105,13 @@ class Iceberg:
         from requests.exceptions import RequestException
         from sqlalchemy.exc import SQLAlchemyError
 
-        own: dict[str, str] = {}
-        if self.catalog == EMBEDDED:
+        name, own = self.catalog, dict[str, str]()
+        if name == EMBEDDED:
+            name = "lakehouse"
             self.file.parent.mkdir(parents=True, exist_ok=True)
             own = {"type": "sql", "uri": f"sqlite:///{self.file}", "warehouse": _uri(self.root, "iceberg")}
         try:
-            yield load_catalog(self.catalog, **own, **_store(self.root))
+            yield load_catalog(name, **own, **_store(self.root))
         except (RESTError, RequestException, SQLAlchemyError, ValueError) as error:
             # Without its text, which may quote an address with a password.
             raise SettingsError(
@@ -184,6 +185,7 @@ class _Publisher:
                 properties={
                     "schema.name-mapping.default": create_mapping_from_schema(schema).model_dump_json(),
                     "gc.enabled": "false",  # the files are Delta's
+                    "commit.retry.num-retries": "0",  # what is to be committed is computed again, from the newest of both
                     "write.metadata.delete-after-commit.enabled": "true",
                     "write.metadata.previous-versions-max": "20",
                     "comment": self.served.description,

@@ -12,6 +12,7 @@ import duckdb_extension_iceberg
 import pyarrow as pa
 import pytest
 from pyiceberg.catalog import load_catalog
+from pyiceberg.utils.config import Config
 
 from lakehouse_assets.delta.tables import compact, open_table
 from lakehouse_assets.errors import SettingsError
@@ -42,11 +43,6 @@ def stale(root, to) -> dict[str, set]:
 def load(to: Iceberg, title: str = "gold.fact_sales"):
     with to.opened() as catalog:
         return catalog.load_table(title)
-
-
-def by_pyiceberg(to: Iceberg, *columns: str, where: str = "TRUE") -> list[tuple]:
-    found = load(to).scan(*([] if where == "TRUE" else [where]), selected_fields=columns or ("*",)).to_arrow()
-    return sorted(tuple(row.values()) for row in found.sort_by(found.schema.names[0]).to_pylist())
 
 
 def by_duckdb(to: Iceberg, columns: str = "*", where: str = "TRUE") -> list[tuple]:
@@ -116,9 +112,7 @@ def test_a_snapshot_is_made_only_of_what_changed_and_copies_nothing(root):
     write(root, SALES, sales(DAY2, [7]), DAY3)
     compact(open_table(root.table("gold", "fact_sales")), run_id="run")
     publish(root, to)
-    assert [k for k, *_ in by_duckdb(to, "sale_key")] == query(
-        root, "SELECT sale_key FROM gold.fact_sales ORDER BY 1"
-    ).fetchall()[0][:1]
+    assert by_duckdb(to, "sale_key") == query(root, "SELECT sale_key FROM gold.fact_sales ORDER BY 1").fetchall() == [(7,)]
 
 
 def test_what_another_program_changed_is_found_and_put_right(root):
@@ -181,15 +175,20 @@ def test_a_table_of_others_and_lists_are_refused(root):
 
 
 def test_a_catalog_of_pyiceberg_s_own_settings(root, tmp_path, monkeypatch):
+    def configure(**settings: str) -> None:
+        for name, value in settings.items():
+            monkeypatch.setenv(f"PYICEBERG_CATALOG__LAKE__{name}", value)
+        monkeypatch.setattr("pyiceberg.catalog._ENV_CONFIG", Config())  # a process reads it once
+
     write(root, SALES, sales(DAY1, range(3)))
     named = replace(target(root), catalog="lake")
+    configure()
     with pytest.raises(SettingsError, match="PYICEBERG_CATALOG__LAKE__URI"):
         publish(root, named)
-    monkeypatch.setenv("PYICEBERG_CATALOG__LAKE__URI", "postgresql+psycopg2://ann:hunter2@127.0.0.1:1/lake")
-    with pytest.raises(SettingsError) as away:
+    configure(TYPE="sql", URI="postgresql+psycopg2://ann:hunter2@127.0.0.1:1/lake")
+    with pytest.raises(SettingsError, match="OperationalError") as away:
         publish(root, named)
-    assert "hunter2" not in str(away.value)
-    monkeypatch.setenv("PYICEBERG_CATALOG__LAKE__URI", f"sqlite:///{tmp_path}/lake.db")
-    monkeypatch.setenv("PYICEBERG_CATALOG__LAKE__WAREHOUSE", f"file://{tmp_path}/warehouse")
+    assert "hunter2" not in str(away.value) + repr(away.value.__cause__)
+    configure(URI=f"sqlite:///{tmp_path}/lake.db", WAREHOUSE=f"file://{tmp_path}/warehouse")
     publish(root, named)
     assert load_catalog("lake").load_table("gold.fact_sales").scan().to_arrow().num_rows == 3
