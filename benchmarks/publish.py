@@ -2,7 +2,7 @@
 
 A Delta table of so many rows over 40 dates is published to a server of its own, first whole, then with one date that changed, then with
 nothing that did. Beside it, the same rows are sent by a bare COPY in the binary format from a file, into a table without key or
-index and with them. Prints seconds, rows a second and the peak memory of this process.
+index and with them. Prints seconds, rows a second, CPU seconds of this process and of the server, and the peak memory of this process.
 """
 
 import resource
@@ -17,6 +17,7 @@ PROJECT = Path(__file__).parents[1]
 sys.path.insert(0, str(PROJECT))
 
 import duckdb  # noqa: E402
+import psutil  # noqa: E402
 from deltalake import write_deltalake  # noqa: E402
 from pydantic import SecretStr  # noqa: E402
 
@@ -41,28 +42,30 @@ SELECT range AS sales_key, (range * 7919) % 50000 AS customer_key, (range % 730)
 FROM range({ROWS})"""
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Return the wall time of some work."""
-    began = time.perf_counter()
+def server_cpu() -> float:
+    """Return the CPU seconds of the servers that this process has started, with those of sessions that have ended."""
+    programs = [child for child in psutil.Process().children() if child.name() == "postgres"]
+    times = [program.cpu_times() for server in programs for program in (server, *server.children(recursive=True))]
+    return sum(t.user + t.system + t.children_user + t.children_system for t in times)
+
+
+def measured(what: str, rows: int, work: Callable[[], object]) -> None:
+    """Do some work, and print what it takes."""
+    began, own, server = time.perf_counter(), time.process_time(), server_cpu()
     work()
-    return time.perf_counter() - began
+    took, own, server = time.perf_counter() - began, time.process_time() - own, server_cpu() - server
+    print(f"{what:50} {took:7.2f} s {rows / took:10,.0f} rows/s   CPU {own:6.2f} s here, {server:6.2f} s the server's")
 
 
-def show(what: str, took: float, rows: int) -> None:
-    """Print a line."""
-    print(f"{what:52} {took:8.2f} s  {rows / took if rows else 0:12,.0f} rows/s")
-
-
-def bare_copy(database: Database, file: Path, after: str) -> float:
-    """Return the seconds of a bare COPY of a file into a table like the published one, and of `after`."""
+def bare_copy(database: Database, file: Path, after: str) -> None:
+    """COPY a file into a table like the published one, and run `after`."""
     database.rows("DROP TABLE IF EXISTS bare; CREATE TABLE bare (LIKE gold.fact_sales)")
     connection = database.connect()
     connection.autocommit = False
     with connection, connection.cursor() as cursor, file.open("rb") as opened:
-        took = seconds(lambda: cursor.copy_expert("COPY bare FROM STDIN (FORMAT binary)", opened, 1 << 18))
-        took += seconds(lambda: cursor.execute(after)) if after else 0
-    took += seconds(connection.close)
-    return took
+        cursor.copy_expert("COPY bare FROM STDIN (FORMAT binary)", opened, 1 << 18)
+        cursor.execute(after)
+    connection.close()
 
 
 def main() -> None:
@@ -78,25 +81,21 @@ def main() -> None:
         def publish() -> None:
             list(target.publish(root, target.tables, "run"))
 
-        show("first publish, with key and index", seconds(publish), ROWS)
+        measured("first publish, with key and index", ROWS, publish)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         day = date(2026, 1, 1) + timedelta(DATES - 1)
         changed = duck.execute(f"SELECT * REPLACE (usd_amount + 1 AS usd_amount) FROM ({SQL}) WHERE {dates_predicate([day])}")
         write_deltalake(uri, changed.to_arrow_reader(65_536), mode="overwrite", predicate=dates_predicate([day]))
-        show(f"one date of {DATES} changed", seconds(publish), ROWS // DATES)
-        show("nothing changed", seconds(publish), 0)
+        measured(f"one date of {DATES} changed", ROWS // DATES, publish)
+        measured("nothing changed", 0, publish)
         file = Path(folder, "rows")
         connection = database.connect()
         with connection.cursor() as cursor, file.open("wb") as opened:
             cursor.copy_expert("COPY gold.fact_sales TO STDOUT (FORMAT binary)", opened)
         connection.close()
-        show("bare COPY of a binary file", bare_copy(database, file, ""), ROWS)
-        indexes = "ALTER TABLE bare ADD PRIMARY KEY (sales_key); "
-        show(
-            "bare COPY of a binary file, then key and index",
-            bare_copy(database, file, indexes + "CREATE INDEX ON bare (_date)"),
-            ROWS,
-        )
+        measured("bare COPY of a binary file", ROWS, lambda: bare_copy(database, file, "SELECT 1"))
+        indexes = "ALTER TABLE bare ADD PRIMARY KEY (sales_key); CREATE INDEX ON bare (_date)"
+        measured("bare COPY of a binary file, then key and index", ROWS, lambda: bare_copy(database, file, indexes))
         print(f"peak memory {peak / 1024:,.0f} MB, of which {before / 1024:,.0f} MB before the first publish")
 
 
