@@ -25,6 +25,7 @@ from lakehouse_assets.orchestration.drains import drain_feed, drain_sensors
 from lakehouse_assets.orchestration.jobs import lakehouse_jobs
 from lakehouse_assets.orchestration.schedules import poll_schedules
 from lakehouse_assets.orchestration.sensors import lakehouse_sensors
+from lakehouse_assets.publish.assets import publish_assets
 from lakehouse_assets.raw.assets import raw_asset
 from lakehouse_assets.raw.checks import arrivals_check
 from lakehouse_assets.settings import Settings, load_catalog, load_settings
@@ -44,6 +45,7 @@ def build_definitions(settings: Settings, *, catalog: Catalog | None = None, eng
     partitions = daily_partitions(start)
     project = settings.gold_project
     manifest = project.manifest()
+    targets = settings.targets(catalog)
     facts = [model for model in read_models(manifest) if model.grain_of]
     return dg.Definitions(
         assets=[
@@ -73,6 +75,7 @@ def build_definitions(settings: Settings, *, catalog: Catalog | None = None, eng
                 for table in catalog.tables
             ),
             gold_assets(root=root, project=project, manifest=manifest, partitions=partitions, docs_url=docs_url),
+            *(publish_assets(target, root=root, docs_url=docs_url) for target in targets),
         ],
         asset_checks=[
             *(row_accounts_check(root, "raw", feed.table) for feed in catalog.feeds),
@@ -84,9 +87,12 @@ def build_definitions(settings: Settings, *, catalog: Catalog | None = None, eng
             *(check for table in catalog.tables for check in silver_checks(table, root)),
             *(row_accounts_check(root, "gold", model.name) for model in facts),
         ],
-        jobs=lakehouse_jobs(partitions, catalog.systems),
+        jobs=lakehouse_jobs(partitions, catalog.systems, [target.name for target in targets]),
         schedules=poll_schedules(catalog),
-        sensors=[*lakehouse_sensors(settings, catalog), *drain_sensors(settings, catalog)],
+        sensors=[
+            *lakehouse_sensors(settings, catalog, [target.name for target in targets]),
+            *drain_sensors(settings, catalog),
+        ],
         resources={
             "io_manager": DeltaIOManager(root, [SparkHandler(engine.session), *arrow_handlers()]),
             "dbt": dbt_resource(project.folder),

@@ -14,6 +14,7 @@
     │   └── EngineLostError the connection to it was lost while it was used
     ├── ProjectError        a new project can't be created
     ├── GenerateError       data can't be generated, or a folder has none
+    ├── PublishError        a database or catalog can't take a table that is published to it
     ├── UpkeepError         some tables could not be maintained
     ├── ServiceError        MinIO, Kafka or PostgreSQL is unavailable on this machine
     ├── QueryError          a query was refused or does not compile
@@ -95,6 +96,10 @@ class ProjectError(LakehouseError):
 
 class GenerateError(LakehouseError):
     """Data can't be generated as the options say, or a folder holds no generated data."""
+
+
+class PublishError(LakehouseError):
+    """A target, such as PostgreSQL, can't take what is published to it. It holds what it held before."""
 
 
 class UpkeepError(LakehouseError):

@@ -1,6 +1,7 @@
 """All settings, from the environment or a `.env` file. `.env.example` documents them for users.
 
-Secrets (`AWS_SECRET_ACCESS_KEY` and the like) are not read here: the libraries that need them read the environment themselves.
+Secrets of the store (`AWS_SECRET_ACCESS_KEY` and the like) are not read here: the libraries that need them read the environment
+themselves.
 """
 
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from dotenv import load_dotenv
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lakehouse_assets.contracts.clock import zone_fault
@@ -32,9 +33,14 @@ if TYPE_CHECKING:
     from lakehouse_assets.contracts.feeds import Feed
     from lakehouse_assets.contracts.system import Catalog
     from lakehouse_assets.gold.project import GoldProject
+    from lakehouse_assets.publish.postgres import PostgresConfig
+    from lakehouse_assets.publish.served import Target
 
 _PLAIN_URL = re.compile(r"https?://[^\s@?#/]+(?:/[^\s?#]*)?")
 _SECRET_OPTION = re.compile(r"(?i)token|secret|passw|pwd|key|auth|credential|signature|cookie|bearer")
+
+
+LAYERS = ("raw", "silver", "gold")
 
 
 class Settings(BaseSettings):
@@ -120,6 +126,19 @@ class Settings(BaseSettings):
     kafka_batch_seconds: float = Field(
         15.0, ge=0.5, description="The least time between two objects of a partition that are not full, while following."
     )
+    lakehouse_postgres_url: str | None = Field(
+        None, description="The PostgreSQL database to which tables are published: `postgresql://user@host:port/database`."
+    )
+    lakehouse_postgres_password: SecretStr | None = Field(None, description="The password of that user.")
+    lakehouse_postgres_layers: str = Field(
+        "gold", description="The layers whose tables are published there, separated by commas."
+    )
+    lakehouse_iceberg_catalog: str | None = Field(
+        None,
+        description="The Iceberg catalog in which tables are published: `embedded`, or the name of one in PyIceberg's configuration.",
+    )
+    lakehouse_iceberg_layers: str = Field("silver,gold", description="The layers whose tables it has, separated by commas.")
+    lakehouse_postgres_reader: str = Field("lakehouse_reader", description="The role that may read the published tables.")
     given_home: Path | None = Field(
         None,
         validation_alias="DAGSTER_HOME",
@@ -146,6 +165,11 @@ class Settings(BaseSettings):
             raise SettingsError(f"LAKEHOUSE_TIMEZONE: {fault}.")
         if fault := countries_fault(self.lakehouse_holiday_country):
             raise SettingsError(f"LAKEHOUSE_HOLIDAY_COUNTRY: {fault}.")
+        for setting in ("lakehouse_postgres_layers", "lakehouse_iceberg_layers"):
+            if unknown := {*_names(getattr(self, setting))} - {*LAYERS}:
+                raise SettingsError(f"{setting.upper()}: {min(unknown)!r} is not a layer. Layers are {', '.join(LAYERS)}.")
+        if self.lakehouse_postgres_url:
+            self._postgres_config()
         if self.lakehouse_docs_url and not _PLAIN_URL.fullmatch(self.lakehouse_docs_url):
             raise SettingsError(
                 "LAKEHOUSE_DOCS_URL: write the address of the docs as https://host/path, without user, password or query: "
@@ -174,7 +198,34 @@ class Settings(BaseSettings):
     @property
     def system_packages(self) -> tuple[str, ...]:
         """The packages that declare source systems."""
-        return tuple(filter(None, (name.strip() for name in self.lakehouse_systems.split(","))))
+        return _names(self.lakehouse_systems)
+
+    def _postgres_config(self) -> "PostgresConfig":
+        from lakehouse_assets.publish.postgres import PostgresConfig
+
+        assert self.lakehouse_postgres_url is not None
+        return PostgresConfig(self.lakehouse_postgres_url, self.lakehouse_postgres_password, self.lakehouse_postgres_reader)
+
+    def targets(self, catalog: "Catalog") -> "list[Target]":
+        """The systems to which tables are published; without their settings, none."""
+        found: list[Target] = []
+        if not self.lakehouse_postgres_url and not self.lakehouse_iceberg_catalog:
+            return found
+        from lakehouse_assets.publish.served import served_tables
+
+        manifest = self.gold_project.manifest()
+        if self.lakehouse_postgres_url:
+            from lakehouse_assets.publish.postgres import Postgres
+
+            tables = served_tables(catalog, manifest, _names(self.lakehouse_postgres_layers))
+            found.append(Postgres(self._postgres_config(), tables))
+        if self.lakehouse_iceberg_catalog:
+            from lakehouse_assets.publish.iceberg import Iceberg
+
+            tables = served_tables(catalog, manifest, _names(self.lakehouse_iceberg_layers))
+            file = self.local_state / "iceberg" / "catalog.db"
+            found.append(Iceberg(self.lakehouse_iceberg_catalog, self.root, file, tables))
+        return found
 
     @cached_property
     def gold_project(self) -> "GoldProject":
@@ -301,6 +352,11 @@ def topics_of(declared: Mapping[str, str], named: str) -> list[tuple[str, str]]:
 
 def _text(file: Path | None) -> str | None:
     return None if file is None else str(file.expanduser().absolute())
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """The names in a list with commas."""
+    return tuple(filter(None, (name.strip() for name in text.split(","))))
 
 
 def load_settings() -> Settings:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -25,7 +26,6 @@ from lakehouse_assets.hooks.job_parts import keeping_its_parts
 from lakehouse_assets.landing.watch import arrivals
 from lakehouse_assets.orchestration.in_process import SyncResult, Tell
 from lakehouse_assets.orchestration.instance import close_killed_runs
-from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB
 from lakehouse_assets.orchestration.loaded_code import code_state
 from lakehouse_assets.orchestration.run_history import purge_runs
 from lakehouse_assets.orchestration.sensors import resting_feeds
@@ -138,7 +138,8 @@ class Follower:
     ) -> None:
         self._settings, self._catalog, self._instance = settings, catalog, instance
         self._stop, self._tell, self._report, self._progress = stop, tell, report, progress
-        self._job = keeping_its_parts(definitions.resolve_job_def(LAKEHOUSE_JOB).with_hooks({_ends_when(stop)}))
+        hooks = {_ends_when(stop)}
+        self._job_of = cache(lambda name: keeping_its_parts(definitions.resolve_job_def(name).with_hooks(hooks)))
         self._code = code_state(settings)
         self._cursor = ""
         self._next = 0.0
@@ -178,7 +179,9 @@ class Follower:
             self._delete_old_runs()
             plan = self._plan()
             if not plan.is_empty:
-                result = build(self._settings, self._catalog, plan, self._job, self._instance, self._progress, self._why_waiting)
+                result = build(
+                    self._settings, self._catalog, plan, self._job_of, self._instance, self._progress, self._why_waiting
+                )
         except Exception as fault:
             told = store_error(self._settings.root, fault) or fault
             if told is fault and not isinstance(fault, LakehouseError):  # what the store says is not for a log

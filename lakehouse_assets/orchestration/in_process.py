@@ -41,8 +41,8 @@ Tell = Callable[[str], None]
 class BuiltTable:
     """A table that was built or was to be built: live rows, rows in quarantine, and seconds.
 
-    One step builds all gold tables; each shows the time of that step. `skipped_because` are the tables, as `layer/name`, on account of
-    which it was not tried.
+    One step builds all gold tables, and one publishes all tables to a target; each shows the time of that step. `skipped_because` are
+    the tables, as `layer/name`, on account of which it was not tried.
     """
 
     layer: str
@@ -95,6 +95,7 @@ class _Steps:
     seconds: dict[str, float] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     failed_checks: list[str] = field(default_factory=list)
+    materialized: set[tuple[str, ...]] = field(default_factory=set)
 
 
 def execute(
@@ -112,7 +113,8 @@ def execute(
     After a step that fails, the steps that don't depend on it still run, unless the run is to `fail_fast`.
     """
     layers = " and ".join(dict.fromkeys(layer for layer, _ in run.keys))
-    tell(f"Building {layers} for {run.start}" + (f" to {run.end}" if run.end != run.start else "") + f": {len(run.keys)} tables")
+    does = f"Building {layers} for {run.start}" + (f" to {run.end}" if run.end != run.start else "")
+    tell(f"{does if run.builds else f'Publishing to {layers}'}: {len(run.keys)} tables")
     run_id = str(uuid4())
     with _report_progress(instance, run_id, tell), _in_batches(instance), suppress(Exception) if fail_fast else nullcontext():
         job.execute_in_process(
@@ -123,7 +125,7 @@ def execute(
             tags={**run_tags(run), PROCESS_TAG: process_tag()},
             raise_on_error=fail_fast,
         )
-    steps = _read_steps(instance, run_id)
+    steps = _read_steps(instance, run_id, with_materialized=not run.builds)
     result.runs.append(run_id)
     result.failed_checks += steps.failed_checks
     for step, seconds in steps.seconds.items():
@@ -136,30 +138,36 @@ def _built_tables(run: PlannedRun, run_id: str, settings: Settings, steps: _Step
     """Return what a run did to each of its tables, from the ledger and the run's steps."""
     records = Ledger(settings.root).read(brief=True)
     built = []
-    for layer, table in run.keys:
-        step = "gold" if layer == "gold" else f"{layer}__{table}"
-        table_records = [r for key, r in records.items() if key[:2] == (layer, table)]
+    for key in run.keys:
+        layer, table = key
+        shares_step = layer == "gold" or not run.builds
+        step = layer if shares_step else f"{layer}__{table}"
+        source = (layer, table) if run.builds else tuple(table.split(".", 1))
+        table_records = [r for of, r in records.items() if of[:2] == source]
         error = steps.errors.get(step)
         if step not in steps.seconds:
             error = NOT_BUILT
-        elif layer == "gold" and error is not None:
+        elif shares_step and error is not None:
             # The step may have failed for other models.
-            own_lines = [line for line in error.splitlines() if line.startswith((f"gold/{table}:", f"gold/{table} "))]
-            is_published = any(r.run_id == run_id for r in table_records)
+            own_lines = [line for line in error.splitlines() if line.startswith((f"{layer}/{table}:", f"{layer}/{table} "))]
+            is_published = any(r.run_id == run_id for r in table_records) if run.builds else key in steps.materialized
             error = None if is_published else " ".join(own_lines) or error
-        rows, quarantined = sum(r.rows_out for r in table_records), sum(r.rows_quarantined for r in table_records)
+        rows = sum(r.rows_out for r in table_records)
+        quarantined = sum(r.rows_quarantined for r in table_records) if run.builds else 0
         built.append(BuiltTable(layer, table, rows, quarantined, steps.seconds.get(step, 0.0), error))
     return built
 
 
-def _read_steps(instance: dg.DagsterInstance, run_id: str) -> _Steps:
-    """Read durations, errors and failed checks from a run's events."""
+def _read_steps(instance: dg.DagsterInstance, run_id: str, *, with_materialized: bool) -> _Steps:
+    """Read durations, errors and failed checks from a run's events, and which assets it materialized if that is wanted."""
     steps = _Steps()
     began: dict[str, float] = {}
-    for entry in instance.all_logs(run_id, _READ):
+    for entry in instance.all_logs(run_id, _READ | ({dg.DagsterEventType.ASSET_MATERIALIZATION} if with_materialized else set())):
         event = entry.dagster_event
         if event is None or event.step_key is None:
             continue
+        if event.is_step_materialization and event.asset_key is not None:
+            steps.materialized.add(tuple(event.asset_key.path))
         if event.is_step_start:
             began[event.step_key] = entry.timestamp
         if event.is_step_failure:

@@ -9,10 +9,11 @@ from typing import Any
 
 import dagster as dg
 
-LAKEHOUSE_JOB = "lakehouse"
-CHECKS_JOB = "checks"
+from lakehouse_assets.settings import LAYERS
 
-LAYERS = ("raw", "silver", "gold")
+LAKEHOUSE_JOB = "lakehouse"
+PUBLISH_JOB = "publish"
+CHECKS_JOB = "checks"
 
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
@@ -22,11 +23,12 @@ _PARTS = ("layer_", "system_")
 
 
 def lakehouse_jobs(
-    partitions: dg.PartitionsDefinition[str], systems: Sequence[str]
+    partitions: dg.PartitionsDefinition[str], systems: Sequence[str], targets: Sequence[str] = ()
 ) -> list[Any]:  # the type of an asset job is private to Dagster
-    """Return the jobs of the code location."""
-    # Polls and drains have no date. They run by their schedules and sensors.
-    tables = dg.AssetSelection.all() - dg.AssetSelection.key_prefixes("landing")
+    """Return the jobs of the code location; the one that publishes, only if there are targets to publish to."""
+    # Polls, drains and published tables have no date. Polls and drains run by their schedules and sensors.
+    published = dg.AssetSelection.key_prefixes(*targets) if targets else None
+    tables = dg.AssetSelection.all() - dg.AssetSelection.key_prefixes("landing", *targets)
     parts = {
         LAKEHOUSE_JOB: (tables, "Builds landing to gold"),
         **{f"layer_{layer}": (tables & dg.AssetSelection.tag("layer", layer), f"Builds all of {layer}") for layer in LAYERS},
@@ -42,6 +44,11 @@ def lakehouse_jobs(
             )
             for name, (selection, does) in parts.items()
         ),
+        *(
+            [dg.define_asset_job(PUBLISH_JOB, selection=published, description="Publishes what differs to where it is served.")]
+            if published is not None
+            else []
+        ),
         dg.define_asset_job(
             CHECKS_JOB,
             selection=dg.AssetSelection.all_asset_checks(),
@@ -51,5 +58,5 @@ def lakehouse_jobs(
 
 
 def builds_tables(job: str) -> bool:
-    """Whether a job of this code location builds tables."""
-    return job == LAKEHOUSE_JOB or job.startswith(_PARTS)
+    """Whether a job of this code location builds tables, or publishes them."""
+    return job in (LAKEHOUSE_JOB, PUBLISH_JOB) or job.startswith(_PARTS)

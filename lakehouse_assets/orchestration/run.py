@@ -25,11 +25,11 @@ from lakehouse_assets.gold.models import Model
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.orchestration.in_process import NOT_BUILT, BuiltTable, SyncResult, Tell, execute
 from lakehouse_assets.orchestration.instance import close_killed_runs, open_instance
-from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB
+from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB, PUBLISH_JOB
 from lakehouse_assets.orchestration.selection import key_selection
 from lakehouse_assets.reconcile.plan import date_ranges
 from lakehouse_assets.reconcile.runs import PlannedRun
-from lakehouse_assets.settings import Settings
+from lakehouse_assets.settings import LAYERS, Settings
 
 Key = tuple[str, str]
 """Layer and name of a table."""
@@ -71,7 +71,7 @@ class _Run:
         self._dates = _dates(settings, catalog, self._models, request)
 
     def run(self) -> SyncResult:
-        """Build rows, then gold; or the other way round."""
+        """Build rows, then gold, then publish; or the other way round."""
         nothing = [key for key in self._request.keys if key not in self._dates]
         if nothing:
             named = ", ".join("/".join(key) for key in nothing[:_NAMED])
@@ -80,7 +80,7 @@ class _Run:
             )
         with open_instance(self._settings.dagster_home, self._settings.root, self._settings.cache_folder) as instance:
             close_killed_runs(instance)
-            stages = [self._build_rows, self._build_gold]
+            stages = [self._build_rows, self._build_gold, self._publish]
             for build in reversed(stages) if self._request.downstream_first else stages:
                 build(instance)
         self._result.tables = self._outcome()
@@ -93,7 +93,7 @@ class _Run:
 
     def _build_rows(self, instance: dg.DagsterInstance) -> None:
         """Build raw and silver, systems that have nothing to do with each other side by side if the settings say so."""
-        chosen = {key for key in self._dates if key[0] != "gold"}
+        chosen = {key for key in self._dates if key[0] in ("raw", "silver")}
         groups = [sorted(chosen & group) for group in self._catalog.unrelated() if chosen & group]
         if self._settings.lakehouse_parallel_runs > 1 and len(groups) > 1:
             self._build_side_by_side(groups)
@@ -123,9 +123,16 @@ class _Run:
             days = [day for key in ready for day in self._dates[key]]
             self._execute(PlannedRun(tuple(ready), min(days), max(days), ""), instance)
 
+    def _publish(self, instance: dg.DagsterInstance) -> None:
+        """Publish the chosen tables to each target. Of a table that has just failed, a target gets the rows that are live."""
+        for target in sorted({layer for layer, _ in self._dates} - {*LAYERS}):
+            keys = tuple(key for key in self._dates if key[0] == target)
+            days = [day for key in keys for day in self._dates[key]]
+            self._execute(PlannedRun(keys, min(days), max(days), ""), instance)
+
     def _execute(self, run: PlannedRun, instance: dg.DagsterInstance) -> None:
         if not self._stops:
-            job = self._definitions.resolve_job_def(LAKEHOUSE_JOB)
+            job = self._definitions.resolve_job_def(LAKEHOUSE_JOB if run.builds else PUBLISH_JOB)
             execute(job, run, instance, self._settings, self._result, self._tell, fail_fast=self._request.fail_fast)
 
     def _levels(self, keys: Collection[Key]) -> list[list[Key]]:
@@ -284,7 +291,9 @@ def _dates(settings: Settings, catalog: Catalog, models: Mapping[str, Model], re
     steps = [add_landed, add_silver, add_gold]
     for add in reversed(steps) if request.downstream_first else steps:
         add()
-    chosen = [key for key in _upstream(catalog, models.values()) if key in request.keys and known.get(key)]
+    published = [key for key in request.keys if key[0] not in LAYERS]
+    known |= {key: known.get((layer, name), set()) for key in published for layer, _, name in [key[1].partition(".")]}
+    chosen = [key for key in (*_upstream(catalog, models.values()), *published) if key in request.keys and known.get(key)]
     return {key: sorted(known[key] if request.dates is None else request.dates) for key in chosen}
 
 

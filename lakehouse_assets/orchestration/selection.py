@@ -8,7 +8,7 @@ import dagster as dg
 
 from lakehouse_assets.contracts.problems import nearest
 from lakehouse_assets.errors import SelectionError
-from lakehouse_assets.orchestration.jobs import LAYERS
+from lakehouse_assets.settings import LAYERS
 
 _KEYWORDS = ("and", "or", "not", "sinks", "roots")
 
@@ -66,15 +66,15 @@ def _rewritten(match: re.Match[str], names: Collection[tuple[str, ...]], systems
     name = match["name"]
     if name is None or name.lower() in _KEYWORDS:
         return match[0]
-    if name in LAYERS:
+    if name in LAYERS or name in {key[0] for key in names}:
         return f'tag:"layer"="{name}"'
-    layer, separator, table = name.replace(".", "/").partition("/")
+    layer, separator, table = name.partition("/") if "/" in name else name.partition(".")
     own = [key for key in names if (key == (layer, table) if separator else key[1] == name)]
     if own:
         return f"({' or '.join(_quoted(own))})"
     if name in systems:
         return f'tag:"system"="{name}"'
-    return _known(name.replace(".", "/"), names, systems)
+    return _known(name if "/" in name else name.replace(".", "/"), names, systems)
 
 
 def key_selection(keys: Iterable[tuple[str, str]]) -> str:

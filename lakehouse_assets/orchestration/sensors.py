@@ -13,10 +13,10 @@ from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.hooks.jobs import IMPLICIT_ASSET_JOB_NAME
 from lakehouse_assets.orchestration.instance import close_killed_runs
-from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB, RANGE_END_TAG, RANGE_START_TAG, builds_tables
+from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB, PUBLISH_JOB, RANGE_END_TAG, RANGE_START_TAG, builds_tables
 from lakehouse_assets.orchestration.tries import FINISHED, why_waiting
-from lakehouse_assets.reconcile.plan import Plan, make_gold_sensor_plan, make_system_plan
-from lakehouse_assets.reconcile.runs import DIFFERENCE_TAG, PlannedRun, gold_runs, rows_runs
+from lakehouse_assets.reconcile.plan import Plan, make_gold_sensor_plan, make_publish_plan, make_system_plan
+from lakehouse_assets.reconcile.runs import DIFFERENCE_TAG, PlannedRun, gold_runs, publish_runs, rows_runs
 from lakehouse_assets.reconcile.scan import ScanBudget
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.store.errors import Unquoted
@@ -40,9 +40,10 @@ _RUNS_READ = 50
 """How many finished runs are searched for gold's last one. If it is older than these, gold has waited long enough."""
 
 
-def lakehouse_sensors(settings: Settings, catalog: Catalog) -> list[dg.SensorDefinition]:
-    """Return a sensor for each source system, and the one for gold."""
-    return [*(arrival_sensor(settings, catalog, system) for system in catalog.systems), gold_sensor(settings, catalog)]
+def lakehouse_sensors(settings: Settings, catalog: Catalog, targets: Sequence[str] = ()) -> list[dg.SensorDefinition]:
+    """Return a sensor for each source system, the one for gold, and if there are targets the one that publishes to them."""
+    sensors = [*(arrival_sensor(settings, catalog, system) for system in catalog.systems), gold_sensor(settings, catalog)]
+    return [*sensors, *([publish_sensor(settings, catalog, targets)] if targets else [])]
 
 
 def arrival_sensor(settings: Settings, catalog: Catalog, system: str) -> dg.SensorDefinition:
@@ -113,6 +114,33 @@ def gold_sensor(settings: Settings, catalog: Catalog) -> dg.SensorDefinition:
         yield from _requests(context, ready, waiting, warnings)
 
     return _gold
+
+
+def publish_sensor(settings: Settings, catalog: Catalog, targets: Sequence[str]) -> dg.SensorDefinition:
+    """Return the sensor that requests runs for what targets don't hold as it is, once no run of gold is under way."""
+
+    @dg.sensor(
+        name="publish",
+        job_name=PUBLISH_JOB,
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Requests runs if gold and {' or '.join(targets)} differ.",
+    )
+    @Unquoted(settings.root)
+    def _publish(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        plan = make_publish_plan(settings, catalog)
+        if plan.is_empty:
+            yield dg.SkipReason("What is published is as it should be.")
+            return
+        close_killed_runs(context.instance)
+        sources = {(layer, name) for t in plan.tables for layer, _, name in [t.table.partition(".")]}
+        if _is_under_way(context.instance, {*sources, *(t.key for t in plan.tables)}):
+            yield _UNDER_WAY
+            return
+        ready, waiting = _split_runs(context.instance, publish_runs(plan))
+        yield from _requests(context, ready, waiting, [])
+
+    return _publish
 
 
 def resting_feeds(instance: dg.DagsterInstance, feeds: Sequence[Feed], settings: Settings) -> dict[str, str]:
@@ -212,5 +240,5 @@ def run_request(run: PlannedRun) -> dg.RunRequest:
 
 def run_tags(run: PlannedRun) -> dict[str, str]:
     """Return the tags that give a Dagster run its date range and identify the difference that it resolves, if it resolves one."""
-    dates = {RANGE_START_TAG: run.start.isoformat(), RANGE_END_TAG: run.end.isoformat()}
+    dates = {RANGE_START_TAG: run.start.isoformat(), RANGE_END_TAG: run.end.isoformat()} if run.builds else {}
     return dates | ({DIFFERENCE_TAG: run.difference} if run.difference else {})

@@ -1,4 +1,7 @@
-"""One pass from landing to gold, as Dagster runs in this process. `lakehouse sync` makes one, with `--follow` one after another."""
+"""One pass from landing to gold and to where it is served, as Dagster runs in this process.
+
+`lakehouse sync` makes one, with `--follow` one after another.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,27 +11,36 @@ import dagster as dg
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.orchestration.in_process import NOT_BUILT, SyncResult, Tell, execute
 from lakehouse_assets.orchestration.instance import close_killed_runs, open_instance
-from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB
-from lakehouse_assets.reconcile.plan import Plan, make_gold_plan, make_gold_sensor_plan, make_silver_plan
-from lakehouse_assets.reconcile.runs import PlannedRun, gold_runs, rows_runs
+from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB, PUBLISH_JOB
+from lakehouse_assets.reconcile.plan import (
+    Plan,
+    make_gold_plan,
+    make_gold_sensor_plan,
+    make_publish_plan,
+    make_silver_plan,
+)
+from lakehouse_assets.reconcile.runs import PlannedRun, gold_runs, publish_runs, rows_runs
 from lakehouse_assets.settings import Settings
 
 WhyWaiting = Callable[[PlannedRun], str | None]
 """A sentence on why a run must not start now; None if it may."""
 
+JobOf = Callable[[str], dg.JobDefinition]
+"""A job by its name."""
+
 
 def sync(settings: Settings, catalog: Catalog, plan: Plan, definitions: dg.Definitions, tell: Tell) -> SyncResult:
-    """Execute a plan: raw and silver first, then gold from the new silver. A failed table does not stop the others."""
+    """Execute a plan: raw and silver, then gold from the new silver, then what is published. A failed table stops no other."""
     with open_instance(settings.dagster_home, settings.root, settings.cache_folder) as instance:
         close_killed_runs(instance)
-        return build(settings, catalog, plan, definitions.resolve_job_def(LAKEHOUSE_JOB), instance, tell)
+        return build(settings, catalog, plan, definitions.resolve_job_def, instance, tell)
 
 
 def build(
     settings: Settings,
     catalog: Catalog,
     plan: Plan,
-    job: dg.JobDefinition,
+    job_of: JobOf,
     instance: dg.DagsterInstance,
     tell: Tell,
     why_waiting: WhyWaiting | None = None,
@@ -39,14 +51,14 @@ def build(
     """
     result = SyncResult()
 
-    def execute_all(runs: Sequence[PlannedRun]) -> int:
+    def execute_all(runs: Sequence[PlannedRun], job: str = LAKEHOUSE_JOB) -> int:
         """Execute the runs that need not wait; returns how many those are."""
         executed = 0
         for run in runs:
             if why_waiting is not None and (why := why_waiting(run)) is not None:
                 result.waiting.append(why)
             else:
-                execute(job, run, instance, settings, result, tell)
+                execute(job_of(job), run, instance, settings, result, tell)
                 executed += 1
         return executed
 
@@ -63,4 +75,5 @@ def build(
         if not execute_all(rows_runs(remaining, catalog)):
             break
     execute_all(gold_runs(make_gold_plan(settings) if why_waiting is None else make_gold_sensor_plan(settings, catalog)))
+    execute_all(publish_runs(make_publish_plan(settings, catalog)), PUBLISH_JOB)
     return result

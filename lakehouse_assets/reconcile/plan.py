@@ -21,6 +21,7 @@ from lakehouse_assets.errors import UnreadableError
 from lakehouse_assets.gold.models import Model, model_fingerprint, stale_models, table_states, zone_built_in
 from lakehouse_assets.gold.project import GoldProject
 from lakehouse_assets.landing.objects import Landing, LandingObject, shown
+from lakehouse_assets.publish.served import unpublished
 from lakehouse_assets.raw.arrivals import Arrivals, arrivals
 from lakehouse_assets.raw.load import FileDifference, differences
 from lakehouse_assets.raw.readers.formats import read_header
@@ -195,6 +196,7 @@ def _plan(
     tables += silver
     if system is None:
         tables += _gold(settings.gold_project, {t.table: t.dates for t in silver}, records, start)
+        tables += _published(settings, all_systems, {t.key: t.dates for t in tables})
     ignored = [*scan.ignored, *landing.strangers([feed.landing for feed in all_systems.feeds], system)]
     if read_headers:
         files, unreadable = _with_headers(files, {feed.table: feed for feed in catalog.feeds}, settings.root, landing)
@@ -383,6 +385,32 @@ def _rezoned(model: Model, records: Records) -> str:
     built = (record for (layer, table, _), record in records.items() if (layer, table) == ("gold", model.name))
     zones = sorted({zone for record in built if (zone := zone_built_in(record)) and zone != model.timezone})
     return f"LAKEHOUSE_TIMEZONE was {' and '.join(zones)} and is {model.timezone}" if zones else ""
+
+
+def make_publish_plan(settings: Settings, catalog: Catalog) -> Plan:
+    """Compare only what is published with the current tables."""
+    forget_open_tables()
+    return Plan((), tuple(_published(settings, catalog, {})), ())
+
+
+def _published(settings: Settings, catalog: Catalog, changing: Mapping[tuple[str, str], Sequence[date]]) -> list[PlannedTable]:
+    """Return what targets don't hold as it is, or won't once tables have changed on the dates in `changing`.
+
+    Of a target that can't be reached, all tables are planned: the run says why it can't.
+    """
+    planned = []
+    for target in settings.targets(catalog):
+        found = {d.served: d for d in unpublished(settings.root, target)}
+        for served in target.tables:
+            key, difference = (served.layer, served.name), found.get(served)
+            if difference is None and key not in changing:
+                continue
+            contents = difference.wanted.contents if difference else {}
+            dates = {*(difference.dates if difference else ()), *changing.get(key, ())} or {settings.lakehouse_start_date}
+            wanted = f"{difference.wanted.meaning} {difference.wanted.columns}" if difference else ""
+            to_build = {day: f"{contents.get(day, '')} {wanted}" for day in dates}
+            planned.append(PlannedTable(target.name, served.title, tuple(sorted(dates)), to_build=to_build))
+    return planned
 
 
 def _gold_tables(all_models: Sequence[Model]) -> list[tuple[str, str]]:

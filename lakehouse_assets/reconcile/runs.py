@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.reconcile.plan import Plan, PlannedTable, date_ranges
+from lakehouse_assets.settings import LAYERS
 
 DIFFERENCE_TAG = "lakehouse/difference"
 
@@ -25,6 +26,11 @@ class PlannedRun:
     start: date
     end: date
     difference: str
+
+    @property
+    def builds(self) -> bool:
+        """Whether it builds tables of the lakehouse; else it publishes them."""
+        return all(layer in LAYERS for layer, _ in self.keys)
 
 
 def rows_runs(plan: Plan, catalog: Catalog | None = None) -> list[PlannedRun]:
@@ -64,6 +70,16 @@ def gold_runs(plan: Plan) -> list[PlannedRun]:
     tables = plan.of_layers("gold")
     dates = [d for t in tables for d in t.dates]
     return [_run(plan, tables, min(dates), max(dates))] if dates else []
+
+
+def publish_runs(plan: Plan) -> list[PlannedRun]:
+    """Return the runs that publish what differs, one for each target."""
+    targets = dict.fromkeys(t.layer for t in plan.tables if t.layer not in LAYERS)
+    by_target = [plan.of_layers(target) for target in targets]
+    return [
+        _run(plan, tables, min(d for t in tables for d in t.dates), max(d for t in tables for d in t.dates))
+        for tables in by_target
+    ]
 
 
 def _split_at_left_out(tables: Sequence[PlannedTable], start: date, end: date) -> Iterator[tuple[date, date]]:
