@@ -26,7 +26,11 @@ from tests.support.warehouse import Warehouse
 
 FOLLOWING = ("fact_sales", "fact_orders", "sales_performance", "items_category_performance")
 READ = ("bridge_customer", "dim_customer", "bridge_product", "dim_product", "dim_channel", "dim_store", "dim_promotion")
-DAYS = [date(2026, 1, 1) + timedelta(n) for n in range(6)]
+LINES = (
+    *("crm_sales", "magento_orders", "magento_order_items", "odoo_sale_orders", "odoo_sale_order_lines"),
+    *("storefront_orders", "storefront_order_items", "retail_transactions", "orders_events", "finance_exchange_rates"),
+)
+DAYS = [date(2026, 1, 1) + timedelta(n) for n in range(12)]
 ORDERED = [None, date(1980, 1, 1), date(2025, 11, 30), date(2025, 12, 1), date(2025, 12, 31), date(2026, 1, 1), date(2026, 1, 2)]
 NUMBERS = [f"00000000{n}" for n in range(1, 5)]
 
@@ -96,7 +100,9 @@ class RandomSilver:
     def change(self) -> dict[str, set[date]]:
         """Change a few rows: some are new, some gone, some differ in a column or two. Returns the dates that differ, by table."""
         changed: dict[str, set[date]] = {}
-        for name in self._chance.sample(list(self.rows), self._chance.choice([1, 1, 2, 4])):
+        # Half of the changes are of lines and orders themselves.
+        names = self._chance.choices([*self.rows, *LINES * (len(self.rows) // len(LINES))], k=self._chance.choice([1, 1, 2, 4]))
+        for name in dict.fromkeys(names):
             rows = self.rows[name]
             what = self._chance.random()
             if what < 0.4 or not rows:
