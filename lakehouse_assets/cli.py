@@ -338,11 +338,19 @@ def accept(
 
 
 @app.command()
-def plan(as_json: Json = False) -> None:
+def plan(
+    diff: Annotated[
+        bool, typer.Option(help="Build all tables anew on the side, and show how they differ from those that are live.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Show what `sync` would do: files, partitions, tables, schema changes, bytes. Changes nothing."""
     from lakehouse_assets.reconcile.plan import make_plan
 
     settings = _preflight(load_settings())
+    if diff:
+        _show_diff(settings, as_json=as_json)
+        return
     made = make_plan(settings, load_catalog(settings), read_headers=True, now=datetime.now(UTC))
     if as_json:
         typer.echo(json.dumps(made.to_json()))
@@ -875,6 +883,40 @@ def _show_plan(settings: Settings, planned: "Plan") -> None:
     if planned.files:
         console.print(files)
     console.print(tables)
+
+
+def _show_diff(settings: Settings, *, as_json: bool) -> None:
+    """Show what a trial of the current code shows. Exit code 1 if a table could not be built."""
+    from lakehouse_assets.orchestration.trial import try_out
+
+    trial = try_out(settings, load_catalog(settings), _say)
+    if as_json:
+        typer.echo(json.dumps(trial.to_json()))
+    for error in () if as_json else trial.errors:
+        _say(f"not compared: {error}")
+    differing = [t for t in trial.tables if t.differs]
+    if not as_json and differing:
+        from rich.console import Console
+        from rich.table import Table
+
+        rows = Table("table", "added", "gone", "changed", "columns that change", title="Rows that would differ")
+        totals = Table("amount", "live", "would be", "moves by", title="Totals that would move")
+        for t in differing:
+            columns = {"live": "the table would be gone", "trial": "a new table"}.get(t.only or "") or ", ".join(
+                f"{name} ({count:,})" for name, count in t.columns.items()
+            )
+            rows.add_row(f"{t.layer}.{t.table}", f"{t.added:,}", f"{t.gone:,}", f"{t.changed:,}", columns)
+            for name, (was, now) in t.totals.items():
+                shown = ["-" if value is None else f"{value:,.2f}" for value in (was, now)]
+                totals.add_row(f"{t.layer}.{t.table}.{name}", *shown, f"{(now or 0) - (was or 0):+,.2f}")
+        console = Console(width=_width())
+        console.print(rows)
+        if totals.row_count:
+            console.print(totals)
+    if not differing:
+        _say(f"No row would differ: {len(trial.tables)} tables were compared.")
+    if trial.errors:
+        raise typer.Exit(1)
 
 
 def _show_arrivals(planned: "Plan") -> None:

@@ -6,6 +6,7 @@ themselves.
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +50,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
     lakehouse_root: str = Field("./.lakehouse", description="The root of all data: a folder, or `s3://bucket/prefix`.")
+    lakehouse_landing_root: str | None = Field(
+        None, description="Another root whose landing is read, in place of LAKEHOUSE_ROOT's own: to try out a build."
+    )
     lakehouse_engine: str = Field(
         "spark",
         description="The engine that computes silver: `spark`, a local server started on demand; `sail`, a Rust server in this "
@@ -193,7 +197,8 @@ class Settings(BaseSettings):
     @cached_property
     def root(self) -> Root:
         """The parsed root of all data."""
-        return Root.parse(self.lakehouse_root)
+        root, landing = Root.parse(self.lakehouse_root), self.lakehouse_landing_root
+        return replace(root, landing_uri=Root.parse(landing).uri) if landing else root
 
     @property
     def system_packages(self) -> tuple[str, ...]:

@@ -53,9 +53,13 @@ class Listing:
 
 @dataclass(frozen=True)
 class Landing:
-    """The landing zone below a root."""
+    """The landing zone of a root."""
 
     root: Root
+
+    @cached_property
+    def _home(self) -> Root:
+        return self.root.of_landing
 
     def dates(self, landing: str, start: date) -> list[date]:
         """Return the dates of one feed (`crm/customers`) that have a folder, sorted. Does not list what is in the folders.
@@ -64,7 +68,7 @@ class Landing:
             UnreadableError: the feed's folder can't be listed.
         """
         today = datetime.now(UTC).date()
-        with explained(self.root, "list landing"):
+        with explained(self._home, "list landing"):
             days = (_date(folder, start, today) for folder in self._store.folders(f"landing/{landing}/"))
             return sorted(day for day in days if isinstance(day, date))
 
@@ -83,7 +87,7 @@ class Landing:
         ignored: list[tuple[str, str]] = []
         hidden: list[str] = []
         until: date | None = None
-        with explained(self.root, "list landing"):
+        with explained(self._home, "list landing"):
             for stored in self._store.found(prefix, first, last):
                 parsed = _parse(landing, stored, start, today)
                 if stored.is_unreadable:
@@ -105,7 +109,7 @@ class Landing:
         known = sorted(landings)
         above = {"", *(f"{'/'.join(parts[:n])}/" for parts in (name.split("/") for name in known) for n in range(1, len(parts)))}
         strangers: list[tuple[str, str]] = []
-        with explained(self.root, "list landing"):
+        with explained(self._home, "list landing"):
             for parent in sorted(above if system is None else above & {f"{system}/" if system else ""}):
                 try:
                     folders, files = self._store.level(f"landing/{parent}")
@@ -133,8 +137,8 @@ class Landing:
             FileNotFoundError: it was deleted after it was listed.
             SettingsError: the store refused.
         """
-        with explained(self.root, "read landing"):
-            return bytes(obstore.get_range(self.root.store, found.path, start=0, length=min(size, found.size)))
+        with explained(self._home, "read landing"):
+            return bytes(obstore.get_range(self._home.store, found.path, start=0, length=min(size, found.size)))
 
     def version(self, found: LandingObject) -> str | None:
         """Return the object's current version (see `LandingObject`), or None if it was deleted.
@@ -162,8 +166,8 @@ class Landing:
             raise LandingError(f"{file.name} has the name of a hidden or unfinished file, which is never loaded: rename it.")
         key = f"landing/{landing}/{day.isoformat()}/{file.name}"
         try:
-            with explained(self.root, "write landing"):
-                obstore.put(self.root.store, key, file)
+            with explained(self._home, "write landing"):
+                obstore.put(self._home.store, key, file)
         except ValueError:
             raise LandingError(f"{shown(file.name)!r} can't be written under this name: rename the file.") from None
         return key
@@ -185,7 +189,7 @@ class Landing:
         if others:
             systems = ", ".join(sorted({o.landing.partition("/")[0] for o in others}))
             raise LandingError(
-                f"Nothing was landed: {self.root.path('landing')} has other files of {systems}, such as "
+                f"Nothing was landed: {self._home.path('landing')} has other files of {systems}, such as "
                 f"{shown(others[0].path)}. Set LAKEHOUSE_ROOT to a root that has none."
             )
         for (landing, day, _), file in given.items():
@@ -209,15 +213,15 @@ class Landing:
             SettingsError: the store refused.
         """
         try:
-            with explained(self.root, "write landing"):
-                obstore.put(self.root.store, f"landing/{landing}/{day.isoformat()}/{name}", content, mode="create")
+            with explained(self._home, "write landing"):
+                obstore.put(self._home.store, f"landing/{landing}/{day.isoformat()}/{name}", content, mode="create")
         except AlreadyExistsError:
             return False
         return True
 
     @cached_property
     def _store(self) -> Store:
-        return landing_store(self.root)
+        return landing_store(self._home)
 
 
 def is_unfinished(path: str) -> bool:

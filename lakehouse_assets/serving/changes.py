@@ -103,18 +103,27 @@ def changed_rows(root: Root, changes: Changes, tell: Tell) -> str:
     if before.version() > after.version():
         raise QueryError(f"{label}: the first state has version {before.version()}, the second {after.version()}. Swap them.")
     uri = root.table(changes.layer, changes.name)
+    return differing_rows((uri, before), (uri, after), changes.key)
+
+
+def differing_rows(earlier: tuple[str, DeltaTable], later: tuple[str, DeltaTable], declared_key: Sequence[str]) -> str:
+    """SQL for the rows in which two open tables differ, each with its URI: versions of one table, or tables of two roots.
+
+    The columns are those of `changed_rows`. Without a key, a row that differs is one that is gone and one that was added.
+    """
+    (old_uri, before), (new_uri, after) = earlier, later
     old, new = ({file["path"]: file for file in live_files(table)} for table in (before, after))
     types, old_types = column_types(after), column_types(before)
     columns = [*dict.fromkeys([*types, *old_types]), DATE_COLUMN]
     own = [column for column in columns if not column.startswith("_")]
-    key = [column for column in changes.key if column in columns] or own
+    key = [column for column in declared_key if column in columns] or own
     # A column whose type has changed is compared as text.
     retyped = {c for c in types.keys() & old_types.keys() if types[c] != old_types[c]}
     old_rows, new_rows = [
         _side(
             rows_of_live_files(uri, [f for path, f in files.items() if path not in others], known), known, columns, retyped, key
         )
-        for files, others, known in ((old, new, old_types), (new, old, types))
+        for uri, files, others, known in ((old_uri, old, new, old_types), (new_uri, new, old, types))
     ]
     return _difference(old_rows, new_rows, columns, own, key)
 

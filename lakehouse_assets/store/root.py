@@ -23,10 +23,12 @@ class Root:
     """A folder, or a prefix of an S3 bucket, that holds `landing/ raw/ silver/ gold/ quarantine/ ops/`.
 
     `uri` is an absolute path or `s3://bucket/prefix`, without a trailing slash. Readers and writers of tables take their URIs
-    from here, so that another kind of store needs a change of this class alone.
+    from here, so that another kind of store needs a change of this class alone. `landing_uri` is that of another root whose landing
+    belongs to this one, too.
     """
 
     uri: str
+    landing_uri: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> "Root":
@@ -67,6 +69,11 @@ class Root:
         """The prefix of all keys in the bucket; empty if the root is a whole bucket or a folder."""
         match = _S3.fullmatch(self.uri)
         return (match["prefix"] or "") if match else ""
+
+    @property
+    def of_landing(self) -> "Root":
+        """The root that has the landing: this one, unless its landing is another's."""
+        return Root(self.landing_uri) if self.landing_uri else self
 
     def path(self, *parts: str) -> str:
         """The URI of a path below the root."""
