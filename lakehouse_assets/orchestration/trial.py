@@ -128,12 +128,14 @@ def _totals(
     summed = [column for column, kind in types[1].items() if kind.startswith(_ADDITIVE) and column in types[0]]
     if not summed:
         return {}
-    rows = []
-    for view, (uri, table) in (("before", before), ("after", after)):
-        table_view(connection, f"_{view}", uri, table)
-        sums = ", ".join(f"sum({sql_name(column)})::DOUBLE" for column in summed)
-        rows.append(connection.execute(f"SELECT {sums} FROM _{view}").fetchone())
-    return {column: (was, now) for column, was, now in zip(summed, *rows, strict=True) if was != now}
+    sums = ", ".join(f"sum({sql_name(column)})::DOUBLE" for column in summed)
+
+    def row(view: str, uri: str, table: DeltaTable) -> tuple[float | None, ...]:
+        table_view(connection, view, uri, table)
+        return connection.execute(f"SELECT {sums} FROM {view}").fetchall()[0]
+
+    pairs = zip(row("_before", *before), row("_after", *after), strict=True)
+    return {column: pair for column, pair in zip(summed, pairs, strict=True) if pair[0] != pair[1]}
 
 
 def _build(settings: Settings, root: Root) -> SyncResult:
