@@ -88,9 +88,15 @@ def resolved(java: Java, folder: Path, wanted: JarSet) -> list[Path]:
     """
     target = folder / wanted.name
     if not target.exists():
-        with whole_folder(target) as unfinished:
-            # Of some hundred files one may get lost on the way. Ivy keeps those that came.
-            retried(lambda: _fetch(java, folder, wanted, unfinished), attempts=3, first_pause=1, on_error=EngineError)
+        from filelock import FileLock
+
+        folder.mkdir(parents=True, exist_ok=True)
+        # Ivy's cache is not made for two at once: one may find half of what the other is fetching.
+        with FileLock(folder / "fetch.lock"):
+            if not target.exists():
+                with whole_folder(target) as unfinished:
+                    # Of some hundred files one may get lost on the way. Ivy keeps those that came.
+                    retried(lambda: _fetch(java, folder, wanted, unfinished), attempts=3, first_pause=1, on_error=EngineError)
     return sorted(target.glob("*.jar"))
 
 

@@ -34,8 +34,8 @@ class Postgres(Service):
 
     @property
     def url(self) -> str:
-        """The database's URL with the password: for programs, not for logs."""
-        return f"postgresql://{USER}:{self._password}@{self.address}/{DATABASE}"
+        """The database's URL, without the password."""
+        return f"postgresql://{USER}@{self.address}/{DATABASE}"
 
     def prepare(self, tell: Tell) -> None:
         """Find or install the programs, and create a database cluster if there is none."""

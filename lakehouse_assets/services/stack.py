@@ -99,6 +99,7 @@ class Stack:
             "AWS_REGION": REGION,
             "KAFKA_BOOTSTRAP_SERVERS": kafka.address,
             "LAKEHOUSE_POSTGRES_URL": postgres.url,
+            "LAKEHOUSE_POSTGRES_PASSWORD": decided.postgres_password,
         }
 
     @property

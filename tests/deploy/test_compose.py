@@ -240,7 +240,7 @@ class StackOnThisMachine:
     def up(self, but: str | None = None) -> None:
         """Start everything that does not run, each service once what it depends on is ready; all are healthy in the end."""
         foreign = {"minio": self._start_minio, "postgres": self._start_postgres, "kafka": self._start_kafka}
-        waiting = {name: service for name, service in self.services.items() if name != but and name not in self._up}
+        waiting = {name: service for name, service in self.services.items() if name not in {but, *TOOLS, *self._up}}
         while waiting:
             name = next(n for n, s in waiting.items() if not set(s.get("depends_on", {})) & set(waiting))
             service = waiting.pop(name)

@@ -378,6 +378,7 @@ def lake(make_store: Callable[[], Store]) -> Store:
     assert {(t["layer"], t["table"]) for t in done["tables"]} == {
         ("raw", "erp_customer_locations"),
         ("silver", "erp_customer_locations"),
+        ("silver", "erp_customer_location_versions"),
     }
     assert store.objects("landing/") == before
     return store

@@ -148,7 +148,7 @@ def test_the_erp_fills_in_gender_where_the_crm_has_none(command):
 
 def test_every_row_is_accounted_for(command):
     accounts = command.query("FROM ops.row_accounts")
-    assert len(accounts) == 17
+    assert len(accounts) == 18
     assert all(a["rows_in"] == a["rows_out"] + a["rows_quarantined"] + a["rows_superseded"] for a in accounts)
     [customers] = [a for a in accounts if (a["layer"], a["table_name"]) == ("silver", "crm_customers")]
     assert (customers["rows_in"], customers["rows_quarantined"], customers["rows_superseded"]) == (18494, 4, 6)
@@ -271,7 +271,7 @@ def test_two_passes_at_once_both_succeed_and_leave_the_tables_of_one(command, wo
     told = [process.communicate()[1] for process in passes]
     assert [process.returncode for process in passes] == [0, 0], told
     accounts = both.query("FROM ops.row_accounts")
-    assert len(accounts) == 17
+    assert len(accounts) == 18
     assert all(a["rows_in"] == a["rows_out"] + a["rows_quarantined"] + a["rows_superseded"] for a in accounts)
     assert _digests(command, *TABLES, "gold.sales_performance") == _digests(both, *TABLES, "gold.sales_performance")
     assert "Nothing to do" in both.run("sync").stderr

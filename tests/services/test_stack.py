@@ -149,8 +149,12 @@ def consume(environment, topic):
         consumer.close()
 
 
+def connect(environment):
+    return psycopg2.connect(environment["LAKEHOUSE_POSTGRES_URL"], password=environment["LAKEHOUSE_POSTGRES_PASSWORD"])
+
+
 def sql(environment, text):
-    connection = psycopg2.connect(environment["LAKEHOUSE_POSTGRES_URL"])
+    connection = connect(environment)
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute(text)
@@ -300,7 +304,7 @@ def test_after_down_and_up_data_and_ports_and_passwords_are_as_before(services, 
     produce(environment, "kept", b"a message")
     sql(environment, "CREATE TABLE kept AS SELECT 'a row' AS text")
     # Somebody is still there, such as Dagster's web server: PostgreSQL does not wait for them.
-    connection = psycopg2.connect(environment["LAKEHOUSE_POSTGRES_URL"])
+    connection = connect(environment)
 
     services.run("down")
     assert services.programs() == []
