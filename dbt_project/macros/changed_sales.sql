@@ -91,12 +91,14 @@
     )
 {%- endmacro %}
 
-{#- The amount of an order of the storefront is spread over all of its items. -#}
+{#- The amount of an order of the storefront is spread over all of its items; without any, the order is a line of its own. -#}
 {% macro _dates_of_changed_storefront_orders() -%}
     {%- set changed = changed_dates(['storefront_orders', 'storefront_order_items']) -%}
     select rows._date
     from (
         select cast(order_id as varchar) as order_id, _date from {{ source('silver', 'storefront_order_items') }}
+        union all
+        select cast(order_id as varchar) as order_id, _date from {{ source('silver', 'storefront_orders') }}
         union all
         select order_id, _date from run.live.fact_sales where source_system = 'storefront'
     ) as rows

@@ -77,4 +77,5 @@ def test_gold_is_what_it_would_be_if_all_had_come_at_once(seed, made, deliveries
         command.run("sync")
         if soak or step == steps - 1:
             assert gold(command) == from_nothing(world, tmp_path / f"fresh-{step}", command)
-    assert wrong_answers(made, command) == []
+    if not soak:  # which takes files away that the truth counts
+        assert wrong_answers(made, command) == []
