@@ -7,10 +7,7 @@
 {#- Whether this run builds the model that is being compiled from what has changed. -#}
 {% macro follows_changes() -%}
     {%- if not execute or not env_var('LAKEHOUSE_GOLD_DATABASE', '') -%}{{ return(false) }}{%- endif -%}
-    {%- set described = run_query(
-        "select 1 from duckdb_tables() where database_name = 'run' and schema_name = 'changed' and table_name = 'models'"
-    ) -%}
-    {%- if not described | length -%}{{ return(false) }}{%- endif -%}
+    {%- if not _has_table('changed', 'models') -%}{{ return(false) }}{%- endif -%}
     {{ return(run_query("select 1 from run.changed.models where model = '" ~ model.name ~ "'") | length > 0) }}
 {%- endmacro %}
 
@@ -62,9 +59,7 @@
 
 {#- Whether this run builds another model anew, so that its rows may differ from those in `run.live`. -#}
 {% macro is_rebuilt(name) -%}
-    {{ return(run_query(
-        "select 1 from duckdb_tables() where database_name = 'run' and schema_name = 'gold' and table_name = '" ~ name ~ "'"
-    ) | length > 0) }}
+    {{ return(_has_table('gold', name)) }}
 {%- endmacro %}
 
 {#- The dates on which one of some silver tables has changed since the model that is being compiled was built, as a query; no rows
@@ -88,7 +83,12 @@
 
 {#- Whether this run has built another model from what has changed. -#}
 {% macro is_changed_in_run(name) -%}
+    {{ return(_has_table('changed', name ~ '_dates')) }}
+{%- endmacro %}
+
+{#- Whether the run's database has a table of this name; a view is none. -#}
+{% macro _has_table(schema, name) -%}
     {{ return(run_query(
-        "select 1 from duckdb_tables() where database_name = 'run' and schema_name = 'changed' and table_name = '" ~ name ~ "_dates'"
+        "select 1 from duckdb_tables() where database_name = 'run' and schema_name = '" ~ schema ~ "' and table_name = '" ~ name ~ "'"
     ) | length > 0) }}
 {%- endmacro %}

@@ -33,28 +33,22 @@
     {{ join_usd_rate('f.source_currency', 'f.order_date', rows='run.live.fact_sales as f') }}
     where f.usd_amount is distinct from {{ usd('f.source_amount', 'f.source_currency', 'decimal(18, 2)') }}
     {%- endif %}
-    {% if is_rebuilt('bridge_customer') -%}
+    {% for bridge, dimension, key, of, record in [
+        ('bridge_customer', 'dim_customer', 'customer_key', 'person_key', 'source_customer_id'),
+        ('bridge_product', 'dim_product', 'product_key', 'item_key', 'source_product_id'),
+    ] -%}
+    {% if is_rebuilt(bridge) -%}
     union all
     select f._date
     from run.live.fact_sales as f
-    join ({{ differing_rows('bridge_customer', ['source_system', 'source_customer_id', 'person_key']) }}) as b
-        on b.source_system = f.source_system and b.source_customer_id = f.source_customer_id
+    join ({{ differing_rows(bridge, ['source_system', record, of]) }}) as b
+        on b.source_system = f.source_system and b.{{ record }} = f.{{ record }}
     {%- endif %}
-    {% if is_rebuilt('dim_customer') -%}
+    {% if is_rebuilt(dimension) -%}
     union all
-    {{ _dates_of_changed_row_versions('dim_customer', 'customer_key', 'person_key', 'bridge_customer', 'source_customer_id') }}
+    {{ _dates_of_changed_row_versions(dimension, key, of, bridge, record) }}
     {%- endif %}
-    {% if is_rebuilt('bridge_product') -%}
-    union all
-    select f._date
-    from run.live.fact_sales as f
-    join ({{ differing_rows('bridge_product', ['source_system', 'source_product_id', 'item_key']) }}) as b
-        on b.source_system = f.source_system and b.source_product_id = f.source_product_id
-    {%- endif %}
-    {% if is_rebuilt('dim_product') -%}
-    union all
-    {{ _dates_of_changed_row_versions('dim_product', 'product_key', 'item_key', 'bridge_product', 'source_product_id') }}
-    {%- endif %}
+    {% endfor %}
     {% for name, columns in [
         ('dim_channel', ['channel_key', 'channel_name']),
         ('dim_store', ['store_key', 'store_id']),

@@ -71,7 +71,7 @@ def fill_database(
     """Create a run's database: views of all silver tables, and of the gold tables that the run won't build; the project's seeds.
 
     In a database that exists, silver is replaced. A table that has never been written is empty there, if `columns` has it. With
-    `changes`, the schema `live` has all gold tables as they are published, and `changed` says what has changed since.
+    `changes`, if there are some, the schema `live` has all gold tables as they are published, and `changed` says what has changed.
     """
     import duckdb
 
@@ -89,8 +89,8 @@ def fill_database(
         if changes is not None:
             describe_changes(connection, changes)
             connection.execute("CREATE SCHEMA live")
-            for (layer, name), table in read.opened.items():
-                if layer == "gold" and changes:
+            for (layer, name), table in read.opened.items() if changes else ():
+                if layer == "gold":
                     table_view(connection, f"live.{name}", root.table(layer, name), table)
 
 

@@ -11,7 +11,7 @@ from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.landing.drain.drain import Drained, Source, drain_all, lag
 from lakehouse_assets.landing.objects import Landing
-from lakehouse_assets.orchestration.instance import close_killed_runs
+from lakehouse_assets.orchestration.instance import UNFINISHED, close_killed_runs
 from lakehouse_assets.settings import Settings
 from lakehouse_assets.store.errors import Unquoted
 
@@ -20,14 +20,6 @@ DRAIN_TAG = "lakehouse/drain"
 _RUN_RECORDS = 1_000_000
 _RUN_SECONDS = 120.0
 """When a run of a drain ends. What is left then is the next one's, so that the tables are not long without news."""
-
-_UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 def drain_feed(settings: Settings, catalog: Catalog, feed: Feed) -> Sequence[Drained]:
@@ -64,7 +56,7 @@ def _drain_sensor(settings: Settings, catalog: Catalog, feed: Feed) -> dg.Sensor
         if not any(lags.values()):
             return dg.SkipReason(f"Landing has all of {told}." if lags else f"No topic is drained into {feed.landing}.")
         close_killed_runs(context.instance)
-        if context.instance.get_run_records(dg.RunsFilter(tags={DRAIN_TAG: feed.table}, statuses=_UNFINISHED), limit=1):
+        if context.instance.get_run_records(dg.RunsFilter(tags={DRAIN_TAG: feed.table}, statuses=UNFINISHED), limit=1):
             return dg.SkipReason(f"A drain is under way. {told}")
         return dg.RunRequest(tags={DRAIN_TAG: feed.table, "lakehouse/lag": str(sum(lags.values()))})
 

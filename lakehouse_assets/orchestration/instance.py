@@ -16,6 +16,15 @@ from lakehouse_assets.hooks.names import EVENT_STORAGE
 from lakehouse_assets.store.root import Root
 from lakehouse_assets.store.s3 import s3_settings
 
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+"""The statuses of a run that has not ended."""
+
 _CONFIG = """\
 # Created by `lakehouse`; you may change it. See https://docs.dagster.io/deployment/oss/dagster-yaml
 telemetry:

@@ -12,7 +12,7 @@ import dagster as dg
 from lakehouse_assets.contracts.feeds import Feed
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.hooks.jobs import IMPLICIT_ASSET_JOB_NAME
-from lakehouse_assets.orchestration.instance import close_killed_runs
+from lakehouse_assets.orchestration.instance import UNFINISHED, close_killed_runs
 from lakehouse_assets.orchestration.jobs import LAKEHOUSE_JOB, PUBLISH_JOB, RANGE_END_TAG, RANGE_START_TAG, builds_tables
 from lakehouse_assets.orchestration.tries import FINISHED, why_waiting
 from lakehouse_assets.reconcile.plan import Plan, make_gold_sensor_plan, make_publish_plan, make_system_plan
@@ -22,14 +22,6 @@ from lakehouse_assets.settings import Settings
 from lakehouse_assets.store.errors import Unquoted
 
 _MAX_IGNORED_SHOWN = 20
-
-_UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 _MAX_MANUAL_WAIT = timedelta(hours=1)
 """For how long a manual run keeps others back, from its creation. Two runs at once are safe; they only do some work twice."""
@@ -162,7 +154,7 @@ def _is_under_way(instance: dg.DagsterInstance, keys: Collection[tuple[str, str]
     now = datetime.now(UTC)
     return any(
         _writes(record.dagster_run, keys)
-        for record in instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED))
+        for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED))
         if DIFFERENCE_TAG in record.dagster_run.tags or now - record.create_timestamp < _MAX_MANUAL_WAIT
     )
 

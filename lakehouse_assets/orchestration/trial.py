@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import obstore
 from deltalake import DeltaTable
 
 from lakehouse_assets.contracts.system import Catalog
@@ -189,5 +188,4 @@ def _delete(root: Root, prefix: str) -> None:
     if root.local_folder is not None:
         shutil.rmtree(root.local_folder / prefix, ignore_errors=True)
         return
-    for batch in obstore.list(root.store, prefix=prefix):
-        obstore.delete(root.store, [meta["path"] for meta in batch])
+    root.delete([path for path, _ in root.files(prefix)])
