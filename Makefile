@@ -28,7 +28,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	@test -x $(BIN)/python || (command -v uv >/dev/null && uv venv -q --seed --python ">=3.11,<3.13" $(VENV)) || $(PYTHON) -m venv $(VENV)
 	@command -v uv >/dev/null || $(BIN)/python -m pip install -q uv==$(UV_VERSION)
 	@uv pip sync -q --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
-	@uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e '.[sail]'
+	@uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e '.[sail,dashboard]'
 	@touch $@
 
 $(VENV)/ready: $(VENV)/installed
@@ -46,7 +46,7 @@ docs: setup  ## write docs/tables.md and the diagram in docs/star-schema.md from
 	@$(BIN)/python -m lakehouse_assets.documentation.star_schema_page
 
 lock:  ## resolve all dependencies again, with hashes
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --group dev --extra sail --no-header -o requirements.lock pyproject.toml
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --group dev --extra sail --extra dashboard --no-header -o requirements.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) .lakehouse dbt_project/target
