@@ -59,8 +59,8 @@ def test_a_plan_answers_whether_everything_has_arrived(run, monkeypatch, tmp_pat
     short = Outstanding("shop/items", date(2026, 1, 30), "short", "a.csv has 1 rows; its trailer says 2")
 
     def shown(*outstanding):
-        found = Arrivals(now, ("shop/orders", "shop/items"), outstanding)
-        monkeypatch.setattr(plan, "make_plan", lambda *given, **options: plan.Plan((), (), (), arrivals=found))
+        result = Arrivals(now, ("shop/orders", "shop/items"), outstanding)
+        monkeypatch.setattr(plan, "make_plan", lambda *given, **options: plan.Plan((), (), (), arrivals=result))
         return [line for line in run("plan").stderr.splitlines() if "Nothing to do" not in line]
 
     assert shown() == ["Everything has arrived, as of 2026-01-31 08:00 UTC: shop/orders, shop/items."]

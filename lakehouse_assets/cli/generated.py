@@ -63,13 +63,13 @@ def compare(
     def query(sql: str) -> list[dict[str, Any]]:
         return serving.as_json(serving.query(root, sql))
 
-    found = differences(truth, query)
-    for difference in found:
+    differing = differences(truth, query)
+    for difference in differing:
         typer.echo(difference)
     if (persons := persons_found(truth, query)) is not None:
         for sentence in persons.sentences():
             say(sentence)
-    if found:
+    if differing:
         raise typer.Exit(1)
     say(f"All tables of {', '.join(truth)} are as {folder} says.")
 

@@ -115,10 +115,10 @@ DIALECT_ADVICE = "; have it sent as agreed, or declare its dialect in the feed: 
 
 def no_dialect(dialects: Sequence[Dialect], fields: Collection[str], what: str) -> str:
     """Say that a record or header with these fields, `what`, is of no dialect, and what would tell each."""
-    told = "; ".join(f"{d.name} has {', '.join(d.marks)}" for d in dialects)
+    described = "; ".join(f"{d.name} has {', '.join(d.marks)}" for d in dialects)
     shown = ", ".join(name[:_LONGEST_NAME] for name in list(fields)[:_SHOWN]) or "nothing"
     more = f" and {len(fields) - _SHOWN} more" if len(fields) > _SHOWN else ""
-    return f"{what} is of no dialect of the feed ({told}): it has {shown}{more}"
+    return f"{what} is of no dialect of the feed ({described}): it has {shown}{more}"
 
 
 _SHOWN, _LONGEST_NAME = 10, 100

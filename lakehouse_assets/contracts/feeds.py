@@ -158,9 +158,9 @@ class Feed:
         others = [index for index in range(len(fields)) if index not in named]
         names = column_names([*given, *(fields[index] for index in others)])
         undeclared = {
-            letters(fields[index]): place
-            for place, index in reversed(list(enumerate(others, start=len(given))))
-            if names[place] not in self.column_names
+            letters(fields[index]): position
+            for position, index in reversed(list(enumerate(others, start=len(given))))
+            if names[position] not in self.column_names
         }
         for column, name in zip(self.columns, self.column_names, strict=True):
             known = [letters(n) for n in (column.name, *column.also)]

@@ -40,5 +40,5 @@ def nearest(name: str, names: Collection[str]) -> str:
     " (did you mean 'quantity'?)"
     """
     by_letters = {known.lower(): known for known in names}
-    found = get_close_matches(name.lower(), by_letters, 1)
-    return f" (did you mean {by_letters[found[0]]!r}?)" if found else ""
+    matches = get_close_matches(name.lower(), by_letters, 1)
+    return f" (did you mean {by_letters[matches[0]]!r}?)" if matches else ""

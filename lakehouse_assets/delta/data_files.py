@@ -173,11 +173,13 @@ def _footer(metadata: "FileMetaData") -> Footer:
 
 
 def _chunk(rows: int, column: "ColumnChunkMetaData") -> Chunk:
-    found = column.statistics
-    if found is None:  # Arrow leaves out those of values of more than 4 KiB
+    statistics = column.statistics
+    if statistics is None:  # Arrow leaves out those of values of more than 4 KiB
         return Chunk(rows, None, None, None)
-    nulls = found.null_count if found.has_null_count else None
-    least, greatest = (str(v)[: TEXT_LENGTH + 1] for v in (found.min, found.max)) if found.has_min_max else (None, None)
+    nulls = statistics.null_count if statistics.has_null_count else None
+    least, greatest = (
+        (str(v)[: TEXT_LENGTH + 1] for v in (statistics.min, statistics.max)) if statistics.has_min_max else (None, None)
+    )
     return Chunk(rows, nulls, least, greatest)
 
 

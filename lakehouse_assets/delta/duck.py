@@ -223,9 +223,9 @@ def files_with_keys(
                 ASOF JOIN (SELECT DISTINCT "{column}" AS value FROM {keys}) ON low <= value WHERE value <= high"""
         ).fetchall()
         connection.unregister("bounded")
-        found = {number for (number,) in within}
+        with_keys = {number for (number,) in within}
         for number, _ in bounded:
-            possible[number] = number in found
+            possible[number] = number in with_keys
     return possible
 
 

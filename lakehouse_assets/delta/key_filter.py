@@ -96,8 +96,8 @@ class Segment:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             rest, files = _parted(b"".join(pool.map(lambda span: self._entries(*span), spans)))
         places = np.concatenate([np.arange(start, end) for start, end in spans])
-        found = np.isin(self._hashes(places, rest), hashes)
-        return {self.files[number] for number in np.unique(files[found])}
+        matches = np.isin(self._hashes(places, rest), hashes)
+        return {self.files[number] for number in np.unique(files[matches])}
 
     def is_unused(self, kept: Collection[str]) -> bool:
         """Whether it names none of the files."""
@@ -176,8 +176,8 @@ class KeyFilter:
         """The files, the hash of each row's key, and the number of its file."""
         uri = self.root.path(self.folder.rpartition("/")[0])
         rows = rows_of_files([f"{uri}/{file}" for file in files], self.key, sum(files.values()), {"_file": "file_index"})
-        found = _hashed(connection, f"SELECT {_hash(self.key)} AS hash, CAST(_file AS UINTEGER) AS file FROM ({rows})")
-        return list(files), found["hash"], found["file"]
+        hashed = _hashed(connection, f"SELECT {_hash(self.key)} AS hash, CAST(_file AS UINTEGER) AS file FROM ({rows})")
+        return list(files), hashed["hash"], hashed["file"]
 
     def _write(self, files: Sequence[str], hashes: "Numbers", numbers: "Numbers") -> None:
         """Write a segment."""

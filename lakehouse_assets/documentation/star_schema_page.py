@@ -50,8 +50,8 @@ def diagram(manifest: Mapping[str, Any]) -> str:
             continue
         if metadata["name"] == "unique":
             unique.setdefault(model, set()).add(column)
-        elif metadata["name"] == "relationships" and (found := _REF.search(metadata["kwargs"]["to"])):
-            references.setdefault(model, {})[column] = found[1]
+        elif metadata["name"] == "relationships" and (match := _REF.search(metadata["kwargs"]["to"])):
+            references.setdefault(model, {})[column] = match[1]
     ordered = sorted(models.items(), key=lambda item: (_FOLDERS.index(Path(item[1]["path"]).parent.name), item[1]["name"]))
     lines = ["erDiagram"]
     for unique_id, model in ordered:

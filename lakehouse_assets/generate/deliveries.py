@@ -113,9 +113,9 @@ class Deliveries:
             for title, rows in sheets.items():
                 sheet = book.add_worksheet(title)
                 for number, row in enumerate([header, *rows]):
-                    for place, value in enumerate(row):
+                    for index, value in enumerate(row):
                         if value is not None:
-                            sheet.write(number, place, value)
+                            sheet.write(number, index, value)
                     feed.rows += number > 0
 
     def _path(self, entity: str, day: date, name: str) -> Path:

@@ -67,8 +67,8 @@ def _rate(rates: Mapping[str, Sequence[tuple[date, int]]], sale: Sale) -> int | 
     if sale.currency == "USD":
         return 10_000
     known = rates.get(sale.currency, ())
-    place = bisect_right(known, sale.day, key=lambda rate: rate[0]) if sale.day is not None else 0
-    return known[place - 1][1] if place else None
+    index = bisect_right(known, sale.day, key=lambda rate: rate[0]) if sale.day is not None else 0
+    return known[index - 1][1] if index else None
 
 
 def _rounded(amount: int, unit: int) -> int:

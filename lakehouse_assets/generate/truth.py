@@ -207,16 +207,16 @@ def differences(systems: Mapping[str, Mapping[str, Any]], query: Query) -> list[
     quarantine: dict[str, dict[str, int]] = {}
     for row in query(_QUARANTINE):
         quarantine.setdefault(row["name"], {})[row["rule"]] = row["rows"]
-    found: list[str] = []
+    problems: list[str] = []
     for system, truth in systems.items():
         built = {name for name in accounts if name.partition(".")[2].startswith(f"{system}_")}
         for name in sorted(built | set(truth["rows"])):
             account = accounts.get(name, {"rows": 0, "superseded": 0})
-            found += _differs(name, "rows", account["rows"], truth["rows"].get(name, 0))
-            found += _differs(name, "superseded rows", account["superseded"], truth.get("superseded", {}).get(name, 0))
+            problems += _differs(name, "rows", account["rows"], truth["rows"].get(name, 0))
+            problems += _differs(name, "superseded rows", account["superseded"], truth.get("superseded", {}).get(name, 0))
             refused, expected = quarantine.get(name, {}), truth.get("quarantined", {}).get(name, {})
             for rule in sorted(refused.keys() | expected.keys()):
-                found += _differs(name, f"quarantined rows of {rule}", refused.get(rule, 0), expected.get(rule, 0))
+                problems += _differs(name, f"quarantined rows of {rule}", refused.get(rule, 0), expected.get(rule, 0))
         # A question about a table that is not there has no answer.
         answers = dict(truth.get("answers", {})) if truth["rows"].keys() <= accounts.keys() else {}
         for table, questions in truth.get("gold", {}).items():
@@ -224,8 +224,8 @@ def differences(systems: Mapping[str, Mapping[str, Any]], query: Query) -> list[
             answers |= questions if query(_THERE.format(table)) else {}
         for sql, answer in answers.items():
             [row] = query(sql)
-            found += _differs(" ".join(sql.split()), "as answer", *_apart(next(iter(row.values())), answer))
-    return found
+            problems += _differs(" ".join(sql.split()), "as answer", *_apart(next(iter(row.values())), answer))
+    return problems
 
 
 _SHOWN = 5

@@ -227,14 +227,14 @@ class World:
         earlier = (
             self.orders(day - timedelta(n), channel) for n in range(LONGEST_LIFE, -1, -1) if day - timedelta(n) >= self.days[0]
         )
-        found = (
+        changed = (
             (moment, order, step)
             for orders in earlier
             for order in orders
             for step, (_, moment) in enumerate(order.steps)
             if moment.date() == day
         )
-        return sorted(found, key=lambda change: (change[0], change[1].number, change[2]))
+        return sorted(changed, key=lambda change: (change[0], change[1].number, change[2]))
 
     def moves(self, day: date) -> list[Move]:
         """Return the stock movements of a day, by time."""
@@ -256,11 +256,11 @@ class World:
         random = draws(self.options.seed, "orders by day")
         weights = [random.uniform(0.8, 1.2) * (1.4 if day.weekday() >= 5 else 1.0) for day in self.days]
         total, passed = self.options.sized(5000), 0.0
-        found = {}
+        first_numbers = {}
         for day, weight in zip(self.days, weights, strict=True):
-            found[day] = round(total * passed / sum(weights))
+            first_numbers[day] = round(total * passed / sum(weights))
             passed += weight
-        return {**found, self.days[-1] + timedelta(1): total}
+        return {**first_numbers, self.days[-1] + timedelta(1): total}
 
     @cached_property
     def _orders(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - the type of lru_cache
@@ -322,14 +322,14 @@ class World:
 
     def _places(self, what: str, count: int) -> list[Store]:
         random = draws(self.options.seed, what)
-        found = []
+        warehouses = []
         for number in range(count):
             city, country, code = CITIES[(number * 7 + len(what)) % len(CITIES)]
             turn = number // len(CITIES)
             name = f"{city} {what.capitalize()}" + (f" {turn + 1}" if turn else "")
             opened = self.options.first - timedelta(random.randrange(400, 6000))
-            found.append(Store(number, f"{code}{number + 1:03d}", name, city, country, code, opened))
-        return found
+            warehouses.append(Store(number, f"{code}{number + 1:03d}", name, city, country, code, opened))
+        return warehouses
 
     @cached_property
     def _stock(self) -> dict[date, tuple[list[Move], list[int]]]:

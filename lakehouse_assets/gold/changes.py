@@ -107,10 +107,10 @@ def followed_dates(connection: "duckdb.DuckDBPyConnection", name: str) -> list[d
 
     `connection` has the run's database open.
     """
-    found = connection.execute(
+    rows = connection.execute(
         "SELECT 1 FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = 'changed' AND table_name = ?",
         [f"{name}_dates"],
     ).fetchone()
-    if found is None:
+    if rows is None:
         return None
     return [day for (day,) in connection.execute(f"SELECT _date FROM changed.{name}_dates ORDER BY 1").fetchall()]

@@ -45,8 +45,8 @@ def loaded_ahead(folders: Sequence[Path]) -> Iterator[None]:
         return
     # A path that is too long for a socket can't be used.
     parent = tempfile.gettempdir() if len(tempfile.gettempdir()) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108 - with a random name
-    with tempfile.TemporaryDirectory(prefix="lakehouse-dbt-", dir=parent) as place:
-        address = f"{place}/socket"
+    with tempfile.TemporaryDirectory(prefix="lakehouse-dbt-", dir=parent) as folder:
+        address = f"{folder}/socket"
         with listening(address) as listener, serving(listener, folders):
             os.environ[PLACE] = address
             try:

@@ -81,8 +81,8 @@ def _rows(codes: Collection[str]) -> str:
     rows.writerow(_COLUMNS)
     for code in codes:
         english = next((e for e in ("en_US", "en_GB", "en") if e in holidays.list_localized_countries().get(code, ())), None)
-        found = holidays.country_holidays(code, years=range(FIRST_YEAR, LAST_YEAR + 1), language=english)
-        rows.writerows((code, _names()[code], day.isoformat(), name) for day, name in sorted(found.items()))
+        days = holidays.country_holidays(code, years=range(FIRST_YEAR, LAST_YEAR + 1), language=english)
+        rows.writerows((code, _names()[code], day.isoformat(), name) for day, name in sorted(days.items()))
     return text.getvalue()
 
 
@@ -97,7 +97,7 @@ def _names() -> dict[str, str]:
 def _name(module: str) -> str:
     """Return the name of a country by that of its module: `isle_of_man` is Isle of Man."""
     words = [word.capitalize() for word in module.split("_")]
-    return " ".join(word.lower() if word in _SMALL_WORDS and place else word for place, word in enumerate(words))
+    return " ".join(word.lower() if word in _SMALL_WORDS and index else word for index, word in enumerate(words))
 
 
 def _near(code: str) -> str:
@@ -106,5 +106,5 @@ def _near(code: str) -> str:
 
     codes = {"UK": "GB", **{code: code for code in _names()}, **{codes[2]: codes[1] for codes in COUNTRIES.values()}}
     codes |= {name.upper(): code for code, name in _names().items()}
-    found = get_close_matches(code, codes, 1, cutoff=0.5)  # two letters are near if one is right
-    return f" (did you mean {codes[found[0]]!r}?)" if found else ""
+    matches = get_close_matches(code, codes, 1, cutoff=0.5)  # two letters are near if one is right
+    return f" (did you mean {codes[matches[0]]!r}?)" if matches else ""

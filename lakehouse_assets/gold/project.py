@@ -186,8 +186,8 @@ _PARTIAL = "partial_parse.msgpack"
 
 def _project_name(folder: Path) -> str:
     """Return the name of the dbt project in a folder."""
-    found = re.search(r"^name: *[\"']?(\w+)", (folder / "dbt_project.yml").read_text(), re.MULTILINE)
-    return found[1] if found else ""
+    match = re.search(r"^name: *[\"']?(\w+)", (folder / "dbt_project.yml").read_text(), re.MULTILINE)
+    return match[1] if match else ""
 
 
 _LISTED = re.compile(r"^ *- name: (\w+)\n +config:\n +meta: \{contract: (\w+)\}$", re.MULTILINE)

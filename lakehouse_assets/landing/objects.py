@@ -121,16 +121,16 @@ class Landing:
                 strangers += [(shown(f"landing/{parent}{name}"), _OUTSIDE_FEEDS) for name in files]
         return [(path, reason) for path, reason in strangers if not _UNFINISHED.search(path.rstrip("/"))]
 
-    def read(self, found: LandingObject) -> Iterator[bytes]:
+    def read(self, landed: LandingObject) -> Iterator[bytes]:
         """Yield the bytes of an object, in chunks of a few MiB.
 
         Raises:
             FileNotFoundError: it was deleted after it was listed.
             UnreadableError: it can't be read, although the store answers.
         """
-        return self._store.read(found.path)
+        return self._store.read(landed.path)
 
-    def beginning(self, found: LandingObject, size: int) -> bytes:
+    def beginning(self, landed: LandingObject, size: int) -> bytes:
         """Return the first `size` bytes of an object, or all of them if it has fewer.
 
         Raises:
@@ -138,15 +138,15 @@ class Landing:
             SettingsError: the store refused.
         """
         with explained(self._home, "read landing"):
-            return bytes(obstore.get_range(self._home.store, found.path, start=0, length=min(size, found.size)))
+            return bytes(obstore.get_range(self._home.store, landed.path, start=0, length=min(size, landed.size)))
 
-    def version(self, found: LandingObject) -> str | None:
+    def version(self, landed: LandingObject) -> str | None:
         """Return the object's current version (see `LandingObject`), or None if it was deleted.
 
         Raises:
             UnreadableError: the object can't be inspected, although the store answers.
         """
-        stored = self._store.state(found.path)
+        stored = self._store.state(landed.path)
         return stored.version if stored else None
 
     def size(self, landing: str, day: date, name: str) -> int | None:
@@ -196,12 +196,12 @@ class Landing:
             if (landing, day, file.name) not in there:
                 self.put(landing, day, file)
 
-    def _holds(self, found: LandingObject, file: Path) -> bool:
+    def _holds(self, landed: LandingObject, file: Path) -> bool:
         """Return whether an object has the bytes of a local file."""
-        if found.size != file.stat().st_size:
+        if landed.size != file.stat().st_size:
             return False
         etag = content_etag()
-        for piece in self.read(found):
+        for piece in self.read(landed):
             etag.update(piece)
         with file.open("rb") as local:
             return etag.digest() == hashlib.file_digest(local, content_etag).digest()

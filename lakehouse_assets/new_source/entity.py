@@ -166,10 +166,10 @@ def _field(name: str, samples: Sequence[Sample], values: _Values) -> DraftField:
 
 def _column(name: str, description: str, sql: str, values: _Values) -> DraftColumn:
     """Return a column of a silver table, with the type that its texts have."""
-    found = _nested(sql, values) if values.are_nested else guess(name, values.texts)
+    guessed = _nested(sql, values) if values.are_nested else guess(name, values.texts)
     about = personal(name, values.texts)
     remarks = (f"Personal: {about}.",) if about else ()
-    return DraftColumn(name, found.type, description, sql, True, found.styles, found.questions, remarks)
+    return DraftColumn(name, guessed.type, description, sql, True, guessed.styles, guessed.questions, remarks)
 
 
 def _nested(sql: str, values: _Values) -> Guess:
@@ -194,8 +194,8 @@ def _table(
         for raw, c in columns.items()
         if c.type in _KEY_TYPES and not values[raw].empty and not values[raw].are_nested and values[raw].given
     ]
-    found = keys_of(rows, usable, telling(usable, entity), own_ids(usable, entity))
-    candidates = [tuple(columns[raw].name for raw in key) for key in found.candidates]
+    keys = keys_of(rows, usable, telling(usable, entity), own_ids(usable, entity))
+    candidates = [tuple(columns[raw].name for raw in key) for key in keys.candidates]
     listed = list(columns.values())
     rules = [rule for raw, c in columns.items() if (rule := _rule(c, values[raw])) is not None]
     questions = tuple(
@@ -217,7 +217,7 @@ def _table(
         candidates[0],
         sequence=sequence,
         rules=rules,
-        key_questions=(_key_question(candidates, found, rows.num_rows),),
+        key_questions=(_key_question(candidates, keys, rows.num_rows),),
         questions=(which, *questions),
     )
 
@@ -225,7 +225,7 @@ def _table(
 _NO_SEQUENCE = "Which column says which row of a key is the newest? Without a sequence, that of the later landing date is."
 
 
-def _key_question(candidates: Sequence[tuple[str, ...]], found: Keys, count: int) -> str:
+def _key_question(candidates: Sequence[tuple[str, ...]], keys: Keys, count: int) -> str:
     """Ask whether the key is one, and say what else may be."""
     asked = f"Does {candidates[0][0]} identify a row? It does"
     if len(candidates[0]) > 1:
@@ -233,12 +233,12 @@ def _key_question(candidates: Sequence[tuple[str, ...]], found: Keys, count: int
     seen = "the only row" if count == 1 else f"the {count:,} rows"
     where = (
         f"in {seen} of the sample"
-        if found.across_files
+        if keys.across_files
         else f"in each file of the sample ({count:,} rows); a later file replaces its rows"
     )
     others = "; ".join(" and ".join(key) for key in candidates[1:4])
     also = f" So would: {others}." if others else ""
-    alike = f" Rows that repeat another one in all values are superseded: {found.repeated:,}." if found.repeated else ""
+    alike = f" Rows that repeat another one in all values are superseded: {keys.repeated:,}." if keys.repeated else ""
     return f"{asked} {where}.{also}{alike}"
 
 
@@ -257,7 +257,7 @@ def _without_key(
     """Return a table whose rows nothing identifies but their place: each delivery replaces what its date had."""
     taken = {c.name for c in columns}
     file, row = (free_name(name, taken) for name in (_SOURCE_FILE, _SOURCE_ROW))
-    place = [
+    position_columns = [
         DraftColumn(file, "string", "File that the row came from", "_source_file", trims=False),
         DraftColumn(row, "bigint", "Place of the row in the file", "_row_number", trims=False),
     ]
@@ -269,7 +269,7 @@ def _without_key(
         table,
         entity,
         description,
-        [*place, *columns],
+        [*position_columns, *columns],
         (file, row),
         mode="snapshot",
         rules=rules,
@@ -293,8 +293,8 @@ def _items(system: str, entity: str, parent: DraftTable, raw: str, name: str, te
         if c.name in parent.key
     ]
     given = _item_values(texts)
-    [place, *own] = unique_names([*(c.name for c in kept), _LINE, *map(snake_case, given)])[len(kept) :]
-    line = DraftColumn(place, "bigint", f"Place of the item in the list {raw}, from 1", "_item_number", trims=False)
+    [position, *own] = unique_names([*(c.name for c in kept), _LINE, *map(snake_case, given)])[len(kept) :]
+    line = DraftColumn(position, "bigint", f"Place of the item in the list {raw}, from 1", "_item_number", trims=False)
     columns = [
         _item_column(made, key, values) for (key, values), made in zip(given.items(), own, strict=True) if _SIMPLE.fullmatch(key)
     ]
@@ -309,7 +309,7 @@ def _items(system: str, entity: str, parent: DraftTable, raw: str, name: str, te
         f"{entity}_{name}",
         f"{_words(name)} of {entity.replace('_', ' ')}, one row an item.",
         [*kept, line, *columns],
-        (*(c.name for c in kept), place),
+        (*(c.name for c in kept), position),
         mode=parent.mode,
         each=raw,
         partner=None if others else (first.name, parent.name, parent.key[0]),

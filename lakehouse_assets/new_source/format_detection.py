@@ -89,24 +89,24 @@ def records_of(document: Any) -> str | None:
     return max(lists, key=_likelihood)[0] if lists else None
 
 
-def _likelihood(found: tuple[str, int]) -> tuple[bool, bool, int, int]:
+def _likelihood(candidate: tuple[str, int]) -> tuple[bool, bool, int, int]:
     """Return what says that a list has the records, the strongest first, from its path and length."""
-    path, length = found
+    path, length = candidate
     names = path.lower().split(".")
     return names[-1] in _RECORDS, not _RECORDS.isdisjoint(names), -len(names), length
 
 
 def _lists(node: dict[str, Any], path: tuple[str, ...], levels: int) -> list[tuple[str, int]]:
     """Return the paths of the lists of objects below an object, with their lengths."""
-    found = []
+    lists = []
     for key, value in node.items():
         if "." in key or not key:
             continue  # a path could not name it
         if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-            found.append((".".join((*path, key)), len(value)))
+            lists.append((".".join((*path, key)), len(value)))
         elif isinstance(value, dict) and levels > 1:
-            found += _lists(value, (*path, key), levels - 1)
-    return found
+            lists += _lists(value, (*path, key), levels - 1)
+    return lists
 
 
 def first_document(text: str) -> Any:

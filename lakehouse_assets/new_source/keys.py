@@ -48,9 +48,9 @@ def keys_of(rows: "pa.Table", columns: Sequence[str], telling: Sequence[str], ow
         connection.execute(f"CREATE TABLE distinct_rows AS SELECT DISTINCT {FILE}{', ' if every else ''}{every} FROM sample")
         [(count,)] = connection.execute("SELECT count(*) FROM distinct_rows").fetchall()
         ordered = [*telling, *(c for c in columns if c not in telling)]
-        found = _unique(connection, ordered, telling, own, count)
-        across = bool(found) and _distinct(connection, [found[0]], ())[0] == count
-    return Keys(tuple(tuple(sorted(key, key=columns.index)) for key in found), across, rows.num_rows - count)
+        unique = _unique(connection, ordered, telling, own, count)
+        across = bool(unique) and _distinct(connection, [unique[0]], ())[0] == count
+    return Keys(tuple(tuple(sorted(key, key=columns.index)) for key in unique), across, rows.num_rows - count)
 
 
 def _unique(
@@ -63,18 +63,18 @@ def _unique(
     single: list[tuple[str, ...]] = [(name,) for name in columns[:_MOST_SINGLE]]
     sizes = dict(zip(single, _distinct(connection, single), strict=True))
     present = [key for key in single if sizes[key] >= 0]
-    found = [key for key in present if sizes[key] == count]
-    if any(key[0] in (telling if count >= _ENOUGH_ROWS else own) for key in found):
-        return found
-    named = [key for key in found if key[0] in telling]
+    keys = [key for key in present if sizes[key] == count]
+    if any(key[0] in (telling if count >= _ENOUGH_ROWS else own) for key in keys):
+        return keys
+    named = [key for key in keys if key[0] in telling]
     pairs = [
         (*one, *two)
-        for one, two in combinations([key for key in present if key in named or key not in found][:_MOST_IN_PAIRS], 2)
+        for one, two in combinations([key for key in present if key in named or key not in keys][:_MOST_IN_PAIRS], 2)
         if sizes[one] * sizes[two] >= count and (not {one, two} & {*named} or {*one, *two} <= {*telling})
     ]
     unique = [pair for pair, size in zip(pairs, _distinct(connection, pairs), strict=True) if size == count]
     both, one_of_two, neither = ([pair for pair in unique if len({*pair} & {*telling}) == n] for n in (2, 1, 0))
-    others = [key for key in found if key not in named]
+    others = [key for key in keys if key not in named]
     return [*both, *named, *one_of_two, *others, *neither]
 
 

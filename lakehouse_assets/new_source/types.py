@@ -75,8 +75,8 @@ def guess(name: str, texts: Sequence[str]) -> Guess:
     """Return the type of a column of this name (snake_case), from its distinct texts: trimmed, none empty."""
     if not texts:
         return Guess("string")  # one question asks for all columns without a value
-    found = _boolean(texts) or _moment(name, texts) or _number(name, texts)
-    return found or Guess("string", (), tuple(_doubts_of_text(name, texts)))
+    guessed = _boolean(texts) or _moment(name, texts) or _number(name, texts)
+    return guessed or Guess("string", (), tuple(_doubts_of_text(name, texts)))
 
 
 def _all(texts: Sequence[str], test: Callable[[str], object]) -> bool:
@@ -105,8 +105,8 @@ def _moment(name: str, texts: Sequence[str]) -> Guess | None:
     if _all(texts, _WHOLE.fullmatch):
         return _moment_in_digits(texts) if _NAME_OF_TIME.search(name) else None
     if _all(texts, _ISO_DAY.match):
-        found = [(kind, styles) for kind, styles in _OWN_MOMENTS if _accepted(texts, kind, *styles)]
-        return Guess(*found[0]) if found else None
+        accepted = [(kind, styles) for kind, styles in _OWN_MOMENTS if _accepted(texts, kind, *styles)]
+        return Guess(*accepted[0]) if accepted else None
     if not _all(texts, _DAY_FIRST.match):
         return None
     styles = [order.format(mark) for mark in _SEPARATORS for order in _ORDERS]
@@ -141,8 +141,8 @@ def _moment_in_digits(texts: Sequence[str]) -> Guess | None:
 
 
 def _years_are_near(texts: Sequence[str], style: str) -> bool:
-    place = style.index("y")
-    return _all(texts, lambda text: _FIRST_YEAR <= int(text[place : place + 4]) < _LAST_YEAR)
+    position = style.index("y")
+    return _all(texts, lambda text: _FIRST_YEAR <= int(text[position : position + 4]) < _LAST_YEAR)
 
 
 # ── numbers ──

@@ -84,15 +84,15 @@ def _write(target: Path, code: str, packages: Sequence[str], problems: Sequence[
         with file:
             file.write(code)
         importlib.invalidate_caches()  # Python lists a folder once a second at most
-        found = [problem for problem in load_systems(packages)[1] if problem not in problems]
-        is_whole = not found
+        new_problems = [problem for problem in load_systems(packages)[1] if problem not in problems]
+        is_whole = not new_problems
     except OSError as error:
         raise ProjectError(f"{target} can't be written: {error.strerror or error}.") from None
     finally:
         if not is_whole:
             target.unlink()
-    if found:
-        raise ProjectError("From these files, no declaration was written, as it could not be loaded:\n" + "\n".join(found))
+    if new_problems:
+        raise ProjectError("From these files, no declaration was written, as it could not be loaded:\n" + "\n".join(new_problems))
 
 
 def by_entity(files: Sequence[str]) -> dict[str, list[Path]]:

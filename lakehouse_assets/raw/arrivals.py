@@ -144,11 +144,11 @@ def _count_faults(feed: Feed, files: Sequence[LandedFile], totals: str) -> Itera
 def _trailer_faults(files: Sequence[LandedFile], totals: Mapping[str, Totals]) -> Iterator[tuple[State, str]]:
     """Compare each file with its trailer. Those that need none, such as workbooks and duplicates, are not in `totals`."""
     for file in files:
-        for told in totals.get(file.name, {}).values():
-            if told is None:
+        for stated in totals.get(file.name, {}).values():
+            if stated is None:
                 yield "unconfirmed", f"{file.name} has no trailer line: it may be cut off"
             else:
-                yield from _counted(file.name, file.rows_in, told, "its trailer")
+                yield from _counted(file.name, file.rows_in, stated, "its trailer")
 
 
 def _manifest_faults(feed: Feed, files: Sequence[LandedFile], manifests: Mapping[str, Totals]) -> Iterator[tuple[State, str]]:
@@ -159,21 +159,21 @@ def _manifest_faults(feed: Feed, files: Sequence[LandedFile], manifests: Mapping
     if not manifests:
         yield "unconfirmed", f"no manifest says how many rows its {len(rows)} files have"
         return
-    listed = {(source, name): told for source, totals in manifests.items() for name, told in totals.items()}
-    whole = [told or 0 for (_, name), told in listed.items() if name == WHOLE_DATE]
+    listed = {(source, name): stated for source, totals in manifests.items() for name, stated in totals.items()}
+    whole = [stated or 0 for (_, name), stated in listed.items() if name == WHOLE_DATE]
     if whole:
         once = [rows[file.name] for file in files if file.name in rows and not file.duplicate_of]
         yield from _counted(f"the delivery of {len(once)} files", sum(once), sum(whole), "the manifest")
         return
-    for (source, name), told in sorted(listed.items()):
+    for (source, name), stated in sorted(listed.items()):
         if name not in rows:
-            yield "short", f"{name} has not landed; {source} says that it has {told} rows"
+            yield "short", f"{name} has not landed; {source} says that it has {stated} rows"
         else:
-            yield from _counted(name, rows[name], told or 0, source)
+            yield from _counted(name, rows[name], stated or 0, source)
     for name in sorted(rows.keys() - {name for _, name in listed}):
         yield "unconfirmed", f"{name} is in no manifest"
 
 
-def _counted(what: str, rows: int, told: int, by: str) -> Sequence[tuple[State, str]]:
+def _counted(what: str, rows: int, stated: int, by: str) -> Sequence[tuple[State, str]]:
     """Compare a number of rows with what was said of it."""
-    return [] if rows == told else [("short" if rows < told else "over", f"{what} has {rows} rows; {by} says {told}")]
+    return [] if rows == stated else [("short" if rows < stated else "over", f"{what} has {rows} rows; {by} says {stated}")]

@@ -35,7 +35,7 @@ def read_manifest(pieces: Iterable[bytes], feed: Feed, name: str, size: int, day
     """
     manifest = feed.totals
     assert isinstance(manifest, Manifest), "the feed has manifests"
-    found: dict[str, int | None] = {}
+    totals: dict[str, int | None] = {}
     for batch in read_rows(pieces, feed.of_manifests(manifest), name, size, day):
         for reject in batch.rejects.slice(0, 1).to_pylist():
             raise _refused(f"row {reject['row_number']} can't be read: {reject['reason']}", str(reject["payload"]))
@@ -46,10 +46,10 @@ def read_manifest(pieces: Iterable[bytes], feed: Feed, name: str, size: int, day
                 raise _refused("a row names no file", str(row))
             if not re.fullmatch("[0-9]{1,18}", rows):
                 raise _refused(f"{rows!r} is not a number of rows", str(row))
-            if file in found:
+            if file in totals:
                 raise _refused(f"{file!r} is listed twice" if file else "it has more than one row", str(row))
-            found[file] = int(rows)
-    return found
+            totals[file] = int(rows)
+    return totals
 
 
 def _refused(reason: str, payload: str) -> RefusedFileError:

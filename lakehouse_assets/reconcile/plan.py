@@ -400,9 +400,9 @@ def _published(settings: Settings, catalog: Catalog, changing: Mapping[tuple[str
     """
     planned = []
     for target in settings.targets(catalog):
-        found = {d.served: d for d in unpublished(settings.root, target)}
+        tables = {d.served: d for d in unpublished(settings.root, target)}
         for served in target.tables:
-            key, difference = (served.layer, served.name), found.get(served)
+            key, difference = (served.layer, served.name), tables.get(served)
             if difference is None and key not in changing:
                 continue
             contents = difference.wanted.contents if difference else {}

@@ -135,7 +135,7 @@ def _sources(
                         FROM staged WHERE {FEED} = '{given.feed.table}' AND {VERDICT} IN ('{DROPPED}', '{WAITING}')
                     ) AS q USING ({DATE_COLUMN}, {FILE}, {ROW})"""
             )
-            sources |= {tuple(key): {"payload": payload, "place": place} for *key, payload, place in result.fetchall()}
+            sources |= {tuple(key): {"payload": payload, "place": position} for *key, payload, position in result.fetchall()}
     return sources
 
 

@@ -158,16 +158,16 @@ def _contradicted(
     files: dict[str, dict[str, Any]] = {}
     for relation, values in zip(contract.waits_for, touched, strict=True):
         may_have = live_files(table, [relation.column]) if values is None or values.went else []
-        found = _with_values(connection, may_have, relation.column, types[relation.column], values)
-        files |= {file["path"]: file for file in found}
+        matching = _with_values(connection, may_have, relation.column, types[relation.column], values)
+        files |= {file["path"]: file for file in matching}
     files_view(connection, "waited_live", uri, list(files.values()), columns)
     kept = aside.with_reason(*((SUPERSEDED, WAITING) if may_be_live else (WAITING,)))
     landed_view(connection, "waited_aside", uri, kept.files, columns, kept.count, kept.places)
     for number, (relation, values) in enumerate(zip(contract.waits_for, touched, strict=True)):
         partner, name, column = partners[relation.to_table], relation.to_table, relation.to_column
         live = [] if partner is None else live_files(partner, [column])
-        found = _with_values(connection, live, column, types[relation.column], values)
-        files_view(connection, f"waited_for_{number}", root.table("silver", name), found, {column: types[relation.column]})
+        matching = _with_values(connection, live, column, types[relation.column], values)
+        files_view(connection, f"waited_for_{number}", root.table("silver", name), matching, {column: types[relation.column]})
     joins = " ".join(
         f'LEFT JOIN ({_present(r, n, touched[n])}) AS p{n} ON w."{r.column}" = p{n}.value' for n, r in _numbered(contract)
     )
@@ -196,11 +196,11 @@ def _with_values(
 
 def _present(relation: Relationship, number: int, values: _Touched | None) -> str:
     """SQL: the values that partners have; of the touched ones, if they are known."""
-    found = f'SELECT DISTINCT "{relation.to_column}" AS value FROM waited_for_{number}'
+    partners = f'SELECT DISTINCT "{relation.to_column}" AS value FROM waited_for_{number}'
     return (
-        found
+        partners
         if values is None
-        else f'{found} SEMI JOIN {values.name} AS t ON waited_for_{number}."{relation.to_column}" = t.value'
+        else f'{partners} SEMI JOIN {values.name} AS t ON waited_for_{number}."{relation.to_column}" = t.value'
     )
 
 

@@ -108,7 +108,7 @@ def test_records_of_other_tables_stay(ledger):
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"),
+    ("asked", "result"),
     [
         (("silver",), [("silver", "crm_customers"), ("silver", "crm_sales")]),
         (("silver", "crm_sales"), [("silver", "crm_sales")]),
@@ -117,11 +117,11 @@ def test_records_of_other_tables_stay(ledger):
     ],
     ids=str,
 )
-def test_one_layer_or_table_can_be_read(ledger, asked, found):
+def test_one_layer_or_table_can_be_read(ledger, asked, result):
     put(ledger, BUILT)
     put(ledger, replace(BUILT, layer="raw"))
     put(ledger, replace(BUILT, table_name="crm_sales"))
-    assert sorted(key[:2] for key in ledger.read(*asked)) == found
+    assert sorted(key[:2] for key in ledger.read(*asked)) == result
 
 
 def test_brief_records_are_the_newest_whoever_wrote_them(ledger):

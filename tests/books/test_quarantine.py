@@ -99,9 +99,9 @@ def test_there_is_nothing_to_count_before_the_first_row(root):
 
 
 def test_a_file_that_was_refused_as_a_whole_counts_with_all_its_rows(root):
-    found = refused((D1, "a.csv", 2), (D1, "b.csv", None))
-    found = found.set_column(found.schema.get_field_index("rows"), "rows", pa.array([1, 600_000], pa.int64()))
-    Quarantine(root).add(found, "run-1")
+    result = refused((D1, "a.csv", 2), (D1, "b.csv", None))
+    result = result.set_column(result.schema.get_field_index("rows"), "rows", pa.array([1, 600_000], pa.int64()))
+    Quarantine(root).add(result, "run-1")
     assert Quarantine(root).counted("raw", "notes", ["b1"]) == {D1: 600_001}
 
 

@@ -19,7 +19,7 @@ def test_many_runs_are_kept_in_few_files(tmp_path, monkeypatch):
         Runs(root).add([noted])
     opened = open_table(Runs(root).uri)
     assert len(live_files(opened)) <= 3
-    found = query(
+    rows = query(
         root, "SELECT run_id, rows_in, first_date, last_date, dates, hour(started) FROM ops.runs ORDER BY ALL"
     ).fetchall()
-    assert found == [(f"run{n}", n, date(2026, 1, 1), date(2026, 1, 3), 2, n) for n in range(7)]
+    assert rows == [(f"run{n}", n, date(2026, 1, 1), date(2026, 1, 3), 2, n) for n in range(7)]

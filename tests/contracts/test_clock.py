@@ -28,7 +28,7 @@ SECOND = timedelta(seconds=1)
 def changes(zone):
     """The moments from 1970 to 2037 at which the zone's offset changes, each as the last second before it."""
     offset = ZoneInfo(zone).utcoffset
-    found, moment = [], datetime(1970, 1, 1, tzinfo=UTC)
+    result, moment = [], datetime(1970, 1, 1, tzinfo=UTC)
     while moment.year < 2038:
         later = moment + timedelta(days=7)
         if offset(moment.astimezone(ZoneInfo(zone))) != offset(later.astimezone(ZoneInfo(zone))):
@@ -38,9 +38,9 @@ def changes(zone):
                 middle = middle.replace(microsecond=0)
                 same = offset(middle.astimezone(ZoneInfo(zone))) == offset(moment.astimezone(ZoneInfo(zone)))
                 low, high = (middle, high) if same else (low, middle)
-            found.append(low)
+            result.append(low)
         moment = later
-    return found
+    return result
 
 
 def around(zone):
@@ -57,10 +57,10 @@ def test_every_engine_reads_local_times_as_python_does_at_each_change_of_the_clo
     values = ", ".join(f"({number}, '{zone}', '{text}')" for number, (zone, text) in enumerate(rows))
     cases = " ".join(f"WHEN '{zone}' THEN {typed('v', 'timestamp', zone)}" for zone in ZONES)
     read = spark.sql(f"SELECT n, zone, v FROM VALUES {values} AS t (n, zone, v)")
-    found = {row["n"]: row["m"] for row in read.selectExpr("n", f"UNIX_SECONDS(CASE zone {cases} END) AS m").collect()}
+    result = {row["n"]: row["m"] for row in read.selectExpr("n", f"UNIX_SECONDS(CASE zone {cases} END) AS m").collect()}
     wanted = [int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()) for zone, text in rows]
-    assert {rows[n]: (m, wanted[n]) for n, m in found.items() if m != wanted[n]} == {}
-    assert len(found) == len(rows)
+    assert {rows[n]: (m, wanted[n]) for n, m in result.items() if m != wanted[n]} == {}
+    assert len(result) == len(rows)
 
 
 @pytest.mark.worlds("spark-folder", "sail-folder")
@@ -88,8 +88,8 @@ def test_a_zone_in_the_text_counts_and_that_of_the_feed_is_for_times_without_one
     in_utc = typed("v", "timestamp", "Europe/Paris")
     read = spark.sql(f"SELECT n, v FROM VALUES {values} AS t (n, v)").selectExpr("n", f"UNIX_MICROS({in_utc}) AS m").collect()
     origin = datetime(1970, 1, 1)
-    found = {list(cases)[row["n"]]: None if row["m"] is None else origin + timedelta(microseconds=row["m"]) for row in read}
-    assert found == {text: None if wanted is None else datetime.fromisoformat(wanted) for text, wanted in cases.items()}
+    result = {list(cases)[row["n"]]: None if row["m"] is None else origin + timedelta(microseconds=row["m"]) for row in read}
+    assert result == {text: None if wanted is None else datetime.fromisoformat(wanted) for text, wanted in cases.items()}
 
 
 def test_a_time_of_day_is_that_of_its_zone():

@@ -88,8 +88,8 @@ def lines(*events):
     return "".join(json.dumps(e) + "\n" for e in events)
 
 
-def wrapped(found):
-    return {"schema": {"type": "struct", "optional": False, "name": "shop.public.customers.Envelope"}, "payload": found}
+def wrapped(result):
+    return {"schema": {"type": "struct", "optional": False, "name": "shop.public.customers.Envelope"}, "payload": result}
 
 
 def compact(value):
@@ -120,8 +120,8 @@ def changes(spark):
     return make
 
 
-def sources(*found):
-    return [event("c", None, {"id": n}, source) for n, source in enumerate(found)]
+def sources(*result):
+    return [event("c", None, {"id": n}, source) for n, source in enumerate(result)]
 
 
 def binlog(file, pos, row=0, connector="mysql"):
@@ -142,12 +142,12 @@ NESTED = {"a": [1]}
 @pytest.mark.worlds(*ALL)
 def test_fields_are_the_text_of_the_row_as_it_is_and_for_a_delete_as_it_was(changes):
     one, two = {"id": 1, "e-mail": "ü@x", "o": NESTED, "t": True, "n": None}, {"id": 2, "e-mail": 'say "hi"'}
-    found = rows_of_changes(
+    rows = rows_of_changes(
         changes(event("u", one, two, postgres(10)), event("d", one, None, postgres(11)), event("r", None, one, postgres(9))),
         {"number": "id", "email": "e-mail", "nested": "o", "flag": "t", "none": "n", "other": "missing"},
     )
     wanted = ("op", "number", "email", "nested", "flag", "none", "other", "is_delete")
-    assert sorted((tuple(r[c] for c in wanted) for r in found.collect()), key=str) == [
+    assert sorted((tuple(r[c] for c in wanted) for r in rows.collect()), key=str) == [
         ("d", "1", "ü@x", '{"a":[1]}', "true", None, None, True),
         ("r", "1", "ü@x", '{"a":[1]}', "true", None, None, False),
         ("u", "2", 'say "hi"', None, None, None, None, False),
@@ -181,8 +181,8 @@ def test_fields_are_the_text_of_the_row_as_it_is_and_for_a_delete_as_it_was(chan
     ids=["postgresql", "mysql", "mariadb", "sqlserver", "oracle"],
 )
 def test_the_position_in_the_log_is_text_in_the_order_of_the_log(changes, ordered):
-    found = rows_of_changes(changes(*sources(*ordered)), {"place": "id"}).select("place", "log_position").collect()
-    assert [int(r["place"]) for r in sorted(found, key=lambda r: r["log_position"])] == list(range(len(ordered)))
+    rows = rows_of_changes(changes(*sources(*ordered)), {"place": "id"}).select("place", "log_position").collect()
+    assert [int(r["place"]) for r in sorted(rows, key=lambda r: r["log_position"])] == list(range(len(ordered)))
 
 
 @pytest.mark.worlds(*ALL)
@@ -198,8 +198,8 @@ def test_a_source_that_tells_no_position_has_none(changes, source):
     [(1_559_033_904_863, 5, "2019-05-28 08:58:24.863"), (None, 1_559_033_904_961, "2019-05-28 08:58:24.961"), (None, None, None)],
 )
 def test_a_change_was_committed_when_the_source_says_or_else_when_it_was_handled(changes, source, event_s, moment):
-    found = changes(event("c", None, {}, {"connector": "postgresql", "ts_ms": source}, ts_ms=event_s))
-    [row] = rows_of_changes(found, {}).selectExpr("CAST(changed_at AS STRING) AS moment").collect()
+    result = changes(event("c", None, {}, {"connector": "postgresql", "ts_ms": source}, ts_ms=event_s))
+    [row] = rows_of_changes(result, {}).selectExpr("CAST(changed_at AS STRING) AS moment").collect()
     assert row["moment"] == moment
 
 
@@ -228,12 +228,12 @@ def test_names_that_can_t_be_are_refused(fields, complaint):
 
 @pytest.mark.worlds(*ALL)
 def test_days_and_moments_since_1970_are_dates_and_timestamps_and_what_is_no_number_stays(spark):
-    found = spark.sql(
+    rows = spark.sql(
         f"""SELECT {date_of_days("'19000'")} AS d, {date_of_days("'-1'")} AS early, {date_of_days("'x'")} AS no,
                    {timestamp_of_millis("'1529507596945'")} AS ms, {timestamp_of_micros("'1529507596945104'")} AS us,
                    {timestamp_of_micros("'2018-06-20T15:13:16Z'")} AS zoned, {date_of_days("CAST(NULL AS STRING)")} AS none"""
     )
-    assert list(found.collect()[0]) == [
+    assert list(rows.collect()[0]) == [
         "2022-01-08",
         "1969-12-31",
         "x",
@@ -247,9 +247,9 @@ def test_days_and_moments_since_1970_are_dates_and_timestamps_and_what_is_no_num
 @pytest.mark.worlds(*ALL)
 @pytest.mark.parametrize("number", [2**63 - 1, -(2**63), 2**63, 253_402_300_800_000_000, -62_135_596_800_000_001])
 def test_a_number_beyond_the_years_1_to_9999_stays_and_harms_no_other_row(spark, number):
-    found = spark.sql(f"SELECT v FROM VALUES ('{number}'), ('0') AS t (v)")
+    result = spark.sql(f"SELECT v FROM VALUES ('{number}'), ('0') AS t (v)")
     read = [f"{moment('v')} AS m{n}" for n, moment in enumerate((date_of_days, timestamp_of_millis, timestamp_of_micros))]
-    rows = found.selectExpr("v", *read).collect()
+    rows = result.selectExpr("v", *read).collect()
     assert [set(row) for row in rows if row["v"] != "0"] == [{str(number)}]
     assert [row["m0"] for row in rows if row["v"] == "0"] == ["1970-01-01"]
 
@@ -294,8 +294,8 @@ NUMBERS += [-(2**55), 10**18 - 1, -(10**18) + 1]
 @pytest.mark.parametrize("scale", [0, 2, 4])
 def test_precise_decimals_of_up_to_18_digits_are_read(spark, scale):
     texts = ", ".join(f"('{in_bytes(n)}')" for n in NUMBERS)
-    found = spark.sql(f"SELECT {decimal_of_bytes('v', scale)} AS number FROM VALUES {texts} AS t (v)").collect()
-    assert sorted(Decimal(r["number"]) for r in found) == sorted(Decimal(n).scaleb(-scale) for n in NUMBERS)
+    rows = spark.sql(f"SELECT {decimal_of_bytes('v', scale)} AS number FROM VALUES {texts} AS t (v)").collect()
+    assert sorted(Decimal(r["number"]) for r in rows) == sorted(Decimal(n).scaleb(-scale) for n in NUMBERS)
 
 
 @pytest.mark.worlds(*ALL)
@@ -362,13 +362,13 @@ def test_an_event_without_a_row_goes_to_quarantine_with_a_reason(shop):
     assert shop.build() == {}
     assert standing(shop) == [(1, "anna@x"), (3, "cid@x")]
     assert [r.adds_up for r in shop.records("silver", "shop_customers").values()] == [True]
-    found = shop.rows("(FROM quarantine.rows WHERE source_file = 'odd.jsonl')", "row_number, reason", "row_number")
-    told = {row["row_number"]: row["reason"] for row in found}
-    assert [NO_ROW in told[number] for number in range(1, 7)] == [True, True, False, False, False, False]
-    assert "The event has the row as it is." in told[3]
-    assert told[4] == "Breaks the rule: An address has an @."
-    assert told[5] == "Breaks the rule: credit can be read as decimal(12,2)."
-    assert told[6] == "Breaks the rule: customer_id is part of the key and must be there."
+    rows = shop.rows("(FROM quarantine.rows WHERE source_file = 'odd.jsonl')", "row_number, reason", "row_number")
+    message = {row["row_number"]: row["reason"] for row in rows}
+    assert [NO_ROW in message[number] for number in range(1, 7)] == [True, True, False, False, False, False]
+    assert "The event has the row as it is." in message[3]
+    assert message[4] == "Breaks the rule: An address has an @."
+    assert message[5] == "Breaks the rule: credit can be read as decimal(12,2)."
+    assert message[6] == "Breaks the rule: customer_id is part of the key and must be there."
 
 
 @pytest.mark.worlds(*ALL)
@@ -397,5 +397,5 @@ def test_the_changes_of_a_row_are_its_history(make_lakehouse):
     assert shop.build() == {}
     shop.land("shop/customers", DAY1, "snapshot.jsonl", lines(event("r", None, ANN, postgres(100, ts_ms=0), ts_ms=500)))
     assert shop.build() == {}
-    found = shop.rows("silver.shop_customers", "email, epoch_ms(valid_from) AS f, epoch_ms(valid_to) AS t", "f")
-    assert [tuple(row.values()) for row in found] == [("ann@x", 500, 1_000), ("anna@x", 1_000, 2_000)]
+    rows = shop.rows("silver.shop_customers", "email, epoch_ms(valid_from) AS f, epoch_ms(valid_to) AS t", "f")
+    assert [tuple(row.values()) for row in rows] == [("ann@x", 500, 1_000), ("anna@x", 1_000, 2_000)]

@@ -13,7 +13,7 @@ TRAILER = Trailer(r"T;(?P<rows>\d+)")
 
 
 @pytest.mark.parametrize(
-    ("declared", "told"),
+    ("declared", "message"),
     [
         ({"due": Due("6:00")}, "it is due by '6:00', which is not a time: write HH:MM"),
         ({"due": Due("24:00")}, "it is due by '24:00', which is not a time: write HH:MM"),
@@ -38,10 +38,10 @@ TRAILER = Trailer(r"T;(?P<rows>\d+)")
         ({"totals": Trailer("END (")}, "the trailer 'END (' is not a regular expression"),
     ],
 )
-def test_a_declaration_that_can_not_be_meant_is_refused(declared, told):
+def test_a_declaration_that_can_not_be_meant_is_refused(declared, message):
     with pytest.raises(ContractError) as error:
         Feed("shop/orders", (), **declared)
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def test_a_delivery_is_due_at_a_time_of_day_in_a_zone():

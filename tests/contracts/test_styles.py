@@ -117,7 +117,7 @@ def moment_in(text, styles):
         return None
     day, rest = re.split("[ T]", text, maxsplit=1)
     orders = [style for style in styles if "y" in style]
-    day = next((str(found) for style in orders if (found := day_in(day, style))), day)
+    day = next((str(result) for style in orders if (result := day_in(day, style))), day)
     if "offsets" in styles and (parts := re.fullmatch("(.*:[0-9]{2}(?:[.][0-9]+)?) ?(z|Z|UTC|GMT|[+-][0-9:]+)", rest)):
         offset = parts[2] if parts[2][0] in "+-" else "Z"
         offset = {3: f"{offset}:00", 5: f"{offset[:3]}:{offset[3:]}"}.get(len(offset), offset)
@@ -127,17 +127,17 @@ def moment_in(text, styles):
 
 def wanted(text, kind, styles):
     if kind == "date":
-        found = [day for style in styles if (day := day_in(text, style))]
+        result = [day for style in styles if (day := day_in(text, style))]
         own = None if styles == ("y-d-m",) else as_date(text)
-        return next(iter(found), own)
+        return next(iter(result), own)
     if kind == "timestamp":
         return moment_in(text, styles)
     if kind in ("int", "bigint"):
         own = next((n for style in styles if (n := number_in(text, style)) and n.lstrip("+-").isdigit()), text)
         return expected(own, kind) if re.fullmatch("[+-]?[0-9]+", own) else None
-    found = [own for style in styles if (own := number_in(text, style))]
+    result = [own for style in styles if (own := number_in(text, style))]
     replaced = any(style.startswith("1.") for style in styles)
-    return expected(found[0] if found else "" if replaced else text, kind)
+    return expected(result[0] if result else "" if replaced else text, kind)
 
 
 @pytest.mark.worlds("spark-folder", "sail-folder")
@@ -145,11 +145,11 @@ def test_every_engine_reads_a_text_in_the_declared_styles(spark):
     rows = ", ".join(f"({number}, {quoted(text)})" for number, text in enumerate(TEXTS))
     frame = spark.sql(f"SELECT n, v FROM VALUES {rows} AS t (n, v)")
     columns = [f"{comparable(kind).format(styled('v', kind, styles))} AS c{n}" for n, (kind, styles) in enumerate(COLUMNS)]
-    found = frame.selectExpr("n", *columns).collect()
-    read = {(TEXTS[row["n"]], *column): row[f"c{n}"] for row in found for n, column in enumerate(COLUMNS)}
+    result = frame.selectExpr("n", *columns).collect()
+    read = {(TEXTS[row["n"]], *column): row[f"c{n}"] for row in result for n, column in enumerate(COLUMNS)}
     wrong = {key: (value, wanted(*key)) for key, value in read.items() if value != wanted(*key)}
     assert wrong == {}
-    assert len(found) == len(TEXTS)
+    assert len(result) == len(TEXTS)
     # Each declaration takes texts that the type alone doesn't, and refuses others.
     for column in COLUMNS:
         taken = {text for text in TEXTS if read[text, *column] is not None}

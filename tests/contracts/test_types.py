@@ -142,12 +142,12 @@ def comparable(name):
 @pytest.mark.worlds("spark-folder", "sail-folder")
 def test_every_engine_reads_a_text_as_the_grammar_says(spark):
     rows = ", ".join(f"({number}, {quoted(text)})" for number, text in enumerate(LITERALS))
-    columns = [comparable(name).format(typed("v", name)) + f" AS c{place}" for place, name in enumerate(TYPES)]
-    found = spark.sql(f"SELECT n, v FROM VALUES {rows} AS t (n, v)").selectExpr("n", "v", *columns).collect()
-    read = {(LITERALS[row["n"]], name): row[f"c{place}"] for row in found for place, name in enumerate(TYPES)}
+    columns = [comparable(name).format(typed("v", name)) + f" AS c{index}" for index, name in enumerate(TYPES)]
+    result = spark.sql(f"SELECT n, v FROM VALUES {rows} AS t (n, v)").selectExpr("n", "v", *columns).collect()
+    read = {(LITERALS[row["n"]], name): row[f"c{index}"] for row in result for index, name in enumerate(TYPES)}
     wrong = {key: value for key, value in read.items() if (value, type(value)) != (e := expected(*key), type(e))}
     assert wrong == {}
-    assert len(found) == len(LITERALS) > 300
+    assert len(result) == len(LITERALS) > 300
 
 
 @pytest.mark.worlds("spark-folder", "sail-folder")
@@ -156,8 +156,8 @@ def test_every_engine_knows_the_days_of_the_calendar(spark):
         f"{y:04}-{m:02}-{d:02}" for y in (0, 1, 4, 1582, 1677, 1900, 2000, 2026, 2263, 9999) for m in range(14) for d in range(33)
     }
     rows = ", ".join(f"({quoted(text)})" for text in texts)
-    found = spark.sql(f"SELECT v FROM VALUES {rows} AS t (v)").selectExpr("v", f"{typed('v', 'date')} AS day").collect()
-    assert {row["v"]: row["day"] for row in found} == {text: expected(text, "date") for text in texts}
+    result = spark.sql(f"SELECT v FROM VALUES {rows} AS t (v)").selectExpr("v", f"{typed('v', 'date')} AS day").collect()
+    assert {row["v"]: row["day"] for row in result} == {text: expected(text, "date") for text in texts}
 
 
 @pytest.mark.parametrize("name", [n for n in TYPES if n != "string"])

@@ -29,9 +29,9 @@ def test_a_filter_names_the_files_that_have_a_key(make_lakehouse, monkeypatch):
             return opened().files_without(connection, "keys", files)
 
         def opened() -> key_filter.KeyFilter:
-            found = key_filter.key_filter(root, "silver", "things", key)
-            assert found is not None
-            return found
+            result = key_filter.key_filter(root, "silver", "things", key)
+            assert result is not None
+            return result
 
         assert without(1, 2, 3) == set()
         opened().extend(connection, files, kept=files)

@@ -87,16 +87,16 @@ def statistics(uri):
 
 
 def test_a_file_s_statistics_span_its_row_groups(uri):
-    found = statistics(uri)[f"_date={DAY}/all.parquet"]
-    assert found["numRecords"] == 6
-    assert (found["minValues"]["number"], found["maxValues"]["number"]) == (-(2**63), 2**63 - 1)
-    assert (found["minValues"]["small"], found["maxValues"]["small"]) == (-(2**31), 2**31 - 1)
-    assert (found["minValues"]["price"], found["maxValues"]["price"]) == (-9999999999.99, 9999999999.99)
-    assert (found["minValues"]["on"], found["maxValues"]["on"]) == ("0001-01-01", "9999-12-31")
-    assert (found["minValues"]["at"], found["maxValues"]["at"]) == ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z")
-    assert (found["minValues"]["text"], found["maxValues"]["text"]) == ("", LAST)
-    assert found["nullCount"] == {name: values.count(None) for name, (_, values) in HOSTILE.items() if name in KNOWN}
-    assert "nothing" not in found["minValues"]
+    result = statistics(uri)[f"_date={DAY}/all.parquet"]
+    assert result["numRecords"] == 6
+    assert (result["minValues"]["number"], result["maxValues"]["number"]) == (-(2**63), 2**63 - 1)
+    assert (result["minValues"]["small"], result["maxValues"]["small"]) == (-(2**31), 2**31 - 1)
+    assert (result["minValues"]["price"], result["maxValues"]["price"]) == (-9999999999.99, 9999999999.99)
+    assert (result["minValues"]["on"], result["maxValues"]["on"]) == ("0001-01-01", "9999-12-31")
+    assert (result["minValues"]["at"], result["maxValues"]["at"]) == ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z")
+    assert (result["minValues"]["text"], result["maxValues"]["text"]) == ("", LAST)
+    assert result["nullCount"] == {name: values.count(None) for name, (_, values) in HOSTILE.items() if name in KNOWN}
+    assert "nothing" not in result["minValues"]
 
 
 @pytest.mark.parametrize("names", [KNOWN, list(HOSTILE)])
@@ -105,9 +105,9 @@ def test_delta_rs_finds_each_value(root, names):
     for name in names:
         values = HOSTILE[name][1]
         for value in {str(v): v for v in values if v is not None and v == v}.values():
-            found = table.to_pyarrow_table(filters=[(name, "=", value)], columns=[name])
+            result = table.to_pyarrow_table(filters=[(name, "=", value)], columns=[name])
             # In the file with all rows, and in a file of its own.
-            assert len(found) == 2 * values.count(value), (name, value)
+            assert len(result) == 2 * values.count(value), (name, value)
         missing = pc.field(name).is_null(nan_is_null=False)
         assert table.to_pyarrow_dataset().count_rows(filter=missing) == 2 * values.count(None), name
 

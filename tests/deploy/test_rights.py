@@ -246,8 +246,8 @@ def test_an_identity_has_its_rights_and_no_others(store, name):
     neighbour = f"{store.admin.prefix.rstrip('/')}-2/"
     places = {path: store.admin.prefix + path for path in (*LANDING, *TABLES, *DATA_FOLDERS, *LOGS, *DAGSTER, *ELSEWHERE)}
     places |= {f"neighbour {paths[0]}": neighbour + paths[0] for paths in (LANDING, TABLES, DATA_FOLDERS, LOGS)}
-    found = {place: _rights(store.admin, identity, key) for place, key in places.items()}
-    assert found == {place: expected.get(place, set()) for place in places}
+    result = {place: _rights(store.admin, identity, key) for place, key in places.items()}
+    assert result == {place: expected.get(place, set()) for place in places}
 
 
 def _rights(admin: Identity, identity: Identity, key: str) -> set[str]:
@@ -329,7 +329,7 @@ def test_a_bulk_delete_spares_the_log(store):
     for key in keys.values():
         store.admin.call("put_object", Key=key, Body=b"")
     done = store["pipeline"].call("delete_objects", Delete={"Objects": [{"Key": key} for key in keys.values()]})
-    assert [found["Key"] for found in done["Deleted"]] == [keys[DATA_FOLDERS[1]]]
+    assert [result["Key"] for result in done["Deleted"]] == [keys[DATA_FOLDERS[1]]]
     assert {(fault["Key"], fault["Code"]) for fault in done["Errors"]} == {
         (key, "AccessDenied") for path, key in keys.items() if path != DATA_FOLDERS[1]
     }

@@ -120,6 +120,6 @@ def test_a_growing_file_is_loaded_as_far_as_it_is_there_and_whole_in_the_end(lak
     for cut, names in ((whole.index("Two"), ["Ann"]), (whole.index("4,AW4") + 9, ["Ann", "Bob", "Cid"]), (len(whole), None)):
         lakehouse.land("crm/customers", DAY, "cust.csv", whole[:cut])
         assert lakehouse.build() == {}
-        found = [r["first_name"] for r in lakehouse.rows("silver.crm_customers", "first_name, customer_id", "customer_id")]
-        assert found == (names or ["Ann", "Bob", "Cid", "Dee, D."])
+        rows = [r["first_name"] for r in lakehouse.rows("silver.crm_customers", "first_name, customer_id", "customer_id")]
+        assert rows == (names or ["Ann", "Bob", "Cid", "Dee, D."])
         assert len(lakehouse.rows("quarantine.rows")) == (1 if names else 0)

@@ -262,8 +262,8 @@ def test_two_passes_at_once_both_succeed_and_leave_the_tables_of_one(command, wo
         subprocess.Popen(run, env={**os.environ, **both.environment}, cwd=both.folder, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    told = [process.communicate()[1] for process in passes]
-    assert [process.returncode for process in passes] == [0, 0], told
+    messages = [process.communicate()[1] for process in passes]
+    assert [process.returncode for process in passes] == [0, 0], messages
     accounts = both.query("FROM ops.row_accounts")
     assert len(accounts) == 18
     assert all(a["rows_in"] == a["rows_out"] + a["rows_quarantined"] + a["rows_superseded"] for a in accounts)

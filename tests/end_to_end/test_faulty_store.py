@@ -104,11 +104,11 @@ class Machine:
     def end_pass(self) -> list[str]:
         """Wait for the pass; what it failed of, if the store's faults may be the cause of that. Nothing that it said is a trace."""
         assert self._pipe.poll(PASS_SECONDS), "the pass hangs"
-        told, unclean = self._pipe.recv()
+        message, unclean = self._pipe.recv()
         self._works = False
         assert unclean == [], unclean
-        check_no_trace("\n".join([*told, self._said.read_text()]))
-        return told
+        check_no_trace("\n".join([*message, self._said.read_text()]))
+        return message
 
     def make_pass(self, root: str) -> list[str]:
         """A whole pass."""
@@ -129,7 +129,7 @@ def _work(environment: dict[str, str], home: Path, said: Path, pipe: Connection)
     engine = Engine(Settings(lakehouse_engine="sail").engine_config)
     engine.session()
     while root := pipe.recv():
-        told: list[str] = []
+        messages: list[str] = []
         unclean: list[str] = []
         settings = Settings(lakehouse_root=root, lakehouse_engine="sail", dagster_home=home / "dagster")
         for step in (partial(_rows, settings, engine), partial(_gold, settings.root)):
@@ -139,9 +139,9 @@ def _work(environment: dict[str, str], home: Path, said: Path, pipe: Connection)
                 failed = [f"{type(error).__name__}: {str(error).splitlines()[0]}"]
             except BaseException as error:  # noqa: BLE001 - the test wants to hear of it, whatever it is
                 unclean.append(f"{type(error).__name__}: {error}")
-            told += failed
+            messages += failed
             unclean += [error for error in failed if not _may_come_of_the_store(error)]
-        pipe.send((told, unclean))
+        pipe.send((messages, unclean))
 
 
 def _rows(settings: Settings, engine: Engine) -> list[str]:
@@ -241,7 +241,7 @@ class TwoTables:
         assert self.lakehouse.plan().is_empty
         for shop in self.shops:
             shop.built = {
-                day: [row for (of, _), found in sorted(shop.landed.items()) if of == day for row in found] for day in DATES
+                day: [row for (of, _), result in sorted(shop.landed.items()) if of == day for row in result] for day in DATES
             }
             shop.check()
             table = shop.entity.name

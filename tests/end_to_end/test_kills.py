@@ -83,7 +83,9 @@ def test_raw_and_silver_heal(mode, world, build, make_lakehouse, record_property
         if chance.random() < 0.3:
             shop.arrive()  # things move on before the next pass
         assert build(shop.lakehouse, mode) == "0"
-        shop.built = {day: [row for (of, _), found in sorted(shop.landed.items()) if of == day for row in found] for day in DATES}
+        shop.built = {
+            day: [row for (of, _), result in sorted(shop.landed.items()) if of == day for row in result] for day in DATES
+        }
         shop.check()
         assert shop.lakehouse.plan_of(shop.entity).is_empty
     record_property("kills", kills)

@@ -29,8 +29,8 @@ def shop(make_lakehouse):
 
 def held(shop):
     """What lies in quarantine: layer, date, rule and how many rows."""
-    found = quarantined(shop.settings.root, shop.catalog, Choice(), samples=0)
-    return {(g["layer"], g["date"].isoformat(), g["rule"]): g["rows"] for g in found}
+    result = quarantined(shop.settings.root, shop.catalog, Choice(), samples=0)
+    return {(g["layer"], g["date"].isoformat(), g["rule"]): g["rows"] for g in result}
 
 
 def standing(shop):

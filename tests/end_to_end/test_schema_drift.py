@@ -47,8 +47,8 @@ def orders(shop):
 
 
 def quarantined(shop):
-    found = shop.rows("quarantine.rows", "layer, source_file, row_number, rule", "ALL")
-    return [tuple(row.values()) for row in found]
+    rows = shop.rows("quarantine.rows", "layer, source_file, row_number, rule", "ALL")
+    return [tuple(row.values()) for row in rows]
 
 
 FIRST = ("1", "2026-01-30", "1.50")
@@ -106,13 +106,13 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize(("text", "rule", "told"), FILES.values(), ids=FILES.keys())
-def test_the_file_goes_to_quarantine_as_a_whole_and_its_neighbour_is_loaded(shop, text, rule, told):
+@pytest.mark.parametrize(("text", "rule", "message"), FILES.values(), ids=FILES.keys())
+def test_the_file_goes_to_quarantine_as_a_whole_and_its_neighbour_is_loaded(shop, text, rule, message):
     arrive(shop, text)
     assert orders(shop) == [FIRST]
-    found = shop.rows("quarantine.rows", "layer, source_file, rule, reason", "row_number")
-    assert {(r["layer"], r["source_file"], r["rule"]) for r in found} == {("raw", "b.csv", rule)}
-    assert all(told in r["reason"] for r in found)
+    rows = shop.rows("quarantine.rows", "layer, source_file, rule, reason", "row_number")
+    assert {(r["layer"], r["source_file"], r["rule"]) for r in rows} == {("raw", "b.csv", rule)}
+    assert all(message in r["reason"] for r in rows)
 
 
 def test_a_header_alone_is_a_file_without_rows(shop):

@@ -105,8 +105,8 @@ def test_a_plain_address_is_taken(name, value, monkeypatch, tmp_path):
     for own in ("AWS_FORCE_CREDENTIAL_LOAD", "AWS_ALLOW_HTTP"):
         monkeypatch.setenv(own, "true")
     monkeypatch.setenv(name, value)
-    found = load_settings()
-    assert (s3_settings().endpoint if name.startswith("AWS_") else getattr(found, name.lower())) == value
+    result = load_settings()
+    assert (s3_settings().endpoint if name.startswith("AWS_") else getattr(result, name.lower())) == value
 
 
 S3 = Root.parse("s3://lake/retail")
@@ -167,10 +167,10 @@ def test_a_question_that_fails_while_it_is_shown_does_not_quote_the_store(monkey
     monkeypatch.setenv("LAKEHOUSE_ROOT", S3.uri)
     monkeypatch.setattr(reading, "preflight", lambda settings: settings)
     monkeypatch.setattr("lakehouse_assets.serving.query.query", lambda *_: Relation())
-    told = CliRunner().invoke(cli.app, ["query", "SELECT 1"]).exception
-    assert isinstance(told, QueryError)
-    assert str(told).startswith("AWS_SESSION_TOKEN: ")
-    assert PLANTED not in str(told)
+    done = CliRunner().invoke(cli.app, ["query", "SELECT 1"]).exception
+    assert isinstance(done, QueryError)
+    assert str(done).startswith("AWS_SESSION_TOKEN: ")
+    assert PLANTED not in str(done)
 
 
 def test_what_dbt_prints_does_not_quote_the_store(capsys):
@@ -233,14 +233,14 @@ class Command:
 
     def assert_nothing_secret(self, store: obstore.store.S3Store | None = None) -> None:
         """Search all that was printed, each file below the folder (databases and their logs, too), and each object of a store."""
-        found = {"what was printed": "\n".join(self.printed).encode()}
-        found |= {str(f): f.read_bytes() for f in self.folder.rglob("*") if f.is_file()}
+        result = {"what was printed": "\n".join(self.printed).encode()}
+        result |= {str(f): f.read_bytes() for f in self.folder.rglob("*") if f.is_file()}
         if store is not None:
             paths = [meta["path"] for batch in obstore.list(store) for meta in batch]
-            found |= {path: bytes(obstore.get(store, path).bytes()) for path in paths}
+            result |= {path: bytes(obstore.get(store, path).bytes()) for path in paths}
         for secret in self.secrets:
             for form in {secret, quote(secret, safe=""), json.dumps(secret)[1:-1]}:
-                assert [place for place, content in found.items() if form.encode() in content] == []
+                assert [place for place, content in result.items() if form.encode() in content] == []
 
 
 @pytest.fixture
@@ -253,9 +253,9 @@ def test_a_command_that_refuses_an_address_leaves_nothing_of_it(command, name, v
     command.environment = {"LAKEHOUSE_ROOT": "s3://lake", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": PLANTED} | {
         name: value
     }
-    told = command.fail("sync")
-    assert told.startswith(f"error: {name}: ")
-    assert len(told.splitlines()) == 1
+    message = command.fail("sync")
+    assert message.startswith(f"error: {name}: ")
+    assert len(message.splitlines()) == 1
     command.assert_nothing_secret()
     assert list(command.folder.iterdir()) == []
 
@@ -413,8 +413,8 @@ def test_a_store_that_ceases_to_answer_within_a_build_of_gold_is_not_quoted(comm
     with gate(minio["AWS_ENDPOINT_URL"], refused) as address:
         command.environment = minio | {"AWS_ENDPOINT_URL": address}
         done = json.loads(command.fail("sync", "--json").partition("\n")[0])
-        told = command.fail("query", "SELECT * FROM silver.crm_customers")
-        assert f"error: LAKEHOUSE_ROOT={root.uri}: {address} refused to read silver/crm_customers/" in told
+        message = command.fail("query", "SELECT * FROM silver.crm_customers")
+        assert f"error: LAKEHOUSE_ROOT={root.uri}: {address} refused to read silver/crm_customers/" in message
         command.fail("land", "crm/products", str(next(samples.glob("crm/products/*/*"))), "--date", "2026-02-01")
     error = {t["table"]: t["error"] for t in done["tables"]}["bridge_customer"]
     assert f"gold/bridge_customer: dbt can't build it: LAKEHOUSE_ROOT={root.uri}: {address} refused to read " in error

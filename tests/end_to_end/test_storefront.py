@@ -70,7 +70,7 @@ def summary(lakehouse: Lakehouse, table: SilverTable) -> tuple[int, int]:
 
 
 def test_orders_and_items_are_the_same_in_whatever_files_they_come(make_lakehouse):
-    found = []
+    results = []
     for files in (one_workbook, a_csv_file_a_sheet, a_workbook_a_day):
         lakehouse = make_lakehouse(PRODUCTS, ORDERS, ORDER_ITEMS)
         lakehouse.land("storefront/products", "2026-01-31", "p.csv", (SAMPLES / "products/2026-01-31/products.csv").read_bytes())
@@ -78,9 +78,9 @@ def test_orders_and_items_are_the_same_in_whatever_files_they_come(make_lakehous
             for day, name, data in files(table.name):
                 lakehouse.land(table.feeds[0].landing, day, name, data)
         assert lakehouse.build() == {}
-        found.append([summary(lakehouse, table) for table in (PRODUCTS, ORDERS, ORDER_ITEMS)])
+        results.append([summary(lakehouse, table) for table in (PRODUCTS, ORDERS, ORDER_ITEMS)])
         assert lakehouse.rows("quarantine.rows", "rule", "rule") == []
-    first, *others = found
+    first, *others = results
     assert [count for count, _ in first] == [1_000, 7_500, 40_803]
     assert all(other == first for other in others)
 

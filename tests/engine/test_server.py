@@ -37,8 +37,8 @@ def test_files_are_not_looked_up_by_a_task_for_each(reads_s3, looked_up, monkeyp
     monkeypatch.setattr(server, "engine_jars", lambda *given, **more: [])
     config = replace(CONFIG, reads_s3=reads_s3)
     monkeypatch.setattr(ServerConfig, "archive", Path("/cache/classes.jsa"))
-    found = [part for part in server.command_for(config, 15002) if "parallelPartitionDiscovery" in part]
-    assert found == [f"-Dspark.sql.sources.parallelPartitionDiscovery.{looked_up}"]
+    result = [part for part in server.command_for(config, 15002) if "parallelPartitionDiscovery" in part]
+    assert result == [f"-Dspark.sql.sources.parallelPartitionDiscovery.{looked_up}"]
 
 
 def test_there_is_no_state_before_a_server_was_started(tmp_path):

@@ -178,6 +178,6 @@ def test_whoever_comes_while_an_idle_server_is_ended_finds_no_state_afterwards(k
 
 
 def test_the_server_gets_its_token_by_the_environment(keep, tmp_path):
-    told = tmp_path / "token"
-    keep(command=("sh", "-c", f'printf %s "$SPARK_CONNECT_AUTHENTICATE_TOKEN" > {told}'), idle_seconds=60).ended()
-    assert told.read_text() == "a token"
+    message = tmp_path / "token"
+    keep(command=("sh", "-c", f'printf %s "$SPARK_CONNECT_AUTHENTICATE_TOKEN" > {message}'), idle_seconds=60).ended()
+    assert message.read_text() == "a token"

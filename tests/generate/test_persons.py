@@ -22,7 +22,7 @@ def lakehouse(*rows):
 
 
 def test_people_are_found_missed_and_merged_by_rule():
-    found = persons_found(
+    result = persons_found(
         TRUTH,
         lakehouse(
             *(("crm", "10", "A", "itself"), ("shop", "1", "A", "name"), ("desk", "7", "A", "email")),
@@ -32,10 +32,10 @@ def test_people_are_found_missed_and_merged_by_rule():
             *(("desk", "999", "E", "itself"), ("storefront", "10", "F", "itself")),
         ),
     )
-    assert found is not None
-    assert (found.found, found.split, found.merged) == (1, 1, 2)
-    assert (found.missed, found.linked, found.wrong) == ({"crm": 1}, {"name": 1, "email": 2}, {"name": 1})
-    assert found.sentences()[1] == "Records that are apart from others of their person: crm 1."
+    assert result is not None
+    assert (result.found, result.split, result.merged) == (1, 1, 2)
+    assert (result.missed, result.linked, result.wrong) == ({"crm": 1}, {"name": 1, "email": 2}, {"name": 1})
+    assert result.sentences()[1] == "Records that are apart from others of their person: crm 1."
 
 
 def test_without_gold_or_people_nothing_is_counted():

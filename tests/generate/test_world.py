@@ -54,7 +54,7 @@ def test_a_price_is_that_of_the_day(small_world):
 
 
 def test_each_step_of_a_web_order_is_told_on_its_day_and_no_other(small_world):
-    told = Counter((order.number, step) for day in small_world.days for _, order, step in small_world.changes(day))
+    message = Counter((order.number, step) for day in small_world.days for _, order, step in small_world.changes(day))
     steps = [
         (order.number, step)
         for day in small_world.days
@@ -62,7 +62,7 @@ def test_each_step_of_a_web_order_is_told_on_its_day_and_no_other(small_world):
         for step, (_, moment) in enumerate(order.steps)
         if moment.date() <= small_world.days[-1]
     ]
-    assert told == Counter(steps)
+    assert message == Counter(steps)
     assert {status for day in small_world.days for o in small_world.orders(day, "web") for status, _ in o.steps} >= {
         "canceled",
         "closed",
@@ -104,7 +104,7 @@ def test_people_register_once(small_world):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"first": date(2026, 2, 1)}, "--from 2026-02-01 is after --to 2026-01-31."),
         ({"scale": 0}, "--scale 0 is not between 0 and 1000."),
@@ -112,10 +112,10 @@ def test_people_register_once(small_world):
         ({"dirt": 0.06}, "--dirt 0.06 is not between 0 and 0.05: it is the share of each kind of dirt."),
     ],
 )
-def test_options_out_of_range_are_told(options, told):
+def test_options_out_of_range_are_told(options, message):
     with pytest.raises(GenerateError) as error:
         Options(**options)
-    assert str(error.value) == told
+    assert str(error.value) == message
 
 
 def test_each_kind_of_dirt_hits_its_share():

@@ -33,7 +33,7 @@ def test_a_report_belongs_to_the_version_of_its_moment_and_before_the_first_to_t
     ends = [*ordered[1:], 0 if gap else None]
     rows = [version(start, end, f"from {start}") for start, end in zip(ordered, ends, strict=False)]
     sql = warehouse(bikes_stations=rows, bikes_station_status=[report(at) for at in reports])
-    found = sql(
+    result = sql(
         "SELECT s.name FROM run.gold.fact_bike_status JOIN run.gold.dim_bike_station AS s USING (station_key) ORDER BY reported_at"
     )
 
@@ -41,7 +41,7 @@ def test_a_report_belongs_to_the_version_of_its_moment_and_before_the_first_to_t
         begun = [start for start in ordered if start is None or start <= at] or ordered[:1]
         return f"from {begun[-1]}" if begun else "n/a"
 
-    assert [row[0] for row in found] == [expected(at) for at in sorted(reports)]
+    assert [row[0] for row in result] == [expected(at) for at in sorted(reports)]
 
 
 def test_the_key_of_a_station_s_first_version_is_its_own_so_that_later_ones_change_no_fact(warehouse):
@@ -59,11 +59,11 @@ def test_a_station_is_counted_by_day_and_under_its_latest_name(warehouse):
     reports = [report(1, bikes=0), report(2, bikes=0, docks=0), report(6, bikes=3), report(7, bikes=4)]
     reports += [report(24 * 60, bikes=9), report(3, bikes=7, station_code="2"), report(4, station_code="3")]
     sql = warehouse(bikes_stations=rows, bikes_station_status=reports)
-    found = sql(
+    result = sql(
         "SELECT day::VARCHAR, station_id, name, readings, share_without_bikes::FLOAT, share_without_docks::FLOAT, mean_bikes::FLOAT "
         "FROM run.gold.station_availability ORDER BY ALL"
     )
-    assert found == [
+    assert result == [
         ("2026-03-02", "1", "New", 4, 0.5, 0.25, 1.75),
         ("2026-03-02", "2", "Other", 1, 0.0, 0.0, 7.0),
         ("2026-03-02", "n/a", "n/a", 1, 0.0, 0.0, 1.0),

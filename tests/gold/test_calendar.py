@@ -77,10 +77,10 @@ def test_an_unknown_country_is_refused_with_the_nearest_code(codes, fault):
 
 def test_a_model_is_built_again_for_other_countries_only_if_it_reads_holidays():
     def fingerprint(countries, macro):
-        found = manifest(fact=["source.lakehouse.silver.sales"])
-        found["nodes"]["model.lakehouse.fact"]["depends_on"]["macros"] = [macro]
-        found["macros"] = {macro: {"macro_sql": "", "depends_on": {"macros": []}}}
-        [model] = read_models(found, holidays=holidays.rows_depend_on(countries))
+        manifest_of_models = manifest(fact=["source.lakehouse.silver.sales"])
+        manifest_of_models["nodes"]["model.lakehouse.fact"]["depends_on"]["macros"] = [macro]
+        manifest_of_models["macros"] = {macro: {"macro_sql": "", "depends_on": {"macros": []}}}
+        [model] = read_models(manifest_of_models, holidays=holidays.rows_depend_on(countries))
         return model_fingerprint(model, {}, "")
 
     reads, other = "macro.lakehouse.public_holidays", "macro.lakehouse.surrogate_key"

@@ -248,8 +248,8 @@ class Macros:
         return call
 
     def _run_query(self, sql: str) -> "Answer":
-        found = self._connection.execute(sql)
-        return Answer(found.fetchall() if found.description else [])
+        result = self._connection.execute(sql)
+        return Answer(result.fetchall() if result.description else [])
 
 
 class Answer:

@@ -39,8 +39,8 @@ def test_the_day_and_time_of_a_moment_are_those_of_the_zone_whatever_the_session
     made, literal = macros(zone), f"TIMESTAMPTZ '{moment}'"
     with duckdb.connect() as connection:
         connection.execute(f"SET TimeZone = '{session}'")
-        found = connection.execute(f"SELECT {made.business_day(literal)}::VARCHAR, {made.time_key(literal)}").fetchall()
-    assert found == [(day, key)]
+        rows = connection.execute(f"SELECT {made.business_day(literal)}::VARCHAR, {made.time_key(literal)}").fetchall()
+    assert rows == [(day, key)]
 
 
 def model(day: str) -> str:

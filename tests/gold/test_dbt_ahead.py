@@ -40,19 +40,19 @@ def dbt(*arguments, folder=PROJECT, **environment):
 
 def wait_until(true, seconds=30):
     deadline = time.monotonic() + seconds
-    while not (found := true()):
+    while not (result := true()):
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.05)
-    return found
+    return result
 
 
 def loaders(parent):
     """The children of a process that have loaded dbt, or load it."""
-    found = []
+    results = []
     for child in parent.children():
         with suppress(psutil.NoSuchProcess):  # it has just ended
-            found += [child] if "dbt_ahead" in " ".join(child.cmdline()) else []
-    return found
+            results += [child] if "dbt_ahead" in " ".join(child.cmdline()) else []
+    return results
 
 
 def ended(process):

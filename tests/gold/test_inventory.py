@@ -145,12 +145,12 @@ def test_stock_adds_up_for_any_counts_moves_and_sales(warehouse, compiled, count
     rows = sql(ROWS.format("odoo"))
     assert sql(compiled["assert_inventory_adds_up"]) == []
     by_place = {place: [row for row in rows if row[0] == place] for place in ("WH", "EAST", "unassigned")}
-    for place, found in by_place.items():
-        assert all(one[7] == two[2] for one, two in pairwise(found))
+    for place, result in by_place.items():
+        assert all(one[7] == two[2] for one, two in pairwise(result))
         location = TRANSIT if place == "unassigned" else f"{place}/Stock"
         touched = {day for day, _, *places in moved if (location in places) and places[0] != places[1]}
-        assert [row[1] for row in found] == sorted(touched | {day for at, day in counted if at == location})
-        for _, day, opening, came, went, sold, adjustment, closing in found:
+        assert [row[1] for row in result] == sorted(touched | {day for at, day in counted if at == location})
+        for _, day, opening, came, went, sold, adjustment, closing in result:
             assert closing == opening + came - went - sold + adjustment
             assert closing == counted.get((location, day), closing)
             if (location, day) not in counted:

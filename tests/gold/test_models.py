@@ -44,15 +44,15 @@ def names(models):
 
 
 def test_a_model_stands_after_those_that_it_reads():
-    found = read_models(manifest(a=["model.lakehouse.b"], b=["model.lakehouse.c"], c=[]))
-    assert names(found) == ["c", "b", "a"]
+    models = read_models(manifest(a=["model.lakehouse.b"], b=["model.lakehouse.c"], c=[]))
+    assert names(models) == ["c", "b", "a"]
 
 
 def test_a_model_that_several_read_stands_once():
-    found = read_models(
+    models = read_models(
         manifest(a=["model.lakehouse.d"], b=["model.lakehouse.d"], c=["model.lakehouse.a", "model.lakehouse.b"], d=[])
     )
-    assert names(found) == ["d", "a", "b", "c"]
+    assert names(models) == ["d", "a", "b", "c"]
 
 
 def test_models_that_read_none_stand_by_name():
@@ -60,19 +60,19 @@ def test_models_that_read_none_stand_by_name():
 
 
 def test_only_models_are_taken_from_the_manifest():
-    found = manifest(a=[])
-    found["nodes"]["test.lakehouse.unique_a"] = {"name": "unique_a", "resource_type": "test"}
-    assert names(read_models(found)) == ["a"]
+    manifest_of_models = manifest(a=[])
+    manifest_of_models["nodes"]["test.lakehouse.unique_a"] = {"name": "unique_a", "resource_type": "test"}
+    assert names(read_models(manifest_of_models)) == ["a"]
 
 
 def test_a_model_knows_its_silver_tables_and_models():
-    found = read_models(manifest(a=["source.lakehouse.silver.crm_sales", "model.lakehouse.b"], b=[]))
-    assert (found[1].sources, found[1].refs) == (("crm_sales",), ("b",))
+    models = read_models(manifest(a=["source.lakehouse.silver.crm_sales", "model.lakehouse.b"], b=[]))
+    assert (models[1].sources, models[1].refs) == (("crm_sales",), ("b",))
 
 
 def test_a_model_knows_its_folder_and_description():
-    [found] = read_models(manifest(fact_sales=[]))
-    assert (found.folder, found.description) == ("facts", "what fact_sales is")
+    [models] = read_models(manifest(fact_sales=[]))
+    assert (models.folder, models.description) == ("facts", "what fact_sales is")
 
 
 def test_a_model_knows_the_table_whose_grain_it_keeps():
@@ -85,13 +85,13 @@ def test_a_model_knows_the_table_whose_grain_it_keeps():
 
 
 def in_zone(zone, *, macros):
-    found = manifest(fact=["source.lakehouse.silver.sales"])
-    found["nodes"]["model.lakehouse.fact"]["depends_on"]["macros"] = macros
+    manifest_of_models = manifest(fact=["source.lakehouse.silver.sales"])
+    manifest_of_models["nodes"]["model.lakehouse.fact"]["depends_on"]["macros"] = macros
     names = {"business_day": ["macro.lakehouse.business_time"], "business_time": [], "key": []}
-    found["macros"] = {
+    manifest_of_models["macros"] = {
         f"macro.lakehouse.{name}": {"macro_sql": name, "depends_on": {"macros": used}} for name, used in names.items()
     }
-    [model] = read_models(found, zone)
+    [model] = read_models(manifest_of_models, zone)
     return model
 
 
@@ -373,15 +373,15 @@ def test_settings_count_for_all_models_and_their_comments_do_not(project):
 
 def with_test(**changes):
     """Return the checksums of two models after a change to the manifest. One of them uses a macro and has a test."""
-    found = manifest(fact=[], people=[])
-    fact = found["nodes"]["model.lakehouse.fact"]
+    manifest_of_models = manifest(fact=[], people=[])
+    fact = manifest_of_models["nodes"]["model.lakehouse.fact"]
     fact["depends_on"]["macros"] = ["macro.dbt.ref", "macro.lakehouse.key"]
-    found["macros"] = {
+    manifest_of_models["macros"] = {
         "macro.dbt.ref": {"macro_sql": "ref", "depends_on": {"macros": []}},
         "macro.lakehouse.key": {"macro_sql": "key", "depends_on": {"macros": ["macro.lakehouse.hash"]}},
         "macro.lakehouse.hash": {"macro_sql": "hash", "depends_on": {"macros": []}},
     }
-    found["nodes"]["test.lakehouse.not_null"] = {
+    manifest_of_models["nodes"]["test.lakehouse.not_null"] = {
         "name": "not_null",
         "resource_type": "test",
         "raw_code": "not null",
@@ -392,7 +392,7 @@ def with_test(**changes):
     }
     for path, value in changes.items():
         *folders, last = path.split("__")
-        place = found["nodes"]["model.lakehouse.fact"] if folders[0] == "fact" else found
+        place = manifest_of_models["nodes"]["model.lakehouse.fact"] if folders[0] == "fact" else manifest_of_models
         for folder in folders[1 if folders[0] == "fact" else 0 :]:
             place = place[
                 {"key": "macro.lakehouse.key", "hash": "macro.lakehouse.hash", "test": "test.lakehouse.not_null"}.get(
@@ -400,7 +400,7 @@ def with_test(**changes):
                 )
             ]
         place[last] = value
-    return {model.name: model.checksum for model in read_models(found)}
+    return {model.name: model.checksum for model in read_models(manifest_of_models)}
 
 
 @pytest.mark.parametrize(

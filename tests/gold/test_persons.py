@@ -37,11 +37,11 @@ def crm(number, birth=None, first="Ada", last="Berg", country="Germany"):
 
 def together(*parts):
     """Rows of all parts, by table."""
-    found = defaultdict(list)
+    results = defaultdict(list)
     for part in parts:
         for table, rows in part.items():
-            found[table] += rows
-    return found
+            results[table] += rows
+    return results
 
 
 @pytest.fixture(scope="session")
@@ -122,16 +122,16 @@ def persons(records, cuts):
     for member, (*_, number) in records.items():
         if member not in cuts and number in accounts and find(member) not in accounts.values():
             numbers[find(member)].add(accounts[number])
-    for household, found in numbers.items():
-        if len(found) == 1:
-            join({household, *found})
+    for household, result in numbers.items():
+        if len(result) == 1:
+            join({household, *result})
     records = described
     for members in shared(lambda r: (r[1].lower().replace("é", "e"), *r[2:4]) if all(r[1:4]) else None):
         join(members)
-    found = defaultdict(set)
+    result = defaultdict(set)
     for member in records:
-        found[find(member)].add(member)
-    return sorted(map(sorted, found.values()))
+        result[find(member)].add(member)
+    return sorted(map(sorted, result.values()))
 
 
 @settings(max_examples=10, deadline=None)
@@ -160,14 +160,14 @@ def test_records_are_one_person_by_the_rules_whatever_the_order_in_which_they_co
             )
     cuts = data.draw(st.sets(st.sampled_from(sorted(records)))) if records else set()
     with cut(cuts):
-        found = bridge(warehouse(**together(*parts)))
-        assert bridge(warehouse(**together(*data.draw(st.permutations(parts))))) == found
+        rows = bridge(warehouse(**together(*parts)))
+        assert bridge(warehouse(**together(*data.draw(st.permutations(parts))))) == rows
     by_person = defaultdict(list)
-    for member, (person, _) in sorted(found.items()):
+    for member, (person, _) in sorted(rows.items()):
         by_person[person].append(member)
     assert sorted(by_person.values()) == persons(records, cuts)
     assert all(person == key(members[0]) for person, members in by_person.items())
-    assert all((rule == "itself") == (person == key(member)) for member, (person, rule) in found.items())
+    assert all((rule == "itself") == (person == key(member)) for member, (person, rule) in rows.items())
     births = [{records[m][2] for m in members} - {None} for members in by_person.values()]
     assert all(len(of_person) <= 1 for of_person in births)
 
@@ -178,16 +178,16 @@ def test_a_chain_of_addresses_and_names_is_one_person_unless_it_is_cut(warehouse
     for n, birth in enumerate(births):
         # An address of one birth date, by two accounts, of which one has no birth date of its own, and another name.
         rows += [account(100 + 2 * n, f"p{n}@x.org", birth), account(101 + 2 * n, f"p{n}@x.org", None, "Eve", str(n))]
-    found = bridge(warehouse(magento_customers=rows))
-    assert len({person for person, _ in found.values()}) == len(births)
+    result = bridge(warehouse(magento_customers=rows))
+    assert len({person for person, _ in result.values()}) == len(births)
     chain = [account(100 + n, f"p{(n + 1) // 2}@x.org", date(1980, 1, 1), last=f"N{n // 2}") for n in range(80)]
     sql = warehouse(magento_customers=chain[::-1])
     assert {person for person, _ in bridge(sql).values()} == {key(("magento", "100"))}
     with cut([("magento", "140")]):
-        found = bridge(warehouse(magento_customers=chain))
-    assert {found["magento", str(n)][0] for n in range(100, 140)} == {key(("magento", "100"))}
-    assert found["magento", "140"] == (key(("magento", "140")), "itself")
-    assert {found["magento", str(n)][0] for n in range(141, 180)} == {key(("magento", "141"))}
+        result = bridge(warehouse(magento_customers=chain))
+    assert {result["magento", str(n)][0] for n in range(100, 140)} == {key(("magento", "100"))}
+    assert result["magento", "140"] == (key(("magento", "140")), "itself")
+    assert {result["magento", str(n)][0] for n in range(141, 180)} == {key(("magento", "141"))}
 
 
 def test_a_later_record_with_a_larger_number_leaves_the_keys_and_says_by_which_rule_it_belongs(warehouse):
@@ -250,8 +250,8 @@ def test_what_many_share_and_what_is_no_key_links_nobody(warehouse):
         ("n/a", "Ada", "Berg", None), ("n/a", "Ada", None, "DE"), ("", "n/a", "n/a", "DE"), ("", "n/a", "n/a", "DE"),
         (None, "-", "-", "DE"), (None, "-", "-", "DE"), (None, "Ada", "Berg", "DE"), (None, "Ada", "Berg", "FR"),
     ])]  # fmt: skip
-    found = bridge(warehouse(odoo_sale_orders=partners, magento_customers=accounts))
-    assert len({person for person, _ in found.values()}) == len(found) == 19
+    rows = bridge(warehouse(odoo_sale_orders=partners, magento_customers=accounts))
+    assert len({person for person, _ in rows.values()}) == len(rows) == 19
     assert len({person for person, _ in bridge(warehouse(odoo_sale_orders=partners[1:])).values()}) == 1
 
 
@@ -411,10 +411,10 @@ def test_facts_point_at_the_version_of_their_day(warehouse):
         marriages(1, (date(2025, 6, 1), "Single"), (JAN, "Married"), (FEB, "n/a")),
         {"crm_sales": [sale(str(n), day) for n, day in enumerate(days)]},
     )
-    found = warehouse(**rows)(
+    result = warehouse(**rows)(
         "SELECT marital_status FROM run.gold.fact_sales JOIN run.gold.dim_customer USING (customer_key) ORDER BY order_date"
     )
-    assert found == [("Single",), ("Married",), ("Married",), ("n/a",)]
+    assert result == [("Single",), ("Married",), ("Married",), ("n/a",)]
 
 
 def test_registration_and_activity_are_said_by_systems_or_else_by_sales(warehouse):
@@ -431,11 +431,11 @@ def test_registration_and_activity_are_said_by_systems_or_else_by_sales(warehous
         order(4, 2, date(2099, 1, 1)),
     ]
     sql = warehouse(**together(*sold, {"freshdesk_customers": contacts}))
-    found = sql(
+    rows = sql(
         "SELECT source_system, customer_id, registration_date, is_active FROM run.gold.dim_customer"
         " WHERE is_current AND customer_key <> -1 ORDER BY ALL"
     )
-    assert found == [
+    assert rows == [
         ("freshdesk", "4", date(2025, 6, 6), False),
         ("odoo", "1", date(2025, 1, 31), False),
         ("odoo", "2", date(2025, 2, 1), True),
@@ -468,8 +468,8 @@ def test_customer_360_has_each_person_once_and_the_totals_of_the_facts(warehouse
     }
     sql = warehouse(**rows)
     columns = "source_system, orders, c.quantity::INT, usd_amount, last_order_date, tickets, open_tickets, last_contact_date"
-    found = sql(f"SELECT {columns} FROM run.gold.customer_360 c JOIN run.gold.dim_customer USING (customer_key) ORDER BY 1")
-    assert found == [
+    result = sql(f"SELECT {columns} FROM run.gold.customer_360 c JOIN run.gold.dim_customer USING (customer_key) ORDER BY 1")
+    assert result == [
         ("crm", 1, 4, 120, date(2026, 1, 5), 0, 0, date(2026, 1, 5)),
         ("freshdesk", 1, 0, 0, date(2025, 3, 3), 2, 1, date(2026, 1, 2)),
         ("n/a", 0, 0, 0, None, 1, 1, None),

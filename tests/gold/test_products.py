@@ -28,12 +28,12 @@ def records(crm=(), magento=(), odoo=(), orders=(), retail=(), storefront=()):
 
 def products_of(sql):
     """The bridge: which records each product has, with how they came to it."""
-    found = {}
+    results = {}
     for system, number, item, rule in sql(
         "SELECT source_system, source_product_id, item_key, matched_by FROM run.gold.bridge_product"
     ):
-        found.setdefault(item, {})[system, number] = rule
-    return sorted(found.values(), key=lambda product: sorted(product))
+        results.setdefault(item, {})[system, number] = rule
+    return sorted(results.values(), key=lambda product: sorted(product))
 
 
 def test_products_match_by_id_and_then_by_name(warehouse):
@@ -277,9 +277,9 @@ def test_a_day_has_the_shop_s_price_and_the_crm_s_version_of_that_day(warehouse,
     assert [sum(row[4] for row in rows), sum(row[5] for row in rows)] == [1, 1]
     crm = sorted((date(1990, 1, 1) if day is None else first + timedelta(day), n) for n, day in enumerate(starts, 1))
     for day in (first + timedelta(n) for n in range(8)):
-        found = [row for row in rows if row[0] <= day <= row[1]]
-        assert len(found) == (not crm or crm[0][0] <= day)
-        for _, _, price, product_id, _, _ in found:
+        result = [row for row in rows if row[0] <= day <= row[1]]
+        assert len(result) == (not crm or crm[0][0] <= day)
+        for _, _, price, product_id, _, _ in result:
             # Before its first change, the shop's product was as it was then.
             known = (
                 [p for at, p in moments if at.date() <= day] or [p for _, p in moments if _.date() == moments[0][0].date()] or [9]

@@ -133,12 +133,12 @@ def test_what_another_writer_has_put_there_meanwhile_is_replaced_too(publish, mo
     differing, others = publishing.built_sums, iter(["SELECT 5 AS n, DATE '2026-01-02' AS _date"])
 
     def overtaken(*args):
-        found = differing(*args)
+        result = differing(*args)
         if sql := next(others, None):
             with monkeypatch.context() as patch:
                 patch.setattr(publishing, "built_sums", differing)
                 publish(sql)
-        return found
+        return result
 
     monkeypatch.setattr(publishing, "built_sums", overtaken)
     publish("SELECT 1 AS n, DATE '2026-01-01' AS _date UNION ALL SELECT 3, DATE '2026-01-03'")
@@ -153,10 +153,10 @@ def test_a_row_without_a_date_is_refused(publish):
 @pytest.fixture
 def reads(monkeypatch):
     """An entry for each time that a live table was read."""
-    found = []
+    results = []
     live = publishing.live_sums
-    monkeypatch.setattr(publishing, "live_sums", lambda *args: found.append(args) or live(*args))
-    return found
+    monkeypatch.setattr(publishing, "live_sums", lambda *args: results.append(args) or live(*args))
+    return results
 
 
 def query_of(rows):

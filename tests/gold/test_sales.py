@@ -189,13 +189,13 @@ def lines(warehouse, compiled, columns, **silver):
 @settings(max_examples=20, deadline=None)
 @given(storefront=storefronts())
 def test_a_storefront_order_s_total_is_spread_to_the_cent(warehouse, compiled, storefront):
-    found = lines(warehouse, compiled, "order_id, source_amount, quantity, unit_price, amount_is_allocated", **storefront)
+    rows = lines(warehouse, compiled, "order_id, source_amount, quantity, unit_price, amount_is_allocated", **storefront)
     items = {}
     for item in storefront["storefront_order_items"]:
         items[item["order_id"]] = items.get(item["order_id"], 0) + 1
     for order in storefront["storefront_orders"]:
         number, total = order["order_id"], order["total_amount"]
-        shares = [row[1] for row in found if row[0] == str(number)]
+        shares = [row[1] for row in rows if row[0] == str(number)]
         assert len(shares) == max(items.get(number, 0), 1)
         if total is None:
             assert set(shares) == {None}
@@ -203,14 +203,14 @@ def test_a_storefront_order_s_total_is_spread_to_the_cent(warehouse, compiled, s
             assert sum(shares) == total
             assert max(shares) - min(shares) <= CENT
             assert all(share == share.quantize(CENT) for share in shares)
-    assert all(row[2] * row[3] == row[1] and row[4] for row in found if row[1] is not None)
+    assert all(row[2] * row[3] == row[1] and row[4] for row in rows if row[1] is not None)
 
 
 def test_the_cents_left_over_go_to_the_first_items_in_the_cart(warehouse, compiled):
     order = {"order_id": 1, "user_id": 1, "order_timestamp": DAY, "total_amount": Decimal("0.05"), "currency": "USD"}
-    items = [{"id": n, "order_id": 1, "product_id": n, "add_to_cart_order": place} for n, place in enumerate([2, None, 1, 2])]
-    found = lines(warehouse, compiled, "line_id, source_amount::VARCHAR", storefront_orders=[order], storefront_order_items=items)
-    assert sorted(found) == [("0", "0.0100"), ("1", "0.0100"), ("2", "0.0200"), ("3", "0.0100")]
+    items = [{"id": n, "order_id": 1, "product_id": n, "add_to_cart_order": index} for n, index in enumerate([2, None, 1, 2])]
+    rows = lines(warehouse, compiled, "line_id, source_amount::VARCHAR", storefront_orders=[order], storefront_order_items=items)
+    assert sorted(rows) == [("0", "0.0100"), ("1", "0.0100"), ("2", "0.0200"), ("3", "0.0100")]
 
 
 def test_fees_postage_bad_debts_and_adjustments_are_no_sales_of_retail(warehouse, compiled):
@@ -247,12 +247,12 @@ def left(amount, gone, quantity):
 @given(shop=shops())
 def test_what_is_canceled_and_refunded_takes_back_its_share(warehouse, compiled, shop):
     columns = "split_part(line_id, ':', 1), split_part(line_id, ':', 2), quantity, unit_price, discount_amount, source_amount"
-    found = lines(warehouse, compiled, columns, **shop)
+    rows = lines(warehouse, compiled, columns, **shop)
     states = {order["order_id"]: order["state"] for order in shop["magento_orders"]}
     sold = {str(item["item_id"]): item for item in shop["magento_order_items"] if item["parent_item_id"] is None}
-    assert {row[0] for row in found} == sold.keys()
+    assert {row[0] for row in rows} == sold.keys()
     for number, item in sold.items():
-        own = [row for row in found if row[0] == number]
+        own = [row for row in rows if row[0] == number]
         ordered, refunded = item["quantity"], min(item["quantity_refunded"], item["quantity"])
         canceled = ordered if states[item["order_id"]] == "canceled" else item["quantity_canceled"]
         gone = min(refunded + canceled, ordered)
@@ -305,8 +305,8 @@ SHOP_ORDER = {"order_id": 7, "order_number": "000000007", "state": "complete", "
     ],
 )
 def test_an_order_of_the_erp_that_the_shop_has_is_the_shop_s_sale(warehouse, compiled, order, sold):
-    found = lines(warehouse, compiled, "DISTINCT source_system", **odoo(**order), magento_orders=[SHOP_ORDER])
-    assert found == ([("odoo",)] if sold else [])
+    rows = lines(warehouse, compiled, "DISTINCT source_system", **odoo(**order), magento_orders=[SHOP_ORDER])
+    assert rows == ([("odoo",)] if sold else [])
 
 
 def test_prices_that_contradict_the_amount_leave_a_discount(warehouse, compiled):
@@ -320,8 +320,8 @@ def test_prices_that_contradict_the_amount_leave_a_discount(warehouse, compiled)
     }
     totals = {"rounded": "10.01", "wrong": "9.00", "huge": "9999999999.99"}
     events = [event | {"line_id": name, "total": Decimal(total)} for name, total in totals.items()]
-    found = lines(warehouse, compiled, "line_id, discount_amount::VARCHAR", orders_events=events)
-    assert dict(found) == {"rounded": "0.0000", "wrong": "1.0050", "huge": "-9999999989.9850"}
+    rows = lines(warehouse, compiled, "line_id, discount_amount::VARCHAR", orders_events=events)
+    assert dict(rows) == {"rounded": "0.0000", "wrong": "1.0050", "huge": "-9999999989.9850"}
 
 
 def test_an_order_is_its_lines_and_those_of_an_order_number_of_another_system_are_not(warehouse):
@@ -342,10 +342,8 @@ def test_an_order_is_its_lines_and_those_of_an_order_number_of_another_system_ar
         ("odoo", "S1", 5, 1, 9, DAY.date(), 20260105, 1200, False, "EUR", LANDED),
         ("orders", "1", 1, 1, 2, DAY.date(), 20260105, 1200, False, "USD", LANDED),
     ]
-    found = sql(
-        "SELECT month, orders, customers, quantity, usd_amount::INT FROM run.gold.sales_performance ORDER BY 1 NULLS LAST"
-    )
-    assert [row[1:3] for row in found] == [(3, 0), (1, 1)]
+    rows = sql("SELECT month, orders, customers, quantity, usd_amount::INT FROM run.gold.sales_performance ORDER BY 1 NULLS LAST")
+    assert [row[1:3] for row in rows] == [(3, 0), (1, 1)]
 
 
 SAID = {
@@ -445,8 +443,8 @@ def test_a_sale_has_the_product_as_it_was_on_its_day_or_else_as_it_is_now(wareho
     days = [date(2025, 6, 1), date(2026, 1, 31), date(2026, 2, 1), None]
     sales = [sale | {"order_number": str(n), "order_date": day} for n, day in enumerate(days)]
     sql = warehouse(crm_products=products, crm_sales=sales)
-    found = sql("SELECT product_id FROM run.gold.fact_sales JOIN run.gold.dim_product USING (product_key) ORDER BY order_id")
-    assert found == [("2",), ("1",), ("2",), ("2",)]
+    rows = sql("SELECT product_id FROM run.gold.fact_sales JOIN run.gold.dim_product USING (product_key) ORDER BY order_id")
+    assert rows == [("2",), ("1",), ("2",), ("2",)]
 
 
 def test_an_order_has_a_day_if_one_of_its_lines_has_and_no_currency_if_they_have_two(warehouse):

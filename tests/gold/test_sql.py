@@ -127,8 +127,8 @@ def test_an_amount_takes_the_rate_of_its_day_or_the_last_earlier_one(warehouse, 
     rates = [rate(date(2026, 1, 5), "EUR", "1.10"), rate(date(2026, 1, 12), "EUR", "1.23456789")]
     rates += [rate(date(2026, 1, 5), "JPY", "0.00658"), rate(date(2026, 1, 12), "JPY", "0.0066")]
     sql = warehouse(crm_sales=[SALE | {"currency": currency, "order_date": day}], finance_exchange_rates=rates)
-    found = sql("SELECT usd_amount::VARCHAR, source_currency, source_amount::VARCHAR FROM run.gold.fact_sales")
-    assert found == [(usd_amount, currency, "10.0000")]
+    rows = sql("SELECT usd_amount::VARCHAR, source_currency, source_amount::VARCHAR FROM run.gold.fact_sales")
+    assert rows == [(usd_amount, currency, "10.0000")]
 
 
 @pytest.mark.parametrize(("amount", "usd_amount"), [("999999999.99", "1099999999.99"), ("9999999999.99", "10999999999.99")])

@@ -129,8 +129,8 @@ def test_the_customer_is_the_row_version_of_the_day_on_which_the_ticket_was_crea
         magento_order_items=[item, item | {"order_id": 2, "item_id": 2}],
         freshdesk_tickets=tickets,
     )
-    found = sql(
+    rows = sql(
         "SELECT c.customer_segment, c.is_current FROM run.gold.fact_support_tickets JOIN run.gold.dim_customer AS c "
         "USING (customer_key) ORDER BY ticket_id"
     )
-    assert found == [("No sales", False), ("Top", True)]
+    assert rows == [("No sales", False), ("Top", True)]

@@ -37,8 +37,8 @@ def interpreter(version: str) -> str | None:
     """A Python of this version on this machine, if there is one."""
     if "{}.{}".format(*sys.version_info) == version:
         return sys.executable
-    found = [*Path("~/.pyenv/versions").expanduser().glob(f"{version}.*/bin/python"), shutil.which(f"python{version}")]
-    for python in filter(None, found):
+    result = [*Path("~/.pyenv/versions").expanduser().glob(f"{version}.*/bin/python"), shutil.which(f"python{version}")]
+    for python in filter(None, result):
         if subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0:
             return str(python)
     return None

@@ -56,10 +56,10 @@ def test_unusual_names_are_listed_and_read_as_they_are(store, landing, put, long
     assert [o.name for o in listing.objects] == sorted(expected)
     assert len(listing.ignored) == len(lost)
     assert all("XML" in reason for _, reason in listing.ignored)
-    for found in listing.objects:
-        assert b"".join(landing.read(found)) == text(expected.index(found.name))
-        assert landing.version(found) == found.version
-        assert landing.size("shop/orders", DAY, found.name) == found.size
+    for landed in listing.objects:
+        assert b"".join(landing.read(landed)) == text(expected.index(landed.name))
+        assert landing.version(landed) == landed.version
+        assert landing.size("shop/orders", DAY, landed.name) == landed.size
     assert landing.dates("shop/orders", START) == [DAY]
     assert landing.listing("shop/orders", START, [DAY]).objects == listing.objects
 
@@ -75,8 +75,8 @@ def test_unusual_names_go_through_all_stages_and_out_again(make_lakehouse):
     for change in (0, 1):
         for table, count in (("raw.shop_orders", 1), ("silver.shop_orders", 1), ("quarantine.rows", 1)):
             column = "source_file" if table == "quarantine.rows" else "_source_file"
-            found = [row[column] for row in shop.rows(table, column)]
-            assert sorted(found) == sorted(UNUSUAL * count), table
+            rows = [row[column] for row in shop.rows(table, column)]
+            assert sorted(rows) == sorted(UNUSUAL * count), table
         assert {row["amount"] for row in shop.rows("raw.shop_orders", "amount")} == {str(change)}
         for number, name in enumerate(UNUSUAL):
             put(FOLDER + name, text(number, change=1))
@@ -298,11 +298,11 @@ class AnyKey(http.server.BaseHTTPRequestHandler):
         key, asked = unquote(url.path).removeprefix("/bucket").removeprefix("/"), parse_qs(url.query)
         if "list-type" in asked:
             after = asked.get("start-after", [""])[0]
-            found = sorted(k for k in self.objects if k.startswith(asked["prefix"][0]) and k > after)
+            result = sorted(k for k in self.objects if k.startswith(asked["prefix"][0]) and k > after)
             items = "".join(
                 f"<Contents><Key>{quote(k)}</Key><LastModified>2026-01-31T00:00:00.000Z</LastModified>"
                 f"<ETag>&quot;{len(k)}&quot;</ETag><Size>{len(self.objects[k])}</Size></Contents>"
-                for k in found
+                for k in result
             )
             self.answer(f"<ListBucketResult><EncodingType>url</EncodingType>{items}</ListBucketResult>".encode())
         elif key in self.objects:
@@ -344,9 +344,9 @@ def test_empty_folder_names_are_loaded(any_key):
         objects[FOLDER + name] = name.encode()
     listing = landing.listing("shop/orders", START)
     assert [o.name for o in listing.objects] == ["/z.csv", "plain.csv", "sub//y.csv"]
-    for found in listing.objects:
-        assert b"".join(landing.read(found)) == found.name.encode()
-        assert landing.version(found) == found.version
+    for landed in listing.objects:
+        assert b"".join(landing.read(landed)) == landed.name.encode()
+        assert landing.version(landed) == landed.version
     del objects[FOLDER + "/z.csv"]
     assert landing.version(listing.objects[0]) is None
     with pytest.raises(FileNotFoundError):

@@ -22,8 +22,8 @@ ENTITY = "landing/shop/orders/"
 def listed(monkeypatch):
     """The listings of a folder: prefix, first and last date."""
     calls = []
-    found = landing_store.Folder.found
-    monkeypatch.setattr(landing_store.Folder, "found", lambda self, *what: calls.append(what) or found(self, *what))
+    result = landing_store.Folder.found
+    monkeypatch.setattr(landing_store.Folder, "found", lambda self, *what: calls.append(what) or result(self, *what))
     return calls
 
 
@@ -92,9 +92,9 @@ def test_neither_plan_nor_build_lists_more_than_the_entity_or_the_dates(make_lak
 
 
 def version(landing):
-    [found] = landing.listing("shop/orders", START).objects
-    assert landing.version(found) == found.version
-    return found.version
+    [result] = landing.listing("shop/orders", START).objects
+    assert landing.version(result) == result.version
+    return result.version
 
 
 def test_an_upload_of_other_bytes_in_the_same_second_and_size_is_another_version(landing, put):
@@ -150,17 +150,17 @@ def test_what_lies_in_no_feed_s_folder_is_named(three_days, put):
         put(f"landing/shop/{key}", b"id\n1\n")
     for key in ("sap/orders/2026-01-01/a.csv", "notes.txt", ".trash/a.csv", "x.part"):
         put(f"landing/{key}", b"id\n1\n")
-    told = dict(three_days.strangers(["shop/orders", "shop/letters", "bank/accounts"]))
-    assert sorted(told) == [
+    message = dict(three_days.strangers(["shop/orders", "shop/letters", "bank/accounts"]))
+    assert sorted(message) == [
         "landing/notes.txt",
         "landing/sap/",
         "landing/shop/late.csv",
         "landing/shop/orders_old/",
         "landing/shop/typo/",
     ]
-    assert told["landing/shop/orders_old/"] == ("no feed lands there, so nothing in it is loaded: did you mean shop/orders?")
-    assert "feeds land in bank/accounts, shop/letters, shop/orders" in told["landing/sap/"]
-    assert "is beside the folders" in told["landing/notes.txt"]
+    assert message["landing/shop/orders_old/"] == ("no feed lands there, so nothing in it is loaded: did you mean shop/orders?")
+    assert "feeds land in bank/accounts, shop/letters, shop/orders" in message["landing/sap/"]
+    assert "is beside the folders" in message["landing/notes.txt"]
 
 
 def test_nothing_is_strange_about_a_landing_without_files(landing):

@@ -80,11 +80,11 @@ def test_a_range_is_one_commit_a_table_and_tells_row_counts_by_partition(materia
     done = materialize(numbers, doubled, tags=tags)
     assert done.success
     assert rows(materialize.root, "silver", "doubled") == [(2, "2026-01-01"), (4, "2026-01-02"), (6, "2026-01-03")]
-    told = [
+    messages = [
         (m.partition, m.metadata["dagster/partition_row_count"].value, m.metadata["delta_version"].value)
         for m in done.asset_materializations_for_node("silver__doubled")
     ]
-    assert told == [("2026-01-01", 1, 1), ("2026-01-02", 1, 1), ("2026-01-03", 1, 1)]
+    assert messages == [("2026-01-01", 1, 1), ("2026-01-02", 1, 1), ("2026-01-03", 1, 1)]
 
 
 def test_rows_outside_the_partition_of_the_run_fail_the_step_with_a_clear_sentence(materialize):
@@ -174,8 +174,8 @@ def test_a_step_of_its_own_whose_engine_goes_away_runs_again(tmp_path):
 def test_of_a_range_of_which_dates_were_refused_the_others_count_as_materialized(refuse):
     known = refuse(date(2026, 1, 2))
     assert set(known) == {"2026-01-01", "2026-01-03"}
-    told = known["2026-01-03"]
-    assert (told["said"], told["dagster/partition_row_count"], told["committed"]) == ("of 2026-01-03", 1, True)
+    message = known["2026-01-03"]
+    assert (message["said"], message["dagster/partition_row_count"], message["committed"]) == ("of 2026-01-03", 1, True)
 
 
 def test_where_all_dates_were_refused_none_counts(refuse):

@@ -13,13 +13,13 @@ def rows(**columns):
 
 
 def test_an_empty_value_identifies_nothing():
-    found = keys_of(rows(id=["1", "2", " "], code=["a", "b", "c"]), ["id", "code"], ["id", "code"])
-    assert found.candidates == (("code",),)
+    result = keys_of(rows(id=["1", "2", " "], code=["a", "b", "c"]), ["id", "code"], ["id", "code"])
+    assert result.candidates == (("code",),)
 
 
 def test_rows_of_two_files_are_told_apart_within_their_file():
-    found = keys_of(pa.table({FILE: [0, 0, 1, 1], "id": ["1", "2", "2", "3"], "n": ["a", "b", "c", "d"]}), ["id"], ["id"])
-    assert (found.candidates, found.across_files, found.repeated) == ((("id",),), False, 0)
+    result = keys_of(pa.table({FILE: [0, 0, 1, 1], "id": ["1", "2", "2", "3"], "n": ["a", "b", "c", "d"]}), ["id"], ["id"])
+    assert (result.candidates, result.across_files, result.repeated) == ((("id",),), False, 0)
 
 
 def test_a_column_that_is_unique_in_few_rows_gives_way_to_a_pair_unless_it_is_the_entity_s_own():

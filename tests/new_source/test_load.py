@@ -75,17 +75,17 @@ def tables(draw):
     )
 
 
-def same(found, value, text):
+def same(result, value, text):
     """Whether a value of silver is the one that was written: by its type there, or as the text."""
     if value is None or not text.strip(" "):
-        return found is None
-    if isinstance(found, str):
-        return found == text.strip(" ")
-    if isinstance(found, datetime):
-        return found.replace(tzinfo=None) == value
-    if isinstance(found, float | int | Decimal) and not isinstance(found, bool):
-        return found == (float(value) if isinstance(found, float) else value)
-    return str(found).lower() == str(value).lower()
+        return result is None
+    if isinstance(result, str):
+        return result == text.strip(" ")
+    if isinstance(result, datetime):
+        return result.replace(tzinfo=None) == value
+    if isinstance(result, float | int | Decimal) and not isinstance(result, bool):
+        return result == (float(value) if isinstance(result, float) else value)
+    return str(result).lower() == str(value).lower()
 
 
 @pytest.fixture
@@ -115,12 +115,12 @@ def test_every_row_of_a_table_is_in_silver_with_its_values(make, table):
         csv_bytes([header, *([f"R{number:03}x", *row] for number, row in enumerate(written))], delimiter, encoding)
     )
     assert lakehouse.rows("quarantine.rows") == []
-    found = lakehouse.rows("silver.shop_orders", order="ref")
-    assert [row["ref"] for row in found] == [f"R{number:03}x" for number in range(len(rows))]
+    result = lakehouse.rows("silver.shop_orders", order="ref")
+    assert [row["ref"] for row in result] == [f"R{number:03}x" for number in range(len(rows))]
     columns = [name for name in contract.column_names if name not in ("ref", "source_file", "source_row")]
     wrong = [
         (name, value, row[column])
-        for row, values, texts in zip(found, rows, written, strict=True)
+        for row, values, texts in zip(result, rows, written, strict=True)
         for name, column, value, text in zip(names, columns, values, texts, strict=True)
         if not same(row[column], value, text)
     ]

@@ -68,11 +68,11 @@ def test_each_row_of_a_public_shape_is_in_a_table(loaded):
 def test_line_items_of_a_shop_are_told_apart_by_order_and_article(systems):
     table = table_of(systems, "shopify")
     assert table.contract.key == ("name", "lineitem_sku")
-    found = types(table)
-    assert found["paid_at"] == ("timestamp", "offsets")
-    assert found["total"] == ("decimal(12,2)",)
-    assert found["lineitem_taxable"] == ("boolean",)
-    assert found["id"] == ("bigint",)
+    result = types(table)
+    assert result["paid_at"] == ("timestamp", "offsets")
+    assert result["total"] == ("decimal(12,2)",)
+    assert result["lineitem_taxable"] == ("boolean",)
+    assert result["id"] == ("bigint",)
     text = systems["shopify"][0].file.read_text()
     assert "# Question: Do name and lineitem_sku together identify a row? They do in the 10 rows of the sample." in text
     assert "# Personal: an e-mail address." in text
@@ -98,11 +98,11 @@ def test_pages_of_an_api_are_rows_and_the_items_within_them(systems):
 def test_codes_days_and_decimals_of_an_office_are_read_as_written(systems):
     table = table_of(systems, "dvf")
     assert table.feeds[0].formats == (Csv(delimiter="|"),)
-    found = types(table)
-    assert found["date_mutation"] == ("date", "d/m/y")
-    assert found["valeur_fonciere"] == ("decimal(12,2)", "1234,56")
-    assert found["code_departement"] == found["code_postal"] == found["no_disposition"] == ("string",)
-    assert found["column_1er_lot"] == ("int",)
+    result = types(table)
+    assert result["date_mutation"] == ("date", "d/m/y")
+    assert result["valeur_fonciere"] == ("decimal(12,2)", "1234,56")
+    assert result["code_departement"] == result["code_postal"] == result["no_disposition"] == ("string",)
+    assert result["column_1er_lot"] == ("int",)
     assert (table.contract.key, table.contract.mode) == (("source_file", "source_row"), "snapshot")
 
 
@@ -110,10 +110,10 @@ def test_trips_that_nothing_identifies_are_told_apart_by_their_place(systems):
     table = table_of(systems, "tlc")
     assert table.feeds[0].formats == (Parquet(),)
     assert (table.contract.key, table.contract.mode) == (("source_file", "source_row"), "snapshot")
-    found = types(table)
-    assert found["tpep_pickup_datetime"] == ("timestamp",)
-    assert found["passenger_count"] == ("int",)
-    assert found["fare_amount"] == ("decimal(12,2)",)
+    result = types(table)
+    assert result["tpep_pickup_datetime"] == ("timestamp",)
+    assert result["passenger_count"] == ("int",)
+    assert result["fare_amount"] == ("decimal(12,2)",)
     text = systems["tlc"][0].file.read_text()
     assert "# Question: Which columns identify a row?" in text
     assert "# Question: What time zone are tpep_pickup_datetime, tpep_dropoff_datetime in?" in text

@@ -36,9 +36,9 @@ from lakehouse_assets.new_source.types import guess
     ],
 )
 def test_the_own_forms_of_the_types_ask_nothing(texts, kind):
-    found = guess("thing", texts)
-    assert (found.type, found.styles) == (kind, ())
-    assert found.questions == ()
+    result = guess("thing", texts)
+    assert (result.type, result.styles) == (kind, ())
+    assert result.questions == ()
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_the_own_forms_of_the_types_ask_nothing(texts, kind):
     ],
 )
 def test_what_only_one_style_reads_asks_nothing(texts, kind, styles):
-    found = guess("thing", texts)
-    assert (found.type, found.styles, found.questions) == (kind, styles, ())
+    result = guess("thing", texts)
+    assert (result.type, result.styles, result.questions) == (kind, styles, ())
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,9 @@ def test_what_only_one_style_reads_asks_nothing(texts, kind, styles):
     ],
 )
 def test_what_the_texts_leave_open_is_asked(name, texts, kind, styles, asked):
-    found = guess(name, texts)
-    assert (found.type, found.styles) == (kind, styles)
-    assert [bool(re.search(asked, question)) for question in found.questions] == [True] if asked else not found.questions
+    result = guess(name, texts)
+    assert (result.type, result.styles) == (kind, styles)
+    assert [bool(re.search(asked, question)) for question in result.questions] == [True] if asked else not result.questions
 
 
 def test_eight_digits_and_seconds_are_numbers_unless_the_name_says_a_time():
@@ -119,10 +119,10 @@ _TEXT = st.lists(st.one_of(_DIGITS, _PIECES), min_size=1, max_size=6).map(lambda
 @example("thing", ["12.5", "1.234,56"])
 @example("thing", ["1e400"])
 def test_a_guess_accepts_every_text_that_it_was_made_from(name, texts):
-    found = guess(name, texts)
-    assert type_fault(found.type) is None
-    assert style_faults(found.type, found.styles) == []
-    assert [text for text in texts if not accepts(found.type, found.styles, text)] == []
+    result = guess(name, texts)
+    assert type_fault(result.type) is None
+    assert style_faults(result.type, result.styles) == []
+    assert [text for text in texts if not accepts(result.type, result.styles, text)] == []
 
 
 @settings(max_examples=100, deadline=None)
@@ -140,5 +140,5 @@ def test_numbers_with_a_fraction_are_numbers(values):
 
 @given(st.lists(st.text(string.ascii_letters, min_size=1, max_size=8), min_size=3, max_size=8, unique=True))
 def test_words_are_text_and_ask_nothing_of_their_own(texts):
-    found = guess("thing", texts)
-    assert found.type in ("string", "boolean")
+    result = guess("thing", texts)
+    assert result.type in ("string", "boolean")

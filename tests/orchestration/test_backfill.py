@@ -85,8 +85,8 @@ def backfill(dagster, days):
 
 def shown(dagster, key):
     """Return the status that the UI shows, by date."""
-    found = ask(dagster, SHOWN, key={"path": list(key.path)})["assetNodeOrError"]["assetPartitionStatuses"]["ranges"]
-    return {day: span["status"] for span in found for day in DAYS if span["startKey"] <= day <= span["endKey"]}
+    result = ask(dagster, SHOWN, key={"path": list(key.path)})["assetNodeOrError"]["assetPartitionStatuses"]["ranges"]
+    return {day: span["status"] for span in result for day in DAYS if span["startKey"] <= day <= span["endKey"]}
 
 
 def commits(shop):

@@ -28,9 +28,9 @@ def test_it_asks_for_a_drain_if_the_topic_is_ahead(make_lakehouse, monkeypatch, 
     monkeypatch.setattr(drains, "lag", lambda source, landing: lag)
     sensor = sensor_of(make_lakehouse(EVENTS), kafka_bootstrap_servers="k:9092")
     with dg.DagsterInstance.ephemeral() as instance:
-        found = sensor(dg.build_sensor_context(instance))
-    assert isinstance(found, dg.RunRequest) is bool(requests)
-    assert ("lag 0" in (found.skip_message or "")) if not requests else found.tags["lakehouse/lag"] == "7"
+        result = sensor(dg.build_sensor_context(instance))
+    assert isinstance(result, dg.RunRequest) is bool(requests)
+    assert ("lag 0" in (result.skip_message or "")) if not requests else result.tags["lakehouse/lag"] == "7"
 
 
 def test_topics_may_have_other_names_than_feeds_declare():

@@ -32,11 +32,11 @@ def instance(tmp_path, root):
 
 def schemas(home):
     """What SQLite knows of each database of an instance."""
-    found = {}
+    results = {}
     for file in home.rglob("*.db"):
         with closing(sqlite3.connect(file)) as database:
-            found[str(file.relative_to(home))] = sorted(database.execute("SELECT type, name, sql FROM sqlite_master"))
-    return found
+            results[str(file.relative_to(home))] = sorted(database.execute("SELECT type, name, sql FROM sqlite_master"))
+    return results
 
 
 def test_a_new_instance_has_copies_of_empty_databases(tmp_path, root):
@@ -52,7 +52,7 @@ def test_a_new_instance_has_copies_of_empty_databases(tmp_path, root):
         instance.add_run(dg.DagsterRun("lakehouse", "another"))
         instance.report_run_failed(instance.get_run_by_id("another"), "for a test")
         assert [e.dagster_event.event_type_value for e in instance.all_logs("another")] == ["PIPELINE_FAILURE"]
-    marked = [file for file, found in schemas(tmp_path / "two").items() if any(name == "mark" for _, name, _ in found)]
+    marked = [file for file, result in schemas(tmp_path / "two").items() if any(name == "mark" for _, name, _ in result)]
     assert sorted(marked) == ["history/runs.db", "history/runs/index.db", "schedules/schedules.db"]
     assert {file: file.read_bytes() for file in cache.rglob("*.db")} == made
     with open_instance(tmp_path / "one", root, cache) as instance:
@@ -100,8 +100,8 @@ def test_every_table_has_a_pool(lakehouse):
         key.to_user_string(): assets.get(key).pools for key in assets.get_all_asset_keys() if assets.get(key).is_materializable
     }
     assert all(pools.values())
-    for name, found in pools.items():
-        assert found == {"gold" if name.startswith("gold/") else name}
+    for name, result in pools.items():
+        assert result == {"gold" if name.startswith("gold/") else name}
 
 
 def test_logs_of_steps_go_to_the_bucket_where_the_root_is_one(tmp_path, monkeypatch):
@@ -239,13 +239,13 @@ def test_events_that_are_stored_in_batches_are_those_that_are_stored_one_by_one(
                 with around(instance):
                     run = dg.materialize([x], instance=instance, tags=tags).run_id
             events = [(e.event_log_entry.dagster_event_type, e.partition_key) for e in instance.get_records_for_run(run).records]
-            found = instance.fetch_materializations(key, limit=99).records
+            result = instance.fetch_materializations(key, limit=99).records
             checks = instance.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(key, "sound"), 99)
             return (
                 [(c.status.value, c.partition, c.run_id == run, c.event.dagster_event_type) for c in checks],
                 sorted(map(str, events)),
-                [(record.partition_key, record.run_id == run) for record in found],
-                [(r.storage_id - found[-1].storage_id) for r in found],
+                [(record.partition_key, record.run_id == run) for record in result],
+                [(r.storage_id - result[-1].storage_id) for r in result],
                 instance.get_latest_materialization_event(key).dagster_event.partition,
                 instance.get_materialized_partitions(key),
                 instance.get_asset_records([key])[0].asset_entry.last_run_id == run,
@@ -309,8 +309,8 @@ def test_the_database_of_a_run_is_what_dagster_creates(instance, tmp_path):
             instance.all_logs(name)
         else:
             instance.event_log_storage._initdb(instance.event_log_storage._engine(name))
-    found = schemas(tmp_path / "home")
-    ours, dagsters = (found[str(Path(file).relative_to(tmp_path / "home"))] for file in made)
+    result = schemas(tmp_path / "home")
+    ours, dagsters = (result[str(Path(file).relative_to(tmp_path / "home"))] for file in made)
     assert ours == dagsters != []
     for question in ("SELECT * FROM alembic_version", "PRAGMA journal_mode"):
         answers = []

@@ -239,8 +239,8 @@ SYSTEMS = catalog().systems
     ],
 )
 def test_a_selection_is_dagster_s_and_plain_names_stand_for_tables_layers_and_systems(definitions, text, same):
-    found = selected(text, definitions, SYSTEMS)
-    assert found == selected(same, definitions, SYSTEMS) == selected(key_selection(found), definitions, SYSTEMS)
+    result = selected(text, definitions, SYSTEMS)
+    assert result == selected(same, definitions, SYSTEMS) == selected(key_selection(result), definitions, SYSTEMS)
 
 
 @pytest.mark.parametrize(

@@ -41,16 +41,16 @@ def tick(lakehouse, instance):
     definitions = lakehouse.definitions()
     for name in [*(f"arrivals_{system}" for system in lakehouse.catalog.systems), "gold"]:
         with dg.build_sensor_context(instance=instance) as context:
-            found = definitions.resolve_sensor_def(name).evaluate_tick(context)
-        requests += found.run_requests or []
-        reasons.append(found.skip_message or "")
+            result = definitions.resolve_sensor_def(name).evaluate_tick(context)
+        requests += result.run_requests or []
+        reasons.append(result.skip_message or "")
     return requests or "\n".join(reasons)
 
 
 def all_agree(lakehouse, instance):
     """Whether the sensor of each system, and that of gold, says that there is nothing to do."""
-    told = tick(lakehouse, instance)
-    return isinstance(told, str) and told.count(" agree.") == len(lakehouse.catalog.systems) + 1
+    message = tick(lakehouse, instance)
+    return isinstance(message, str) and message.count(" agree.") == len(lakehouse.catalog.systems) + 1
 
 
 def later(lakehouse, instance):
@@ -213,10 +213,10 @@ class Ticks:
     def next(self):
         """Tick once. Returns the requested ranges."""
         with dg.build_sensor_context(instance=self._instance, cursor=self.cursor) as context:
-            found = self._sensor.evaluate_tick(context)
-        self.cursor = found.cursor
-        self.requests = found.run_requests
-        return [(r.tags[RANGE_START_TAG][-5:], r.tags[RANGE_END_TAG][-5:]) for r in found.run_requests or []]
+            result = self._sensor.evaluate_tick(context)
+        self.cursor = result.cursor
+        self.requests = result.run_requests
+        return [(r.tags[RANGE_START_TAG][-5:], r.tags[RANGE_END_TAG][-5:]) for r in result.run_requests or []]
 
     def start(self, request=0):
         """Start a run that the last tick requested."""
@@ -297,11 +297,11 @@ def test_a_turn_whose_run_has_failed_holds_no_other_up(lakehouse, ticks):
 
 def test_new_files_without_end_hold_no_turn_up(lakehouse, ticks):
     late(lakehouse)
-    newest, found = ("02-15", "02-15"), []
+    newest, result = ("02-15", "02-15"), []
     for number in range(4):
         lakehouse.land(feed_of(ENTITY).landing, "2025-02-15", f"{number}.csv", LOCATIONS + str(number))
-        found.append(ticks.next())
-    assert found == [[newest], [newest], [newest], [*LATE, newest]]
+        result.append(ticks.next())
+    assert result == [[newest], [newest], [newest], [*LATE, newest]]
 
 
 def test_a_failed_run_is_not_tried_again_because_another_date_has_its_turn(lakehouse, ticks):
@@ -336,8 +336,8 @@ CATEGORIES = "ID,CAT,SUBCAT,MAINTENANCE\nAC_BR,A,B,Yes\n"
 def tick_of(lakehouse, instance, name):
     """Evaluate one sensor once. Returns its run requests or its skip message."""
     with dg.build_sensor_context(instance=instance) as context:
-        found = lakehouse.definitions().resolve_sensor_def(name).evaluate_tick(context)
-    return found.run_requests or found.skip_message
+        result = lakehouse.definitions().resolve_sensor_def(name).evaluate_tick(context)
+    return result.run_requests or result.skip_message
 
 
 def under_way(lakehouse, instance, system):
@@ -504,14 +504,14 @@ def test_a_feed_that_never_stands_still_starves_nobody(lakehouse, instance, monk
         if running is not None:
             instance.report_run_canceled(running)
         for name in ("arrivals_crm", "arrivals_erp"):
-            found = tick_of(lakehouse, instance, name)
-            for request in found if isinstance(found, list) else []:
+            result = tick_of(lakehouse, instance, name)
+            for request in result if isinstance(result, list) else []:
                 done = run(lakehouse, instance, request)
                 tables = {key.path[-1] for key in request.asset_selection}
                 asked.append((number, sorted(tables), request.tags[RANGE_END_TAG], done.success))
         running = under_way(lakehouse, instance, "crm")
-        found = tick_of(lakehouse, instance, "gold")
-        for request in found if isinstance(found, list) else []:
+        result = tick_of(lakehouse, instance, "gold")
+        for request in result if isinstance(result, list) else []:
             assert run(lakehouse, instance, request).success
             gold.append(number)
     assert [number for number, tables, *_ in asked if tables == ["crm_products"]] == list(range(4))

@@ -65,8 +65,8 @@ def test_every_type_reads_as_delta_has_it(root):
     assert publish(root, to) == {"gold.fact_sales": (2, 3)}
     wanted = list(map(plain, VALUES))
     assert list(map(plain, by_duckdb(to))) == wanted
-    found = load(to).scan().to_arrow().sort_by("sale_key")
-    assert [plain(tuple(row.values())) for row in found.to_pylist()] == wanted
+    result = load(to).scan().to_arrow().sort_by("sale_key")
+    assert [plain(tuple(row.values())) for row in result.to_pylist()] == wanted
     schema = load(to).schema()
     assert [str(field.field_type) for field in schema.fields] == [
         *("long", "int", "int", "int", "decimal(18, 2)", "decimal(38, 10)", "double", "float", "string", "boolean", "date"),

@@ -37,8 +37,8 @@ def january(*days):
 
 
 def states(due, landed, now, zone=None, timezone="UTC", start=START):
-    found = overdue(Feed("shop/orders", COLUMNS, zone=zone, due=due), landed, now, timezone=timezone, start=start)
-    return [(outstanding.date.day, outstanding.state) for outstanding in found]
+    result = overdue(Feed("shop/orders", COLUMNS, zone=zone, due=due), landed, now, timezone=timezone, start=start)
+    return [(outstanding.date.day, outstanding.state) for outstanding in result]
 
 
 def at(day, hour, minute=0):
@@ -93,11 +93,11 @@ class TestDue:
 
     def test_it_is_told_when_it_was_due(self):
         feed = Feed("shop/orders", COLUMNS, zone="Europe/Paris", due=Due("06:00", days_later=1))
-        [found] = overdue(feed, january(1), at(3, 12), timezone="UTC", start=START)
-        assert found.sentence == (
+        [result] = overdue(feed, january(1), at(3, 12), timezone="UTC", start=START)
+        assert result.sentence == (
             "shop/orders, delivery of 2026-01-02: nothing has landed; it was due on 2026-01-03 by 06:00 (Europe/Paris)."
         )
-        assert found.to_json()["due"] == "2026-01-03T05:00:00+00:00"
+        assert result.to_json()["due"] == "2026-01-03T05:00:00+00:00"
 
 
 class Shop:
@@ -131,8 +131,8 @@ class Shop:
 
     @property
     def rows(self):
-        found = query(self.root, f"SELECT id, total, _source_file, _row_number FROM raw.{self.feed.table} ORDER BY ALL")
-        return found.fetchall()
+        rows = query(self.root, f"SELECT id, total, _source_file, _row_number FROM raw.{self.feed.table} ORDER BY ALL")
+        return rows.fetchall()
 
     @property
     def record(self) -> PartitionRecord:
@@ -468,5 +468,5 @@ class TestChecks:
         assert lakehouse.plan().held == ()
 
     def test_feeds_that_declare_nothing_are_not_watched(self):
-        found = arrivals([Feed("shop/orders", COLUMNS, Csv())], {}, {}, at(3, 12), timezone="UTC", start=START)
-        assert (found.feeds, found.complete) == ((), True)
+        result = arrivals([Feed("shop/orders", COLUMNS, Csv())], {}, {}, at(3, 12), timezone="UTC", start=START)
+        assert (result.feeds, result.complete) == ((), True)

@@ -45,9 +45,9 @@ def check(tmp_path: Path, seeds: dict[str, range]) -> None:
         for seed in numbers:
             (folder / f"{seed:03}").write_bytes(broken(kind, seed))
     command = [sys.executable, "-c", _READ, str(tmp_path), *seeds]
-    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS, cwd=Path(__file__).parents[2])
-    assert told.returncode == 0, told.stderr[-3_000:]
-    counts = {name: (int(first), int(second)) for name, first, second in map(str.split, told.stdout.splitlines())}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr[-3_000:]
+    counts = {name: (int(first), int(second)) for name, first, second in map(str.split, done.stdout.splitlines())}
     peak, _ = counts.pop("peak")
     assert peak < MOST_MEGABYTES
     assert {counts[f"{kind}/sound"] for kind in seeds} == {(ROWS, ROWS)}

@@ -64,8 +64,8 @@ class Shop:
         self.file(day, name).unlink()
 
     def files(self) -> dict[tuple[date, str], bytes]:
-        found = self.landing.listing("shop/orders", D1).objects
-        return {(o.date, o.name): self.file(o.date, o.name).read_bytes() for o in found}
+        result = self.landing.listing("shop/orders", D1).objects
+        return {(o.date, o.name): self.file(o.date, o.name).read_bytes() for o in result}
 
     def target(self) -> Target:
         return Target(self.root, "raw", "shop_orders", [D1, D2], f"run-{self.runs}", LOG)
@@ -81,8 +81,8 @@ class Shop:
         return sorted(tuple(r.values()) for r in table.to_pyarrow_table(columns=columns).to_pylist())
 
     def rejects(self):
-        found = query(self.root, "SELECT date, source_file, row_number, rule FROM quarantine.rows").fetchall()
-        return sorted(found, key=repr)
+        rows = query(self.root, "SELECT date, source_file, row_number, rule FROM quarantine.rows").fetchall()
+        return sorted(rows, key=repr)
 
     def records(self):
         return {key[2]: r for key, r in Ledger(self.root).read("raw", "shop_orders").items()}

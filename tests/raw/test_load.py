@@ -78,9 +78,9 @@ def csv(*rows):
     return ("id,Full Name\n" + "".join(f"{row}\n" for row in rows)).encode()
 
 
-def told(found):
+def told(result):
     """Differences as (date, names to read, names that vanished)."""
-    return [(d.date, [o.name for o in d.read], d.vanished) for d in found]
+    return [(d.date, [o.name for o in d.read], d.vanished) for d in result]
 
 
 def rows(landed):
@@ -210,9 +210,9 @@ def test_a_refused_file_takes_no_more_memory_than_a_good_one_and_the_lines_of_a_
         shop.drop(D1, "a.csv", header + b"\n" + b"1,a name of some length\n" * 100_000)
         tracemalloc.start()
         landed = shop.load(D1)
-        found = tracemalloc.get_traced_memory()[1]
+        result = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        return found, landed
+        return result, landed
 
     good, _ = peak(b"id,Full Name")
     refused, landed = peak(b"id,Whole Name")

@@ -63,10 +63,10 @@ def test_a_pass_over_files_stays_small(tmp_path, content, files, size, rows):
     for number in range(files):
         # A name of its own in each, or they would be duplicates.
         (folder / f"{number}.csv").write_bytes(content(size).replace(b"old", b"old%d" % number, 1))
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", _READ, str(tmp_path)], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
     )
-    counted, megabytes = map(int, told.stdout.split())
+    counted, megabytes = map(int, done.stdout.split())
     assert counted == rows
     assert megabytes < MOST_MEGABYTES
 
@@ -75,7 +75,7 @@ def test_a_pass_over_files_stays_small(tmp_path, content, files, size, rows):
 def test_two_gigabytes_and_the_same_packed_are_loaded_in_less_than_one():
     """A Dagster run with all its processes."""
     benchmark = Path(__file__).parents[2] / "benchmarks/raw.py"
-    told = subprocess.run([sys.executable, benchmark, "--times", "560"], capture_output=True, text=True, check=True)
-    peaks = [int(line.rpartition("peak MB")[2].replace(",", "")) for line in told.stdout.splitlines() if line.startswith("raw ")]
+    done = subprocess.run([sys.executable, benchmark, "--times", "560"], capture_output=True, text=True, check=True)
+    peaks = [int(line.rpartition("peak MB")[2].replace(",", "")) for line in done.stdout.splitlines() if line.startswith("raw ")]
     assert len(peaks) == 2
     assert max(peaks) < 1_000

@@ -164,9 +164,9 @@ def test_a_data_file_has_the_columns_of_those_before_it_and_new_ones_begin_anoth
     for name, more in (("a.csv", ""), ("b.csv", "note"), ("c.csv", ""), ("d.csv", "town"), ("e.csv", "note")):
         shop.drop(D1, name, f"id,total{more and f',{more}'}\n{name},10{more and f',{more} of {name}'}\n".encode())
     shop.build()
-    found = open_table(shop.root.table("raw", "shop_orders")).to_pyarrow_table().sort_by("_source_file")
-    assert found["note"].to_pylist() == [None, "note of b.csv", None, None, "note of e.csv"]
-    assert found["town"].to_pylist() == [None, None, None, "town of d.csv", None]
+    result = open_table(shop.root.table("raw", "shop_orders")).to_pyarrow_table().sort_by("_source_file")
+    assert result["note"].to_pylist() == [None, "note of b.csv", None, None, "note of e.csv"]
+    assert result["town"].to_pylist() == [None, None, None, "town of d.csv", None]
     assert sorted(files(shop).values()) == [1, 2, 2]
 
 
@@ -174,14 +174,14 @@ def test_commits_have_statistics_of_raw_data_files(shop, tiny):
     shop.drop(D1, "a.csv", LONG)
     shop.drop(D1, "b.csv", b"id,total\n" + b"x" * 200 + b",1\n,2\n")
     shop.build()
-    found = live_files(open_table(shop.root.table("raw", "shop_orders")), bounds_of=["_source_file", "_row_number", "id"])
-    by_file = {f["bounds"]["_source_file"] for f in found}
+    result = live_files(open_table(shop.root.table("raw", "shop_orders")), bounds_of=["_source_file", "_row_number", "id"])
+    by_file = {f["bounds"]["_source_file"] for f in result}
     assert by_file == {("a.csv", "a.csv"), ("b.csv", "b.csv")}
-    [last] = [f["bounds"] for f in found if f["bounds"]["_source_file"][0] == "b.csv"]
+    [last] = [f["bounds"] for f in result if f["bounds"]["_source_file"][0] == "b.csv"]
     assert last["_row_number"] == ("2", "3")
     assert last["id"][0] == "x" * 64
     assert last["id"][1].startswith("x" * 64)
-    of_a = sorted(tuple(map(int, f["bounds"]["_row_number"])) for f in found if f["bounds"]["_source_file"][0] == "a.csv")
+    of_a = sorted(tuple(map(int, f["bounds"]["_row_number"])) for f in result if f["bounds"]["_source_file"][0] == "a.csv")
     assert (of_a[0][0], of_a[-1][1]) == (2, 501)
     assert all(before[1] < after[0] for before, after in pairwise(of_a))
 
@@ -196,12 +196,12 @@ def changing(monkeypatch, shop, *, times):
     """Let a.csv change right before each of its reads, so many times from the second on."""
     read, reads = Landing.read, []
 
-    def changed(self, found):
-        if found.name == "a.csv":
-            reads.append(found)
+    def changed(self, result):
+        if result.name == "a.csv":
+            reads.append(result)
             if 1 < len(reads) <= times + 1:
                 shop.drop(D1, "a.csv", ONE + b"%d,0\n" % len(reads))
-        return read(self, found)
+        return read(self, result)
 
     monkeypatch.setattr(Landing, "read", changed)
 
@@ -225,11 +225,11 @@ def test_a_long_file_that_changes_between_its_reads_is_read_again(shop, tiny, mo
 def test_a_long_file_that_vanishes_between_its_reads_leaves_nothing(shop, tiny, monkeypatch, pieces, data):
     read, reads = Landing.read, []
 
-    def vanishing(self, found):
-        if found.name == "a.csv":
-            reads.append(found)
-        for number, piece in enumerate(read(self, found)):
-            if found.name == "a.csv" and len(reads) > 1 and number == pieces:
+    def vanishing(self, result):
+        if result.name == "a.csv":
+            reads.append(result)
+        for number, piece in enumerate(read(self, result)):
+            if result.name == "a.csv" and len(reads) > 1 and number == pieces:
                 raise FileNotFoundError
             yield piece
 

@@ -30,15 +30,15 @@ def counted(monkeypatch):
         cost[name] += number
 
     for kind in (landing_store.Folder, landing_store.Bucket):
-        folders, found = kind.folders, kind.found
+        folders, result = kind.folders, kind.found
 
         def counted_folders(self, prefix, folders=folders):
             count("folders")
             return folders(self, prefix)
 
-        def counted_found(self, *what, found=found):
+        def counted_found(self, *what, result=result):
             count("listings")
-            for stored in found(self, *what):
+            for stored in result(self, *what):
                 count("objects")
                 yield stored
 
@@ -47,9 +47,9 @@ def counted(monkeypatch):
     ask = landing_store._client
 
     def client():
-        found = ask()
-        found.meta.events.register("before-send.s3", lambda **_: count("requests"), unique_id="counted")
-        return found
+        result = ask()
+        result.meta.events.register("before-send.s3", lambda **_: count("requests"), unique_id="counted")
+        return result
 
     monkeypatch.setattr(landing_store, "_client", client)
     record = ledger_module._record

@@ -126,11 +126,11 @@ def test_a_program_is_built_once(go, cache, calls):
 
 
 def test_a_build_is_told_beforehand_and_once(go, cache):
-    told = []
+    messages = []
     for _ in range(2):
-        built_with_go("tool", MODULE, cache, told.append)
-    assert len(told) == 1
-    assert told[0].startswith(f"Building tool from {MODULE}, once")
+        built_with_go("tool", MODULE, cache, messages.append)
+    assert len(messages) == 1
+    assert messages[0].startswith(f"Building tool from {MODULE}, once")
 
 
 def test_a_build_leaves_nothing_beside_the_program(go, cache):
@@ -205,10 +205,10 @@ def test_a_package_is_installed_apart_from_the_environment(pypi, cache):
 
 def test_a_package_is_installed_once(pypi, cache):
     wheel(pypi, "tinybase", "1.0", {"tinybase/bin/start": ""})
-    told = []
+    messages = []
     for _ in range(2):
-        installed_from_pypi("tinybase==1.0", cache, told.append)
-    assert len(told) == 1
+        installed_from_pypi("tinybase==1.0", cache, messages.append)
+    assert len(messages) == 1
 
 
 def test_another_version_is_installed_beside_the_first(pypi, cache):

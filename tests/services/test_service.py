@@ -125,9 +125,9 @@ def test_a_service_that_is_up_answers(web):
 
 
 def test_up_tells_where_it_answers(web):
-    told = []
-    web.up(told.append)
-    assert told == [f"web answers at 127.0.0.1:{web.port}"]
+    messages = []
+    web.up(messages.append)
+    assert messages == [f"web answers at 127.0.0.1:{web.port}"]
 
 
 def test_up_once_more_is_the_same_process(web):
@@ -263,10 +263,10 @@ def test_down_ends_it(web):
 
 def test_down_says_so_once(web):
     web.up(quiet)
-    told = []
-    web.down(told.append)
-    web.down(told.append)
-    assert told == ["web is stopped"]
+    messages = []
+    web.down(messages.append)
+    web.down(messages.append)
+    assert messages == ["web is stopped"]
 
 
 def test_down_of_a_service_that_was_never_started_is_fine(web):
@@ -296,9 +296,9 @@ def test_a_service_that_ends_between_the_look_and_the_signal_is_stopped(web, mon
     kill(web)
     monkeypatch.setattr(web, "process", lambda: running)
     os.waitpid(running.pid, 0)  # its number is nobody's now
-    told = []
-    web.down(told.append)
-    assert told == ["web is stopped"]
+    messages = []
+    web.down(messages.append)
+    assert messages == ["web is stopped"]
 
 
 def test_the_way_to_end_is_the_service_s_own(make_web):

@@ -170,9 +170,9 @@ def states(text):
 
 
 def test_before_the_first_start_there_are_no_settings(make_services):
-    told = make_services().run("env", code=1)
-    assert told.stdout == ""
-    assert told.stderr == "error: The services were never started: run `lakehouse services up` first.\n"
+    done = make_services().run("env", code=1)
+    assert done.stdout == ""
+    assert done.stderr == "error: The services were never started: run `lakehouse services up` first.\n"
 
 
 def test_before_the_first_start_nothing_runs(make_services):
@@ -284,8 +284,8 @@ def test_secrets_are_in_no_file_but_that_of_the_settings(services):
 
 def test_another_kind_of_store_is_refused_where_one_was_decided(services):
     before = services.pids()
-    told = services.run("up", "--store", "versitygw", code=1).stderr
-    assert told.startswith(f"error: The store in {services.folder} is minio, and versitygw can't read its objects: ")
+    message = services.run("up", "--store", "versitygw", code=1).stderr
+    assert message.startswith(f"error: The store in {services.folder} is minio, and versitygw can't read its objects: ")
     assert services.pids() == before
 
 
@@ -325,10 +325,10 @@ def test_versitygw_can_be_the_store(make_services, monkeypatch):
     cache = Path(os.environ.get("LAKEHOUSE_CACHE", "~/.cache/lakehouse")).expanduser()
     stack = Stack(services.folder, cache)
     every = Stack._services
-    told = []
+    messages = []
     with monkeypatch.context() as patch:
         patch.setattr(Stack, "_services", lambda self, decided: every(self, decided)[:1])
-        stack.up(told.append, "versitygw")
+        stack.up(messages.append, "versitygw")
         assert [(s.name, s.state) for s in stack.status()] == [("versitygw", "running")]
     environment = services.environment()
     put_object(environment, "folder/hello", b"one object")
@@ -342,9 +342,9 @@ def test_versitygw_can_be_the_store(make_services, monkeypatch):
 @ONLY_AS_ROOT
 def test_a_folder_that_postgresql_s_user_may_not_enter_is_told_and_nothing_starts(make_services):
     services = make_services(mode=0o700)
-    told = services.run("up", code=1).stderr.splitlines()[-1]
-    assert told.startswith("error: postgres: ")
-    assert told.endswith(f"has no access to {services.home}. Run as another user, or from a folder that all users can access.")
+    message = services.run("up", code=1).stderr.splitlines()[-1]
+    assert message.startswith("error: postgres: ")
+    assert message.endswith(f"has no access to {services.home}. Run as another user, or from a folder that all users can access.")
     assert services.programs() == []
     assert list(services.folder.rglob("password")) == []
 
@@ -354,8 +354,8 @@ def test_settings_that_can_t_be_read_are_told(make_services):
     services.folder.mkdir(parents=True)
     for text in ("{", '{"store": "minio"}', "[]"):
         (services.folder / "settings.json").write_text(text)
-        told = services.run("env", code=1).stderr
-        assert told.startswith(f"error: {services.folder / 'settings.json'} can't be read: ")
+        message = services.run("env", code=1).stderr
+        assert message.startswith(f"error: {services.folder / 'settings.json'} can't be read: ")
 
 
 def test_a_taken_port_is_told_with_the_place_where_it_can_be_changed(tmp_path, monkeypatch):

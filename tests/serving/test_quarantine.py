@@ -126,9 +126,9 @@ READERS = {
 
 
 def read(file):
-    found = duckdb.execute(f"FROM {READERS[file.suffix]}", [str(file)])
-    names = [c[0] for c in found.description]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    result = duckdb.execute(f"FROM {READERS[file.suffix]}", [str(file)])
+    names = [c[0] for c in result.description]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".json"])

@@ -174,8 +174,8 @@ def test_without_a_key_rows_are_counted(root):
 def test_columns_that_come_go_or_change_their_type(root):
     write(root, DIM, k=[1, 2], size=[1, 2], old=["x", "x"])
     write(root, DIM, k=[1, 2], size=["1", "3"], new=["n", None])
-    found = {row[2]: row[1] for row in changes(root, "k")}
-    assert found == {1: {"new": None, "old": "x"}, 2: {"size": "2", "old": "x"}}
+    result = {row[2]: row[1] for row in changes(root, "k")}
+    assert result == {1: {"new": None, "old": "x"}, 2: {"size": "2", "old": "x"}}
 
 
 def test_only_files_that_one_version_lacks_are_read(root):

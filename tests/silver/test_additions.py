@@ -40,16 +40,16 @@ def shop(make_lakehouse):
 @pytest.fixture
 def added(monkeypatch):
     """The numbers of added files of each build so far, by date."""
-    found = []
+    results = []
     find = build.with_additions
 
     def recorded(*args, **kwargs):
         to_build = find(*args, **kwargs)
-        found.append({str(d): sum(map(len, a.files.values())) for d, a in to_build.additions.items()})
+        results.append({str(d): sum(map(len, a.files.values())) for d, a in to_build.additions.items()})
         return to_build
 
     monkeypatch.setattr(build, "with_additions", recorded)
-    return found
+    return results
 
 
 def assert_as_built_from_nothing(shop, make_lakehouse):

@@ -45,7 +45,7 @@ def audit(spark, columns, no="1", amt="2.50", everything="*", **contract):
 
 @BOTH
 @pytest.mark.parametrize(
-    ("columns", "told"),
+    ("columns", "message"),
     [
         (USUAL | {"amount": "TRIM(amount)"}, r"clean names 'amount', which is not a column here \(did you mean 'amt'\?\)\."),
         ({"number": "no", "amuont": "amt", "sold_on": "_date"}, r"the column 'amount' \(did you mean 'amuont'\?\)\."),
@@ -54,10 +54,10 @@ def audit(spark, columns, no="1", amt="2.50", everything="*", **contract):
         (USUAL | {"number": "DATE'2026-01-05'"}, "clean returns column 'number' as date, which can't become int."),
     ],
 )  # fmt: skip
-def test_what_the_function_does_not_give_is_one_sentence(spark, columns, told):
-    with pytest.raises(ContractError, match=told) as found:
+def test_what_the_function_does_not_give_is_one_sentence(spark, columns, message):
+    with pytest.raises(ContractError, match=message) as raised:
         audit(spark, columns)
-    assert all(line.startswith("silver/test_audit.py: shop_sales: ") for line in str(found.value).splitlines())
+    assert all(line.startswith("silver/test_audit.py: shop_sales: ") for line in str(raised.value).splitlines())
 
 
 @BOTH
@@ -78,14 +78,14 @@ def test_a_wrong_name_in_a_rule_and_in_deleted_is_one_line_each(spark):
         Rule("amount_given", "amount IS NOT NULL", "warn", "It is given."),
         Rule("amount_known", "KNOWN(amount)", "warn", "It is known."),
     )
-    with pytest.raises(ContractError) as found:
+    with pytest.raises(ContractError) as raised:
         audit(spark, USUAL, rules=rules, deleted="numbr = 1")
-    told = str(found.value).splitlines()
-    assert told[0].endswith("rule 'amount_positive' names 'amuont', which is not a column here (did you mean 'amount'?).")
-    assert "rule 'amount_known' can't be evaluated: " in told[1]
-    assert "KNOWN" in told[1]
-    assert told[2].endswith("deleted names 'numbr', which is not a column here (did you mean 'number'?).")
-    assert len(told) == 3
+    message = str(raised.value).splitlines()
+    assert message[0].endswith("rule 'amount_positive' names 'amuont', which is not a column here (did you mean 'amount'?).")
+    assert "rule 'amount_known' can't be evaluated: " in message[1]
+    assert "KNOWN" in message[1]
+    assert message[2].endswith("deleted names 'numbr', which is not a column here (did you mean 'number'?).")
+    assert len(message) == 3
 
 
 @BOTH

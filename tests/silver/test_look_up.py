@@ -223,10 +223,10 @@ def test_a_segment_that_another_writer_merges_meanwhile_is_no_harm(spread, monke
     opened = look_up.key_filter
 
     def late(*args):
-        found = opened(*args)
+        result = opened(*args)
         [segment] = spread.segments()
         segment.unlink()
-        return found
+        return result
 
     monkeypatch.setattr(look_up, "key_filter", late)
     changes, files = spread.look_up([(_spread(730), 2)])
@@ -317,7 +317,7 @@ def test_what_is_skipped_changes_nothing(mode, kinds, tmp_path_factory, monkeypa
                 everywhere, _ = shop.look_up(keys)
             with monkeypatch.context() as patch:
                 patch.setattr(key_filter, "WORTHWHILE", worthwhile)
-                found, _ = shop.look_up(keys)
-            assert found == everywhere
+                result, _ = shop.look_up(keys)
+            assert result == everywhere
 
     run()

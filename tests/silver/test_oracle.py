@@ -53,9 +53,9 @@ def play(mode, seed, make_lakehouse, monkeypatch) -> int:
 
     def counted(*args, **kwargs):
         nonlocal extended
-        found = find(*args, **kwargs)
-        extended += len(found.additions)
-        return found
+        result = find(*args, **kwargs)
+        extended += len(result.additions)
+        return result
 
     monkeypatch.setattr(build, "with_additions", counted)
     # Dates are large, and have many pieces, from so few on that it happens here.

@@ -110,9 +110,9 @@ def _of_an_increment(engine: Engine, folder: Path, rows: int, monkeypatch: pytes
     to_table = SparkConnectClient.to_table
 
     def counted(*args, **kwargs):
-        found = to_table(*args, **kwargs)
-        cost.fetched += found[0].num_rows
-        return found
+        result = to_table(*args, **kwargs)
+        cost.fetched += result[0].num_rows
+        return result
 
     with monkeypatch.context() as patch:
         patch.setattr(SparkConnectClient, "to_table", counted)

@@ -224,8 +224,8 @@ def test_rows_that_only_feed_or_item_tells_apart_have_one_winner(group):
     group.land(CHANGES_FEED, D1, "a", [order("k2"), {**order("k0"), "said": "y"}])  # row 2 in both files
     group.land(DOCS_FEED, D1, "a", [{"id": "k0", "at": 1, "items": [{"line": 1, "said": said} for said in "xzy"]}])
     settled(group)
-    found = query(group.settings.root, "SELECT _source_feed, value FROM silver.shop_orders WHERE thing_id = 'k0'").fetchall()
-    assert found == [("shop_orders", "x")]
+    rows = query(group.settings.root, "SELECT _source_feed, value FROM silver.shop_orders WHERE thing_id = 'k0'").fetchall()
+    assert rows == [("shop_orders", "x")]
     assert query(group.settings.root, "SELECT _item_number, value FROM silver.shop_items").fetchall() == [(3, "y")]
 
 

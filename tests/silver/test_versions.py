@@ -50,8 +50,8 @@ def settled(contract: Contract, given_rows: list[Row]) -> dict[tuple[str, str, i
     until = "_valid_to" if contract.mode == "history" else "NULL"
     with _duckdb.cursor() as connection:
         connection.register("landed", landed)
-        found = connection.execute(f'SELECT _date, _source_file, _row_number, key, "at", value, {until} FROM {sql} WHERE _live')
-        return {row[:3]: row[3:] for row in found.fetchall()}
+        result = connection.execute(f'SELECT _date, _source_file, _row_number, key, "at", value, {until} FROM {sql} WHERE _live')
+        return {row[:3]: row[3:] for row in result.fetchall()}
 
 
 @given(rows)

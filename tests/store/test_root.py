@@ -83,17 +83,17 @@ def test_a_bucket_or_a_prefix_in_one(text, uri, bucket, prefix):
     ],
 )
 def test_other_kinds_of_stores_and_prefixes_that_readers_stumble_over_are_refused(text):
-    told = refusal(text)
-    assert told.startswith(
+    message = refusal(text)
+    assert message.startswith(
         "LAKEHOUSE_ROOT: a root is a local folder or s3://bucket/prefix, the prefix of letters, digits and !-_.()/"
     )
-    assert text not in told.replace("s3://bucket/prefix", "")
+    assert text not in message.replace("s3://bucket/prefix", "")
 
 
 @pytest.mark.parametrize("character", "%[]*?{}")
 def test_a_folder_that_readers_take_for_a_pattern_is_refused(tmp_path, character):
-    told = f"LAKEHOUSE_ROOT: the path has {character}, which readers of tables take for patterns. Name another folder."
-    assert refusal(f"{tmp_path}/la{character}ke") == told
+    message = f"LAKEHOUSE_ROOT: the path has {character}, which readers of tables take for patterns. Name another folder."
+    assert refusal(f"{tmp_path}/la{character}ke") == message
 
 
 def test_all_characters_that_can_t_stand_in_a_folder_are_named(tmp_path):

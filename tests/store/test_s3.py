@@ -111,8 +111,8 @@ def test_duckdb_uses_the_credentials_for_the_root_s_bucket_alone(by_keys, settin
     root = settings(by_keys)
     with duckdb.connect() as connection:
         load_s3_client(connection, root.bucket)
-        found = connection.execute("SELECT scope FROM duckdb_secrets()").fetchall()
-    assert found == [([f"s3://{root.bucket}"],)]
+        rows = connection.execute("SELECT scope FROM duckdb_secrets()").fetchall()
+    assert rows == [([f"s3://{root.bucket}"],)]
 
 
 def test_credentials_with_quotes_are_passed_to_duckdb_whole(by_keys, settings):

@@ -175,9 +175,9 @@ class FaultProxy:
                 if name.lower() not in _OF_ONE_CONNECTION:
                     connection.putheader(name, value)
             connection.endheaders(body or None)
-            found = connection.getresponse()
-            kept = [(name, value) for name, value in found.getheaders() if name.lower() not in _OF_ONE_CONNECTION]
-            return Answer(found.status, found.reason, kept, found.read())
+            result = connection.getresponse()
+            kept = [(name, value) for name, value in result.getheaders() if name.lower() not in _OF_ONE_CONNECTION]
+            return Answer(result.status, result.reason, kept, result.read())
         finally:
             connection.close()
 

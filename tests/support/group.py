@@ -147,22 +147,22 @@ def expected(rows: Iterable[Row], *, history: bool, partners: set[str] | None, d
 
     `partners` are the orders that there are, where rows wait for them; `deliveries` the dates whose missing keys are gone.
     """
-    found = Expected()
+    result = Expected()
     rows = list(rows)
     waits = {r for r in rows if partners is not None and not r.bad and r.key is not None and r.key[0] not in partners}
     out = {r for r in rows if r.bad or r in waits}
-    found.waiting = {r.identity for r in waits}
+    result.waiting = {r.identity for r in waits}
     for row in out:
-        found.quarantined[row.day] = found.quarantined.get(row.day, 0) + 1
+        result.quarantined[row.day] = result.quarantined.get(row.day, 0) + 1
     for key, same in groupby(sorted((r for r in rows if r.key is not None), key=lambda r: str(r.key)), key=lambda r: r.key):
         of_key = list(same)
         ends = _ends({r.day for r in of_key}, deliveries or ())
         passed = [r for r in of_key if r not in out]
-        (_history if history else _upsert)(key, passed, ends, found)
+        (_history if history else _upsert)(key, passed, ends, result)
     for row in rows:
-        if row not in out and row.identity not in found.live:
-            found.superseded[row.day] = found.superseded.get(row.day, 0) + 1
-    return found
+        if row not in out and row.identity not in result.live:
+            result.superseded[row.day] = result.superseded.get(row.day, 0) + 1
+    return result
 
 
 def _ends(present: set[date], deliveries: Sequence[date]) -> list[date]:
@@ -175,15 +175,15 @@ def _ends(present: set[date], deliveries: Sequence[date]) -> list[date]:
     return sorted(set(ends))
 
 
-def _upsert(key: Any, rows: list[Row], ends: list[date], found: Expected) -> None:
+def _upsert(key: Any, rows: list[Row], ends: list[date], result: Expected) -> None:
     alive = [r for r in rows if not any(end > r.day for end in ends)]
     if alive:
         winner = max(alive, key=lambda r: (r.at is not None, r.at or 0, r.place))
         if not winner.deletes:
-            found.live[winner.identity] = (*key, winner.at, winner.value)
+            result.live[winner.identity] = (*key, winner.at, winner.value)
 
 
-def _history(key: Any, rows: list[Row], ends: list[date], found: Expected) -> None:
+def _history(key: Any, rows: list[Row], ends: list[date], result: Expected) -> None:
     moments: dict[Any, Row | None] = {}
     for row in sorted(rows, key=lambda r: r.place):
         before = [end for end in ends if end <= row.day]
@@ -203,19 +203,19 @@ def _history(key: Any, rows: list[Row], ends: list[date], found: Expected) -> No
         if now is None:
             until = moment
         elif last is None or last.value != now.value:
-            found.live[now.identity] = (*key, now.at, now.value, moment, until)
+            result.live[now.identity] = (*key, now.at, now.value, moment, until)
             until = moment
 
 
 def effective(counts: dict[date, tuple[int, int]], accepted: set[date]) -> list[date]:
     """The deliveries that delete what they lack, of those with so many rows that can and that can't be read."""
-    before, found = 0, []
+    before, result = 0, []
     for day, (good, broken) in sorted(counts.items()):
         if broken or good + broken == 0 or (good < 0.5 * before and day not in accepted):
             continue
         before = good
-        found.append(day)
-    return found
+        result.append(day)
+    return result
 
 
 @dataclass
@@ -307,9 +307,9 @@ class Group:
         names = [*table.contract.key, "at", "value", *(("valid_from", "valid_to") if table.contract.validity else ())]
         columns = ", ".join(f'"{name}"' for name in names)
         identity = "_source_feed, _source_file, _row_number, _item_number, _date"
-        found = query(self.settings.root, f"SELECT {identity}, {columns} FROM silver.{table.name}").fetchall()
-        live = {row[:5]: row[5:] for row in found}
-        assert len(live) == len(found), f"{table.name} has rows twice"
+        rows = query(self.settings.root, f"SELECT {identity}, {columns} FROM silver.{table.name}").fetchall()
+        live = {row[:5]: row[5:] for row in rows}
+        assert len(live) == len(rows), f"{table.name} has rows twice"
         assert live == wanted.live, table.name
         columns = "source_feed, source_file, row_number, item_number, date, rule"
         of_table = f"layer = 'silver' AND table_name = '{table.name}' AND reason LIKE '%Waits%'"
@@ -366,10 +366,10 @@ def _item_rows(row: Values, feed: Feed, day: date, file: str, number: int) -> It
     if not isinstance(items, list):
         yield Row(feed.table, day, file, number, 0, None, row["at"], None, bad=True)
         return
-    for place, item in enumerate(items, start=1):
+    for index, item in enumerate(items, start=1):
         line, value = (item.get("line"), item.get("said")) if isinstance(item, dict) else (None, None)
         key = None if row["id"] is None or line is None else (row["id"], line)
-        yield Row(feed.table, day, file, number, place, key, row["at"], value, bad=key is None or value == "bad")
+        yield Row(feed.table, day, file, number, index, key, row["at"], value, bad=key is None or value == "bad")
 
 
 def _line(row: Values) -> str:

@@ -128,8 +128,8 @@ class Lakehouse:
 
     def rows(self, table: str, columns: str = "*", order: str = "ALL") -> list[dict[str, Any]]:
         """The rows of a table such as `silver.crm_customers`."""
-        found = query(self.settings.root, f"SELECT {columns} FROM {table} ORDER BY {order}")
-        return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
+        rows = query(self.settings.root, f"SELECT {columns} FROM {table} ORDER BY {order}")
+        return [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]
 
     def accounts(self, layer: str, table: str) -> dict[str, tuple[int | None, int, int, int]]:
         """By date: rows in, out, quarantined, superseded."""

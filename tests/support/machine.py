@@ -256,8 +256,8 @@ class RawMachine(Machine):
             for number, row in enumerate(rows, start=2)
             if BROKEN not in row
         )
-        found = self.shop.rows("raw.shop_things", '_date, _source_file, _row_number, id, "at", said')
-        standing = Counter(row for row in found if row[0] >= self.shop.start)
+        result = self.shop.rows("raw.shop_things", '_date, _source_file, _row_number, id, "at", said')
+        standing = Counter(row for row in result if row[0] >= self.shop.start)
         assert standing == wanted, f"raw is not what landed: too much {standing - wanted}, missing {wanted - standing}"
         assert (faults := self.shop.account_faults("raw", "shop_things")) is None, faults
 
@@ -301,9 +301,9 @@ class SilverMachine(RawMachine):
 
     def compare(self) -> None:
         super().compare()
-        found = self.shop.rows("silver.shop_things", '_date, _source_file, _row_number, thing_id, "at", value')
-        standing = {(str(day), name, number): (key, at, value, None) for day, name, number, key, at, value in found}
-        assert len(found) == len(standing)
+        rows = self.shop.rows("silver.shop_things", '_date, _source_file, _row_number, thing_id, "at", value')
+        standing = {(str(day), name, number): (key, at, value, None) for day, name, number, key, at, value in rows}
+        assert len(rows) == len(standing)
         wanted = [expected(chain(*of_dates), "upsert").standing for of_dates in product(*map(self.published, DATES))]
         assert standing in wanted, f"silver is not what landed: {standing}, wanted {wanted}"
         assert (faults := self.shop.account_faults("silver", "shop_things")) is None, faults
@@ -432,15 +432,15 @@ class GoldMachine(Machine):
         customers, sales = (self.shop.rows(source, "_date, id, said") for source in sources)
         keys = {name: (day, _md5(name, said) if code["dim_customer"] == 1 else _md5(said, name)) for day, name, said in customers}
         dimension = Counter((day, customer, key) for customer, (day, key) in keys.items())
-        found = Counter(self.shop.rows("gold.dim_customer", "_date, customer, key"))
-        assert found == dimension, f"the dimension is not what silver holds: {found}, wanted {dimension}"
+        rows = Counter(self.shop.rows("gold.dim_customer", "_date, customer, key"))
+        assert rows == dimension, f"the dimension is not what silver holds: {rows}, wanted {dimension}"
         facts = Counter(
             (day, name, customer, key.upper() if key and code["fact_sales"] == 2 else key)
             for day, name, customer in sales
             for key in [keys.get(customer, (day, None))[1]]
         )
-        found = Counter(self.shop.rows("gold.fact_sales", "_date, id, customer, key"))
-        assert found == facts, f"the fact is not what silver holds: {found}, wanted {facts}"
+        rows = Counter(self.shop.rows("gold.fact_sales", "_date, id, customer, key"))
+        assert rows == facts, f"the fact is not what silver holds: {rows}, wanted {facts}"
         if len(sales) != sum(map(len, self.loaded(SALES).values())):
             return  # silver is not what landed: then nothing adds up
         assert (faults := self.shop.account_faults("gold", "fact_sales")) is None, faults

@@ -37,11 +37,11 @@ class Expected:
 
 def expected(rows: Iterable[Row], mode: str) -> Expected:
     """The table that these rows make, whatever the order in which they came. A row without a key, or of value `bad`, is dropped."""
-    found = Expected()
+    result = Expected()
     good = []
     for row in rows:
         if row.key is None or (row.value == "bad" and not row.deletes):
-            found.quarantined[row.date] = found.quarantined.get(row.date, 0) + 1
+            result.quarantined[row.date] = result.quarantined.get(row.date, 0) + 1
         else:
             good.append(row)
 
@@ -49,20 +49,20 @@ def expected(rows: Iterable[Row], mode: str) -> Expected:
         return str(row.key), row.date if mode == "snapshot" else ""
 
     for _, of_key in groupby(sorted(good, key=competes), key=competes):
-        (_versions if mode == "history" else _upserted)(list(of_key), found)
+        (_versions if mode == "history" else _upserted)(list(of_key), result)
     for row in good:
-        if row.place not in found.standing:
-            found.superseded[row.date] = found.superseded.get(row.date, 0) + 1
-    return found
+        if row.place not in result.standing:
+            result.superseded[row.date] = result.superseded.get(row.date, 0) + 1
+    return result
 
 
-def _upserted(rows: list[Row], found: Expected) -> None:
+def _upserted(rows: list[Row], result: Expected) -> None:
     winner = max(rows, key=lambda r: (r.moment, r.place))
     if not winner.deletes:
-        found.standing[winner.place] = (str(winner.key), winner.at, winner.value, None)
+        result.standing[winner.place] = (str(winner.key), winner.at, winner.value, None)
 
 
-def _versions(rows: list[Row], found: Expected) -> None:
+def _versions(rows: list[Row], result: Expected) -> None:
     rows.sort(key=lambda r: (r.moment, r.place))
     of_moments = [list(same)[-1] for _, same in groupby(rows, key=lambda r: r.moment)]
     until = None
@@ -71,5 +71,5 @@ def _versions(rows: list[Row], found: Expected) -> None:
         if row.deletes:
             until = row.at
         elif before is None or before.deletes or before.value != row.value:
-            found.standing[row.place] = (str(row.key), row.at, row.value, until)
+            result.standing[row.place] = (str(row.key), row.at, row.value, until)
             until = row.at

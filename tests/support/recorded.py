@@ -30,8 +30,8 @@ def say_built(lakehouse, *entities):
     root = lakehouse.settings.root
     for entity in entities:
         files: dict[date, list[LandedFile]] = {}
-        for found in Landing(root).listing(feed_of(entity).landing, FIRST).objects:
-            files.setdefault(found.date, []).append(LandedFile(found.name, found.version, found.version, found.size, 1, 1))
+        for landed in Landing(root).listing(feed_of(entity).landing, FIRST).objects:
+            files.setdefault(landed.date, []).append(LandedFile(landed.name, landed.version, landed.version, landed.size, 1, 1))
         raw = [
             PartitionRecord(
                 "raw", entity.name, day, len(of_day), len(of_day), 0, 0, 1, "", raw_fingerprint(feed_of(entity), of_day), of_day

@@ -106,7 +106,7 @@ class Shop:
     def build(self, dates: list[date]) -> None:
         refused = self.lakehouse.materialize(self.entity, dates) or ""
         for day in dates:
-            rows = [row for (of, _), found in sorted(self.landed.items()) for row in found if of == day]
+            rows = [row for (of, _), result in sorted(self.landed.items()) for row in result if of == day]
             # Files that never were leave no raw partition; what is refused stays as it was.
             if day.isoformat() not in refused:
                 self.built[day] = rows

@@ -20,13 +20,13 @@ def workbook(sheets: Mapping[str, Sequence[Sequence[Any]]], change: Callable[[An
         for name, rows in sheets.items():
             sheet = book.add_worksheet(name)
             for number, row in enumerate(rows):
-                for place, value in enumerate(row):
+                for index, value in enumerate(row):
                     if type(value) in formats:
-                        sheet.write_datetime(number, place, value, formats[type(value)])
+                        sheet.write_datetime(number, index, value, formats[type(value)])
                     elif isinstance(value, tuple):
-                        sheet.write_formula(number, place, value[0], None, value[1])
+                        sheet.write_formula(number, index, value[0], None, value[1])
                     elif value is not None:
-                        sheet.write(number, place, value)
+                        sheet.write(number, index, value)
         change(book)
     return buffer.getvalue()
 

@@ -168,9 +168,9 @@ class TestSales:
             for number, (quantity, price, amount) in enumerate(product_of(quantities, prices, amounts))
         ]
         standing = [row for row in clean(crm.SALES, *rows) if row["_verdict"] == "ok"]
-        told = [row for row in standing if None not in (row["quantity"], row["price"], row["sales"])]
-        assert len(told) > len(rows) / 4
-        for row in told:
+        messages = [row for row in standing if None not in (row["quantity"], row["price"], row["sales"])]
+        assert len(messages) > len(rows) / 4
+        for row in messages:
             assert row["price"] >= 0
             assert abs(row["sales"] - row["quantity"] * row["price"]) <= Decimal("0.01") * abs(row["quantity"])
 

@@ -114,12 +114,12 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("old", "new", "told"), MISTAKES, ids=[f"{new[:30]}" for _, new, _ in MISTAKES])
-def test_a_mistake_is_one_line_with_file_and_place(shop, old, new, told):
+@pytest.mark.parametrize(("old", "new", "message"), MISTAKES, ids=[f"{new[:30]}" for _, new, _ in MISTAKES])
+def test_a_mistake_is_one_line_with_file_and_place(shop, old, new, message):
     shop((old, new))
     for _ in range(2):  # whoever asks again hears it again
         loaded, problems = load_systems()
-        assert [p for p in problems if told in p and p.startswith("systems/shop.py: ")] == problems
+        assert [p for p in problems if message in p and p.startswith("systems/shop.py: ")] == problems
         assert len(problems) == 1
         assert {s.name for s in loaded} >= {"crm", "erp"}
     with pytest.raises(ContractError, match=r"^systems/shop\.py: "):
@@ -136,13 +136,13 @@ IN_SQL = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("old", "new", "told"), IN_SQL)
-def test_check_tells_what_the_engine_finds(shop, old, new, told):
+@pytest.mark.parametrize(("old", "new", "message"), IN_SQL)
+def test_check_tells_what_the_engine_finds(shop, old, new, message):
     shop((old, new))
     done = CliRunner().invoke(app, ["check"])
     assert done.exit_code == 1
     [line] = done.stdout.splitlines()
-    assert told in line
+    assert message in line
     assert ": shop_sales: " in line
 
 
@@ -160,25 +160,25 @@ MODES = [
 ]
 
 
-@pytest.mark.parametrize(("mode", "told"), MODES)
-def test_complete_deliveries_go_with_some_modes_only(shop, mode, told):
+@pytest.mark.parametrize(("mode", "message"), MODES)
+def test_complete_deliveries_go_with_some_modes_only(shop, mode, message):
     deletes = ("        deleted=\"gone = 'yes'\",\n", "")
     shop(
         ('"Yes or no")),', '"Yes or no")), complete=Complete(),'), ('sequence="number",', f'sequence="number", {mode},'), deletes
     )
     [problem] = load_systems()[1]
-    assert f"systems/shop.py: Table shop_sales: {told}" in problem
+    assert f"systems/shop.py: Table shop_sales: {message}" in problem
 
 
 def test_check_tells_all_at_once(shop):
     wrong = [*(MISTAKES[number] for number in (0, 1, 4, 7)), IN_SQL[0]]
     shop(*((old, new) for old, new, _ in wrong), ('"TRIM(no) AS number"', '"no AS nr"'))
     done = CliRunner().invoke(app, ["check", "--json"])
-    told = json.loads(done.stdout)
-    assert (done.exit_code, told["succeeded"]) == (1, False)
+    message = json.loads(done.stdout)
+    assert (done.exit_code, message["succeeded"]) == (1, False)
     wanted = [*(line for _, _, line in wrong), "clean does not return the column 'number'"]
-    assert [sum(line in problem for problem in told["problems"]) for line in wanted] == [1] * len(wanted)
-    assert len(told["problems"]) == len(wanted)
+    assert [sum(line in problem for problem in message["problems"]) for line in wanted] == [1] * len(wanted)
+    assert len(message["problems"]) == len(wanted)
 
 
 def test_check_tells_a_wrong_setting_beside_the_contracts(shop, monkeypatch):
@@ -210,9 +210,9 @@ def test_every_command_that_needs_contracts_says_the_same_without_a_trace(shop, 
 
 def test_dagster_says_the_same_without_a_trace(shop):
     shop(('owner="team:shop"', 'owner="fleet"'), ('"warn"', '"warm"'))
-    with pytest.raises(DagsterUserCodeProcessError) as found:
+    with pytest.raises(DagsterUserCodeProcessError) as raised:
         defs()
-    shown = serializable_error_info_from_exc_info((found.type, found.value, found.tb)).to_string()
+    shown = serializable_error_info_from_exc_info((raised.type, raised.value, raised.tb)).to_string()
     assert [line.split(": ")[:2] for line in shown.splitlines()] == [["systems/shop.py", "Contract of shop_sales"]] * 2
 
 

@@ -413,13 +413,13 @@ def by_changes(land):
 @pytest.mark.worlds("sail-folder")
 def test_exports_the_api_and_change_events_make_the_same_rows(make_lakehouse):
     tables = (magento.CUSTOMERS, magento.ORDERS, magento.ORDER_ITEMS, magento.PRODUCTS)
-    found = []
+    results = []
     for way in (by_exports, by_the_api, by_changes):
         shop = make_lakehouse(*tables)
         way(lambda feed, name, text, shop=shop: shop.land(feed, "2026-01-12", name, text))
         assert shop.build() == {}
         assert shop.rows("quarantine.rows", "*") == []
-        found.append(
+        results.append(
             {
                 table.name: shop.rows(
                     f"silver.{table.name}", ", ".join(set(table.contract.column_names) - {"log_position", "product_id"})
@@ -428,7 +428,7 @@ def test_exports_the_api_and_change_events_make_the_same_rows(make_lakehouse):
                 if shop.records("silver", table.name)
             }
         )
-    exports, api, changes = found
+    exports, api, changes = results
     assert {name: len(rows) for name, rows in exports.items()} == {table.name: 1 for table in tables}
     assert api == exports
     assert changes == {name: rows for name, rows in exports.items() if name != "magento_products"}

@@ -276,7 +276,7 @@ def answers(as_pair):
 @pytest.mark.worlds("sail-folder")
 def test_both_ways_in_which_odoo_answers_make_the_same_rows(make_lakehouse):
     tables = (odoo.PRODUCTS, odoo.INVENTORY, odoo.STOCK_MOVES, odoo.SALE_ORDERS, odoo.SALE_ORDER_LINES)
-    found = []
+    results = []
     for as_pair in (True, False):
         erp = make_lakehouse(*tables)
         for entity, record in answers(as_pair).items():
@@ -284,8 +284,8 @@ def test_both_ways_in_which_odoo_answers_make_the_same_rows(make_lakehouse):
             erp.land(f"odoo/{entity}", "2026-01-12", "a.json", text)
         assert erp.build() == {}
         assert erp.rows("quarantine.rows") == []
-        found.append({t.name: erp.rows(f"silver.{t.name}", ", ".join(t.contract.column_names)) for t in tables})
-    pairs, records = found
+        results.append({t.name: erp.rows(f"silver.{t.name}", ", ".join(t.contract.column_names)) for t in tables})
+    pairs, records = results
     assert (pairs.pop("odoo_sale_order_lines"), len(records.pop("odoo_sale_order_lines"))) == ([], 1)
     assert {name: len(rows) for name, rows in pairs.items()} == dict.fromkeys(pairs, 1)
     assert pairs == records

@@ -28,9 +28,9 @@ def published(root):
 
 def numbers(root):
     said = []
-    found = sorted(n for (n,) in query(root, "SELECT n FROM gold.fact", tell=said.append).fetchall())
+    rows = sorted(n for (n,) in query(root, "SELECT n FROM gold.fact", tell=said.append).fetchall())
     assert said == []
-    return found
+    return rows
 
 
 def test_a_compacted_table_is_read_at_the_version_that_has_the_same_rows(published):

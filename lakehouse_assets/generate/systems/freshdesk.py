@@ -172,8 +172,8 @@ class Desk:
         self, ticket: Ticket, moments: tuple[datetime, ...], changed: datetime, kind: str | None, is_binned: bool
     ) -> dict[str, Any]:
         number = ticket.order.number
-        told = [_zoned(moment, number) for moment in moments] + [None] * (4 - len(moments))
-        answered = told[1]
+        zoned = [_zoned(moment, number) for moment in moments] + [None] * (4 - len(moments))
+        answered = zoned[1]
         if kind == "answered before it came" and len(moments) > 1:
             answered = _zoned(moments[0] - timedelta(hours=1), number)
         return {
@@ -189,7 +189,7 @@ class Desk:
             "company_id": None,
             "spam": is_binned,
             "deleted": is_binned,
-            "created_at": None if kind == "no time" else told[0],
+            "created_at": None if kind == "no time" else zoned[0],
             "updated_at": _zoned(changed, number + 1),
             "due_by": _zoned(moments[0] + timedelta(days=3), number),
             "fr_due_by": _zoned(moments[0] + timedelta(days=1), number),
@@ -203,8 +203,8 @@ class Desk:
             },
             "stats": {
                 "first_responded_at": answered,
-                "resolved_at": told[2],
-                "closed_at": told[3],
+                "resolved_at": zoned[2],
+                "closed_at": zoned[3],
                 "reopened_at": None,
             },
         }
@@ -218,7 +218,7 @@ class Desk:
     def _tickets_of(self, day: date) -> list[Ticket]:
         """Make the tickets about the orders of a day."""
         random = draws(self.world.options.seed, "tickets", day)
-        found = []
+        tickets = []
         for order in self.world.orders(day, "web"):
             if order.person is None or random.random() >= SHARE:
                 continue
@@ -228,8 +228,8 @@ class Desk:
                 moments.append(moment)
             binned = moments[0] + timedelta(minutes=5) if random.random() < 0.03 else None
             kept = moments[:1] if binned else moments
-            found.append(Ticket(order, order.person, tuple(kept), binned, random.randrange(len(SUBJECTS))))
-        return found
+            tickets.append(Ticket(order, order.person, tuple(kept), binned, random.randrange(len(SUBJECTS))))
+        return tickets
 
 
 def _zoned(moment: datetime, number: int) -> str:

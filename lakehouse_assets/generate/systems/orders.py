@@ -85,7 +85,7 @@ def _told(out: Deliveries, order: Order, number: int, line: Line, kind: str | No
         yield '{"topic":"orders","partition":'
 
 
-def _count(out: Deliveries, order: Order, number: int, kind: str | None, record: Any, place: tuple[int, int]) -> None:
+def _count(out: Deliveries, order: Order, number: int, kind: str | None, record: Any, position: tuple[int, int]) -> None:
     table = out.table("events", total=2, quantity=0)
     if isinstance(record, str):
         return
@@ -97,7 +97,7 @@ def _count(out: Deliveries, order: Order, number: int, kind: str | None, record:
     elif kind in REFUSED:
         table.refuse(REFUSED[kind])
     else:
-        key = place if order.number % 2 else (order.number, number)
+        key = position if order.number % 2 else (order.number, number)
         total = _amounts(order, number)[3]
         table.row(key, total, order.lines[number].quantity, note=Sale(order.placed.date(), "USD", total * 100))
 

@@ -93,14 +93,14 @@ class Retail:
             if order.number % 30 == 0:
                 product, quantity, price = lines[-1]
                 lines.append((product, -quantity, price))
-            for place, (product, quantity, price) in enumerate(lines, start=1):
+            for position, (product, quantity, price) in enumerate(lines, start=1):
                 kind = dirt.pick(LINE_DIRT)
                 pence = price * PENCE_OF_A_DOLLAR // 100
                 discount = pence * abs(quantity) // 5 if order.number % 20 == 0 and quantity > 0 else 0
-                amount = self._count(order, place, kind, quantity, pence, discount)
+                amount = self._count(order, position, kind, quantity, pence, discount)
                 row = (
                     "" if kind == "no invoice" else number,
-                    place,
+                    position,
                     _store_id(store),
                     str(order.placed),
                     self._code(product),
@@ -112,7 +112,7 @@ class Retail:
                     self.customers[order.person.number] if order.person and kind != "no customer" else "",
                     ("card", "cash")[order.number % 2],
                 )
-                yield from self._sent(row, order, place, kind, quantity, pence, discount)
+                yield from self._sent(row, order, position, kind, quantity, pence, discount)
 
     def invoices(self, day: date) -> Iterator[tuple[object, ...]]:
         """Yield the lines of mail orders, each order's postage, and the cancellation of some."""
@@ -126,10 +126,10 @@ class Retail:
             if order.number % 25 == 0:
                 lines += [(f"C{number}", code, name, -quantity, price) for number, code, name, quantity, price in lines]
             lines.append((invoice, POSTAGE, "POSTAGE", 1, 2400))
-            for place, (number, code, name, quantity, price) in enumerate(lines):
+            for position, (number, code, name, quantity, price) in enumerate(lines):
                 kind = dirt.pick(LINE_DIRT)
                 pence = price * PENCE_OF_A_DOLLAR // 100
-                amount = self._count(order, place, kind, quantity, pence, 0, is_postage=code == POSTAGE)
+                amount = self._count(order, position, kind, quantity, pence, 0, is_postage=code == POSTAGE)
                 row = (
                     "" if kind == "no invoice" else number,
                     code,
@@ -140,7 +140,7 @@ class Retail:
                     self._customer(order, kind),
                     order.person.country if order.person else "Unspecified",
                 )
-                yield from self._sent(row, order, place, kind, quantity, pence, 0, is_postage=code == POSTAGE)
+                yield from self._sent(row, order, position, kind, quantity, pence, 0, is_postage=code == POSTAGE)
 
     def stores(self, day: date) -> Iterator[tuple[object, ...]]:
         """Yield all stores."""
@@ -194,7 +194,7 @@ class Retail:
                 )
 
     def _count(
-        self, order: Order, place: int, kind: str | None, quantity: int, pence: int, discount: int, is_postage: bool = False
+        self, order: Order, position: int, kind: str | None, quantity: int, pence: int, discount: int, is_postage: bool = False
     ) -> str:
         """Count a line, and return its price as the file has it."""
         if kind in REFUSED:
@@ -203,14 +203,14 @@ class Retail:
             pence = 0 if kind == "price of zero" else pence
             amount = quantity * pence - discount
             sale = None if is_postage else Sale(order.placed.date(), "GBP", amount * 100)
-            self.lines.row((order.number, place), amount, quantity, note=sale)
+            self.lines.row((order.number, position), amount, quantity, note=sale)
         return {"price below zero": f"-{_money(pence)}", "no price": "", "price of zero": "0"}.get(kind or "", _money(pence))
 
     def _sent(
         self,
         row: tuple[object, ...],
         order: Order,
-        place: int,
+        position: int,
         kind: str | None,
         quantity: int,
         pence: int,
@@ -220,7 +220,7 @@ class Retail:
         """Yield a line, as often as it is sent."""
         yield (*row, "?") if kind == "one field too many" else row
         if kind == "sent twice":
-            self._count(order, place, kind, quantity, pence, discount, is_postage)
+            self._count(order, position, kind, quantity, pence, discount, is_postage)
             yield row
 
     def _code(self, product: int) -> str:

@@ -112,25 +112,25 @@ class Storefront:
         random = draws(self.world.options.seed, "storefront items", day)
         for order in self.world.orders(day, "basket"):
             since = random.randrange(31)
-            for place, line in enumerate(order.lines, start=1):
+            for position, line in enumerate(order.lines, start=1):
                 kind = dirt.pick(ITEM_DIRT)
                 product = UNKNOWN if kind == "unknown product" else self.product_ids[line.product.number]
                 row = (
-                    None if kind == "no number" else 1 + order.number * MOST_LINES + place,
+                    None if kind == "no number" else 1 + order.number * MOST_LINES + position,
                     None if kind == "no order" else 1 + order.number,
                     self._user(order),
                     since,
                     None if kind == "no product" else product,
-                    place,
+                    position,
                     random.randrange(2),
                     _time(order.placed, kind),
                     day.isoformat(),
                 )
                 for _ in range(1 + (kind == "sent twice")):
-                    self._count_item(order, place, kind)
+                    self._count_item(order, position, kind)
                     yield row
 
-    def _count_item(self, order: Order, place: int, kind: str | None) -> None:
+    def _count_item(self, order: Order, position: int, kind: str | None) -> None:
         table = self.out.table("order_items")
         refused = {
             "no number": "id_present",
@@ -141,12 +141,12 @@ class Storefront:
         if kind in refused:
             table.refuse(refused[kind])
         else:
-            product = None if kind == "unknown product" else order.lines[place - 1].product.number
+            product = None if kind == "unknown product" else order.lines[position - 1].product.number
             partners = (
                 Partner(self.out.table("orders"), order.number, "order_id_in_storefront_orders"),
                 Partner(self.out.table("products"), product, "product_id_in_storefront_products"),
             )
-            table.row((order.number, place), waits_for=partners)
+            table.row((order.number, position), waits_for=partners)
 
     def _user(self, order: Order) -> int | None:
         return self.users[order.person.number] if order.person else None

@@ -129,12 +129,12 @@ class Broker:
         # been chosen.
         consumer = self.consumer()
         try:
-            told = consumer.committed([TopicPartition(self.topic, p) for p in partitions], timeout=ANSWER_SECONDS)
+            committed = consumer.committed([TopicPartition(self.topic, p) for p in partitions], timeout=ANSWER_SECONDS)
         except KafkaException:
             return {}  # no drain has told anything, or this user may not read it: all that is ahead counts
         finally:
             consumer.close()
-        return {t.partition: t.offset for t in told if t.error is None and t.offset >= 0 and t.metadata == mark}
+        return {t.partition: t.offset for t in committed if t.error is None and t.offset >= 0 and t.metadata == mark}
 
     def consumer(self) -> "Consumer":
         """Return a consumer of committed records that has nothing assigned. The caller closes it."""
@@ -177,7 +177,7 @@ class Broker:
             answers = self._admin.list_offsets(
                 asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=ANSWER_SECONDS
             )
-            return {place.partition: answer.result().offset for place, answer in answers.items()}
+            return {partition.partition: answer.result().offset for partition, answer in answers.items()}
 
     @property
     def _admin(self) -> Any:

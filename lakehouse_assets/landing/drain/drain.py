@@ -97,11 +97,11 @@ class Drained:
     @property
     def sentence(self) -> str:
         """What was done, in words."""
-        told = f"{self.topic}: {self.records:,} records in {self.objects} objects, {self.rate:,.0f} a second; "
-        told += f"lag {sum(self.lag.values()):,}."
-        told += f" {self.unreadable:,} can't be read and go to quarantine." if self.unreadable else ""
-        told += f" Another drain was first {self.conflicts} times." if self.conflicts else ""
-        return told
+        sentence = f"{self.topic}: {self.records:,} records in {self.objects} objects, {self.rate:,.0f} a second; "
+        sentence += f"lag {sum(self.lag.values()):,}."
+        sentence += f" {self.unreadable:,} can't be read and go to quarantine." if self.unreadable else ""
+        sentence += f" Another drain was first {self.conflicts} times." if self.conflicts else ""
+        return sentence
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it, for JSON and for metadata."""
@@ -266,19 +266,19 @@ class _Drain:
         from confluent_kafka import TopicPartition
 
         ends, begins = self._broker.ends(numbers), self._broker.begins(numbers)
-        found = positions(
+        starts = positions(
             self._landing, self._source.feed, self._source.topic, self._state.topic_id, [n for n in numbers if ends[n] > 0]
         )
-        if found.former and not found.of and not self._partitions:
+        if starts.former and not starts.of and not self._partitions:
             self._warn(
                 f"The topic {self._source.topic} is another one than that which landed before (id {self._state.topic_id}, before "
-                f"{', '.join(sorted({topic_id for topic_id, _ in found.former}))}): it was made anew. It is drained from its "
+                f"{', '.join(sorted({topic_id for topic_id, _ in starts.former}))}): it was made anew. It is drained from its "
                 "beginning. What the former one had beyond what has landed can't be had any more."
             )
         place = Place(self._source.topic, self._state.topic_id, 0)
         assigned = []
         for n in numbers:
-            at = found.of.get(n, Position(begins[n], date.min))
+            at = starts.of.get(n, Position(begins[n], date.min))
             if at.next > ends[n]:
                 raise DrainError(
                     f"Partition {n} of {self._source.topic} ends at offset {ends[n]}, but landing has it up to {at.next}: the broker "
@@ -450,8 +450,8 @@ class _Drain:
     def _go_on_after_other(self, partition: _Partition) -> None:
         from confluent_kafka import TopicPartition
 
-        found = positions(self._landing, self._source.feed, self._source.topic, self._state.topic_id, [partition.number])
-        at = found.of[partition.number]
+        starts = positions(self._landing, self._source.feed, self._source.topic, self._state.topic_id, [partition.number])
+        at = starts.of[partition.number]
         partition.next, partition.day = at.next, at.date
         partition.is_stale, partition.is_done = True, partition.next >= partition.end
         self._consumer.seek(TopicPartition(self._source.topic, partition.number, at.next))
@@ -514,14 +514,14 @@ class _Drain:
         from confluent_kafka import KafkaException, TopicPartition
 
         mark = self._source.mark(self._landing, self._state.topic_id)
-        told = [
+        offsets = [
             TopicPartition(self._source.topic, n, position, metadata=mark)
             for n, position in self._done.next.items()
             if position > 0
         ]
-        if told:
+        if offsets:
             try:
-                self._consumer.commit(offsets=told, asynchronous=not waits)
+                self._consumer.commit(offsets=offsets, asynchronous=not waits)
             except KafkaException as error:
                 self._warn(
                     f"{self._broker.error(error.args[0])} What was drained is in landing; Kafka's own tools show an older lag."

@@ -49,33 +49,33 @@ def positions(landing: Landing, feed: str, topic: str, topic_id: str, partitions
                 "Give this user the right to read it."
             )
         in_folder: dict[int, LandingObject] = {}
-        for found in listing.objects:  # by name, so by position where the rest is the same
-            name = Name.parse(found.name)
+        for landed in listing.objects:  # by name, so by position where the rest is the same
+            name = Name.parse(landed.name)
             if name is None or name.topic != topic:
                 continue
             if name.topic_id == topic_id:
-                in_folder[name.partition] = found
+                in_folder[name.partition] = landed
             else:
-                former.setdefault((name.topic_id, name.partition), found)
+                former.setdefault((name.topic_id, name.partition), landed)
         newest = in_folder | newest
-    return Positions({p: _after(landing, found) for p, found in newest.items() if p in partitions}, former)
+    return Positions({p: _after(landing, landed) for p, landed in newest.items() if p in partitions}, former)
 
 
-def _after(landing: Landing, found: LandingObject) -> Position:
+def _after(landing: Landing, landed: LandingObject) -> Position:
     """Return the position after an object."""
-    head = Head.of(landing.beginning(found, HEAD_BYTES)) or _counted(landing, found)
-    return Position(head.next, found.date, head.leader_epoch)
+    head = Head.of(landing.beginning(landed, HEAD_BYTES)) or _counted(landing, landed)
+    return Position(head.next, landed.date, head.leader_epoch)
 
 
-def _counted(landing: Landing, found: LandingObject) -> Head:
+def _counted(landing: Landing, landed: LandingObject) -> Head:
     """Read the whole of an object that lost its head, because someone packed it again."""
     try:
-        text = b"".join(landing.read(found))
+        text = b"".join(landing.read(landed))
         lines = (gzip.decompress(text) if text.startswith(b"\x1f\x8b") else text).splitlines()
         last = json.loads(lines[-1])
         return Head(int(last.get("last_offset", last["offset"])) + 1, len(lines))
     except (OSError, EOFError, ValueError, KeyError, IndexError, AttributeError):
         raise DrainError(
-            f"{found.path} can't be read, so it is unknown up to which offset the topic has landed. Restore the object; or delete it, "
+            f"{landed.path} can't be read, so it is unknown up to which offset the topic has landed. Restore the object; or delete it, "
             "and the drain fetches its records again if the broker still has them."
         ) from None

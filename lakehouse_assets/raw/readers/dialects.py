@@ -59,13 +59,13 @@ def _taken(value: Any, path: str) -> Any:
     """Take out what lies at a path, and each object or list around it in which nothing else is left; return it, or `_NOTHING`."""
     for key, rest in _steps(value, path):
         inner = value[key]
-        found = inner if not rest else None if inner is None else _taken(inner, rest)
+        taken = inner if not rest else None if inner is None else _taken(inner, rest)
         if not rest or _is_empty(inner):
             if isinstance(value, dict):
                 del value[key]
             else:
                 value[key] = None  # the others keep their places
-        return found
+        return taken
     return _NOTHING
 
 

@@ -189,9 +189,9 @@ class _Source:
 
     def passes(self, byte: bytes) -> bool:
         """Skip a byte, if it is next."""
-        found = self.peek() == byte
-        self.skip(found)
-        return found
+        is_there = self.peek() == byte
+        self.skip(is_there)
+        return is_there
 
     def expect(self, byte: bytes) -> None:
         """Skip a byte.

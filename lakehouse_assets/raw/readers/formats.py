@@ -38,7 +38,12 @@ READERS: dict[type[Format], Reader] = {
 
 
 def read_rows(
-    pieces: Iterable[bytes], feed: Feed, name: str, size: int, day: date, told: Callable[[int | None], None] = lambda rows: None
+    pieces: Iterable[bytes],
+    feed: Feed,
+    name: str,
+    size: int,
+    day: date,
+    report_total: Callable[[int | None], None] = lambda rows: None,
 ) -> Iterator[Batch]:
     """Yield the rows of a landing file, in batches, in the order of the file; rows that can't be parsed are rejects.
 
@@ -50,7 +55,7 @@ def read_rows(
     """
     form, whole = _told(unpacked(pieces, name, size), feed, day)
     like = _with_format(feed, form)
-    yield from READERS[type(form)].rows(without_trailer(whole, like, told), like)
+    yield from READERS[type(form)].rows(without_trailer(whole, like, report_total), like)
 
 
 def read_header(pieces: Iterable[bytes], feed: Feed, name: str, size: int, day: date) -> list[str]:

@@ -66,7 +66,7 @@ def rename_advice(feed: Feed, fields: Sequence[str], names: Iterable[str], diale
         return ""
     shown = [name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…" for name in unknown[:_SHOWN]]
     more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
-    place = "to that column in the feed: SourceColumn(..., also=('new name',))"
+    where = "to that column in the feed: SourceColumn(..., also=('new name',))"
     if dialect is not None:
-        place = f"of that column to the dialect in the feed: Dialect({dialect.name!r}, ..., columns={{'column': 'new name'}})"
-    return f" and has instead: {', '.join(shown)}{more}; if one of these is a missing one renamed, add the new name {place}"
+        where = f"of that column to the dialect in the feed: Dialect({dialect.name!r}, ..., columns={{'column': 'new name'}})"
+    return f" and has instead: {', '.join(shown)}{more}; if one of these is a missing one renamed, add the new name {where}"

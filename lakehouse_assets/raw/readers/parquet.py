@@ -161,8 +161,10 @@ def _opened(file: "pa.PythonFile") -> "tuple[ParquetFile, list[list[ColumnChunkM
 
 def _dictionaries(chunks: "Iterable[Sequence[ColumnChunkMetaData]]") -> list[int]:
     """Return the numbers of the values of bytes or text of which a part is stored as a dictionary."""
-    found = (n for group in chunks for n, c in enumerate(group) if c.physical_type == "BYTE_ARRAY" and c.has_dictionary_page)
-    return sorted(set(found))
+    text_columns = (
+        n for group in chunks for n, c in enumerate(group) if c.physical_type == "BYTE_ARRAY" and c.has_dictionary_page
+    )
+    return sorted(set(text_columns))
 
 
 def _header(parquet: "ParquetFile", feed: Feed) -> Header:

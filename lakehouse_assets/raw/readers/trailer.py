@@ -13,15 +13,17 @@ _MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 def without_trailer(
-    pieces: Iterable[bytes], feed: Feed, told: Callable[[int | None], None] = lambda rows: None
+    pieces: Iterable[bytes], feed: Feed, report_total: Callable[[int | None], None] = lambda rows: None
 ) -> Iterable[bytes]:
     """Return the bytes of a file without its trailer, if the feed has trailers. At the end, `told` gets the number in it, or None."""
     if not isinstance(feed.totals, Trailer):
         return pieces
-    return _without(pieces, feed.totals, getattr(feed.format, "encoding", "utf-8"), told)
+    return _without(pieces, feed.totals, getattr(feed.format, "encoding", "utf-8"), report_total)
 
 
-def _without(pieces: Iterable[bytes], trailer: Trailer, encoding: str, told: Callable[[int | None], None]) -> Iterator[bytes]:
+def _without(
+    pieces: Iterable[bytes], trailer: Trailer, encoding: str, report_total: Callable[[int | None], None]
+) -> Iterator[bytes]:
     start, tail = b"", b""
     for piece in pieces:
         start = start if len(start) >= 2 else start + piece[:2]
@@ -30,7 +32,7 @@ def _without(pieces: Iterable[bytes], trailer: Trailer, encoding: str, told: Cal
             yield tail[:-_TAIL_BYTES]
             tail = tail[-_TAIL_BYTES:]
     cut, rows = _last_line(tail, trailer, _MARKS.get(start[:2], encoding))
-    told(rows)
+    report_total(rows)
     if cut:
         yield tail[:cut]
 

@@ -445,14 +445,14 @@ def _faults(text: bytes) -> dict[int, str]:
         is_computed = value is not None and (value.group(1) != b"" or b't="str"' in attributes)
         if not is_error and (is_computed or not _FORMULA.search(content)):
             continue
-        if (place := _PLACE.search(attributes)) is None:
+        if (match := _PLACE.search(attributes)) is None:
             raise _DamagedError("a cell with an error or a formula does not say where it is")
-        where = place.group(1).decode()
+        where = match.group(1).decode()
         if is_error:
             fault = f"cell {where} holds the error {value.group(1).decode(errors='replace') if value else '?'}"
         else:
             fault = f"cell {where} has a formula that was never computed: have the workbook opened and saved in Excel"
-        faults.setdefault(int(place.group(2)), fault)
+        faults.setdefault(int(match.group(2)), fault)
     return faults
 
 
@@ -538,8 +538,8 @@ def _sheet(workbook: _Workbook, name: str, number: int, feed: Feed) -> Iterator[
     before = number * ROWS_PER_SHEET
     yield Batch(with_dialect(_rows_table(names, [[] for _ in names], [], name), header.dialect), rejects_table([]))
     for numbers, columns in table.batches():
-        bad = [place for place, row in enumerate(numbers) if row in sheet.faults]
-        lines = {place: _line([column[place] for column in columns]) for place in bad}
+        bad = [index for index, row in enumerate(numbers) if row in sheet.faults]
+        lines = {index: _line([column[index] for column in columns]) for index in bad}
         rejects = [
             Reject(before + numbers[n], "row_has_values", sheet.faults[numbers[n]], line, place=name) for n, line in lines.items()
         ]

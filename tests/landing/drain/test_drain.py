@@ -280,26 +280,26 @@ def test_a_drain_that_follows_lands_what_comes_and_outlives_the_broker(tmp_path,
     monkeypatch.setattr(broker_module, "ANSWER_SECONDS", 5.0)
     monkeypatch.setattr(drain_module, "_LOOK_SECONDS", 1.0)
     kafka = broker_in(tmp_path / "kafka")
-    stop, told = threading.Event(), []
+    stop, messages = threading.Event(), []
     with running(kafka):
         topic = Topic(kafka.address).create()
         limits = Limits(follow=True, interval=0.5, linger=0.1)
         done = []
         thread = threading.Thread(
-            target=lambda: done.append(drain(topic.source, landing, limits, told.append, stop.is_set)), daemon=True
+            target=lambda: done.append(drain(topic.source, landing, limits, messages.append, stop.is_set)), daemon=True
         )
         thread.start()
         topic.send(values(50))
         _wait_for(lambda: numbers(landing) == once(50), 60)
         kafka.down(print)
-        _wait_for(lambda: any("Waiting for it" in text for text in told), 60)
+        _wait_for(lambda: any("Waiting for it" in text for text in messages), 60)
         kafka.up(print)
         topic.send(values(50, 50))
         _wait_for(lambda: numbers(landing) == once(100), 60)
         stop.set()
         thread.join(30)
     assert done[0].records == 100
-    assert any("answers again" in text for text in told)
+    assert any("answers again" in text for text in messages)
 
 
 def _wait_for(condition, seconds=30.0):

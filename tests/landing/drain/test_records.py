@@ -19,9 +19,9 @@ def written(value, **around):
 
 
 def test_a_row_has_its_value_as_it_came_and_what_kafka_has_around_it():
-    found, is_row = written(b'{"a": 1.50}', headers=[("source", b"x"), ("raw", b"\xff"), ("none", None)])
+    result, is_row = written(b'{"a": 1.50}', headers=[("source", b"x"), ("raw", b"\xff"), ("none", None)])
     assert is_row
-    assert found == {
+    assert result == {
         "topic": "orders",
         "topic_id": "AxeFudXxTwuFsvzLRYqtUQ",
         "partition": 3,
@@ -62,12 +62,12 @@ def test_a_value_over_several_lines_is_one_line():
     ],
 )
 def test_what_can_be_no_row_says_why_and_keeps_its_bytes(value, reason):
-    found, is_row = written(value)
+    result, is_row = written(value)
     assert not is_row
-    assert reason in found["fault"]
-    assert found["value"] is None
-    assert (found["topic"], found["partition"], found["offset"]) == ("orders", 3, 17)
-    kept = base64.b64decode(found["text_base64"]) if "text_base64" in found else found["text"] and found["text"].encode()
+    assert reason in result["fault"]
+    assert result["value"] is None
+    assert (result["topic"], result["partition"], result["offset"]) == ("orders", 3, 17)
+    kept = base64.b64decode(result["text_base64"]) if "text_base64" in result else result["text"] and result["text"].encode()
     assert (kept or b"") == (value or b"")
 
 
@@ -79,6 +79,6 @@ def test_a_record_of_many_bytes_is_a_line_that_raw_reads():
 
 
 def test_offsets_that_are_gone_are_a_line_of_their_own():
-    found = json.loads(lost_line(PLACE, 100, 250))
-    assert (found["offset"], found["last_offset"], found["value"]) == (100, 249, None)
-    assert "offsets 100 to 249 were deleted" in found["fault"]
+    result = json.loads(lost_line(PLACE, 100, 250))
+    assert (result["offset"], result["last_offset"], result["value"]) == (100, 249, None)
+    assert "offsets 100 to 249 were deleted" in result["fault"]

@@ -66,12 +66,12 @@ def poll(landing, now=NOW, **changes) -> Polled:
 def landed(landing) -> dict[str, list[int]]:
     """The numbers of the records in each object, by its path."""
     decoder = json.JSONDecoder()
-    found = {}
+    results = {}
     for path, _ in landing.root.files("landing"):
         text = bytes(obstore.get(landing.root.store, path).bytes()).decode()
         pages = [decoder.decode(page) for page in text.split("\n")]
-        found[path] = [record["number"] for page in pages for record in page["results"]]
-    return dict(sorted(found.items()))
+        results[path] = [record["number"] for page in pages for record in page["results"]]
+    return dict(sorted(results.items()))
 
 
 WHOLE = {f"landing/bikes/stations/2026-01-31/{NAME}": list(range(250))}
@@ -135,8 +135,9 @@ class TestFaults:
 
     def test_a_portal_that_asks_for_more_time_than_the_poll_has_is_left_alone(self, portal, landing, pauses):
         portal.faults = {2: status(429, "3600")}
-        told = r"^stations at 127\.0\.0\.1 answers with status 429 and asks to wait for 3600 s\. Given up after 2 requests; nothing was"
-        with pytest.raises(PollError, match=told):
+        asks = r"status 429 and asks to wait for 3600 s"
+        message = rf"^stations at 127\.0\.0\.1 answers with {asks}\. Given up after 2 requests; nothing was"
+        with pytest.raises(PollError, match=message):
             poll(landing)
         assert (pauses, landed(landing)) == ([], {})
 
@@ -194,7 +195,7 @@ class TestFaults:
         assert landed(landing) == {}
 
     @pytest.mark.parametrize(
-        ("fault", "told"),
+        ("fault", "message"),
         [
             (status(400, code="ODSQLError"), r"refuses the request with status 400 \(ODSQLError\)\.$"),
             (status(400, code="see <a key>"), r"refuses the request with status 400\.$"),
@@ -203,16 +204,16 @@ class TestFaults:
             (lambda portal, right: Answer(302, headers={"Location": portal.url}), r"has moved \(status 302\)"),
         ],
     )
-    def test_a_refusal_is_final(self, portal, landing, pauses, fault, told):
+    def test_a_refusal_is_final(self, portal, landing, pauses, fault, message):
         portal.faults = {1: fault}
-        with pytest.raises(PollError, match=told):
+        with pytest.raises(PollError, match=message):
             poll(landing)
         assert (len(portal.requests), pauses, landed(landing)) == (1, [], {})
 
-    @pytest.mark.parametrize(("records", "told"), [(0, "has 0 records"), (10_001, "has 10,001 records, not 1 to 10,000")])
-    def test_too_few_or_too_many_records(self, portal, landing, records, told):
+    @pytest.mark.parametrize(("records", "message"), [(0, "has 0 records"), (10_001, "has 10,001 records, not 1 to 10,000")])
+    def test_too_few_or_too_many_records(self, portal, landing, records, message):
         portal.records = [{"number": number} for number in range(records)]
-        with pytest.raises(PollError, match=told):
+        with pytest.raises(PollError, match=message):
             poll(landing)
         assert (len(portal.requests), landed(landing)) == (1, {})
 
@@ -276,10 +277,10 @@ class TestSettings:
         caplog.set_level("DEBUG")
         monkeypatch.setenv("TESTS_API_KEY", KEY)
         portal.faults = {0: fault}
-        with pytest.raises(PollError) as found:
+        with pytest.raises(PollError) as raised:
             poll(landing)
-        assert found.value.__suppress_context__ or found.value.__context__ is None
-        assert KEY not in str(found.value) + caplog.text
+        assert raised.value.__suppress_context__ or raised.value.__context__ is None
+        assert KEY not in str(raised.value) + caplog.text
 
     def test_the_declared_address_is_taken_unless_another_is_set(self, portal, landing, monkeypatch):
         monkeypatch.delenv("TESTS_URL")
@@ -301,14 +302,14 @@ class TestSettings:
     )
     def test_an_address_that_is_none_is_refused_and_not_repeated(self, portal, landing, monkeypatch, address):
         monkeypatch.setenv("TESTS_URL", address)
-        with pytest.raises(SettingsError, match=r"^TESTS_URL(:| is not set)") as found:
+        with pytest.raises(SettingsError, match=r"^TESTS_URL(:| is not set)") as raised:
             poll(landing)
-        assert KEY not in str(found.value)
+        assert KEY not in str(raised.value)
         assert landed(landing) == {}
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"minutes": 7}, "its poll is every 7 minutes, which divide neither an hour nor a day evenly"),
         ({"minutes": 0}, "its poll is every 0 minutes"),
@@ -318,8 +319,8 @@ class TestSettings:
         ({"seconds": 0}, "its poll has seconds=0: use a number above 0"),
     ],
 )
-def test_a_poll_that_can_not_be_is_a_mistake_in_the_contract(changes, told):
-    with pytest.raises(LakehouseError, match=told):
+def test_a_poll_that_can_not_be_is_a_mistake_in_the_contract(changes, message):
+    with pytest.raises(LakehouseError, match=message):
         replace(FEED, poll=replace(POLL, **changes))
 
 

@@ -134,8 +134,8 @@ def test_a_broken_row_costs_no_good_one(data):
 
 @pytest.mark.parametrize("data", [d for d, _ in [*GOOD.values(), *BROKEN.values()]], ids=[*GOOD, *BROKEN])
 def test_rows_in_is_rows_and_rejects(data):
-    found = read(data)
-    assert found.rows_in == len(found.rows) + len(found.rejects)
+    outcome = read(data)
+    assert outcome.rows_in == len(outcome.rows) + len(outcome.rejects)
 
 
 @pytest.mark.parametrize(
@@ -217,16 +217,16 @@ def entry(*pieces, like=ABC):
     """The one entry that a file is which is refused as a whole, and that nothing else is left of it."""
     [batch] = settled(read_csv(pieces, like))
     assert (batch.rows.num_rows, batch.rows.column_names) == (0, ["_row_number"])
-    [found] = batch.rejects.to_pylist()
-    assert (found.pop("row_number"), found.pop("place"), batch.rows_in) == (None, None, found["rows"])
-    return found
+    [reject] = batch.rejects.to_pylist()
+    assert (reject.pop("row_number"), reject.pop("place"), batch.rows_in) == (None, None, reject["rows"])
+    return reject
 
 
 def test_a_file_that_lacks_a_required_column_is_one_entry_with_the_number_of_its_rows_and_its_beginning():
-    found = entry(b"a,c\n" + b"".join(b'%d,"x\ny"\n' % n for n in range(1_000)))
+    reject = entry(b"a,c\n" + b"".join(b'%d,"x\ny"\n' % n for n in range(1_000)))
     reason = "the file lacks the required column b"
     payload = "a,c\n" + "\n".join(f'{n},"x\ny"' for n in range(5))
-    assert found == {"rule": "file_has_required_columns", "reason": reason, "payload": payload, "rows": 1_000}
+    assert reject == {"rule": "file_has_required_columns", "reason": reason, "payload": payload, "rows": 1_000}
 
 
 def test_the_beginning_of_a_file_that_is_kept_is_short():
@@ -242,9 +242,9 @@ def test_a_file_that_is_refused_brings_no_columns(text):
 @pytest.mark.parametrize("seed", range(5))
 def test_a_binary_file_is_one_entry_that_counts_as_one_row(encoding, seed):
     data = random.Random(seed).randbytes(300_000)
-    found = entry(*(data[n : n + 4096] for n in range(0, len(data), 4096)), like=feed("a", encoding=encoding))
-    assert (found["rule"], found["rows"]) == ("file_is_text", 1)
-    assert found["reason"].startswith("the file is not text: byte 0x00 is at position ")
+    reject = entry(*(data[n : n + 4096] for n in range(0, len(data), 4096)), like=feed("a", encoding=encoding))
+    assert (reject["rule"], reject["rows"]) == ("file_is_text", 1)
+    assert reject["reason"].startswith("the file is not text: byte 0x00 is at position ")
 
 
 def test_a_nul_in_a_row_makes_no_binary_file():
@@ -255,9 +255,9 @@ def test_a_nul_in_a_row_makes_no_binary_file():
 @pytest.mark.parametrize("names", ["distinct", "one"])
 def test_a_file_with_more_columns_than_a_table_should_get_is_refused_as_a_whole(names):
     more = [f"x{n}" if names == "distinct" else "x" for n in range(20_000)]
-    found = entry(",".join(["a", "b", "c", *more]).encode() + b"\n" + b",".join([b"1"] * 20_003) + b"\n")
-    assert (found["rule"], found["rows"]) == ("file_has_few_new_columns", 1)
-    assert found["reason"].startswith("the file has more than 500 columns that the feed does not declare; ")
+    reject = entry(",".join(["a", "b", "c", *more]).encode() + b"\n" + b",".join([b"1"] * 20_003) + b"\n")
+    assert (reject["rule"], reject["rows"]) == ("file_has_few_new_columns", 1)
+    assert reject["reason"].startswith("the file has more than 500 columns that the feed does not declare; ")
     assert read_header([",".join(["a", "b", "c", *more]).encode()], ABC) == []
 
 
@@ -269,22 +269,22 @@ def test_a_file_may_have_as_many_columns_more_as_are_allowed():
 
 def test_a_row_that_is_long_is_kept_with_its_head_its_tail_and_its_length():
     row = "ä" + "x" * 5_000_000 + "ä"
-    [found] = rejected(read_csv([b"a,b,c\n", row.encode(), b"\n1,2,3\n"], ABC))
-    assert found["payload"].startswith("äxxx")
-    assert found["payload"].endswith("xxxä")
-    assert " of 5,000,004 bytes are left out …]" in found["payload"]
-    assert len(found["payload"]) < 11_000
+    [reject] = rejected(read_csv([b"a,b,c\n", row.encode(), b"\n1,2,3\n"], ABC))
+    assert reject["payload"].startswith("äxxx")
+    assert reject["payload"].endswith("xxxä")
+    assert " of 5,000,004 bytes are left out …]" in reject["payload"]
+    assert len(reject["payload"]) < 11_000
 
 
 def test_a_long_row_is_not_cut_within_a_character():
-    [found] = rejected(read_csv([b"a,b,c\nx", "😀".encode() * 5_000, b"\n"], ABC))
-    assert "\\x" not in found["payload"]
+    [reject] = rejected(read_csv([b"a,b,c\nx", "😀".encode() * 5_000, b"\n"], ABC))
+    assert "\\x" not in reject["payload"]
 
 
 @pytest.mark.parametrize("encoding", ["UTF-8", "utf8", "U8", "utf_8"])
 def test_an_encoding_has_many_names_and_one_check(encoding):
-    found = read(b"a,b,c\n1,\xff,3\n4,5,6\n", like=feed("a", encoding=encoding))
-    assert (found.rows, found.rejects) == ([(3, "4", "5", "6")], [(2, "row_is_utf8", "1,\\xff,3")])
+    outcome = read(b"a,b,c\n1,\xff,3\n4,5,6\n", like=feed("a", encoding=encoding))
+    assert (outcome.rows, outcome.rejects) == ([(3, "4", "5", "6")], [(2, "row_is_utf8", "1,\\xff,3")])
 
 
 UNDEFINED = {
@@ -303,9 +303,9 @@ def test_a_byte_that_the_encoding_does_not_define_costs_its_row_and_no_other(enc
     like = feed("a", "b", "c", encoding=encoding)
     data = b"a,b,c\n7,8,9\n" + row
     pieces = [data[n : n + size] for n in range(0, len(data), size)]
-    found = read(*pieces, like=like)
-    assert found.rows == [(2, "7", "8", "9")]
-    [(number, broken, text)] = found.rejects
+    outcome = read(*pieces, like=like)
+    assert outcome.rows == [(2, "7", "8", "9")]
+    [(number, broken, text)] = outcome.rejects
     assert (number, broken) == (3, rule)
     assert text.startswith(payload)
     assert reasons(*pieces, like=like)[0].startswith(reason)
@@ -313,8 +313,8 @@ def test_a_byte_that_the_encoding_does_not_define_costs_its_row_and_no_other(enc
 
 def test_half_a_character_of_utf_16_costs_its_row_and_no_other():
     data = codecs.BOM_UTF16_LE + "a,b,c\n1,".encode("utf-16-le") + b"\x41\xd8" + ",3\n4,5,6\n".encode("utf-16-le")
-    found = read(data)
-    assert (found.rows, [r[:2] for r in found.rejects]) == ([(3, "4", "5", "6")], [(2, "row_is_utf_16_le")])
+    outcome = read(data)
+    assert (outcome.rows, [r[:2] for r in outcome.rejects]) == ([(3, "4", "5", "6")], [(2, "row_is_utf_16_le")])
 
 
 RENAMED = (
@@ -349,8 +349,8 @@ def test_a_file_that_lacks_a_required_column_and_has_no_rows_is_refused_by_its_h
     "header", [b'"a,b,c', b"a,b,\xffc", b'"a"x,b,c'], ids=["unclosed quote", "not UTF-8", "text behind a quote"]
 )
 def test_every_row_behind_a_broken_header_is_accounted_for(header):
-    found = entry(header + b"\n1,2,3\n4,5,6\n")
-    assert (found["rule"], found["rows"]) == ("file_has_header", 3)
+    reject = entry(header + b"\n1,2,3\n4,5,6\n")
+    assert (reject["rule"], reject["rows"]) == ("file_has_header", 3)
 
 
 def test_required_columns_are_known_by_their_snake_case_names():
@@ -438,9 +438,9 @@ def test_a_mark_overrules_the_encoding_of_the_contract():
 @pytest.mark.parametrize("quote", ["", '"'], ids=["plain", "quoted"])
 def test_a_file_with_another_delimiter_is_refused_as_a_whole_with_a_reason_that_says_so(delimiter, shown, quote):
     data = "".join(delimiter.join(f"{quote}{f}{quote}" for f in row) + "\n" for row in ("abc", "123", "456")).encode()
-    told = f"its fields are separated by {shown}, not ','; have it sent as agreed, or put format=Csv(delimiter={shown}) into"
-    found = read(data)
-    assert (found.rows, {reason for reason in reasons(data) if told not in reason}) == ([], set())
+    message = f"its fields are separated by {shown}, not ','; have it sent as agreed, or put format=Csv(delimiter={shown}) into"
+    outcome = read(data)
+    assert (outcome.rows, {reason for reason in reasons(data) if message not in reason}) == ([], set())
     assert entry(data)["rows"] == (3 if quote else 2)
 
 
@@ -466,8 +466,8 @@ def test_a_header_that_is_not_utf_8_says_how_another_encoding_is_read():
 
 
 def test_rows_of_another_encoding_are_refused_one_by_one_where_the_contract_does_not_name_it():
-    found = read("a,b,c\n1,ß,3\n4,5,6\n".encode("latin-1"))
-    assert (found.rows, found.rejects) == ([(3, "4", "5", "6")], [(2, "row_is_utf8", "1,\\xdf,3")])
+    outcome = read("a,b,c\n1,ß,3\n4,5,6\n".encode("latin-1"))
+    assert (outcome.rows, outcome.rejects) == ([(3, "4", "5", "6")], [(2, "row_is_utf8", "1,\\xdf,3")])
 
 
 def test_all_of_a_file_whose_header_is_broken_is_refused_for_that():
@@ -479,8 +479,8 @@ def test_a_header_with_a_field_longer_than_any_header_is_broken():
 
 
 def test_a_decimal_comma_without_quotes_costs_its_row_and_within_quotes_is_text():
-    found = read(b'a,b,c\n1,2,3,5\n1,2,"3,5"\n')
-    assert (found.rows, found.rejects) == ([(3, "1", "2", "3,5")], [(2, "row_has_all_fields", "1,2,3,5")])
+    outcome = read(b'a,b,c\n1,2,3,5\n1,2,"3,5"\n')
+    assert (outcome.rows, outcome.rejects) == ([(3, "1", "2", "3,5")], [(2, "row_has_all_fields", "1,2,3,5")])
 
 
 def test_a_delimiter_at_the_end_of_each_line_is_a_column_without_values():
@@ -524,8 +524,8 @@ def test_the_result_is_the_same_when_every_byte_is_a_piece():
 
 
 def test_the_nasty_file_is_read_as_it_should_be():
-    found = read(NASTY)
-    assert found.rows == [(2, "1", 'ä\r\n"😀"', "3"), (8, "4", "5", "6"), (10, "", None, "")]
+    outcome = read(NASTY)
+    assert outcome.rows == [(2, "1", 'ä\r\n"😀"', "3"), (8, "4", "5", "6"), (10, "", None, "")]
 
 
 UTF16 = NASTY.replace(b"\xff", b"ff").decode().encode("utf-16")
@@ -595,8 +595,8 @@ def test_csv_spectrum_is_read_as_its_json_says(name):
 
 
 def test_csv_spectrum_s_coordinates_are_read_as_its_json_says_but_for_the_phone_number_that_differs_there():
-    [[_, *found]], [[_, *expected]] = spectrum("location_coordinates")
-    assert found == expected
+    [[_, *result]], [[_, *expected]] = spectrum("location_coordinates")
+    assert result == expected
 
 
 def test_csv_spectrum_is_whole():

@@ -132,7 +132,7 @@ def test_objects_of_many_keys_are_not_kept():
 
 
 @pytest.mark.parametrize(
-    ("record", "told"),
+    ("record", "message"),
     [
         (
             {"name": "x"},
@@ -145,13 +145,13 @@ def test_objects_of_many_keys_are_not_kept():
     ],
     ids=str,
 )
-def test_a_record_of_no_dialect_is_quarantined_and_its_neighbours_load(record, told):
+def test_a_record_of_no_dialect_is_quarantined_and_its_neighbours_load(record, message):
     rows, rejects = read(THINGS, f'{{"id":1,"size":2}}\n{json.dumps(record)}\n{{"thing":{{"id":3,"dimensions":[4]}}}}\n')
     assert [row["id"] for row in rows if "id" in row] == ["1", "3"]
     assert [(r["row_number"], r["rule"], r["payload"]) for r in rejects] == (
-        [(2, "row_is_of_a_dialect", json.dumps(record))] if told else []
+        [(2, "row_is_of_a_dialect", json.dumps(record))] if message else []
     )
-    assert all(told in r["reason"] for r in rejects)
+    assert all(message in r["reason"] for r in rejects)
 
 
 def test_a_file_of_no_dialect_is_quarantined_as_a_whole():
@@ -170,7 +170,7 @@ def test_a_file_of_no_dialect_is_quarantined_as_a_whole():
 
 
 @pytest.mark.parametrize(
-    ("feed", "text", "told"),
+    ("feed", "text", "message"),
     [
         (THINGS, '{"thing":{"id":1}}\n', "the file lacks the required column dimensions.0 of the dialect old"),
         (THINGS, '{"id":1,"size":2}\n{"thing":{"id":1}}\n', "the file lacks the required column dimensions.0 of the dialect old"),
@@ -180,10 +180,10 @@ def test_a_file_of_no_dialect_is_quarantined_as_a_whole():
          "the file lacks the required column Size (cm) of the dialect labels and has instead: Length;"),
     ],
 )  # fmt: skip
-def test_a_missing_required_column_still_costs_the_file(feed, text, told):
+def test_a_missing_required_column_still_costs_the_file(feed, text, message):
     [], [reject] = read(feed, text)
     assert reject["rule"] == "file_has_required_columns"
-    assert told in reject["reason"]
+    assert message in reject["reason"]
 
 
 def test_another_delimiter_is_told_in_a_dialect_too():
@@ -270,8 +270,8 @@ def test_a_dialect_is_the_same_in_all_formats():
     ):
         assert read(feed, data) == ([{**row, ROW: number}], [])
     book = workbook({"one": [["Nr", "Size (cm)"], [1, 2]], "two": [["Number", "Size"], [1, 2]]})
-    [found], [reject] = read(feed, book)
-    assert (found, reject["rule"], reject["place"]) == ({**row, ROW: 2, SHEET: "one"}, "sheet_is_of_a_dialect", "two")
+    [outcome], [reject] = read(feed, book)
+    assert (outcome, reject["rule"], reject["place"]) == ({**row, ROW: 2, SHEET: "one"}, "sheet_is_of_a_dialect", "two")
     for data in (b"Number,Size\n1,2\n", parquet(pa.table({"Number": [1], "Size": [2]})), b'[{"Number":1,"Size":2}]'):
         [], [reject] = read(feed, data)
         assert reject["rule"] == "file_is_of_a_dialect"

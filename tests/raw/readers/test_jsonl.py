@@ -158,10 +158,10 @@ BROKEN = {
 @pytest.mark.parametrize(("rule", "line", "reason"), BROKEN.values(), ids=BROKEN.keys())
 def test_a_broken_line_is_refused_with_its_number_and_text_and_costs_no_good_one(rule, line, reason):
     data = b'{"a":1}\n' + line + b'\n{"a":3}\n'
-    found = read(data)
-    assert found.rejects == [(2, rule, line.decode(errors="backslashreplace"))]
-    assert [row["a"] for row in found.rows] == ["1", "3"]
-    assert found.rows_in == 3
+    outcome = read(data)
+    assert outcome.rejects == [(2, rule, line.decode(errors="backslashreplace"))]
+    assert [row["a"] for row in outcome.rows] == ["1", "3"]
+    assert outcome.rows_in == 3
     assert reasons(data) == [reason]
 
 
@@ -183,23 +183,23 @@ def entry(*pieces, like=ANY):
     """The one entry that a file is which is refused as a whole, and that nothing else is left of it."""
     [batch] = settled(read_jsonl(pieces, like))
     assert (batch.rows.num_rows, batch.rows.column_names) == (0, ["_row_number"])
-    [found] = batch.rejects.to_pylist()
-    assert (found.pop("row_number"), found.pop("place"), batch.rows_in) == (None, None, found["rows"])
-    return found
+    [reject] = batch.rejects.to_pylist()
+    assert (reject.pop("row_number"), reject.pop("place"), batch.rows_in) == (None, None, reject["rows"])
+    return reject
 
 
 def test_a_file_of_which_no_row_has_a_required_column_is_refused_as_a_whole():
-    found = entry(b'{"a":1}\n{"a":2,"x":3}\nnull\n{"a":3}\n', like=feed("a", "b"))
-    assert found.pop("reason").startswith("the file lacks the required column b")
-    assert found == {"rule": "file_has_required_columns", "payload": '{"a":1}\n{"a":2,"x":3}\n{"a":3}', "rows": 3}
+    reject = entry(b'{"a":1}\n{"a":2,"x":3}\nnull\n{"a":3}\n', like=feed("a", "b"))
+    assert reject.pop("reason").startswith("the file lacks the required column b")
+    assert reject == {"rule": "file_has_required_columns", "payload": '{"a":1}\n{"a":2,"x":3}\n{"a":3}', "rows": 3}
 
 
 @pytest.mark.parametrize("size", [1, 7, 1_000])
 def test_a_file_with_a_new_key_in_each_row_is_refused_as_a_whole(monkeypatch, size):
     monkeypatch.setattr(reader, "_BATCH_ROWS", size)
-    found = entry(b"".join(b'{"id":1,"key %d":2}\n' % n for n in range(15_000)), like=feed("id"))
-    assert (found["rule"], found["rows"]) == ("file_has_few_new_columns", 15_000)
-    assert found["reason"].startswith("the file has more than 500 columns that the feed does not declare; ")
+    reject = entry(b"".join(b'{"id":1,"key %d":2}\n' % n for n in range(15_000)), like=feed("id"))
+    assert (reject["rule"], reject["rows"]) == ("file_has_few_new_columns", 15_000)
+    assert reject["reason"].startswith("the file has more than 500 columns that the feed does not declare; ")
 
 
 def test_a_row_with_more_keys_than_a_table_should_get_columns_refuses_its_file():
@@ -214,8 +214,8 @@ def test_a_file_may_have_as_many_keys_more_as_are_allowed():
 
 
 def test_a_file_of_which_no_line_is_a_row_is_refused_as_a_whole():
-    found = entry(b"id,name\n1,Ann\n2,Bob\n", like=feed("id"))
-    assert found == {
+    reject = entry(b"id,name\n1,Ann\n2,Bob\n", like=feed("id"))
+    assert reject == {
         "rule": "file_is_json",
         "reason": "no row of the file is a JSON object: row 1: the row is not JSON: Expecting value at position 1",
         "payload": "id,name\n1,Ann\n2,Bob",
@@ -225,8 +225,8 @@ def test_a_file_of_which_no_line_is_a_row_is_refused_as_a_whole():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_binary_file_is_one_entry_that_counts_as_one_row(seed):
-    found = entry(random.Random(seed).randbytes(300_000), like=feed("id"))
-    assert (found["rule"], found["rows"]) == ("file_is_text", 1)
+    reject = entry(random.Random(seed).randbytes(300_000), like=feed("id"))
+    assert (reject["rule"], reject["rows"]) == ("file_is_text", 1)
 
 
 def test_the_reason_names_what_is_missing_and_what_is_there_instead():
@@ -284,9 +284,9 @@ def test_the_result_does_not_depend_on_where_a_piece_ends(cut):
 
 
 def test_the_nasty_file_is_read_as_it_should_be():
-    found = read(NASTY)
-    assert [row["_row_number"] for row in found.rows] == [1, 6, 8]
-    assert [reject[0] for reject in found.rejects] == [3, 4, 7, 9, 10]
+    outcome = read(NASTY)
+    assert [row["_row_number"] for row in outcome.rows] == [1, 6, 8]
+    assert [reject[0] for reject in outcome.rejects] == [3, 4, 7, 9, 10]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])

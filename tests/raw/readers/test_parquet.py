@@ -37,9 +37,9 @@ def read(data, like=None, piece=10**9):
 
 
 def entry(data, like=None):
-    rows, [found] = read(data, like)
-    assert (rows, found["row_number"]) == ([], None)
-    return found
+    rows, [reject] = read(data, like)
+    assert (rows, reject["row_number"]) == ([], None)
+    return reject
 
 
 UUID = uuid.UUID("5fbeb63c-d321-464d-aca2-f9bb3cb8c8fd")
@@ -139,9 +139,9 @@ def test_a_file_without_rows_has_its_columns():
 
 
 def test_a_missing_column_refuses_the_file_and_counts_its_rows():
-    found = entry(written({"a": [1, 2], "c": ["x", "y"]}), feed("a", "b"))
-    assert (found["rule"], found["rows"], found["payload"]) == ("file_has_required_columns", 2, "a\nc")
-    assert "lacks the required column b and has instead: c" in found["reason"]
+    reject = entry(written({"a": [1, 2], "c": ["x", "y"]}), feed("a", "b"))
+    assert (reject["rule"], reject["rows"], reject["payload"]) == ("file_has_required_columns", 2, "a\nc")
+    assert "lacks the required column b and has instead: c" in reject["reason"]
 
 
 def test_too_many_columns_refuse_the_file():
@@ -150,9 +150,9 @@ def test_too_many_columns_refuse_the_file():
 
 @pytest.mark.parametrize("left", [1, 4, 9, 300])
 def test_a_file_that_is_cut_off_is_refused_as_a_whole(left):
-    found = entry(written({"a": list(range(1_000))})[:-left])
-    assert (found["rule"], found["rows"]) == ("file_is_parquet", 1)
-    assert "cut off, damaged or encrypted" in found["reason"]
+    reject = entry(written({"a": list(range(1_000))})[:-left])
+    assert (reject["rule"], reject["rows"]) == ("file_is_parquet", 1)
+    assert "cut off, damaged or encrypted" in reject["reason"]
 
 
 def damaged_group(data: bytes, group: int) -> bytes:
@@ -203,23 +203,23 @@ def test_a_damaged_dictionary_costs_the_rows_of_its_row_group_only():
 def test_a_file_that_unpacks_to_too_much_is_refused_as_a_whole(monkeypatch):
     monkeypatch.setattr(packed, "ALWAYS_ALLOWED", 100_000)
     monkeypatch.setattr(parquet, "_BATCH_ROWS", 1_000)
-    found = entry(written({"a": ["x" * 100] * 100_000}))
-    assert found["rule"] == "file_has_bounded_size"
-    assert f"allowed are {packed.MOST_TIMES} times its size" in found["reason"]
+    reject = entry(written({"a": ["x" * 100] * 100_000}))
+    assert reject["rule"] == "file_has_bounded_size"
+    assert f"allowed are {packed.MOST_TIMES} times its size" in reject["reason"]
 
 
 def test_a_long_value_that_is_repeated_takes_no_memory():
     """As one of 20 MB in each of 10,000 rows, which are a few bytes in a dictionary."""
     repeated = pa.DictionaryArray.from_arrays(pa.array([0] * 10_000, pa.int32()), ["x" * 20_000_000])
-    found = entry(written({"a": repeated}))
-    assert (found["rule"], "10,000 values of one column take" in found["reason"]) == ("file_has_bounded_size", True)
+    reject = entry(written({"a": repeated}))
+    assert (reject["rule"], "10,000 values of one column take" in reject["reason"]) == ("file_has_bounded_size", True)
 
 
 def test_a_long_value_that_is_repeated_within_structs_takes_no_memory(monkeypatch):
     monkeypatch.setattr(parquet, "_MOST_BATCH_BYTES", 1_000_000)
     repeated = pa.DictionaryArray.from_arrays(pa.array([0] * 100, pa.int32()), ["x" * 20_000])
-    found = entry(written({"a": pa.StructArray.from_arrays([repeated], ["b"])}, store_schema=False))
-    assert (found["rule"], "100 values of one column take" in found["reason"]) == ("file_has_bounded_size", True)
+    reject = entry(written({"a": pa.StructArray.from_arrays([repeated], ["b"])}, store_schema=False))
+    assert (reject["rule"], "100 values of one column take" in reject["reason"]) == ("file_has_bounded_size", True)
 
 
 def test_a_list_of_many_equal_items_is_refused_before_it_is_read(monkeypatch):

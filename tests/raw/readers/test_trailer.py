@@ -20,11 +20,11 @@ CSV = Feed("shop/orders", COLUMNS, Csv(";"), totals=TRAILER)
 
 def read(data, feed=CSV, size=None, name="a.csv"):
     """The rows of a file with their numbers, its rejects, and what its trailer says; read in pieces of `size` bytes."""
-    told = []
+    messages = []
     pieces = [data[n : n + size] for n in range(0, len(data), size)] if size else [data]
-    batches = list(read_rows(pieces, feed, name, len(data), DAY, told.append))
+    batches = list(read_rows(pieces, feed, name, len(data), DAY, messages.append))
     rows = [(row[ROW], row["id"], row["name"]) for batch in batches for row in batch.rows.to_pylist()]
-    return rows, [r["row_number"] for b in batches for r in b.rejects.to_pylist()], told
+    return rows, [r["row_number"] for b in batches for r in b.rejects.to_pylist()], messages
 
 
 ROWS = [(2, "1", "Jo"), (3, "2", "Yang")]
@@ -57,16 +57,16 @@ def test_a_trailer_is_found_in_any_encoding_and_any_pieces(encoding, declared, s
 @pytest.mark.parametrize("rows", [5_000, 20_000])
 def test_a_large_file_loses_its_last_line_only(rows):
     text = "id;name\n" + "".join(f"{n};name of {n}\n" for n in range(rows)) + f"T;{rows}\n"
-    found, rejects, told = read(text.encode(), size=10_000)
-    assert (len(found), found[-1], rejects, told) == (rows, (rows + 1, str(rows - 1), f"name of {rows - 1}"), [], [rows])
+    outcome, rejects, message = read(text.encode(), size=10_000)
+    assert (len(outcome), outcome[-1], rejects, message) == (rows, (rows + 1, str(rows - 1), f"name of {rows - 1}"), [], [rows])
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_characters_of_two_bytes_are_never_cut(encoding):
     feed = Feed("shop/orders", COLUMNS, Csv(";", "utf-8" if encoding == "utf-16" else encoding), totals=TRAILER)
     text = "id;name\n" + "".join(f"{n};Jö\n" for n in range(8_000)) + "T;8000\n"
-    found, rejects, told = read(text.encode(encoding), feed, size=9_999)
-    assert (len(found), found[-1][1:], rejects, told) == (8_000, ("7999", "Jö"), [], [8_000])
+    outcome, rejects, message = read(text.encode(encoding), feed, size=9_999)
+    assert (len(outcome), outcome[-1][1:], rejects, message) == (8_000, ("7999", "Jö"), [], [8_000])
 
 
 def test_a_file_without_a_trailer_is_loaded_and_told_of():

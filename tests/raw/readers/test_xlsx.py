@@ -33,9 +33,9 @@ def read(data, like=None, piece=10**9, **form):
 
 
 def entry(data, like=None, **form):
-    rows, [found] = read(data, like, **form)
-    assert (rows, found["row_number"]) == ([], None)
-    return found
+    rows, [reject] = read(data, like, **form)
+    assert (rows, reject["row_number"]) == ([], None)
+    return reject
 
 
 def test_a_sheet_has_the_rows_of_the_same_table_as_csv_under_the_same_numbers():
@@ -164,8 +164,8 @@ def test_a_formula_with_an_empty_value_was_never_computed_unless_it_is_a_text(va
 def test_two_sheets_of_one_name_refuse_the_workbook():
     data = workbook({"A": TABLE, "B": TABLE})
     data = replaced(data, "xl/workbook.xml", lambda xml: xml.replace(b'name="B"', b'name="A"'))
-    found = entry(data)
-    assert (found["rule"], "two of its sheets have the same name" in found["reason"]) == ("file_is_xlsx", True)
+    reject = entry(data)
+    assert (reject["rule"], "two of its sheets have the same name" in reject["reason"]) == ("file_is_xlsx", True)
 
 
 def test_a_row_below_the_last_that_a_sheet_has_refuses_the_sheet():
@@ -239,16 +239,16 @@ def test_faults_and_sizes_are_found_in_single_quotes():
 
 
 def test_a_workbook_with_a_password_says_so():
-    found = entry(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 1_000)
-    assert found["rule"] == "file_is_xlsx"
-    assert "it has a password, or is of an old format (.xls)" in found["reason"]
+    reject = entry(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 1_000)
+    assert reject["rule"] == "file_is_xlsx"
+    assert "it has a password, or is of an old format (.xls)" in reject["reason"]
 
 
 @pytest.mark.parametrize("left", [1, 30, 3_000])
 def test_a_workbook_that_is_cut_off_is_one_entry(left):
-    found = entry(workbook({"A": TABLE})[:-left])
-    assert (found["rule"], found["rows"]) == ("file_is_xlsx", 1)
-    assert "cut off or damaged" in found["reason"]
+    reject = entry(workbook({"A": TABLE})[:-left])
+    assert (reject["rule"], reject["rows"]) == ("file_is_xlsx", 1)
+    assert "cut off or damaged" in reject["reason"]
 
 
 def test_a_directory_that_names_places_outside_the_file_is_one_entry():
