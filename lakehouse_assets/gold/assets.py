@@ -127,7 +127,7 @@ def gold_assets(
                         continue
                     try:
                         found = read.opened.get(("gold", model.name))
-                        commit, table = publish_model(
+                        new = publish_model(
                             connection,
                             root,
                             model,
@@ -141,7 +141,7 @@ def gold_assets(
                     arrived = rows_of_grain(connection, model, read.records)
                     new_records = model_records(
                         model,
-                        table,
+                        new.table,
                         read,
                         {("gold", name): upstream for name, upstream in published.items()},
                         arrived,
@@ -149,10 +149,10 @@ def gold_assets(
                         fingerprint=fingerprint,
                         run_id=context.run_id,
                     )
-                    published[model.name] = table
+                    published[model.name] = new.table
                     records += new_records
                     states |= table_states({("gold", model.name, r.date): r for r in new_records})
-                    facts = table_facts(table)
+                    facts = table_facts(new.table)
                     _log_facts(context, model, facts)
                     output = built[model.name]
                     followed = followed_dates(connection, model.name)
@@ -162,8 +162,9 @@ def gold_assets(
                     metadata = {
                         **output.metadata,
                         **_metadata(root, model, facts),
-                        "committed": commit.changed,
+                        "committed": new.commit.changed,
                         "built_from": built_from,
+                        **{f"rows_rekeyed/{column}": rows for column, rows in new.rows_rekeyed.items()},
                     }
                     yield dg.Output(None, output_name=output.output_name, metadata=metadata)
             # If the step is killed before the records, the next pass builds the models again and finds the same rows.
