@@ -1,7 +1,7 @@
 """One round of alerts: writes what was found into the book, and sends to each channel what is due, as one message.
 
-A message counts as sent once its receiver has taken it. Before, the book says that it is being sent, so that no other process sends it too;
-if this one dies in between, another sends it again two minutes later. So a receiver gets each message at least once.
+A message counts as sent once its receiver has taken it. Before, the book says that it is being sent, so that no other process sends it
+too; if this one dies in between, another sends it again two minutes later. So a receiver gets each message at least once.
 """
 
 import threading
@@ -34,7 +34,9 @@ class Sent:
     @property
     def sentence(self) -> str:
         """What became of the message."""
-        return f"Alert to {self.channel}: {self.message.title}" if self.error is None else f"warning: alert not sent: {self.error}"
+        return (
+            f"Alert to {self.channel}: {self.message.title}" if self.error is None else f"warning: alert not sent: {self.error}"
+        )
 
 
 def alert(
@@ -84,6 +86,8 @@ def send_all(channels: Sequence[Channel], messages: Mapping[str, Message]) -> li
             done.add(name)
         except AlertError as error:
             errors[name] = str(error)
+        except Exception as error:  # noqa: BLE001 - its text may repeat the URL, and would be printed
+            errors[name] = f"{name}: {type(error).__name__}."
 
     # Not of a pool: its threads would be waited for at the end of the process, however long they hang.
     threads = [threading.Thread(target=send, args=(channel,), daemon=True, name="alerts") for channel in channels]
@@ -91,7 +95,8 @@ def send_all(channels: Sequence[Channel], messages: Mapping[str, Message]) -> li
         thread.start()
     for thread in threads:
         thread.join(SEND_SECONDS + _LATE_SECONDS)
-    names = [channel.wishes.name for channel in channels]
-    return [
-        Sent(name, messages[name], None if name in done else errors.get(name, f"{name}: the receiver does not answer.")) for name in names
-    ]
+    outcomes = []
+    for name in (channel.wishes.name for channel in channels):
+        error = None if name in done else errors.get(name, f"{name}: the receiver does not answer.")
+        outcomes.append(Sent(name, messages[name], error))
+    return outcomes

@@ -18,7 +18,9 @@ from lakehouse_assets.errors import AlertError, SettingsError
 SEND_SECONDS = 20.0
 """For how long a receiver is waited for."""
 
-_ENTRY = re.compile(r"(?:(?P<topics>[a-z]+(?:,[a-z]+)*)=)?(?P<address>[A-Za-z][A-Za-z0-9+]*://\S+|arn:[\w-]+:sns:[\w-]+:\d+:[\w.-]+)")
+_ENTRY = re.compile(
+    r"(?:(?P<topics>[a-z]+(?:,[a-z]+)*)=)?(?P<address>[A-Za-z][A-Za-z0-9+]*://\S+|arn:[\w-]+:sns:[\w-]+:\d+:[\w.-]+)"
+)
 _STATUS = re.compile(r"error=(\d{3})\b")
 _SUBJECT_CHARACTERS = 100
 """The most that SNS takes as a subject."""
@@ -51,8 +53,8 @@ def channels_of(text: str, profile: str | None = None) -> list[Channel]:
         match = _ENTRY.fullmatch(entry)
         if match is None:
             raise SettingsError(
-                f"LAKEHOUSE_ALERT_URLS: entry {position} is neither a URL, such as mailtos://user:password@host, nor the ARN of an SNS topic. "
-                "Entries are separated by blanks. See docs/alerts.md."
+                f"LAKEHOUSE_ALERT_URLS: entry {position} is neither a URL, such as mailtos://user:password@host, "
+                "nor the ARN of an SNS topic. Entries are separated by blanks. See docs/alerts.md."
             )
         wanted = (match["topics"] or Topic.incidents).split(",")
         if unknown := set(wanted) - set(Topic):
@@ -151,7 +153,9 @@ class SnsTopic:
             subject = message.title.encode("ascii", "replace").decode()[:_SUBJECT_CHARACTERS]
             client.publish(TopicArn=self.arn, Subject=subject, Message=message.text)
         except ClientError as error:
-            raise AlertError(f"{self.wishes.name}: SNS refuses ({error.response.get('Error', {}).get('Code', 'unknown')}).") from None
+            raise AlertError(
+                f"{self.wishes.name}: SNS refuses ({error.response.get('Error', {}).get('Code', 'unknown')})."
+            ) from None
         except (BotoCoreError, ValueError) as error:
             raise AlertError(f"{self.wishes.name}: SNS can't be asked ({type(error).__name__}).") from None
 

@@ -14,7 +14,7 @@ class Kind(StrEnum):
     """The kinds of incidents; the last two are no incidents, but told of as well."""
 
     store = "store"
-    no_pass = "no_pass"
+    no_passes = "no_passes"
     failed_run = "failed_run"
     failed_check = "failed_check"
     failed_tick = "failed_tick"
@@ -63,14 +63,20 @@ class KindText:
 
 TEXTS = {
     Kind.store: KindText("The store can't be used", "Correct the setting, or bring the store back. No pass is made until then."),
-    Kind.no_pass: KindText("No pass can be made", "See the log of `lakehouse sync --follow`; `lakehouse plan` shows the error."),
+    Kind.no_passes: KindText(
+        "No pass can be made", "See the log of `lakehouse sync --follow`; `lakehouse plan` shows the error."
+    ),
     Kind.failed_run: KindText(
         "A run failed",
         "Open the run, or run `lakehouse sync`, for the error. Faults of the moment are tried again automatically; "
         "faults of the data once a file, the contract or the code changes.",
     ),
-    Kind.failed_check: KindText("A blocking check failed", "Open the check: it says which rows. Then correct the data or the rule."),
-    Kind.failed_tick: KindText("A sensor or schedule fails", "Open its ticks in the UI (Automation): the last one has the error."),
+    Kind.failed_check: KindText(
+        "A blocking check failed", "Open the check: it says which rows. Then correct the data or the rule."
+    ),
+    Kind.failed_tick: KindText(
+        "A sensor or schedule fails", "Open its ticks in the UI (Automation): the last one has the error."
+    ),
     Kind.refused_partition: KindText(
         "A partition is refused", "`lakehouse sync` shows which rule. Have the file corrected, or change the contract."
     ),
@@ -78,17 +84,22 @@ TEXTS = {
         "A gold model is behind", "`lakehouse sync` shows which model or test fails. Until then, users see its last version."
     ),
     Kind.refused_file: KindText("Nothing of a file could be loaded", "`lakehouse quarantine --file NAME` says why."),
-    Kind.delivery: KindText("A delivery is late or not as announced", "Ask its source. `lakehouse plan` lists what is outstanding."),
+    Kind.delivery: KindText(
+        "A delivery is late or not as announced", "Ask its source. `lakehouse plan` lists what is outstanding."
+    ),
     Kind.held_delivery: KindText(
         "A full export is held back",
         "Look whether it is complete. If it is, run `lakehouse accept SYSTEM/ENTITY --date D`; else have it sent again.",
     ),
     Kind.stale: KindText("A table is stale", "See what fails upstream of it; `lakehouse plan` shows what is to be built."),
     Kind.quarantine: KindText(
-        "Much is in quarantine", "`lakehouse quarantine --table T --date D` shows the rules and the rows. Mend the source or the rule."
+        "Much is in quarantine",
+        "`lakehouse quarantine --table T --date D` shows the rules and the rows. Mend the source or the rule.",
     ),
     Kind.volume: KindText("Unusually few or many rows", "Ask the source whether the delivery is complete, and not sent twice."),
-    Kind.lag: KindText("Kafka is ahead of landing", "See whether the drain runs (`lakehouse drain`), and whether the broker answers."),
+    Kind.lag: KindText(
+        "Kafka is ahead of landing", "See whether the drain runs (`lakehouse drain`), and whether the broker answers."
+    ),
     Kind.success: KindText("A pass is complete", ""),
     Kind.digest: KindText("Daily digest", ""),
 }

@@ -40,7 +40,7 @@ def written(events: Sequence[Event], open_incidents: Sequence[IncidentRecord], s
     return Message(_title(incidents, notes), "\n\n".join([*blocks, f"Lakehouse: {lakehouse}"]), _mood(incidents, notes))
 
 
-def test_message(lakehouse: str, now: datetime) -> Message:
+def trial(lakehouse: str, now: datetime) -> Message:
     """Write the message by which someone tries out the channels."""
     text = f"This is a test, sent at {_moment(now)}. Alerts of the lakehouse arrive here.\n\nLakehouse: {lakehouse}"
     return Message("[lakehouse] Test of alerts", text, "info")
@@ -92,7 +92,9 @@ def _line(turn: Turn, record: IncidentRecord) -> str:
 
 
 def _digest(open_incidents: Sequence[IncidentRecord], summary: Sequence[str]) -> str:
-    counted = f"{len(open_incidents)} incident{'' if len(open_incidents) == 1 else 's'} open" if open_incidents else "Nothing is wrong"
+    counted = (
+        f"{len(open_incidents)} incident{'' if len(open_incidents) == 1 else 's'} open" if open_incidents else "Nothing is wrong"
+    )
     lines = [f"{counted}.", *summary]
     lines += [f"- {TEXTS[Kind(r.kind)].title}: {r.place}, since {_moment(r.since)}" for r in open_incidents[:_NAMED]]
     if len(open_incidents) > _NAMED:

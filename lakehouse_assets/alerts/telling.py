@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 
 from lakehouse_assets.alerts.incidents import NOTES, Found, Incident
 from lakehouse_assets.books.incidents import IncidentRecord, IncidentRecords, Notice
@@ -78,14 +79,17 @@ class Event:
 
 
 def observed(records: IncidentRecords, found: Found, channels: Collection[Wishes], now: datetime, pace: Pace) -> IncidentRecords:
-    """Return the book after what was found: incidents open, are absent, come back, and close. What is over for long is dropped."""
+    """Return the book after what was found: incidents open, are absent, come back, and close. What is over for long is dropped.
+
+    An incident of a kind that was not looked for stays as it is; if it was absent when it was last looked for, it may close.
+    """
     present = {incident.key: incident for incident in found.incidents}
     after: dict[str, IncidentRecord] = {}
     for key, record in records.items():
         if record.kind not in NOTES:
             if key in present:
                 record = _present(record, present[key], channels, now)
-            elif record.kind in found.kinds:
+            elif record.kind in found.kinds or record.cleared is not None:
                 record = _absent(record, now, pace.settling)
         if record.closed is None or now - record.closed < KEPT:
             after[key] = record
@@ -184,16 +188,13 @@ def told(records: IncidentRecords, channel: str, events: Sequence[Event], now: d
     """Return the book after a channel has taken these events."""
     turns = {event.record.key: event.turn for event in events}
 
-    def mark(notice: Notice, turn: Turn | None) -> Notice:
+    def mark(turn: Turn | None, notice: Notice) -> Notice:
         if turn is None:
             return replace(notice, tries=0, tried=None)
         is_over = turn in (Turn.over, Turn.passed)
         return Notice(channel, "over" if is_over else "open", notice.times + (not is_over), now)
 
-    return {
-        key: _noticed(record, channel, lambda notice, turn=turns.get(key): mark(notice, turn))  # type: ignore[misc]
-        for key, record in records.items()
-    }
+    return {key: _noticed(record, channel, partial(mark, turns.get(key))) for key, record in records.items()}
 
 
 def not_taken(records: IncidentRecords, channel: str, events: Sequence[Event], now: datetime) -> IncidentRecords:

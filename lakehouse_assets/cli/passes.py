@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lakehouse_assets.bundled import bundled
+from lakehouse_assets.cli.alerts import tell_after_pass
 from lakehouse_assets.cli.landing import deliveries, land_if_new
 from lakehouse_assets.cli.options import Json, chosen, dates_of
 from lakehouse_assets.cli.output import say
@@ -115,6 +116,7 @@ def sync(
         show_result(result)
     for delivery in () if as_json else held:
         say(f"held back: {delivery.sentence}")
+    tell_after_pass(settings, declared, has_run=result is not None)
     if result is not None and not result.succeeded:
         raise typer.Exit(1)
 

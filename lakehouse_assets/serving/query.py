@@ -14,6 +14,7 @@ from datetime import date, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TextIO
 
+from lakehouse_assets.books.incidents import Incidents, incidents_schema
 from lakehouse_assets.books.ledger import Ledger, ledger_schema
 from lakehouse_assets.books.manifest import Manifests
 from lakehouse_assets.books.quarantine import Quarantine
@@ -60,7 +61,8 @@ Tables = set[tuple[str, str]]
 """Tables by schema and name."""
 
 _PASSES = ("ops", "passes")
-_BOOKS: Tables = {("ops", "partitions"), ("ops", "row_accounts"), _PASSES, ("quarantine", "rows")}
+_INCIDENTS = ("ops", "incidents")
+_BOOKS: Tables = {("ops", "partitions"), ("ops", "row_accounts"), _PASSES, _INCIDENTS, ("quarantine", "rows")}
 
 
 def query(
@@ -196,7 +198,12 @@ def open_views(
             table_view(connection, f'{layer}."{name}"', uri, table)
     if _PASSES in read:
         connection.execute(f"CREATE VIEW {'.'.join(_PASSES)} AS {_passes(root)}")
-    if read & _BOOKS - {_PASSES}:
+    if _INCIDENTS in read:
+        incidents = Incidents(root)
+        table = open_table(incidents.uri)
+        rows = rows_of_schema(connection, file_paths(table, incidents.uri) if table else [], incidents_schema())
+        connection.execute(f"CREATE VIEW {'.'.join(_INCIDENTS)} AS {rows}")
+    if read & _BOOKS - {_PASSES, _INCIDENTS}:
         _open_books(connection, root)
 
 
