@@ -148,7 +148,7 @@ class SnsTopic:
             ignore_configured_endpoint_urls=endpoint is None,
         )
         try:
-            session = boto3.Session(profile_name=self.profile)
+            session = boto3.Session(profile_name=self.profile or None)
             client = session.client("sns", region_name=self.arn.split(":")[3], endpoint_url=endpoint, config=config)
             subject = message.title.encode("ascii", "replace").decode()[:_SUBJECT_CHARACTERS]
             client.publish(TopicArn=self.arn, Subject=subject, Message=message.text)

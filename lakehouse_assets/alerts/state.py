@@ -111,10 +111,10 @@ class _Books:
                     yield Incident(Kind.refused_file, f"raw.{record.table_name}", what, detail, link=link)
         for declared in self.catalog.tables:
             if declared.contract.volume is not None:
-                of_dates = volumes(declared.contract.volume, self.records.get(("silver", declared.name), {}).values())
-                for day, volume in of_dates.items():
-                    if volume.is_unusual and self.is_recent(day):
-                        what = f"{volume.rows:,} rows came in on {day}; {volume.usual:,.0f} are usual."
+                of_table = self.records.get(("silver", declared.name), {})
+                for day, found in volumes(declared.contract.volume, of_table.values(), self.is_recent).items():
+                    if found.is_unusual:
+                        what = f"{found.rows:,} rows came in on {day}; {found.usual:,.0f} are usual."
                         yield self._of_date(Kind.volume, "silver", declared.name, day, what)
 
     def deliveries(self) -> Iterator[Incident]:

@@ -156,7 +156,7 @@ def volume_result(
     key: dg.AssetKey, volume: Volume, records: Sequence[PartitionRecord], dates: Collection[date] | None
 ) -> dg.AssetCheckResult:
     """Check whether the dates have about as many rows as the dates before them; `records` are all of the table, by date."""
-    found = {day: of_date for day, of_date in volumes(volume, records).items() if in_dates(day, dates)}
+    found = volumes(volume, records, lambda day: in_dates(day, dates))
     unusual = [day for day, of_date in found.items() if of_date.is_unusual]
     cells = {day: (v.rows, None if v.usual is None else f"{v.usual:g}", v.dates_before) for day, v in found.items()}
     return dg.AssetCheckResult(

@@ -15,7 +15,9 @@ from lakehouse_assets.alerts.telling import Topic
 from lakehouse_assets.errors import AlertError, SettingsError
 from tests.support.receivers import mail_server, sns, web_hook
 
-MESSAGE = Message("[lakehouse] New: A run failed: silver.crm_sales", "New: A run failed\n- silver.crm_sales: x_y *z* <b> & é", "failure")
+MESSAGE = Message(
+    "[lakehouse] New: A run failed: silver.crm_sales", "New: A run failed\n- silver.crm_sales: x_y *z* <b> & é", "failure"
+)
 SECRET = "T0000SECRET"
 
 

@@ -39,7 +39,7 @@ def csv(*values: str) -> str:
 
 @pytest.fixture(scope="module")
 def built(world, engine):
-    """Three sound days; one with too few rows, one with bad rows, one that breaks a `fail` rule; a file that is none; an export that shrank."""
+    """Three sound days; one with too few rows, one with bad rows, one that is refused; a file that is none; an export that shrank."""
     lakehouse = Lakehouse(world.settings(), [things(), PRODUCTS], engine)
     for day in range(1, 4):
         lakehouse.land("shop/things", f"2026-01-0{day}", "a.csv", csv(*["x"] * 10))
@@ -110,13 +110,19 @@ def test_what_is_mended_is_an_incident_no_more(built, found):
     assert built.build() == {}
     now = found_in_books(built.settings, built.catalog, NOW)
     gone = {i.key for i in found.incidents} - {i.key for i in now.incidents}
-    assert gone == {"refused_partition/silver.shop_things/2026-01-06", "delivery/shop/things/2026-01-08/due", "stale/silver.shop_things"}
+    assert gone == {
+        "refused_partition/silver.shop_things/2026-01-06",
+        "delivery/shop/things/2026-01-08/due",
+        "stale/silver.shop_things",
+    }
 
 
 def test_a_model_that_failed_is_behind_and_a_pass_that_did_not_is_a_success(built):
     opened = {("gold", name): open_table(built.settings.root.table("silver", "shop_things")) for name in ("dim_a", "dim_b")}
     for failed, kind, place in ((["dim_b"], Kind.behind, "gold.dim_b"), ([], Kind.success, "pass:2")):
-        Manifests(built.settings.root).publish(opened, built=opened and ["dim_b"] if not failed else [], failed=failed, run_id="run")
+        Manifests(built.settings.root).publish(
+            opened, built=opened and ["dim_b"] if not failed else [], failed=failed, run_id="run"
+        )
         found = found_in_books(built.settings, built.catalog, datetime.now(UTC)).incidents
         assert [i.place for i in found if i.kind in (Kind.behind, Kind.success)] == [place]
         assert kind in {i.kind for i in found}

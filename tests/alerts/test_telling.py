@@ -1,6 +1,6 @@
-"""Whom to tell what, and when: by values alone. `lake` plays rounds over made-up findings, with channels that take messages or don't."""
+"""Whom to tell what, and when, by values alone: rounds over made-up findings, with a channel that takes messages or doesn't."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,8 +19,8 @@ ALL = frozenset(Topic)
 class Lake:
     """A book, a clock, and one channel; `heard` are the messages that it has taken, by turn and place."""
 
-    wishes: Wishes = Wishes("a")
-    pace: Pace = Pace()
+    wishes: Wishes = field(default_factory=lambda: Wishes("a"))
+    pace: Pace = field(default_factory=Pace)
     now: datetime = START
     records: dict = field(default_factory=dict)
     heard: list = field(default_factory=list)
@@ -78,13 +78,12 @@ def test_reminders_come_ever_later():
             hours.append(hour)
     assert hours[:6] == [0, 4, 12, 28, 60, 124]
     assert hours[6] - hours[5] == hours[7] - hours[6] - 40 == 128
-    assert Lake(pace=Pace(reminder=None)).round("x") and not _reminded_without()
 
 
-def _reminded_without():
+def test_without_reminders_there_are_none():
     lake = Lake(pace=Pace(reminder=None))
-    lake.round("x")
-    return lake.round("x", after=100 * HOUR)
+    assert lake.round("x")
+    assert not lake.round("x", after=100 * HOUR)
 
 
 def test_a_receiver_that_was_away_for_an_hour_gets_what_is_open_and_what_came_and_went():
@@ -160,8 +159,6 @@ def test_a_new_channel_hears_of_what_is_open_and_not_of_what_is_over():
 
 
 def _without_notices(record):
-    from dataclasses import replace
-
     return replace(record, notices=())
 
 

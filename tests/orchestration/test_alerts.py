@@ -1,6 +1,7 @@
 """Incidents that Dagster's history shows, and rounds of alerts where Dagster takes them: in the sensor and in a process that stays."""
 
 import threading
+from datetime import timedelta
 from types import SimpleNamespace
 
 import dagster as dg
@@ -8,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from lakehouse_assets.alerts.incidents import Kind
+from lakehouse_assets.alerts.telling import Pace
 from lakehouse_assets.errors import BrokerAwayError
 from lakehouse_assets.orchestration import alerts
 from lakehouse_assets.orchestration.alerts import Automation, alerts_sensors, failed_checks, failed_runs, failed_ticks, lags
@@ -79,7 +81,9 @@ def test_a_blocking_check_whose_newest_result_failed_is_an_incident(instance):
     assert list(failed_checks(instance, automation.checks, None)) == []
 
 
-@pytest.mark.parametrize(("statuses", "fails"), [("FF", True), ("SFF", True), ("FS", True), ("FK", False), ("F", True), ("", False)])
+@pytest.mark.parametrize(
+    ("statuses", "fails"), [("FF", True), ("SFF", True), ("FS", True), ("FK", False), ("F", True), ("", False)]
+)
 def test_a_sensor_that_is_on_fails_if_its_last_two_ticks_did(statuses, fails):
     names = {"F": "FAILURE", "S": "STARTED", "K": "SKIPPED"}
     ticks = [SimpleNamespace(status=SimpleNamespace(value=names[s]), timestamp=n) for n, s in enumerate(statuses)]
@@ -131,10 +135,6 @@ def resident(world, engine, tmp_path, monkeypatch):
 
 
 def _without_gaps(settings):
-    from datetime import timedelta
-
-    from lakehouse_assets.alerts.telling import Pace
-
     return Pace(timedelta(0), None, timedelta(0))
 
 
@@ -143,7 +143,13 @@ def test_a_process_that_stays_tells_of_a_refused_partition_once_and_when_it_is_m
     said = []
     lakehouse, hook = resident.lakehouse, resident.hook
     follower = Follower(
-        resident.settings, lakehouse.catalog, lakehouse.definitions(), resident.instance, threading.Event(), said.append, said.append
+        resident.settings,
+        lakehouse.catalog,
+        lakehouse.definitions(),
+        resident.instance,
+        threading.Event(),
+        said.append,
+        said.append,
     )
     automation = Automation.of(lakehouse.definitions())
 

@@ -41,7 +41,7 @@ class WebHook(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: WebHook
 
-    def do_POST(self) -> None:  # noqa: N802 - the server's own name
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         time.sleep(self.server.seconds)
         if self.server.status < 400:
