@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from deltalake import DeltaTable
 
-from lakehouse_assets.delta.duck import connect, rows_of_schema
+from lakehouse_assets.delta.duck import connect, parquet
 from lakehouse_assets.delta.tables import ensure_table, file_paths, newest_table, replace_rows_at, until_committed
 from lakehouse_assets.store.root import Root
 
@@ -112,8 +112,10 @@ class Incidents:
         if not files:
             return {}
         with connect(self.root) as connection:
-            rows = connection.execute(rows_of_schema(connection, files, incidents_schema())).to_arrow_table().to_pylist()
-        return {row["key"]: _record(row) for row in rows}
+            rows = connection.execute(f"FROM {parquet(files)}")
+            names = [c[0] for c in rows.description or []]
+            found = [_record(dict(zip(names, row, strict=True))) for row in rows.fetchall()]
+        return {record.key: record for record in found}
 
 
 def _record(row: dict[str, Any]) -> IncidentRecord:
