@@ -40,7 +40,7 @@ class Sent:
 
 
 def alert(
-    book: Incidents, channels: Sequence[Channel], found: Found, pace: Pace, clock: Callable[[], datetime], lakehouse: str
+    book: Incidents, channels: Sequence[Channel], found: Found, pace: Pace, clock: Callable[[], datetime], footer: str
 ) -> list[Sent]:
     """Take a round. Returns the messages that were sent, or were not taken. Where nothing is due, nothing is written."""
     wishes = wishes_of(channels)
@@ -60,7 +60,7 @@ def alert(
     if not events:
         return []
     open_incidents = open_now(records)
-    messages = {name: written(chosen, open_incidents, found.summary, lakehouse) for name, chosen in events.items()}
+    messages = {name: written(chosen, open_incidents, found.summary, footer) for name, chosen in events.items()}
     sent = send_all([channel for channel in channels if channel.wishes.name in events], messages)
     ended = clock()
 

@@ -28,8 +28,8 @@ class Message:
     mood: Mood
 
 
-def written(events: Sequence[Event], open_incidents: Sequence[IncidentRecord], summary: Sequence[str], lakehouse: str) -> Message:
-    """Write the message that tells some events. `lakehouse` says which lakehouse it is about; a digest also has what is open."""
+def written(events: Sequence[Event], open_incidents: Sequence[IncidentRecord], summary: Sequence[str], footer: str) -> Message:
+    """Write the message that tells some events. `footer` says which lakehouse it is about; a digest also has what is open."""
     incidents = [event for event in events if event.record.kind not in NOTES]
     notes = [event.record for event in events if event.record.kind in NOTES]
     blocks = [block for turn in Turn for block in _blocks(turn, [e.record for e in incidents if e.turn is turn])]
@@ -37,12 +37,12 @@ def written(events: Sequence[Event], open_incidents: Sequence[IncidentRecord], s
     blocks += [passes[-1].what] if passes else []
     if any(record.kind == Kind.digest for record in notes):
         blocks.append(_digest(open_incidents, summary))
-    return Message(_title(incidents, notes), "\n\n".join([*blocks, f"Lakehouse: {lakehouse}"]), _mood(incidents, notes))
+    return Message(_title(incidents, notes), "\n\n".join([*blocks, footer]), _mood(incidents, notes))
 
 
-def trial(lakehouse: str, now: datetime) -> Message:
+def trial(footer: str, now: datetime) -> Message:
     """Write the message by which someone tries out the channels."""
-    text = f"This is a test, sent at {_moment(now)}. Alerts of the lakehouse arrive here.\n\nLakehouse: {lakehouse}"
+    text = f"This is a test, sent at {_moment(now)}. Alerts of the lakehouse arrive here.\n\n{footer}"
     return Message("[lakehouse] Test of alerts", text, "info")
 
 

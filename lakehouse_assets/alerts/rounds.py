@@ -41,6 +41,12 @@ def pace_of(settings: Settings) -> Pace:
     return Pace(timedelta(seconds=settings.lakehouse_alert_settle_seconds), timedelta(hours=hours) if hours else None)
 
 
+def footer_of(settings: Settings) -> str:
+    """Return the end of each message: which lakehouse it is about, and where it is said what to do, if the docs are published."""
+    docs = settings.lakehouse_docs_url
+    return f"Lakehouse: {settings.root.uri}" + (f"\nWhat to do: {docs.rstrip('/')}/alerts.md" if docs else "")
+
+
 def take_round(settings: Settings, look: Callable[[datetime], Found], clock: Clock = utc_now) -> list[Sent]:
     """Look for incidents, and tell the channels what is due. Returns what was sent, or was not taken. Without channels, does nothing.
 
@@ -52,12 +58,12 @@ def take_round(settings: Settings, look: Callable[[datetime], Found], clock: Clo
     receivers = channels(settings)
     if not receivers:
         return []
-    pace, root = pace_of(settings), settings.root
+    pace, root, footer = pace_of(settings), settings.root, footer_of(settings)
     local = local_book(settings)
     away: tuple[Incident, ...] = ()
     sent: list[Sent] = []
     try:
-        sent = alert(Incidents(root), receivers, look(clock()), pace, clock, root.uri)
+        sent = alert(Incidents(root), receivers, look(clock()), pace, clock, footer)
     except Exception as error:
         told = store_error(root, error) or error
         if not isinstance(told, SettingsError | BaseError | OSError):
@@ -65,7 +71,7 @@ def take_round(settings: Settings, look: Callable[[datetime], Found], clock: Clo
         what = str(told) if isinstance(told, SettingsError) else f"{type(told).__name__}; `lakehouse plan` shows the whole error."
         away = (Incident(Kind.store, root.uri, what),)
     if away or Path(local.root.uri).exists():
-        sent += alert(local, receivers, Found(away, frozenset({Kind.store})), pace, clock, root.uri)
+        sent += alert(local, receivers, Found(away, frozenset({Kind.store})), pace, clock, footer)
     return sent
 
 

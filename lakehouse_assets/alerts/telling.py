@@ -51,8 +51,8 @@ class Pace:
     """How soon and how often things are told.
 
     An incident is over once it has been absent for `settling`; that doubles, up to a day, each time it comes back. While it is open, a
-    reminder comes after `reminder`, then after twice as long, up to a week; None means never. Two messages of a channel are at least
-    `gap` apart.
+    reminder comes after `reminder`, then after twice as long, up to a week; None means never. Two messages with incidents to a channel
+    are at least `gap` apart, and so are two with notes.
     """
 
     settling: timedelta = timedelta(minutes=5)
@@ -138,16 +138,22 @@ def _notices(kind: str, channels: Collection[Wishes]) -> tuple[Notice, ...]:
 
 
 def due(records: IncidentRecords, channel: Wishes, now: datetime, pace: Pace) -> list[Event]:
-    """Return what a channel is to be told now. Nothing, while a message is under way, or too soon after the last one or a failure."""
+    """Return what a channel is to be told now. Nothing, while a message is under way, or too soon after a failure.
+
+    Nor are incidents told too soon after incidents, and notes after notes; a note never holds up an incident.
+    """
     pairs = [(record, notice) for record in records.values() if (notice := record.notice(channel.name)) is not None]
     notices = [notice for _, notice in pairs]
     if any(n.claimed is not None and now < n.claimed <= now + LEASE for n in notices):
         return []
-    if any(n.at is not None and not _has_passed(n.at, pace.gap, now) for n in notices):
-        return []
     if any(n.tried is not None and not _has_passed(n.tried, _pause(n.tries), now) for n in notices):
         return []
-    turns = [(record, _turn(record, notice, now, pace.reminder)) for record, notice in pairs if channel.wants(record.kind)]
+    recent = {r.kind in NOTES for r, n in pairs if n.at is not None and not _has_passed(n.at, pace.gap, now)}
+    turns = [
+        (record, _turn(record, notice, now, pace.reminder))
+        for record, notice in pairs
+        if channel.wants(record.kind) and (record.kind in NOTES) not in recent
+    ]
     return [Event(turn, record) for record, turn in turns if turn is not None]
 
 

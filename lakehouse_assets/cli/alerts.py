@@ -29,7 +29,7 @@ def alerts_test(
     """Send a test message to each channel. Exit code 1 if one does not take it."""
     from lakehouse_assets.alerts.alerter import send_all
     from lakehouse_assets.alerts.message import trial
-    from lakehouse_assets.alerts.rounds import channels
+    from lakehouse_assets.alerts.rounds import channels, footer_of
 
     settings = load_settings()
     known = channels(settings)
@@ -38,7 +38,7 @@ def alerts_test(
     wanted = [c for c in known if channel in (None, c.wishes.name)]
     if not wanted:
         raise SettingsError(f"{channel!r} is not a channel. Known are: {', '.join(c.wishes.name for c in known)}.")
-    message = trial(settings.root.uri, datetime.now(UTC))
+    message = trial(footer_of(settings), datetime.now(UTC))
     sent = send_all(wanted, {c.wishes.name: message for c in wanted})
     for outcome in sent:
         say(f"{outcome.channel}: taken" if outcome.error is None else f"error: {outcome.error}")

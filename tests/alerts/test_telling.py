@@ -55,7 +55,7 @@ def test_a_hundred_at_once_are_one_message_that_stays_short():
     lake = Lake()
     events = lake.round(*(f"t{n}" for n in range(100)))
     assert len(events) == 100
-    message = written(events, open_now(lake.records), (), "here")
+    message = written(events, open_now(lake.records), (), "Lakehouse: here")
     assert message.title == "[lakehouse] 100 incidents: 100 new"
     assert "and 90 more" in message.text
     assert len(message.text) < 1000
@@ -173,6 +173,15 @@ def test_notes_are_told_once_to_those_who_want_them():
     assert (other.heard, other.records) == ([], {})
 
 
+def test_a_note_holds_up_no_incident_and_is_itself_not_told_too_often():
+    lake = Lake(Wishes("a", ALL))
+    lake.round("pass:1", kind=Kind.success)
+    lake.round("x", after=MINUTE)
+    lake.round("pass:2", after=MINUTE, kind=Kind.success)
+    lake.round("x", after=5 * MINUTE)
+    assert lake.heard == [[("passed", "pass:1")], [("new", "x")], [("passed", "pass:2")]]
+
+
 def test_what_is_over_for_a_month_is_forgotten():
     lake = Lake()
     lake.round("x")
@@ -185,7 +194,7 @@ def test_a_digest_has_what_is_open_and_the_summary():
     lake = Lake(Wishes("a", ALL))
     lake.round("silver.t")
     events = [Event("passed", _note(Kind.digest, "2026-03-02"))]
-    message = written(events, open_now(lake.records), ("The newest pass is 7.",), "s3://b")
+    message = written(events, open_now(lake.records), ("The newest pass is 7.",), "Lakehouse: s3://b")
     assert message.title == "[lakehouse] Daily digest"
     assert message.text.splitlines()[:3] == [
         "1 incident open.",
@@ -202,7 +211,7 @@ def _note(kind, place):
 def test_a_message_says_what_where_since_when_what_to_do_and_how_it_ended():
     lake = Lake()
     [event] = lake.round("silver.t")
-    text = written([event], [], (), "s3://b").text
+    text = written([event], [], (), "Lakehouse: s3://b").text
     assert text == (
         "New: A table is stale\n- silver.t: is stale. Since 2026-03-02 06:00 UTC.\n"
         "To do: See what fails upstream of it; `lakehouse plan` shows what is to be built.\n\nLakehouse: s3://b"
@@ -210,6 +219,6 @@ def test_a_message_says_what_where_since_when_what_to_do_and_how_it_ended():
     lake.rounds(90, "silver.t")
     lake.round(after=MINUTE)
     [event] = lake.round(after=6 * MINUTE)
-    message = written([event], [], (), "s3://b")
+    message = written([event], [], (), "Lakehouse: s3://b")
     assert (message.title, message.mood) == ("[lakehouse] Over: A table is stale: silver.t", "success")
     assert "From 2026-03-02 06:00 UTC to 2026-03-02 07:31 UTC (1 h 31 min)." in message.text
