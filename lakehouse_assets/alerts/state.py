@@ -1,7 +1,7 @@
 """The incidents that the books show: refused partitions, models that are behind, files, deliveries, freshness, quarantine, volume."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -90,25 +90,29 @@ class _Books:
             yield Incident(Kind.success, f"pass:{number}", what)
 
     def by_date(self) -> Iterator[Incident]:
-        """Yield what is wrong with recent dates: too much in quarantine, files of which nothing was loaded, unusual volume."""
-        most = self.settings.lakehouse_alert_quarantined
-        dates: dict[str, list[date]] = {}
-        for (layer, table), records in self.records.items():
-            recent = [record for day, record in records.items() if self.is_recent(day)]
-            for r in recent if layer in ("raw", "silver") else ():
-                if r.rows_in and r.rows_quarantined > most * r.rows_in:
-                    share = f"{r.rows_quarantined:,} of {r.rows_in:,} rows of {r.date} ({r.rows_quarantined / r.rows_in:.0%})"
-                    what = f"{share} are in quarantine; up to {most:.0%} is tolerated."
-                    yield self._of_date(Kind.quarantine, layer, table, r.date, what)
-            if layer == "raw":
-                dates[table] = [r.date for r in recent if r.rows_quarantined]
-        for record in Ledger(self.settings.root).read_dates("raw", dates).values():
+        """Yield what is wrong with recent dates: files of which nothing was loaded, too much in quarantine, unusual volume."""
+        recent = [
+            record
+            for (layer, _), records in self.records.items()
+            if layer in ("raw", "silver")
+            for day, record in records.items()
+            if self.is_recent(day)
+        ]
+        explained: Counter[tuple[str, str, date]] = Counter()
+        for record in self._with_files([r for r in recent if r.layer == "raw" and r.rows_quarantined]):
             for file in record.files:
                 if file.rows_in and not file.rows_out and not file.duplicate_of and file.batch:
-                    what = f"the file {masked(file.name)} of {record.date}: all of its {file.rows_in:,} rows are in quarantine."
-                    detail = f"{record.date}/{masked(file.name)}"
+                    explained["raw", record.table_name, record.date] += file.rows_in
+                    name = masked(file.name)
+                    what = f"the file {name} of {record.date}: all of its {file.rows_in:,} rows are in quarantine."
                     link = self._asset("raw", record.table_name)
-                    yield Incident(Kind.refused_file, f"raw.{record.table_name}", what, detail, link=link)
+                    yield Incident(Kind.refused_file, f"raw.{record.table_name}", what, f"{record.date}/{name}", link=link)
+        most = self.settings.lakehouse_alert_quarantined
+        for r in recent:
+            if r.rows_in and r.rows_quarantined - explained[r.layer, r.table_name, r.date] > most * r.rows_in:
+                share = f"{r.rows_quarantined:,} of {r.rows_in:,} rows of {r.date} ({r.rows_quarantined / r.rows_in:.0%})"
+                what = f"{share} are in quarantine; up to {most:.0%} is tolerated."
+                yield self._of_date(Kind.quarantine, r.layer, r.table_name, r.date, what)
         for declared in self.catalog.tables:
             if declared.contract.volume is not None:
                 of_table = self.records.get(("silver", declared.name), {})
@@ -117,14 +121,21 @@ class _Books:
                         what = f"{found.rows:,} rows came in on {day}; {found.usual:,.0f} are usual."
                         yield self._of_date(Kind.volume, "silver", declared.name, day, what)
 
+    def _with_files(self, records: Iterable[PartitionRecord]) -> Iterable[PartitionRecord]:
+        """Return the full records of some partitions of raw."""
+        dates: dict[str, list[date]] = {}
+        for record in records:
+            dates.setdefault(record.table_name, []).append(record.date)
+        return Ledger(self.settings.root).read_dates("raw", dates).values()
+
     def deliveries(self) -> Iterator[Incident]:
         """Yield deliveries that are late, missing or not as announced, and those that are held back."""
         feeds = [feed for feed in self.catalog.feeds if feed.due or feed.totals]
         raw = {feed.table: self.records.get(("raw", feed.table), {}) for feed in feeds}
-        with_totals = {feed.table: list(filter(self.is_recent, raw[feed.table])) for feed in feeds if feed.totals}
+        with_totals = [r for feed in feeds if feed.totals for day, r in raw[feed.table].items() if self.is_recent(day)]
         full: dict[str, dict[date, PartitionRecord]] = {}
-        for (_, table, day), record in Ledger(self.settings.root).read_dates("raw", with_totals).items():
-            full.setdefault(table, {})[day] = record
+        for record in self._with_files(with_totals):
+            full.setdefault(record.table_name, {})[record.date] = record
         landed = {
             feed.table: {day for day, r in raw[feed.table].items() if r.fingerprint != raw_fingerprint(feed, [])}
             for feed in feeds

@@ -1,8 +1,11 @@
 """Alerts: try out the channels, see what is open, and tell now what is due."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -122,6 +125,23 @@ def tell_after_pass(settings: Settings, declared: "Catalog", *, has_run: bool) -
 
     look = _found if has_run else found_in_books
     say_sent(take_round(settings, lambda now: look(settings, declared, now)))
+
+
+@contextmanager
+def told_if_unusable(settings: Settings) -> Iterator[None]:
+    """Tell people, if somebody is to be told, that the block has found the store unusable."""
+    try:
+        yield
+    except SettingsError as error:
+        if settings.lakehouse_alert_urls:
+            from lakehouse_assets.alerts.rounds import take_round
+
+            say_sent(take_round(settings, partial(_raise, error)))
+        raise
+
+
+def _raise(error: SettingsError, now: datetime) -> NoReturn:
+    raise error
 
 
 def say_sent(sent: "list[Sent]") -> None:

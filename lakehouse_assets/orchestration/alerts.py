@@ -14,7 +14,7 @@ from lakehouse_assets.alerts.rounds import channels, take_round
 from lakehouse_assets.alerts.state import asset_link, found_in_books
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.errors import DrainError
-from lakehouse_assets.orchestration.drains import topic_lags
+from lakehouse_assets.orchestration.drains import drain_sensor_name, topic_lags
 from lakehouse_assets.orchestration.jobs import RANGE_END_TAG, RANGE_START_TAG
 from lakehouse_assets.orchestration.tries import fault_of_run
 from lakehouse_assets.settings import Settings
@@ -87,9 +87,9 @@ def found_now(settings: Settings, catalog: Catalog, instance: dg.DagsterInstance
     checks = list(failed_checks(instance, automation.checks, settings.lakehouse_ui_url))
     told = {incident.place for incident in (*found.incidents, *checks)}
     runs = [incident for incident in failed_runs(instance, settings.lakehouse_ui_url) if not _is_told(incident, told)]
-    ticks = failed_ticks(instance, automation.names, settings.lakehouse_ui_url)
+    ticks = list(failed_ticks(instance, automation.names, settings.lakehouse_ui_url))
     found += Found((*checks, *runs, *ticks), OF_DAGSTER)
-    return found + lags(settings, catalog) if settings.kafka_bootstrap_servers else found
+    return found + lags(settings, catalog, {tick.place for tick in ticks}) if settings.kafka_bootstrap_servers else found
 
 
 def _is_told(run: Incident, places: Collection[str]) -> bool:
@@ -97,13 +97,16 @@ def _is_told(run: Incident, places: Collection[str]) -> bool:
     return run.place in places or (run.place == "gold" and any(place.startswith("gold.") for place in places))
 
 
-def lags(settings: Settings, catalog: Catalog) -> Found:
-    """Return the topics that are further ahead of landing than the settings allow, or can't be asked."""
+def lags(settings: Settings, catalog: Catalog, failing: Collection[str] = ()) -> Found:
+    """Return the topics that are further ahead of landing than the settings allow, or can't be asked.
+
+    Of feeds whose sensors are `failing`, nothing is asked: that is told already, and an answer is waited for long.
+    """
     incidents = []
     most = settings.lakehouse_alert_lag
-    for feed in catalog.feeds:
-        if feed.topic is None:
-            continue
+    feeds = [feed for feed in catalog.feeds if feed.topic is not None]
+    asked = [feed for feed in feeds if drain_sensor_name(feed) not in failing]
+    for feed in asked:
         try:
             counts = topic_lags(settings, catalog, feed)
         except DrainError as error:
@@ -114,7 +117,7 @@ def lags(settings: Settings, catalog: Catalog) -> Found:
             if count > most:
                 what = f"{count:,} offsets of the topic {topic} are not in landing; up to {most:,} are tolerated."
                 incidents.append(Incident(Kind.lag, feed.landing, what, topic))
-    return Found(tuple(incidents), frozenset({Kind.lag}))
+    return Found(tuple(incidents), frozenset({Kind.lag} if asked == feeds else ()))
 
 
 def failed_checks(instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey], ui_url: str | None) -> Iterator[Incident]:

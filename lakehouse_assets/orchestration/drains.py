@@ -44,6 +44,11 @@ def topic_lags(settings: Settings, catalog: Catalog, feed: Feed) -> dict[str, in
     return {source.topic: sum(lag(source, landing).values()) for source in _sources(settings, catalog, feed)}
 
 
+def drain_sensor_name(feed: Feed) -> str:
+    """Return the name of a feed's drain sensor."""
+    return f"drain_{feed.table}"
+
+
 def drain_sensors(settings: Settings, catalog: Catalog) -> list[dg.SensorDefinition]:
     """Return the sensors of all feeds with a topic. They are on if the settings name a broker."""
     return [_drain_sensor(settings, catalog, feed) for feed in catalog.feeds if feed.topic]
@@ -53,7 +58,7 @@ def _drain_sensor(settings: Settings, catalog: Catalog, feed: Feed) -> dg.Sensor
     is_on = settings.kafka_bootstrap_servers is not None
 
     @dg.sensor(
-        name=f"drain_{feed.table}",
+        name=drain_sensor_name(feed),
         target=dg.AssetSelection.assets(["landing", feed.table]),
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING if is_on else dg.DefaultSensorStatus.STOPPED,

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
-from lakehouse_assets.alerts.incidents import Kind
+from lakehouse_assets.alerts.incidents import Found, Incident, Kind
 from lakehouse_assets.alerts.telling import Pace
 from lakehouse_assets.errors import BrokerAwayError
 from lakehouse_assets.orchestration import alerts
@@ -110,6 +110,8 @@ def test_a_topic_far_ahead_and_one_that_can_not_be_asked_are_incidents(make_lake
     monkeypatch.setattr(alerts, "topic_lags", _away)
     [incident] = lags(settings, lakehouse.catalog).incidents
     assert incident.what == "how far it is ahead of landing is unknown: BrokerAwayError."
+    told = lags(settings, lakehouse.catalog, {"drain_orders_order_events"})
+    assert (told.incidents, told.kinds) == ((), frozenset())
 
 
 def _away(*_):
@@ -169,7 +171,7 @@ def test_a_process_that_stays_tells_of_a_refused_partition_once_and_when_it_is_m
     assert SECRET not in str(said)
 
 
-@pytest.mark.worlds("sail-folder")
+@pytest.mark.worlds("sail-folder", "sail-minio")
 def test_the_sensor_tells_of_a_pass_that_failed_and_of_a_store_that_is_away(resident, monkeypatch):
     lakehouse, hook = resident.lakehouse, resident.hook
     without = resident.settings.model_copy(update={"lakehouse_alert_urls": None})
@@ -188,6 +190,10 @@ def test_the_sensor_tells_of_a_pass_that_failed_and_of_a_store_that_is_away(resi
         assert tick() == f"Alert to json-1: [lakehouse] New: The store can't be used: {resident.settings.root.uri}"
     tick()
     assert tick().startswith("Alert to json-1: [lakehouse] Over: The store can't be used")
+    assert tick() == "There is nothing to tell."
+    stale = Found((Incident(Kind.stale, "silver.x", "is stale."),), frozenset({Kind.stale}))
+    monkeypatch.setattr(alerts, "found_now", lambda *_: stale)
+    assert tick() == "Alert to json-1: [lakehouse] New: A table is stale: silver.x"
     assert tick() == "There is nothing to tell."
     assert SECRET not in str(hook.texts)
 
