@@ -18,6 +18,7 @@ from lakehouse_assets.books.incidents import Incidents, incidents_schema
 from lakehouse_assets.books.ledger import Ledger, ledger_schema
 from lakehouse_assets.books.manifest import Manifests
 from lakehouse_assets.books.quarantine import Quarantine
+from lakehouse_assets.books.runs import Runs
 from lakehouse_assets.books.set_aside import SUPERSEDED, SetAside, listed_set_aside, rows_set_aside
 from lakehouse_assets.delta.duck import column_types, new_connection, rows_of_schema, table_view
 from lakehouse_assets.delta.tables import file_paths, open_table, sql_name, sql_text
@@ -60,9 +61,8 @@ _LOG = logging.getLogger(__name__)
 Tables = set[tuple[str, str]]
 """Tables by schema and name."""
 
-_PASSES = ("ops", "passes")
-_INCIDENTS = ("ops", "incidents")
-_BOOKS: Tables = {("ops", "partitions"), ("ops", "row_accounts"), _PASSES, _INCIDENTS, ("quarantine", "rows")}
+_PASSES, _RUNS, _INCIDENTS = ("ops", "passes"), ("ops", "runs"), ("ops", "incidents")
+_BOOKS: Tables = {("ops", "partitions"), ("ops", "row_accounts"), _PASSES, _RUNS, _INCIDENTS, ("quarantine", "rows")}
 
 
 def query(
@@ -198,12 +198,11 @@ def open_views(
             table_view(connection, f'{layer}."{name}"', uri, table)
     if _PASSES in read:
         connection.execute(f"CREATE VIEW {'.'.join(_PASSES)} AS {_passes(root)}")
+    if _RUNS in read:
+        connection.execute(f"CREATE VIEW {'.'.join(_RUNS)} AS {Runs(root).sql()}")
     if _INCIDENTS in read:
-        incidents = Incidents(root)
-        table = open_table(incidents.uri)
-        rows = rows_of_schema(connection, file_paths(table, incidents.uri) if table else [], incidents_schema())
-        connection.execute(f"CREATE VIEW {'.'.join(_INCIDENTS)} AS {rows}")
-    if read & _BOOKS - {_PASSES, _INCIDENTS}:
+        connection.execute(f"CREATE VIEW {'.'.join(_INCIDENTS)} AS {_incidents(connection, root)}")
+    if read & _BOOKS - {_PASSES, _RUNS, _INCIDENTS}:
         _open_books(connection, root)
 
 
@@ -268,6 +267,13 @@ def _passes(root: Root) -> str:
         return f"SELECT {', '.join(f'CAST(NULL AS {kind}) AS {name}' for name, kind in columns.items())} WHERE FALSE"
     types = ", ".join(f"{name}: {sql_text(kind)}" for name, kind in columns.items())
     return f"FROM read_json([{files}], columns = {{{types}}})"
+
+
+def _incidents(connection: "duckdb.DuckDBPyConnection", root: Root) -> str:
+    """SQL for the incidents that are open, or were closed not long ago."""
+    book = Incidents(root)
+    table = open_table(book.uri)
+    return rows_of_schema(connection, file_paths(table, book.uri) if table else [], incidents_schema())
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
