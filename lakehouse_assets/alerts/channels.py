@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from lakehouse_assets.alerts.message import Message
 from lakehouse_assets.alerts.telling import Topic, Wishes
@@ -135,9 +135,22 @@ class SnsTopic:
 
     def send(self, message: Message) -> None:
         """See `Channel.send`."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            subject = message.title.encode("ascii", "replace").decode()[:_SUBJECT_CHARACTERS]
+            self.client().publish(TopicArn=self.arn, Subject=subject, Message=message.text)
+        except ClientError as error:
+            raise AlertError(
+                f"{self.wishes.name}: SNS refuses ({error.response.get('Error', {}).get('Code', 'unknown')})."
+            ) from None
+        except (BotoCoreError, ValueError) as error:
+            raise AlertError(f"{self.wishes.name}: SNS can't be asked ({type(error).__name__}).") from None
+
+    def client(self) -> Any:
+        """Return a client of SNS in the region of the topic."""
         import boto3
         from botocore.config import Config
-        from botocore.exceptions import BotoCoreError, ClientError
 
         endpoint = os.environ.get("AWS_ENDPOINT_URL_SNS") or None
         config = Config(
@@ -147,17 +160,8 @@ class SnsTopic:
             # AWS_ENDPOINT_URL is that of the store, which has no topics.
             ignore_configured_endpoint_urls=endpoint is None,
         )
-        try:
-            session = boto3.Session(profile_name=self.profile or None)
-            client = session.client("sns", region_name=self.arn.split(":")[3], endpoint_url=endpoint, config=config)
-            subject = message.title.encode("ascii", "replace").decode()[:_SUBJECT_CHARACTERS]
-            client.publish(TopicArn=self.arn, Subject=subject, Message=message.text)
-        except ClientError as error:
-            raise AlertError(
-                f"{self.wishes.name}: SNS refuses ({error.response.get('Error', {}).get('Code', 'unknown')})."
-            ) from None
-        except (BotoCoreError, ValueError) as error:
-            raise AlertError(f"{self.wishes.name}: SNS can't be asked ({type(error).__name__}).") from None
+        session = boto3.Session(profile_name=self.profile or None)
+        return session.client("sns", region_name=self.arn.split(":")[3], endpoint_url=endpoint, config=config)
 
 
 def wishes_of(channels: Sequence[Channel]) -> list[Wishes]:

@@ -86,6 +86,9 @@ def test_sns_gets_a_message_at_an_endpoint_of_its_own_and_not_at_that_of_the_sto
             send(arn.replace("alerts", "others"))
     with pytest.raises(AlertError, match="sns-1: SNS can't be asked"):
         send(arn)
+    monkeypatch.delenv("AWS_ENDPOINT_URL_SNS")
+    [topic] = channels_of(arn)
+    assert topic.client().meta.endpoint_url == "https://sns.eu-west-1.amazonaws.com"
 
 
 @pytest.fixture

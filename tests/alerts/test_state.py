@@ -101,11 +101,16 @@ def test_old_dates_are_not_watched_and_thresholds_are_settings(built):
     assert not kinds(lakehouse_alert_days=2) & {Kind.quarantine, Kind.volume, Kind.refused_file}
     assert Kind.quarantine in kinds(lakehouse_alert_quarantined=0.18)
     assert Kind.quarantine not in kinds(lakehouse_alert_quarantined=0.19)
+    strict = found_in_books(built.settings.model_copy(update={"lakehouse_alert_quarantined": 0.05}), built.catalog, NOW)
+    # What is in quarantine of raw is the file of which nothing could be loaded.
+    assert [i.place for i in strict.incidents if i.kind is Kind.quarantine] == ["silver.shop_things"]
     assert Kind.digest not in kinds(lakehouse_alert_digest_hour=10)
 
 
 def test_what_is_mended_is_an_incident_no_more(built, found):
     built.land("shop/things", "2026-01-06", "a.csv", csv(*["x"] * 10))
+    built.build_raw(built.tables[0], [date(2026, 1, 6)])
+    assert Kind.refused_partition not in {i.kind for i in found_in_books(built.settings, built.catalog, NOW).incidents}
     built.land("shop/things", "2026-01-08", "a.csv", csv(*["x"] * 10))
     assert built.build() == {}
     now = found_in_books(built.settings, built.catalog, NOW)

@@ -101,7 +101,10 @@ def test_a_table_that_comes_and_goes_with_each_pass_is_one_incident():
     lake = Lake(pace=Pace(reminder=None))
     for n in range(24 * 60):
         lake.round(*(["x"] if n % 2 else []), after=MINUTE)
+    lake.rounds(60)
     assert lake.heard == [[("new", "x")]]
+    lake.round(after=timedelta(days=1))
+    assert lake.heard[1:] == [[("over", "x")]]
 
 
 def test_one_that_comes_and_goes_slower_is_told_ever_less_often():

@@ -35,6 +35,20 @@ def test_what_was_written_is_read_and_nothing_new_is_no_commit(tmp_path):
     assert book.read() == {}
 
 
+def test_who_was_overtaken_decides_again(tmp_path):
+    book, quicker = Incidents(Root(str(tmp_path))), Incidents(Root(str(tmp_path)))
+    seen = []
+
+    def change(records):
+        if not seen:
+            quicker.update(lambda others: {**others, "y": record("y")}, "run")
+        seen.append(sorted(records))
+        return {**records, "x": record("x")}
+
+    assert sorted(book.update(change, "run")) == sorted(book.read()) == ["x", "y"]
+    assert seen == [[], ["y"]]
+
+
 def test_of_writers_at_once_none_loses_what_another_wrote(tmp_path):
     def write(key):
         Incidents(Root(str(tmp_path))).update(lambda records: {**records, key: record(key)}, "run")

@@ -55,6 +55,7 @@ def run(instance, day, **tags):
 
 def test_a_table_that_failed_is_an_incident_until_it_is_materialized_on_that_date(instance):
     assert list(failed_runs(instance, None)) == []
+    run(instance, "2026-01-01")
     runs = [run(instance, "2026-01-01", broken="yes") for _ in range(2)]
     run(instance, "2026-01-02")
     [incident] = failed_runs(instance, "http://ui:3000/")
