@@ -89,7 +89,7 @@ def found_now(settings: Settings, catalog: Catalog, instance: dg.DagsterInstance
     runs = [incident for incident in failed_runs(instance, settings.lakehouse_ui_url) if not _is_told(incident, told)]
     ticks = list(failed_ticks(instance, automation.names, settings.lakehouse_ui_url))
     found += Found((*checks, *runs, *ticks), OF_DAGSTER)
-    return found + lags(settings, catalog, {tick.place for tick in ticks}) if settings.kafka_bootstrap_servers else found
+    return found + lags(settings, catalog, {tick.place for tick in ticks})
 
 
 def _is_told(run: Incident, places: Collection[str]) -> bool:
@@ -100,11 +100,12 @@ def _is_told(run: Incident, places: Collection[str]) -> bool:
 def lags(settings: Settings, catalog: Catalog, failing: Collection[str] = ()) -> Found:
     """Return the topics that are further ahead of landing than the settings allow, or can't be asked.
 
-    Of feeds whose sensors are `failing`, nothing is asked: that is told already, and an answer is waited for long.
+    Of feeds whose sensors are `failing`, nothing is asked: that is told already, and an answer is waited for long. Without brokers, no
+    topic has a lag.
     """
     incidents = []
     most = settings.lakehouse_alert_lag
-    feeds = [feed for feed in catalog.feeds if feed.topic is not None]
+    feeds = [feed for feed in catalog.feeds if feed.topic is not None] if settings.kafka_bootstrap_servers else []
     asked = [feed for feed in feeds if drain_sensor_name(feed) not in failing]
     for feed in asked:
         try:

@@ -104,7 +104,9 @@ def test_a_sensor_that_is_on_fails_if_its_last_two_ticks_did(statuses, fails):
 @pytest.mark.worlds("sail-folder")
 def test_a_topic_far_ahead_and_one_that_can_not_be_asked_are_incidents(make_lakehouse, monkeypatch):
     lakehouse = make_lakehouse(EVENTS)
-    settings = lakehouse.settings.model_copy(update={"lakehouse_alert_lag": 10})
+    settings = lakehouse.settings.model_copy(update={"lakehouse_alert_lag": 10, "kafka_bootstrap_servers": "k:9092"})
+    without = settings.model_copy(update={"kafka_bootstrap_servers": None})
+    assert lags(without, lakehouse.catalog) == Found((), frozenset({Kind.lag}))
     monkeypatch.setattr(alerts, "topic_lags", lambda *_: {"orders": 11, "others": 10})
     [incident] = lags(settings, lakehouse.catalog).incidents
     assert (incident.detail, "11 offsets of the topic orders" in incident.what) == ("orders", True)
