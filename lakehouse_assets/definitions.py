@@ -22,6 +22,7 @@ from lakehouse_assets.materialization.io_manager import DeltaIOManager
 from lakehouse_assets.materialization.partitions import daily_partitions
 from lakehouse_assets.materialization.row_accounts import row_accounts_check
 from lakehouse_assets.materialization.run_book import RUN_BOOK, run_book
+from lakehouse_assets.orchestration.alerts import alerts_sensors
 from lakehouse_assets.orchestration.drains import drain_feed, drain_sensors
 from lakehouse_assets.orchestration.jobs import lakehouse_jobs
 from lakehouse_assets.orchestration.schedules import poll_schedules
@@ -93,6 +94,7 @@ def build_definitions(settings: Settings, *, catalog: Catalog | None = None, eng
         sensors=[
             *lakehouse_sensors(settings, catalog, [target.name for target in targets]),
             *drain_sensors(settings, catalog),
+            *alerts_sensors(settings, catalog),
         ],
         resources={
             "io_manager": DeltaIOManager(root, [SparkHandler(engine.session), *arrow_handlers()]),

@@ -14,6 +14,7 @@
     │   └── EngineLostError the connection to it was lost while it was used
     ├── ProjectError        a new project can't be created
     ├── GenerateError       data can't be generated, or a folder has none
+    ├── AlertError          a receiver has not taken an alert
     ├── PublishError        a database or catalog can't take a table that is published to it
     ├── UpkeepError         some tables could not be maintained
     ├── ServiceError        MinIO, Kafka or PostgreSQL is unavailable on this machine
@@ -100,6 +101,10 @@ class GenerateError(LakehouseError):
 
 class PublishError(LakehouseError):
     """A target, such as PostgreSQL, can't take what is published to it. It holds what it held before."""
+
+
+class AlertError(LakehouseError):
+    """A receiver has not taken a message. It is sent again later."""
 
 
 class UpkeepError(LakehouseError):

@@ -143,6 +143,27 @@ class Settings(BaseSettings):
     )
     lakehouse_iceberg_layers: str = Field("silver,gold", description="The layers whose tables it has, separated by commas.")
     lakehouse_postgres_reader: str = Field("lakehouse_reader", description="The role that may read the published tables.")
+    lakehouse_alert_urls: SecretStr | None = Field(
+        None,
+        description="Where alerts are sent, separated by blanks: URLs of apprise, and ARNs of SNS topics. `digest,success=` before one "
+        "says what it gets; by default `incidents`.",
+    )
+    lakehouse_alert_aws_profile: str | None = Field(None, description="The AWS profile of SNS, if it is not that of the store.")
+    lakehouse_alert_quarantined: float = Field(
+        0.1, ge=0, le=1, description="The share of a date's rows in quarantine above which there is an incident."
+    )
+    lakehouse_alert_lag: int = Field(100_000, ge=0, description="The lag of a Kafka topic above which there is an incident.")
+    lakehouse_alert_days: int = Field(
+        7, ge=1, description="How many days before the newest landing date are watched for quarantine, refused files and volume."
+    )
+    lakehouse_alert_remind_hours: float = Field(
+        4, ge=0, description="When an open incident is first told again; each time twice as late, up to a week. 0 for never."
+    )
+    lakehouse_alert_settle_seconds: float = Field(
+        300, ge=0, description="How long an incident has to be absent until it is over; it doubles each time it comes back."
+    )
+    lakehouse_alert_digest_hour: int = Field(8, ge=0, le=23, description="The hour of the digest, in LAKEHOUSE_TIMEZONE.")
+    lakehouse_ui_url: str | None = Field(None, description="The address of the Dagster UI; alerts link to it.")
     given_home: Path | None = Field(
         None,
         validation_alias="DAGSTER_HOME",
@@ -178,6 +199,10 @@ class Settings(BaseSettings):
             raise SettingsError(
                 "LAKEHOUSE_DOCS_URL: write the address of the docs as https://host/path, without user, password or query: "
                 "the UI shows it to everybody."
+            )
+        if self.lakehouse_ui_url and not _PLAIN_URL.fullmatch(self.lakehouse_ui_url):
+            raise SettingsError(
+                "LAKEHOUSE_UI_URL: write the address of the UI as https://host/path, without user, password or query: alerts show it."
             )
         for file in (self.kafka_ssl_ca, self.kafka_ssl_certificate, self.kafka_ssl_key):
             if file is not None and not file.is_file():

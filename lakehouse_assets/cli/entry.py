@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import typer
 
+from lakehouse_assets.cli.alerts import alerts
 from lakehouse_assets.cli.check import check
 from lakehouse_assets.cli.generated import compare, generate, produce
 from lakehouse_assets.cli.landing import accept, drain, land
@@ -39,6 +40,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
 for _panel, _functions in _COMMANDS.items():
     for _function in _functions:
         app.command(rich_help_panel=_panel)(_function)
+app.add_typer(alerts, name="alerts", rich_help_panel="Declare and maintain")
 app.add_typer(services, name="services", rich_help_panel="Declare and maintain")
 
 _COLLECTED_AFTER = 100_000

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lakehouse_assets.bundled import bundled
+from lakehouse_assets.cli.alerts import tell_after_pass, told_if_unusable
 from lakehouse_assets.cli.landing import deliveries, land_if_new
 from lakehouse_assets.cli.options import Json, chosen, dates_of
 from lakehouse_assets.cli.output import say
@@ -102,7 +103,9 @@ def sync(
         return
     from lakehouse_assets.silver.deliveries import held_deliveries
 
-    settings = preflight(load_settings(), writes=True)
+    settings = load_settings()
+    with told_if_unusable(settings):
+        preflight(settings, writes=True)
     declared = load_catalog(settings)
     planned = _plan(settings, declared)
     result = _sync(settings, declared, planned)
@@ -115,6 +118,7 @@ def sync(
         show_result(result)
     for delivery in () if as_json else held:
         say(f"held back: {delivery.sentence}")
+    tell_after_pass(settings, declared, has_run=result is not None)
     if result is not None and not result.succeeded:
         raise typer.Exit(1)
 

@@ -33,6 +33,22 @@ def drain_feed(settings: Settings, catalog: Catalog, feed: Feed) -> Sequence[Dra
     return drain_all(_sources(settings, catalog, feed), Landing(settings.root), limits, lambda text: None)
 
 
+def topic_lags(settings: Settings, catalog: Catalog, feed: Feed) -> dict[str, int]:
+    """Return by topic of a feed how many offsets it is ahead of landing.
+
+    Raises:
+        DrainError: a topic, or landing, can't be read.
+        SettingsError: no broker is set, or the store refuses.
+    """
+    landing = Landing(settings.root)
+    return {source.topic: sum(lag(source, landing).values()) for source in _sources(settings, catalog, feed)}
+
+
+def drain_sensor_name(feed: Feed) -> str:
+    """Return the name of a feed's drain sensor."""
+    return f"drain_{feed.table}"
+
+
 def drain_sensors(settings: Settings, catalog: Catalog) -> list[dg.SensorDefinition]:
     """Return the sensors of all feeds with a topic. They are on if the settings name a broker."""
     return [_drain_sensor(settings, catalog, feed) for feed in catalog.feeds if feed.topic]
@@ -42,7 +58,7 @@ def _drain_sensor(settings: Settings, catalog: Catalog, feed: Feed) -> dg.Sensor
     is_on = settings.kafka_bootstrap_servers is not None
 
     @dg.sensor(
-        name=f"drain_{feed.table}",
+        name=drain_sensor_name(feed),
         target=dg.AssetSelection.assets(["landing", feed.table]),
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING if is_on else dg.DefaultSensorStatus.STOPPED,
@@ -50,8 +66,7 @@ def _drain_sensor(settings: Settings, catalog: Catalog, feed: Feed) -> dg.Sensor
     )
     @Unquoted(settings.root)
     def _drain(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        landing = Landing(settings.root)
-        lags = {source.topic: sum(lag(source, landing).values()) for source in _sources(settings, catalog, feed)}
+        lags = topic_lags(settings, catalog, feed)
         told = ", ".join(f"{topic}: lag {count:,}" for topic, count in lags.items())
         if not any(lags.values()):
             return dg.SkipReason(f"Landing has all of {told}." if lags else f"No topic is drained into {feed.landing}.")

@@ -18,12 +18,15 @@ from typing import Any
 import dagster as dg
 import psutil
 
+from lakehouse_assets.alerts.incidents import Found, Incident, Kind, masked
+from lakehouse_assets.alerts.rounds import channels, take_round
 from lakehouse_assets.books.manifest import Manifests
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.delta.duck import forget_instances
 from lakehouse_assets.errors import LakehouseError
 from lakehouse_assets.hooks.job_parts import keeping_its_parts
 from lakehouse_assets.landing.watch import arrivals
+from lakehouse_assets.orchestration.alerts import Automation, found_now
 from lakehouse_assets.orchestration.in_process import SyncResult, Tell
 from lakehouse_assets.orchestration.instance import close_killed_runs
 from lakehouse_assets.orchestration.loaded_code import code_state
@@ -45,6 +48,9 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 300.0
 
 _PURGE_SECONDS = 3_600.0
 """How often old runs are deleted."""
+
+_ALERT_SECONDS = 60.0
+"""How often incidents are looked for between passes, if somebody is to be told: reminders, and messages that were not taken."""
 
 _MOST_GROWTH = 1.5
 """How many times what the process held after its first pass it may hold: some 2 MB a pass stay, which are none of Python's objects."""
@@ -150,6 +156,9 @@ class Follower:
         self._purged = time.monotonic()
         self._pause = _FIRST_PAUSE
         self._ignored: tuple[tuple[str, str], ...] = ()
+        self._automation = Automation.of(definitions) if channels(settings) else None
+        self._alerted = float("-inf")
+        self._failed_pass: tuple[Incident, ...] = ()
 
     def follow(self) -> Ending:
         """Take a pass now, and again whenever something lands, or after the longest interval. Returns why that ended."""
@@ -157,6 +166,8 @@ class Follower:
         for arrived in arrivals(self._settings.root, self._settings.lakehouse_follow_list_seconds, self._stop, self._tell):
             has_landed = has_landed or arrived
             now = time.monotonic()
+            if self._automation is not None and now - self._alerted >= _ALERT_SECONDS:
+                self.alert(self._automation)
             if now < self._not_before or not (has_landed or now >= self._next):
                 continue
             if code_state(self._settings) != self._code:
@@ -173,6 +184,7 @@ class Follower:
         result = SyncResult()
         plan: Plan | None = None
         error: str | None = None
+        self._failed_pass = ()
         try:
             close_killed_runs(self._instance)
             self._delete_old_runs()
@@ -186,6 +198,9 @@ class Follower:
             if told is fault and not isinstance(fault, LakehouseError):  # what the store says is not for a log
                 logging.getLogger(__name__).warning("A pass could not be made.", exc_info=fault)
             error = " ".join((str(told) if isinstance(told, LakehouseError) else f"{type(told).__name__}: {told}").split())
+            # The text of other errors may hold anything.
+            what = masked(str(told)) if isinstance(told, LakehouseError) else f"{type(told).__name__}."
+            self._failed_pass = (Incident(Kind.no_passes, self._settings.root.uri, what),)
         report = PassReport(
             began,
             time.monotonic() - clock,
@@ -203,7 +218,23 @@ class Follower:
         self._schedule(report)
         if report.is_worth_a_line:
             self._report(report)
+            self._alerted = float("-inf")
         return report
+
+    def alert(self, automation: Automation) -> None:
+        """Look for incidents, and tell of them. That never ends the process: what could not be told now is told later."""
+        self._alerted = time.monotonic()
+        failed_pass = Found(self._failed_pass, frozenset({Kind.no_passes}))
+        try:
+            sent = take_round(
+                self._settings,
+                lambda now: found_now(self._settings, self._catalog, self._instance, automation, now) + failed_pass,
+            )
+        except Exception as fault:
+            logging.getLogger(__name__).warning("Alerts could not be sent.", exc_info=fault)
+            return
+        for outcome in sent:
+            self._tell(outcome.sentence)
 
     def _plan(self) -> Plan:
         """Compare landing and tables. Where landing has to be listed to see a change, a part of it at a time."""

@@ -32,7 +32,7 @@ def why_waiting(instance: dg.DagsterInstance, run: PlannedRun, now: datetime) ->
     if newest.status == dg.DagsterRunStatus.SUCCESS:
         fault, description = Fault.moment, f"run {newest.run_id[:8]} has not resolved it"
     else:
-        fault, description = _fault(instance, newest)
+        fault, description = fault_of_run(instance, newest)
     next_start = next_try(fault, [_end(record) for record in tried])
     if next_start is None:
         times = "" if fault is Fault.data else f" {len(tried)} times"
@@ -46,7 +46,7 @@ def _end(record: dg.RunRecord) -> datetime:
     return record.update_timestamp if record.end_time is None else datetime.fromtimestamp(record.end_time, UTC)
 
 
-def _fault(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[Fault, str]:
+def fault_of_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[Fault, str]:
     """Return the fault of a failed run and its description, from the run's tag, or at first from its events."""
     # A retried run inherits the tags of the first, so the tag names the run that it belongs to.
     suffix = f" (run {run.run_id[:8]})"

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from lakehouse_assets.errors import EngineError, LakehouseError, PollError, ServiceError, SettingsError, UnreadableError
+from lakehouse_assets.errors import (
+    AlertError,
+    EngineError,
+    LakehouseError,
+    PollError,
+    ServiceError,
+    SettingsError,
+    UnreadableError,
+)
 
 FIRST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(hours=1)
@@ -41,7 +49,7 @@ def _names(*classes: type) -> set[str]:
     return {name for cls in classes for name in (cls.__name__, *_names(*cls.__subclasses__()))}
 
 
-_OUR_MOMENT = _names(EngineError, PollError, ServiceError, SettingsError, UnreadableError)
+_OUR_MOMENT = _names(AlertError, EngineError, PollError, ServiceError, SettingsError, UnreadableError)
 """A server or store that doesn't answer, an unreadable folder, wrong settings: new files don't fix these."""
 
 _MOMENT = _OUR_MOMENT | {

@@ -14,6 +14,7 @@ from datetime import date, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TextIO
 
+from lakehouse_assets.books.incidents import Incidents, incidents_schema
 from lakehouse_assets.books.ledger import Ledger, ledger_schema
 from lakehouse_assets.books.manifest import Manifests
 from lakehouse_assets.books.quarantine import Quarantine
@@ -60,8 +61,8 @@ _LOG = logging.getLogger(__name__)
 Tables = set[tuple[str, str]]
 """Tables by schema and name."""
 
-_PASSES, _RUNS = ("ops", "passes"), ("ops", "runs")
-_BOOKS: Tables = {("ops", "partitions"), ("ops", "row_accounts"), _PASSES, _RUNS, ("quarantine", "rows")}
+_PASSES, _RUNS, _INCIDENTS = ("ops", "passes"), ("ops", "runs"), ("ops", "incidents")
+_BOOKS: Tables = {("ops", "partitions"), ("ops", "row_accounts"), _PASSES, _RUNS, _INCIDENTS, ("quarantine", "rows")}
 
 
 def query(
@@ -199,7 +200,9 @@ def open_views(
         connection.execute(f"CREATE VIEW {'.'.join(_PASSES)} AS {_passes(root)}")
     if _RUNS in read:
         connection.execute(f"CREATE VIEW {'.'.join(_RUNS)} AS {Runs(root).sql()}")
-    if read & _BOOKS - {_PASSES, _RUNS}:
+    if _INCIDENTS in read:
+        connection.execute(f"CREATE VIEW {'.'.join(_INCIDENTS)} AS {_incidents(connection, root)}")
+    if read & _BOOKS - {_PASSES, _RUNS, _INCIDENTS}:
         _open_books(connection, root)
 
 
@@ -264,6 +267,13 @@ def _passes(root: Root) -> str:
         return f"SELECT {', '.join(f'CAST(NULL AS {kind}) AS {name}' for name, kind in columns.items())} WHERE FALSE"
     types = ", ".join(f"{name}: {sql_text(kind)}" for name, kind in columns.items())
     return f"FROM read_json([{files}], columns = {{{types}}})"
+
+
+def _incidents(connection: "duckdb.DuckDBPyConnection", root: Root) -> str:
+    """SQL for the incidents that are open, or were closed not long ago."""
+    book = Incidents(root)
+    table = open_table(book.uri)
+    return rows_of_schema(connection, file_paths(table, book.uri) if table else [], incidents_schema())
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:

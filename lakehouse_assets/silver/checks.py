@@ -3,10 +3,8 @@
 In a run with dates, each check covers those dates; otherwise, all dates. Its metadata lists the dates that failed.
 """
 
-from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -28,6 +26,7 @@ from lakehouse_assets.materialization.row_accounts import (
     run_dates,
 )
 from lakehouse_assets.silver.deliveries import Delivery, held_deliveries
+from lakehouse_assets.silver.volume import volumes
 from lakehouse_assets.store.errors import Unquoted
 from lakehouse_assets.store.root import Root
 
@@ -157,17 +156,9 @@ def volume_result(
     key: dg.AssetKey, volume: Volume, records: Sequence[PartitionRecord], dates: Collection[date] | None
 ) -> dg.AssetCheckResult:
     """Check whether the dates have about as many rows as the dates before them; `records` are all of the table, by date."""
-    known = [(r.date, r.rows_in) for r in records if not r.is_unverified and r.rows_in is not None]
-    with_rows = [(day, rows) for day, rows in known if rows]
-    cells: dict[date, tuple[object, ...]] = {}
-    unusual = []
-    for day, rows in ((day, rows) for day, rows in known if in_dates(day, dates)):
-        index = bisect_left(with_rows, (day, 0))
-        before = [rows for _, rows in with_rows[max(0, index - volume.dates) : index]]
-        usual = median(before) if len(before) >= volume.at_least else None
-        if usual is not None and not volume.smallest * usual <= rows <= volume.largest * usual:
-            unusual.append(day)
-        cells[day] = (rows, None if usual is None else f"{usual:g}", len(before))
+    found = volumes(volume, records, lambda day: in_dates(day, dates))
+    unusual = [day for day, of_date in found.items() if of_date.is_unusual]
+    cells = {day: (v.rows, None if v.usual is None else f"{v.usual:g}", v.dates_before) for day, v in found.items()}
     return dg.AssetCheckResult(
         passed=not unusual,
         check_name=VOLUME,

@@ -342,8 +342,8 @@ def test_a_table_is_read_as_its_newest_version(notes):
         ("WITH n AS (FROM raw.notes) SELECT (SELECT count(*) FROM n), id FROM silver.notes", ["raw/notes", "silver/notes"]),
         ("FROM ops.row_accounts", ["ops/partitions"]),
         ("FROM quarantine.rows JOIN raw.notes USING (date)", ["raw/notes", "ops/partitions"]),
-        ("SHOW ALL TABLES", ["raw/notes", "silver/notes", "ops/partitions"]),
-        ("SELECT table_name FROM information_schema.tables", ["raw/notes", "silver/notes", "ops/partitions"]),
+        ("SHOW ALL TABLES", ["raw/notes", "silver/notes", "ops/incidents", "ops/partitions"]),
+        ("SELECT table_name FROM information_schema.tables", ["raw/notes", "silver/notes", "ops/incidents", "ops/partitions"]),
     ],
 )
 def test_a_query_opens_the_tables_that_it_reads(notes, monkeypatch, sql, opened):

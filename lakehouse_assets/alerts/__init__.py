@@ -1,0 +1,1 @@
+"""Alerts: which incidents there are, whom to tell what of them, and the messages."""
