@@ -47,7 +47,7 @@ _PURGE_SECONDS = 3_600.0
 """How often old runs are deleted."""
 
 _MOST_GROWTH = 1.5
-"""How many times what the process held after its first pass it may hold: some 2 MB a pass stay, which are none of Python's objects."""
+"""How many times what the process held after its first pass it may hold: Sail keeps some of each query, see docs/follow.md."""
 
 _ABORTED = "the process was told to end"
 
