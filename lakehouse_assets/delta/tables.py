@@ -92,6 +92,14 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable | None:
         raise
 
 
+def open_version(uri: str, version: int) -> DeltaTable | None:
+    """The table at a version; None if there is no such table or version."""
+    try:
+        return open_table(uri, version)
+    except DeltaError:
+        return None
+
+
 def newest_table(uri: str) -> DeltaTable | None:
     """The table at its newest version; None if there is no table. This process keeps it open, and each call updates it.
 

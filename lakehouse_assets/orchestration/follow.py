@@ -53,7 +53,7 @@ _ALERT_SECONDS = 60.0
 """How often incidents are looked for between passes, if somebody is to be told: reminders, and messages that were not taken."""
 
 _MOST_GROWTH = 1.5
-"""How many times what the process held after its first pass it may hold: some 2 MB a pass stay, which are none of Python's objects."""
+"""How many times what the process held after its first pass it may hold: Sail keeps some of each query, see docs/follow.md."""
 
 _ABORTED = "the process was told to end"
 

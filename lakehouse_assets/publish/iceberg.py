@@ -20,9 +20,9 @@ from urllib.parse import unquote
 from deltalake import DeltaTable
 
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
-from lakehouse_assets.delta.tables import live_files, open_table, paths_and_dates
+from lakehouse_assets.delta.tables import live_files, paths_and_dates
 from lakehouse_assets.errors import SettingsError
-from lakehouse_assets.publish.served import Published, Served, State
+from lakehouse_assets.publish.served import Published, Served, State, tables_to_serve
 from lakehouse_assets.retry import retried
 from lakehouse_assets.store.root import Root
 from lakehouse_assets.store.s3 import s3_settings
@@ -87,7 +87,7 @@ class Iceberg:
         """Make a snapshot of each of these tables whose files differ; each is one commit. If another publisher is first, look again."""
         from pyiceberg.exceptions import CommitFailedException
 
-        written = [served for served in tables if open_table(root.table(served.layer, served.name)) is not None]
+        written = list(tables_to_serve(root, tables))
         with self.opened() as catalog:
             for served in written:
                 publish = _Publisher(self, catalog, root, served, run_id)
@@ -122,7 +122,7 @@ class Iceberg:
 
 @dataclass(frozen=True)
 class _Publisher:
-    """Brings one table up to date, from its newest version."""
+    """Brings one table up to date, from the version that is to be served."""
 
     target: Iceberg
     catalog: "Catalog"
@@ -132,8 +132,7 @@ class _Publisher:
 
     def __call__(self) -> Published:
         """Commit what differs, if anything does."""
-        delta = open_table(self.root.table(self.served.layer, self.served.name))
-        assert delta is not None, "tables are never removed while they are published"
+        [delta] = tables_to_serve(self.root, [self.served]).values()  # tables are never removed while they are published
         wanted = self.target.wanted(self.served, delta, {})
         done = Published(self.served, delta.version(), columns=wanted.columns)
         if lacking := [f"{name} ({kind})" for name, kind in wanted.columns.items() if not _is_known(kind)]:

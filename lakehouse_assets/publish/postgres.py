@@ -23,9 +23,9 @@ from pydantic import SecretStr
 from lakehouse_assets.books.records import contents, table_id
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.delta.duck import new_connection, table_view
-from lakehouse_assets.delta.tables import dates_predicate, open_table, sql_name, sql_text, table_facts
+from lakehouse_assets.delta.tables import dates_predicate, sql_name, sql_text, table_facts
 from lakehouse_assets.errors import PublishError, SettingsError
-from lakehouse_assets.publish.served import Published, Served, State
+from lakehouse_assets.publish.served import Published, Served, State, tables_to_serve
 from lakehouse_assets.store.root import Root
 
 if TYPE_CHECKING:
@@ -157,11 +157,10 @@ class Postgres:
             # One publisher at a time. What the one before has sent is then visible, and the tables opened below are no older.
             session.rows(f"SELECT pg_advisory_xact_lock(hashtextextended({sql_text(_OWN)}, 0))::text")
             _prepare(session, self.config.reader)
-            opened = {served: open_table(root.table(served.layer, served.name)) for served in tables}
+            opened = tables_to_serve(root, tables)
             wanted = {
                 served: self.wanted(served, table, contents(root, served.layer, served.name, table))
                 for served, table in opened.items()
-                if table is not None
             }
             held = _held(session)
             for served in sorted((s for s, state in wanted.items() if state != _state(held, s)), key=lambda s: s.title):
@@ -171,7 +170,6 @@ class Postgres:
             with new_connection(root) as duck:
                 for served, state in wanted.items():
                     table = opened[served]
-                    assert table is not None, "it is wanted"
                     done = Published(served, table.version(), columns=state.columns)
                     if state != _state(held, served):
                         move = _Move(session, duck, root, served, table, state, held.get(served.title), self.config.reader)

@@ -4,18 +4,19 @@ A target keeps in itself what it holds of each table. What it should hold follow
 differ, the target is published to. So nothing is remembered here, and a target that was emptied, restored or replaced is found.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Protocol
 
 from deltalake import DeltaTable
 
-from lakehouse_assets.books.records import contents
+from lakehouse_assets.books.manifest import Manifests
+from lakehouse_assets.books.records import contents, table_id
 from lakehouse_assets.contracts.columns import snake_case
 from lakehouse_assets.contracts.provenance import IN_SILVER, PROVENANCE
 from lakehouse_assets.contracts.system import Catalog
-from lakehouse_assets.delta.tables import newest_table
+from lakehouse_assets.delta.tables import newest_table, open_table, open_version
 from lakehouse_assets.errors import LakehouseError
 from lakehouse_assets.gold.models import read_models
 from lakehouse_assets.silver.winners import identity
@@ -122,13 +123,33 @@ class Unpublished:
     wanted: State
 
 
+def tables_to_serve(
+    root: Root, tables: Iterable[Served], open_newest: Callable[[str], DeltaTable | None] = open_table
+) -> dict[Served, DeltaTable]:
+    """Open tables at the versions that belong together: gold by the newest manifest, like a query, and others at their newest.
+
+    A gold table that no manifest names, or whose named version is gone, is opened at its newest version, too. Tables that have never
+    been written are left out.
+    """
+    manifest = Manifests(root).newest()
+    opened = {}
+    for served in tables:
+        uri = root.table(served.layer, served.name)
+        if (table := open_newest(uri)) is None:
+            continue
+        pinned = manifest.tables.get((served.layer, served.name)) if manifest is not None and served.layer == "gold" else None
+        if pinned is not None and pinned.version != table.version():
+            named = open_version(uri, pinned.version)
+            table = named if named is not None and table_id(named) == pinned.table_id else table
+        opened[served] = table
+    return opened
+
+
 def unpublished(root: Root, target: Target) -> list[Unpublished]:
     """Compare what a target should hold with what it holds. Of one that can't be reached, nothing is known: it may lack all."""
-    tables = {served: newest_table(root.table(served.layer, served.name)) for served in target.tables}
     wanted = {
         served: target.wanted(served, table, contents(root, served.layer, served.name, table))
-        for served, table in tables.items()
-        if table is not None
+        for served, table in tables_to_serve(root, target.tables, newest_table).items()
     }
     try:
         held = target.held({served.title: state for served, state in wanted.items()})

@@ -15,11 +15,10 @@ from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
 
 from lakehouse_assets.books.manifest import Manifest, Manifests, Pinned
 from lakehouse_assets.books.records import table_id
-from lakehouse_assets.delta.tables import open_table
+from lakehouse_assets.delta.tables import open_table, open_version
 from lakehouse_assets.errors import QueryError
 from lakehouse_assets.store.root import Root
 
@@ -129,7 +128,7 @@ class Versions:
         uri = self._root.table(layer, name)
         if (newest := open_table(uri)) is None:
             return None
-        table = _open_at(uri, version) if version <= newest.version() else None
+        table = open_version(uri, version) if version <= newest.version() else None
         if table is None:
             raise QueryError(
                 f"{layer}.{name} has no version {version}"
@@ -140,7 +139,7 @@ class Versions:
     def _at_pinned(self, layer: str, name: str, pinned: Pinned) -> DeltaTable | None:
         uri, manifest = self._root.table(layer, name), self._manifest
         assert manifest is not None, "it names the version"
-        table = _open_at(uri, pinned.version)
+        table = open_version(uri, pinned.version)
         if table is not None and table_id(table) == pinned.table_id:
             return table
         gone = f"its version {pinned.version}, which pass:{manifest.number} names, is gone: it was made anew or put back since"
@@ -169,11 +168,3 @@ class Versions:
         if datetime.fromtimestamp(commit.get("timestamp", 0) / 1000, UTC) > moment:
             raise missing
         return table
-
-
-def _open_at(uri: str, version: int) -> DeltaTable | None:
-    """Open a version of a table; None if there is no such table or version."""
-    try:
-        return open_table(uri, version)
-    except DeltaError:
-        return None

@@ -17,6 +17,7 @@ import pytest
 from deltalake import DeltaTable
 from pydantic import SecretStr
 
+from lakehouse_assets.books.manifest import Manifests
 from lakehouse_assets.errors import PublishError, SettingsError
 from lakehouse_assets.publish.postgres import Postgres, PostgresConfig
 from lakehouse_assets.publish.served import Served, unpublished
@@ -73,6 +74,27 @@ def test_a_text_with_the_one_character_that_postgresql_lacks_is_published(root, 
     write(root, SALES, sales(DAY1, [1], why="a\x00b"))
     publish(root, target(database))
     assert database.rows("SELECT why FROM gold.fact_sales") == [("a�b",)]
+
+
+def test_gold_is_published_by_the_newest_manifest_so_that_a_fact_never_meets_an_older_dimension(root, database):
+    to = target(database, SALES, DIM)
+
+    def pass_over() -> None:
+        opened = {(s.layer, s.name): DeltaTable(root.table(s.layer, s.name)) for s in to.tables}
+        Manifests(root).publish(opened, built=[], failed=[], run_id="run")
+
+    for served in to.tables:
+        write(root, served, sales(DAY1, [1]))
+    pass_over()
+    publish(root, to)
+    write(root, SALES, sales(DAY1, [1, 2]))  # a pass is under way: its dimension is not built yet
+    assert stale(root, to) == {}
+    write(root, DIM, sales(DAY1, [1, 2]))
+    assert publish(root, to) == {"gold.fact_sales": (0, 0), "gold.dim_store": (0, 0)}
+    pass_over()
+    assert stale(root, to) == {"gold.fact_sales": {DAY1}, "gold.dim_store": {DAY1}}
+    publish(root, to)
+    assert database.rows("SELECT count(*) FROM gold.fact_sales JOIN gold.dim_store USING (sale_key)") == [(2,)]
 
 
 def test_columns_of_lists_are_refused(root, database):
