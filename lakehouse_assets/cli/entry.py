@@ -14,6 +14,8 @@ from lakehouse_assets.cli.passes import demo, plan, run, sync
 from lakehouse_assets.cli.projects import init, new_source
 from lakehouse_assets.cli.reading import quarantine, query
 from lakehouse_assets.cli.services import services
+from lakehouse_assets.cli.status import status, table
+from lakehouse_assets.cli.tracing import trace
 from lakehouse_assets.cli.upkeep import maintain
 from lakehouse_assets.errors import LakehouseError
 from lakehouse_assets.hooks.process_end import end_process
@@ -29,7 +31,7 @@ app = typer.Typer(
 
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Build tables": (demo, plan, sync, run),
-    "Read tables": (query, quarantine),
+    "Read tables": (status, table, query, trace, quarantine),
     "Land data": (land, drain, accept),
     "Declare and maintain": (check, init, new_source, maintain),
     "Made-up data": (generate, compare, produce),
