@@ -1,8 +1,9 @@
 """All commands on one page, and the way in."""
 
 import gc
+import os
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -24,10 +25,33 @@ from lakehouse_assets.store.errors import store_error
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     help="A retail lakehouse: from files as they arrive to a star schema, with every row accounted for.",
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"lakehouse {version('lakehouse-assets')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours; so does the variable NO_COLOR.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options of all commands."""
+    if no_color or os.environ.get("NO_COLOR"):
+        os.environ["NO_COLOR"] = "1"  # where rich looks
+        context.color = False
+
 
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Build tables": (demo, plan, sync, run),

@@ -107,12 +107,19 @@ def sync(
     planned = _plan(settings, declared)
     result = _sync(settings, declared, planned)
     held = held_deliveries(settings.root, declared.feeds)
+    refused = _refused_files(settings, result)
     if as_json:
         nothing: dict[str, Any] = {"succeeded": True, "tables": [], "failed_checks": [], "runs": [], "seconds": {}, "waiting": []}
-        not_loaded = {"ignored": planned.to_json()["ignored"], "held": [delivery.to_json() for delivery in held]}
+        not_loaded = {
+            "ignored": planned.to_json()["ignored"],
+            "held": [delivery.to_json() for delivery in held],
+            "refused_files": [{**file, "date": file["date"].isoformat()} for file in refused],
+        }
         typer.echo(json.dumps({**(result.to_json() if result else nothing), **not_loaded}))
     elif result is not None:
         show_result(result)
+    for file in () if as_json else refused:
+        say(f"refused: {file['table_name']}, {file['date']}/{file['source_file']}: {file['reason']} ({file['rule']})")
     for delivery in () if as_json else held:
         say(f"held back: {delivery.sentence}")
     if result is not None and not result.succeeded:
@@ -170,6 +177,15 @@ def run(
         show_skipped(result)
     if not result.succeeded:
         raise typer.Exit(1)
+
+
+def _refused_files(settings: Settings, result: "SyncResult | None") -> list[dict[str, Any]]:
+    """Return the files that a pass refused as a whole, if it refused any row of a file."""
+    from lakehouse_assets.serving.quarantine import refused_files
+
+    if result is None or not any(table.layer == "raw" and table.quarantined for table in result.tables):
+        return []
+    return refused_files(settings.root, result.runs)
 
 
 def _plan(settings: Settings, declared: "Catalog") -> "Plan":

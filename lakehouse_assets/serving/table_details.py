@@ -125,7 +125,7 @@ def _declared(
             "fresh within": str(contract.freshness or ""),
             "declared in": table.place.partition(":")[0],
         }
-        rules = [(rule.name, rule.outcome, rule.description) for rule in table.all_rules]
+        rules: list[tuple[str, str, str]] = [(rule.name, rule.outcome, rule.description) for rule in table.all_rules]
         rules += [(r.name, "waits" if r.outcome == "drop" else r.outcome, r.description) for r in contract.relationships]
         shown = [ShownColumn(c.name, c.type, c.description, c.personal) for c in contract.table_columns]
         return contract.description, _given(facts), shown, rules
