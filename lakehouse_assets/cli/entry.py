@@ -64,7 +64,9 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
 
 for _panel, _functions in _COMMANDS.items():
     for _function in _functions:
-        app.command(rich_help_panel=_panel)(_function)
+        # A key may be negative, such as that of an unknown member.
+        _settings = {"ignore_unknown_options": True} if _function is trace else None
+        app.command(rich_help_panel=_panel, context_settings=_settings)(_function)
 app.add_typer(services, name="services", rich_help_panel="Declare and maintain")
 
 _COLLECTED_AFTER = 100_000

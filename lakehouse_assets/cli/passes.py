@@ -20,6 +20,7 @@ from lakehouse_assets.cli.landing import deliveries, land_if_new
 from lakehouse_assets.cli.options import Json, chosen, dates_of
 from lakehouse_assets.cli.output import say
 from lakehouse_assets.cli.preflight import preflight
+from lakehouse_assets.cli.progress import progress_shown
 from lakehouse_assets.cli.rendering import say_nothing_to_do, show_plan, show_result, show_skipped, show_trial
 from lakehouse_assets.contracts.problems import nearest
 from lakehouse_assets.errors import LandingError
@@ -169,7 +170,8 @@ def run(
         log = resources.enter_context((settings.dagster_home / "sync.log").open("a"))
         resources.enter_context(redirect_stdout(log))
         request = Request(tuple(keys), wanted, downstream_first=order is Order.downstream_first, fail_fast=fail_fast)
-        result = run_request(settings, declared, definitions, request, say)
+        with progress_shown() as tell:
+            result = run_request(settings, declared, definitions, request, tell)
     if as_json:
         typer.echo(json.dumps(result.to_json()))
     elif result.tables:
@@ -219,8 +221,8 @@ def _sync(settings: Settings, declared: "Catalog", planned: "Plan") -> "SyncResu
 
         settings.dagster_home.mkdir(parents=True, exist_ok=True)
         # dbt's output goes to a file: stdout is for the result.
-        with (settings.dagster_home / "sync.log").open("a") as log, redirect_stdout(log):
-            return run_sync(settings, declared, planned, build_definitions(settings, catalog=declared, engine=engine), say)
+        with (settings.dagster_home / "sync.log").open("a") as log, redirect_stdout(log), progress_shown() as tell:
+            return run_sync(settings, declared, planned, build_definitions(settings, catalog=declared, engine=engine), tell)
 
 
 def _follow(*, as_json: bool) -> None:

@@ -49,5 +49,5 @@ def trace(
         typer.echo(json.dumps(found.to_json(), default=str))
     else:
         show_trace(found)
-    if not found.rows and not found.rejected and found.origin is None:
+    if not found.rows and not found.rejected:
         raise typer.Exit(1)

@@ -208,8 +208,8 @@ def _condition(types: Mapping[str, str], key: Sequence[str], given: Sequence[str
     """
     named = [text.partition("=") for text in given if text.partition("=")[0] in types and "=" in text]
     plain = [text for text in given if not ("=" in text and text.partition("=")[0] in types)]
-    unknown = [text.partition("=")[0] for text in plain if "=" in text and text.partition("=")[0].isidentifier()]
-    if unknown and len(plain) > len(key):
+    unknown = [name for name, equals, _ in (text.partition("=") for text in plain) if equals and name.isidentifier()]
+    if unknown and (len(plain) != len(key) or nearest(unknown[0], types)):
         raise QueryError(f"{unknown[0]!r} is not a column of {table}{nearest(unknown[0], types)}.")
     if plain and (named or len(plain) != len(key)):
         wanted = " ".join(name.upper() for name in key) or "COLUMN=VALUE"
