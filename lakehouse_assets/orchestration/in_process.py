@@ -130,9 +130,9 @@ def execute(
     does = f"Building {layers} for {run.start}" + (f" to {run.end}" if run.end != run.start else "")
     tell(f"{does if run.builds else f'Publishing to {layers}'}: {len(run.keys)} tables")
     run_id = str(uuid4())
-    steps = len({_step(run, key) for key in run.keys})
+    step_count = len({_step(run, key) for key in run.keys})
     with (
-        _report_progress(instance, run_id, tell, steps),
+        _report_progress(instance, run_id, tell, step_count),
         _in_batches(instance),
         suppress(Exception) if fail_fast else nullcontext(),
     ):
