@@ -151,7 +151,7 @@ def show_trace(trace: "Trace") -> None:
         typer.echo(f"quarantine of {entry.layer}.{entry.table}: {place}")
         typer.echo(f"  {entry.rule}: {entry.reason}")
         if entry.text:
-            typer.echo(f"  text: {entry.text[:_LONGEST_TEXT]}")
+            typer.echo(f"  text: {_one_line(entry.text[:_LONGEST_TEXT])}")
     if trace.missing is not None:
         say(trace.missing)
 
@@ -185,7 +185,12 @@ def _show_origin(origin: "Origin", depth: int) -> None:
 
 
 def _shown_values(values: Mapping[str, object]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in values.items() if value is not None)
+    return ", ".join(f"{name}={_one_line(str(value))}" for name, value in values.items() if value is not None)
+
+
+def _one_line(text: str) -> str:
+    """A text as one line, which a person can copy."""
+    return text.replace("\\", "\\\\").replace("\r", "\\r").replace("\n", "\\n")
 
 
 _MOST_NAMED = 5
@@ -275,9 +280,8 @@ def _show_what_needs_a_look(state: "Status") -> None:
     if state.quarantine:
         typer.echo("In quarantine, newest first; `lakehouse quarantine` shows the rows:")
         for kind in state.quarantine:
-            typer.echo(
-                f"  {kind['layer']}.{kind['table_name']}, {kind['rule']}: {kind['rows']:,} rows, the newest of {kind['newest']}"
-            )
+            rows = f"{kind['rows']:,} row{'s' * (kind['rows'] > 1)}"
+            typer.echo(f"  {kind['layer']}.{kind['table_name']}, {kind['rule']}: {rows}, the newest of {kind['newest']}")
     if state.plan.is_empty:
         typer.echo("Due: nothing. All tables are up to date with landing.")
     else:
