@@ -1,8 +1,9 @@
 """All commands on one page, and the way in."""
 
 import gc
+import os
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -15,6 +16,8 @@ from lakehouse_assets.cli.passes import demo, plan, run, sync
 from lakehouse_assets.cli.projects import init, new_source
 from lakehouse_assets.cli.reading import quarantine, query
 from lakehouse_assets.cli.services import services
+from lakehouse_assets.cli.status import status, table
+from lakehouse_assets.cli.tracing import trace
 from lakehouse_assets.cli.upkeep import maintain
 from lakehouse_assets.errors import LakehouseError
 from lakehouse_assets.hooks.process_end import end_process
@@ -23,14 +26,37 @@ from lakehouse_assets.store.errors import store_error
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     help="A retail lakehouse: from files as they arrive to a star schema, with every row accounted for.",
 )
 
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"lakehouse {version('lakehouse-assets')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours; so does the variable NO_COLOR.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options of all commands."""
+    if no_color or os.environ.get("NO_COLOR"):
+        os.environ["NO_COLOR"] = "1"  # where rich looks
+        context.color = False
+
+
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Build tables": (demo, plan, sync, run),
-    "Read tables": (query, quarantine),
+    "Read tables": (status, table, query, trace, quarantine),
     "Land data": (land, drain, accept),
     "Declare and maintain": (check, init, new_source, maintain),
     "Made-up data": (generate, compare, produce),
@@ -39,7 +65,9 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
 
 for _panel, _functions in _COMMANDS.items():
     for _function in _functions:
-        app.command(rich_help_panel=_panel)(_function)
+        # A key may be negative, such as that of an unknown member.
+        _settings = {"ignore_unknown_options": True} if _function is trace else None
+        app.command(rich_help_panel=_panel, context_settings=_settings)(_function)
 app.add_typer(alerts, name="alerts", rich_help_panel="Declare and maintain")
 app.add_typer(services, name="services", rich_help_panel="Declare and maintain")
 

@@ -12,6 +12,7 @@ from lakehouse_assets.cli.options import Json, date_of
 from lakehouse_assets.cli.output import say
 from lakehouse_assets.cli.preflight import preflight
 from lakehouse_assets.cli.signals import stopped_by_signals
+from lakehouse_assets.contracts.problems import nearest
 from lakehouse_assets.errors import LandingError
 from lakehouse_assets.settings import Settings, load_settings
 
@@ -28,10 +29,14 @@ def land(
     settings = load_settings()
     known = sorted(feed.landing for feed in catalog(settings.system_packages).feeds)
     if feed not in known:
-        raise LandingError(f"{feed!r} is not a feed of the lakehouse. Known are: {', '.join(known)}.")
+        raise LandingError(f"{feed!r} is not a feed of the lakehouse{nearest(feed, known)}. Known are: {', '.join(known)}.")
     landing_date = date_of(day)
     if landing_date < settings.lakehouse_start_date:
         raise LandingError(f"{day} is before the first partition, LAKEHOUSE_START_DATE={settings.lakehouse_start_date}.")
+    if folder := next((f for f in files if f.is_dir()), None):
+        raise LandingError(
+            f"{folder} is a folder. Name its files: `lakehouse land {feed} {folder}/* --date {day}`. Nothing was landed."
+        )
     missing = [str(f) for f in files if not f.is_file()]
     if missing:
         raise LandingError(f"No such file: {', '.join(missing)}. Nothing was landed.")
@@ -75,7 +80,7 @@ def accept(
     complete = {f.landing: f for f in catalog(settings.system_packages).feeds if f.complete}
     if feed not in complete:
         known = f"Known are: {', '.join(sorted(complete))}." if complete else "There are none."
-        raise LandingError(f"{feed!r} is not a feed of complete deliveries. {known}")
+        raise LandingError(f"{feed!r} is not a feed of complete deliveries{nearest(feed, complete)}. {known}")
     accepted = accept_delivery(settings.root, complete[feed], date_of(day))
     say(f"Accepted: {accepted.rows:,} rows; {accepted.rows_before:,} before. `lakehouse sync` deletes the missing keys.")
 

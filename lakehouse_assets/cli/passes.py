@@ -21,6 +21,7 @@ from lakehouse_assets.cli.landing import deliveries, land_if_new
 from lakehouse_assets.cli.options import Json, chosen, dates_of
 from lakehouse_assets.cli.output import say
 from lakehouse_assets.cli.preflight import preflight
+from lakehouse_assets.cli.progress import progress_shown
 from lakehouse_assets.cli.rendering import say_nothing_to_do, show_plan, show_result, show_skipped, show_trial
 from lakehouse_assets.contracts.problems import nearest
 from lakehouse_assets.errors import LandingError
@@ -110,12 +111,19 @@ def sync(
     planned = _plan(settings, declared)
     result = _sync(settings, declared, planned)
     held = held_deliveries(settings.root, declared.feeds)
+    refused = _refused_files(settings, result)
     if as_json:
         nothing: dict[str, Any] = {"succeeded": True, "tables": [], "failed_checks": [], "runs": [], "seconds": {}, "waiting": []}
-        not_loaded = {"ignored": planned.to_json()["ignored"], "held": [delivery.to_json() for delivery in held]}
+        not_loaded = {
+            "ignored": planned.to_json()["ignored"],
+            "held": [delivery.to_json() for delivery in held],
+            "refused_files": [{**file, "date": file["date"].isoformat()} for file in refused],
+        }
         typer.echo(json.dumps({**(result.to_json() if result else nothing), **not_loaded}))
     elif result is not None:
         show_result(result)
+    for file in () if as_json else refused:
+        say(f"refused: {file['table_name']}, {file['date']}/{file['source_file']}: {file['reason']} ({file['rule']})")
     for delivery in () if as_json else held:
         say(f"held back: {delivery.sentence}")
     tell_after_pass(settings, declared, has_run=result is not None)
@@ -166,7 +174,8 @@ def run(
         log = resources.enter_context((settings.dagster_home / "sync.log").open("a"))
         resources.enter_context(redirect_stdout(log))
         request = Request(tuple(keys), wanted, downstream_first=order is Order.downstream_first, fail_fast=fail_fast)
-        result = run_request(settings, declared, definitions, request, say)
+        with progress_shown() as tell:
+            result = run_request(settings, declared, definitions, request, tell)
     if as_json:
         typer.echo(json.dumps(result.to_json()))
     elif result.tables:
@@ -174,6 +183,15 @@ def run(
         show_skipped(result)
     if not result.succeeded:
         raise typer.Exit(1)
+
+
+def _refused_files(settings: Settings, result: "SyncResult | None") -> list[dict[str, Any]]:
+    """Return the files that a pass refused as a whole, if it refused any row of a file."""
+    from lakehouse_assets.serving.quarantine import refused_files
+
+    if result is None or not any(table.layer == "raw" and table.quarantined for table in result.tables):
+        return []
+    return refused_files(settings.root, result.runs)
 
 
 def _plan(settings: Settings, declared: "Catalog") -> "Plan":
@@ -207,8 +225,8 @@ def _sync(settings: Settings, declared: "Catalog", planned: "Plan") -> "SyncResu
 
         settings.dagster_home.mkdir(parents=True, exist_ok=True)
         # dbt's output goes to a file: stdout is for the result.
-        with (settings.dagster_home / "sync.log").open("a") as log, redirect_stdout(log):
-            return run_sync(settings, declared, planned, build_definitions(settings, catalog=declared, engine=engine), say)
+        with (settings.dagster_home / "sync.log").open("a") as log, redirect_stdout(log), progress_shown() as tell:
+            return run_sync(settings, declared, planned, build_definitions(settings, catalog=declared, engine=engine), tell)
 
 
 def _follow(*, as_json: bool) -> None:

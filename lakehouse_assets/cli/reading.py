@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -72,7 +73,9 @@ def query(
     result = serving.query(root, sql or "FROM ops.changes", dated, wanted, say)
     try:
         if output is Format.table:
-            result.show(max_rows=1000, max_width=width())
+            if "run_id" in result.columns:
+                result = result.project("* REPLACE (left(run_id, 8) AS run_id)")
+            result.show(max_rows=1000, max_width=width() or get_terminal_size().columns)
         elif output is Format.parquet:
             if sys.stdout.isatty():
                 raise QueryError(

@@ -39,15 +39,18 @@ def services_down() -> None:
 @services.command("status")
 def services_status() -> None:
     """Show whether the services run and answer. Exit code 1 if one does not."""
+    services = _stack(load_settings()).status()
+    if not services:
+        say("No service is set up on this machine. `lakehouse services up` starts them.")
+        raise typer.Exit(1)
     from rich.console import Console
     from rich.table import Table
 
-    services = _stack(load_settings()).status()
     shown = Table("service", "state", "address", "process", "log")
     for s in services:
         shown.add_row(s.name, s.state, s.address, str(s.pid or ""), str(s.log))
     Console(width=width()).print(shown)
-    if not services or any(s.state != "running" for s in services):
+    if any(s.state != "running" for s in services):
         raise typer.Exit(1)
 
 

@@ -50,13 +50,15 @@ class Rule:
 class Column:
     """A column: its name, its Spark SQL type (`int`, `date`, `decimal(12,2)`), and its meaning.
 
-    `styles` are further ways in which its text may be written, such as `d/m/y` (`contracts/styles.py`).
+    `styles` are further ways in which its text may be written, such as `d/m/y` (`contracts/styles.py`). `personal` says
+    that it is about a person: samples that people are shown mask it.
     """
 
     name: str
     type: str
     description: str
     styles: Sequence[str] = ()
+    personal: bool = False
 
     @property
     def type_rule(self) -> Rule | None:

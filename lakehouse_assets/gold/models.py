@@ -43,7 +43,8 @@ class Model:
     `optional` are those of its sources that may be missing; of `any_of`, if there are some, one must have been written. `timezone`
     is that of the business day, and `holidays` says which public holidays are meant, if its rows depend on them. `follows` says that
     it can be built from what has changed, see `changes.py`. `key` is the column that its tests call unique, and `foreign_keys` are
-    the others named `<entity>_key`.
+    the others named `<entity>_key`. `rows_of` says from which rows of which tables, silver or gold, a row is made: by table, SQL
+    over `g`, a row of the model, and `s`, one of the table.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Model:
     follows: bool = False
     key: str | None = None
     foreign_keys: tuple[str, ...] = ()
+    rows_of: tuple[tuple[str, str], ...] = ()
 
     @property
     def required(self) -> set[str]:
@@ -254,6 +256,7 @@ def _model(node: Mapping[str, Any], manifest: Mapping[str, Any], timezone: str, 
         follows=node["config"].get("materialized") == _BY_CHANGE,
         key=key,
         foreign_keys=tuple(column for column in node.get("columns", {}) if column.endswith("_key") and column != key),
+        rows_of=tuple((meta.get("rows_of") or {}).items()),
     )
 
 

@@ -37,6 +37,20 @@ _NESTED = re.compile(rf"\s*\n\s*{_COLOUR}↳{_COLOUR}\s*")
 Tell = Callable[[str], None]
 
 
+class StepDone(str):
+    """A line of progress: a step of a run has succeeded, the `done`-th of `total`."""
+
+    def __new__(cls, step: str, done: int, total: int) -> "StepDone":
+        """Make the line."""
+        line = super().__new__(cls, f"  {step} ({done} of {total})")
+        line.step, line.done, line.total = step, done, total
+        return line
+
+    step: str
+    done: int
+    total: int
+
+
 @dataclass(frozen=True)
 class BuiltTable:
     """A table that was built or was to be built: live rows, rows in quarantine, and seconds.
@@ -116,7 +130,12 @@ def execute(
     does = f"Building {layers} for {run.start}" + (f" to {run.end}" if run.end != run.start else "")
     tell(f"{does if run.builds else f'Publishing to {layers}'}: {len(run.keys)} tables")
     run_id = str(uuid4())
-    with _report_progress(instance, run_id, tell), _in_batches(instance), suppress(Exception) if fail_fast else nullcontext():
+    step_count = len({_step(run, key) for key in run.keys})
+    with (
+        _report_progress(instance, run_id, tell, step_count),
+        _in_batches(instance),
+        suppress(Exception) if fail_fast else nullcontext(),
+    ):
         job.execute_in_process(
             run_id=run_id,
             run_config=_QUIET,
@@ -140,8 +159,8 @@ def _built_tables(run: PlannedRun, run_id: str, settings: Settings, steps: _Step
     built = []
     for key in run.keys:
         layer, table = key
-        shares_step = layer == "gold" or not run.builds
-        step = layer if shares_step else f"{layer}__{table}"
+        step = _step(run, key)
+        shares_step = step == layer
         source = (layer, table) if run.builds else tuple(table.split(".", 1))
         table_records = [r for of, r in records.items() if of[:2] == source]
         error = steps.errors.get(step)
@@ -156,6 +175,12 @@ def _built_tables(run: PlannedRun, run_id: str, settings: Settings, steps: _Step
         quarantined = sum(r.rows_quarantined for r in table_records) if run.builds else 0
         built.append(BuiltTable(layer, table, rows, quarantined, steps.seconds.get(step, 0.0), error))
     return built
+
+
+def _step(run: PlannedRun, key: tuple[str, str]) -> str:
+    """The step that builds a table: one builds all of gold, and one publishes all tables to a target."""
+    layer, table = key
+    return layer if layer == "gold" or not run.builds else f"{layer}__{table}"
 
 
 def _read_steps(instance: dg.DagsterInstance, run_id: str, *, with_materialized: bool) -> _Steps:
@@ -193,12 +218,12 @@ def _in_batches(instance: dg.DagsterInstance) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def _report_progress(instance: dg.DagsterInstance, run_id: str, tell: Tell) -> Iterator[None]:
-    """Report each table once its step succeeds, while the run goes on."""
+def _report_progress(instance: dg.DagsterInstance, run_id: str, tell: Tell, steps: int) -> Iterator[None]:
+    """Report each table once its step succeeds, while the run goes on, and how many of its `steps` are done."""
     done = threading.Event()
 
     def watch() -> None:
-        cursor = None
+        cursor, count = None, 0
         is_last = False
         while not is_last:
             is_last = done.wait(_PROGRESS_SECONDS)
@@ -207,7 +232,8 @@ def _report_progress(instance: dg.DagsterInstance, run_id: str, tell: Tell) -> I
             for record in new.records:
                 step = record.event_log_entry.step_key or ""
                 if step.count("__") <= 1:
-                    tell(f"  {step.replace('__', '.')}")
+                    count += 1
+                    tell(StepDone(step.replace("__", "."), count, steps))
 
     watcher = threading.Thread(target=watch, name="progress", daemon=True)
     watcher.start()

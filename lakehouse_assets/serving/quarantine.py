@@ -38,6 +38,19 @@ _CHOSEN = """($layer IS NULL OR layer = $layer) AND ($table IS NULL OR table_nam
     AND ($rule IS NULL OR rule = $rule) AND ($file IS NULL OR source_file = $file)"""
 
 
+def refused_files(root: Root, run_ids: Collection[str]) -> list[dict[str, Any]]:
+    """The files that some runs refused as a whole: `table_name`, `date`, `source_file`, `rule`, `reason`."""
+    connection = new_connection(root)
+    open_views(connection, root, {("quarantine", "rows")})
+    found = connection.execute(
+        """SELECT DISTINCT table_name, date, source_file, rule, reason FROM quarantine.rows
+            WHERE layer = 'raw' AND row_number IS NULL AND list_contains($runs, run_id) ORDER BY ALL""",
+        {"runs": list(run_ids)},
+    )
+    names = [column[0] for column in found.description or []]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
 def quarantined(root: Root, catalog: Catalog, choice: Choice, samples: int) -> list[dict[str, Any]]:
     """Group the rows by `layer`, `table_name`, `date`, `rule`, `reason`, each with a count, `rows`, and up to `samples` samples.
 

@@ -43,6 +43,10 @@ LISTS = ("tables", "columns")
 _SHOWN = ('"tables"', "__show_tables_expanded")
 """What SHOW may list: DuckDB's internal names for TABLES and ALL TABLES."""
 
+_SHOW_TABLES = re.compile(r"\s*show\s+tables\s*;?\s*", re.IGNORECASE)
+_ALL_TABLES = "SELECT table_schema AS schema, table_name AS name FROM information_schema.tables ORDER BY ALL"
+"""DuckDB's SHOW TABLES lists those of the schema `main`, which is empty."""
+
 _FORBIDDEN = re.compile(
     r"getenv|getvariable|current_(setting|query|query_id|connection_id|transaction_id)|txid_current|version|stats|vector_type"
     r"|pg_(?!typeof$|size_pretty$).*|inet_.*|has_.*_privilege|(col|obj|shobj)_description|in_search_path|get_block_size"
@@ -82,6 +86,8 @@ def query(
     """
     import duckdb
 
+    if _SHOW_TABLES.fullmatch(sql):
+        sql = _ALL_TABLES
     connection = new_connection(root)
     read = refuse_unless_harmless(connection, sql)
     if changes is not None:

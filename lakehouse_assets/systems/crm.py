@@ -104,10 +104,10 @@ CUSTOMERS = SilverTable(
         columns=(
             Column("customer_id", "int", "Number of the customer in the CRM"),
             Column("customer_number", "string", "Customer number with prefix, such as AW00011000: what the ERP calls CID"),
-            Column("first_name", "string", "First name"),
-            Column("last_name", "string", "Last name"),
-            Column("marital_status", "string", "Single, Married or n/a"),
-            Column("gender", "string", "Female, Male or n/a"),
+            Column("first_name", "string", "First name", personal=True),
+            Column("last_name", "string", "Last name", personal=True),
+            Column("marital_status", "string", "Single, Married or n/a", personal=True),
+            Column("gender", "string", "Female, Male or n/a", personal=True),
             Column("create_date", "date", "Day of the record that stands here"),
         ),
         rules=(
@@ -130,7 +130,7 @@ CUSTOMER_VERSIONS = SilverTable(
         sequence="create_date",
         columns=(
             Column("customer_id", "int", "Number of the customer in the CRM"),
-            Column("marital_status", "string", "Single, Married or n/a"),
+            Column("marital_status", "string", "Single, Married or n/a", personal=True),
             Column("create_date", "date", "Day of the first record that says so"),
         ),
         freshness=timedelta(days=2),

@@ -62,8 +62,8 @@ CUSTOMER_DEMOGRAPHICS = SilverTable(
         key=("customer_number",),
         columns=(
             Column("customer_number", "string", "Customer number as in crm_customers"),
-            Column("birth_date", "date", "Day of birth; NULL where the source's lies after the landing date"),
-            Column("gender", "string", "Female, Male or n/a"),
+            Column("birth_date", "date", "Day of birth; NULL where the source's lies after the landing date", personal=True),
+            Column("gender", "string", "Female, Male or n/a", personal=True),
         ),
         rules=(
             Rule(

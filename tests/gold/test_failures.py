@@ -101,6 +101,15 @@ def test_a_failed_test_names_its_rows_and_stops_its_model_for_as_long_as_the_dat
     assert "| SO3 | -50.0000 | 2026-01-31 |" in check.metadata["failing_rows"].value
     assert not built_from("fact_sales") & {*lakehouse.settings.root.table_names("gold")}
     assert {"dim_customer", "dim_date", "dim_product"} <= {*lakehouse.settings.root.table_names("gold")}
+    # The history of runs tells the model that failed from those that were skipped because they read it.
+    runs = {
+        row["table_name"]: row for row in lakehouse.rows("ops.runs", "layer, table_name, status, error") if row["layer"] == "gold"
+    }
+    assert runs["fact_sales"]["error"] == error.partition("\n")[0]
+    assert {name for name, row in runs.items() if row["status"] == "failed"} == {"fact_sales"}
+    assert {name for name, row in runs.items() if row["status"] == "skipped"} == built_from("fact_sales") & runs.keys() - {
+        "fact_sales"
+    }
     # Until the data changes, neither the model nor its readers are requested again.
     home, root = lakehouse.settings.dagster_home, lakehouse.settings.root
     with open_instance(home, root) as instance, dg.build_sensor_context(instance=instance) as context:

@@ -7,7 +7,7 @@ from typer.testing import CliRunner, Result
 
 from lakehouse_assets import cli
 from lakehouse_assets.cli import passes
-from lakehouse_assets.errors import SettingsError
+from lakehouse_assets.errors import QueryError, SettingsError
 from lakehouse_assets.orchestration.in_process import BuiltTable, SyncResult
 from lakehouse_assets.raw.arrivals import Arrivals, Outstanding
 from lakehouse_assets.reconcile import plan
@@ -27,7 +27,11 @@ def run(monkeypatch, tmp_path):
     return invoke
 
 
-@pytest.mark.parametrize("command", [["plan"], ["sync"], ["query", "SELECT 1"], ["quarantine"], ["maintain"]], ids=lambda c: c[0])
+@pytest.mark.parametrize(
+    "command",
+    [["plan"], ["sync"], ["query", "SELECT 1"], ["quarantine"], ["maintain"], ["status"], ["table", "x"], ["trace", "x", "1"]],
+    ids=lambda c: c[0],
+)
 def test_a_root_that_is_not_there_is_told_and_not_made(run, tmp_path, command):
     error = run(*command).exception
     assert isinstance(error, SettingsError)
@@ -50,6 +54,36 @@ def test_a_root_without_landing_is_not_called_up_to_date(run, tmp_path, command)
     assert done.exit_code == 0
     assert f"Nothing to do: nothing has landed in {tmp_path}/lake/landing." in done.stderr
     assert "up to date" not in done.stderr
+
+
+def test_an_empty_lakehouse_has_a_status_but_no_tables(run, tmp_path):
+    (tmp_path / "lake").mkdir()
+    done = run("status")
+    assert done.exit_code == 0
+    assert "No table has been built yet." in done.stderr
+    for command in (["table", "fact_sale"], ["trace", "fact_sale", "1"]):
+        error = run(*command).exception
+        assert isinstance(error, QueryError)
+        assert str(error).startswith("There is no table 'fact_sale'")
+    assert "did you mean 'fact_sales'?" in str(run("table", "fact_sale").exception)
+
+
+def test_a_wrong_name_or_place_is_told_with_the_right_one(run, tmp_path):
+    (tmp_path / "a.csv").write_text("x\n")
+    assert "(did you mean 'crm/customers'?)" in str(run("land", "crm/customer", "a.csv", "--date", "2026-01-05").exception)
+    assert f"`lakehouse land crm/customers {tmp_path}/* --date 2026-01-05`" in str(
+        run("land", "crm/customers", str(tmp_path), "--date", "2026-01-05").exception
+    )
+    assert "Did you mean 'status'?" in run("statsu").stderr
+    assert "a file and a row" in str(run("trace", "fact_sales").exception)
+
+
+def test_colours_can_be_switched_off(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    (tmp_path / "lake").mkdir()
+    assert "\x1b[" not in run("--no-color", "status").output
+    assert run("--version").stdout.startswith("lakehouse ")
 
 
 def test_a_plan_answers_whether_everything_has_arrived(run, monkeypatch, tmp_path):
