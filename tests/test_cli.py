@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from lakehouse_assets import cli
+from lakehouse_assets.cli import passes
 from lakehouse_assets.errors import SettingsError
 from lakehouse_assets.orchestration.in_process import BuiltTable, SyncResult
 from lakehouse_assets.raw.arrivals import Arrivals, Outstanding
@@ -74,8 +75,8 @@ def test_a_plan_answers_whether_everything_has_arrived(run, monkeypatch, tmp_pat
 def test_only_a_demo_that_succeeds_says_where_to_look_next(run, monkeypatch, error, code):
     planned = Plan((), (PlannedTable("raw", "crm_sales", (date(2026, 1, 5),)),), ())
     result = SyncResult([BuiltTable("raw", "crm_sales", 0, 0, 1.0, error)])
-    monkeypatch.setattr(cli, "_plan", lambda settings, declared: planned)
-    monkeypatch.setattr(cli, "_sync", lambda settings, declared, plan: result)
+    monkeypatch.setattr(passes, "_plan", lambda settings, declared: planned)
+    monkeypatch.setattr(passes, "_sync", lambda settings, declared, plan: result)
     done = run("demo")
     assert done.exit_code == code
     assert ("Where to look next" in done.stderr) is (error is None)

@@ -42,7 +42,8 @@ class Model:
     `checksum` is a hash of its SQL, its config, the macros, seeds and tests of the project that it uses, but not of descriptions.
     `optional` are those of its sources that may be missing; of `any_of`, if there are some, one must have been written. `timezone`
     is that of the business day, and `holidays` says which public holidays are meant, if its rows depend on them. `follows` says that
-    it can be built from what has changed, see `changes.py`.
+    it can be built from what has changed, see `changes.py`. `key` is the column that its tests call unique, and `foreign_keys` are
+    the others named `<entity>_key`.
     """
 
     name: str
@@ -57,6 +58,8 @@ class Model:
     timezone: str | None = None
     holidays: str | None = None
     follows: bool = False
+    key: str | None = None
+    foreign_keys: tuple[str, ...] = ()
 
     @property
     def required(self) -> set[str]:
@@ -235,6 +238,7 @@ def _model(node: Mapping[str, Any], manifest: Mapping[str, Any], timezone: str, 
     grain = meta.get("grain_of") or {}
     needed = meta.get("needs_one_of")
     macros = [macro for part in parts for macro in _macros(part, manifest)]
+    key = _unique_column(node, manifest)
     return Model(
         name=node["name"],
         folder=Path(node["path"]).parent.name,
@@ -248,7 +252,21 @@ def _model(node: Mapping[str, Any], manifest: Mapping[str, Any], timezone: str, 
         timezone=timezone if BUSINESS_TIME in macros else None,
         holidays=holidays if PUBLIC_HOLIDAYS in macros else None,
         follows=node["config"].get("materialized") == _BY_CHANGE,
+        key=key,
+        foreign_keys=tuple(column for column in node.get("columns", {}) if column.endswith("_key") and column != key),
     )
+
+
+def _unique_column(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> str | None:
+    """Return the first column of a model that a test calls unique."""
+    unique = {
+        test.get("column_name")
+        for test in manifest["nodes"].values()
+        if test["resource_type"] == "test"
+        and test.get("attached_node") == node["unique_id"]
+        and (test.get("test_metadata") or {}).get("name") == "unique"
+    }
+    return next((column for column in node.get("columns", {}) if column in unique), None)
 
 
 def _is_ephemeral(node: Mapping[str, Any]) -> bool:

@@ -29,7 +29,7 @@ from lakehouse_assets.delta.tables import (
 from lakehouse_assets.errors import PartitionGuardError
 from lakehouse_assets.gold.changes import Changes, OpenTables, describe_changes, followed_dates, input_versions
 from lakehouse_assets.gold.models import Columns, Model, Seed, code_digest
-from lakehouse_assets.gold.row_sums import RowSums, built_sums, live_sums
+from lakehouse_assets.gold.row_sums import RowSums, built_sums, live_sums, view_of_live
 from lakehouse_assets.store.root import Root
 
 if TYPE_CHECKING:
@@ -100,15 +100,28 @@ def create_seeds(connection: "duckdb.DuckDBPyConnection", seeds: Iterable[Seed])
         connection.execute(f"CREATE TABLE gold.{sql_name(seed.name)} AS {rows_of_csv(seed.file, seed.types)}")
 
 
+@dataclass(frozen=True)
+class Published:
+    """A model as it is published: the commit, and the table at the version that holds the model.
+
+    `rows_rekeyed` counts, by foreign key, the rows that were there before and now refer to another row of a dimension: two persons
+    were merged, say, or a late row version came in between.
+    """
+
+    commit: Commit
+    table: DeltaTable
+    rows_rekeyed: Mapping[str, int]
+
+
 def publish_model(
     connection: "duckdb.DuckDBPyConnection", root: Root, model: Model, *, fingerprint: str, run_id: str, opened: int | None = None
-) -> tuple[Commit, DeltaTable]:
+) -> Published:
     """Write the partitions of a model whose rows differ from the live ones. If none differs, nothing is committed.
 
     What was published last is known from the sums in its commit; the live table is read only if another writer made the newest one.
 
-    `connection` has the run's database open; `opened` is the version of the table that the run found, if any. Returns the commit, and
-    the table at the version that holds the model. After a commit conflict the partitions are compared again.
+    `connection` has the run's database open; `opened` is the version of the table that the run found, if any. After a commit conflict
+    the partitions are compared again.
 
     Raises:
         CommitFailedError: other writers won every attempt.
@@ -118,12 +131,12 @@ def publish_model(
     _refuse_undated(connection, model)
     columns = _columns(connection, model)
 
-    def attempt() -> Commit:
+    def attempt() -> tuple[Commit, Mapping[str, int]]:
         ensure_table(uri, columns, model.description)
         return _replace_differing(connection, uri, model, columns, opened, fingerprint, run_id)
 
-    commit = until_committed(attempt)
-    return commit, DeltaTable(uri, version=commit.version)
+    commit, rows_rekeyed = until_committed(attempt)
+    return Published(commit, DeltaTable(uri, version=commit.version), rows_rekeyed)
 
 
 def _replace_differing(
@@ -134,22 +147,42 @@ def _replace_differing(
     opened: int | None,
     fingerprint: str,
     run_id: str,
-) -> Commit:
-    """Replace the partitions that differ, or the whole table if its columns have changed."""
+) -> tuple[Commit, Mapping[str, int]]:
+    """Replace the partitions that differ, or the whole table if its columns have changed. Returns `rows_rekeyed` too."""
     table = DeltaTable(uri)  # the newest version: a commit by another writer after this makes the one below fail
     published = RowSums.from_json(rows_note(table))
     new = _sums_of(connection, model, published if table.version() == opened else None)
     if _is_reshaped(table, columns):
         rows = connection.execute(f"FROM gold.{model.name}").to_arrow_reader(_BATCH_ROWS)
-        return replace_table(table, uri, rows, key=fingerprint, run_id=run_id, note=new.to_json())
+        return replace_table(table, uri, rows, key=fingerprint, run_id=run_id, note=new.to_json()), {}
     if published is None or not published.is_comparable(new):
         published = live_sums(connection, uri, table, model.name)
     differing = new.differing(published)
     if not differing:
-        return Commit(table.version(), changed=False)
+        return Commit(table.version(), changed=False), {}
+    rekeyed = _rows_rekeyed(connection, uri, table, model, differing)
     rows = connection.execute(f"FROM gold.{model.name} WHERE {dates_predicate(differing)}").to_arrow_reader(_BATCH_ROWS)
     key = f"{fingerprint}/{hashlib.sha256(repr(differing).encode()).hexdigest()[:8]}"
-    return replace_rows_at(table, uri, rows, predicate=dates_predicate(differing), key=key, run_id=run_id, note=new.to_json())
+    commit = replace_rows_at(table, uri, rows, predicate=dates_predicate(differing), key=key, run_id=run_id, note=new.to_json())
+    return commit, rekeyed
+
+
+def _rows_rekeyed(
+    connection: "duckdb.DuckDBPyConnection", uri: str, table: DeltaTable, model: Model, dates: Sequence[date]
+) -> dict[str, int]:
+    """Return how many rows of some dates, live and in the run's database, differ in each foreign key; none where the key is new."""
+    live = {field.name for field in table.schema().fields}
+    foreign_keys = [column for column in model.foreign_keys if column in live]
+    if not foreign_keys or model.key not in live or not table.file_uris():
+        return {}
+    view_of_live(connection, uri, table, model.name)
+    counts = ", ".join(f"count(*) FILTER (new.{sql_name(c)} IS DISTINCT FROM old.{sql_name(c)})" for c in foreign_keys)
+    chosen = dates_predicate(dates)
+    counted = connection.execute(
+        f"SELECT {counts} FROM (FROM gold.{model.name} WHERE {chosen}) AS new "
+        f"JOIN (FROM memory.live.{model.name} WHERE {chosen}) AS old USING ({sql_name(model.key)})"
+    ).fetchone()
+    return {column: count for column, count in zip(foreign_keys, counted or (), strict=False) if count}
 
 
 def _sums_of(connection: "duckdb.DuckDBPyConnection", model: Model, published: RowSums | None) -> RowSums:

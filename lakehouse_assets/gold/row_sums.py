@@ -64,13 +64,18 @@ def built_sums(connection: "duckdb.DuckDBPyConnection", name: str, dates: Collec
 def live_sums(connection: "duckdb.DuckDBPyConnection", uri: str, table: "DeltaTable", name: str) -> RowSums:
     """Return the sums of a live table over the columns of the model in the run's database."""
     known = {field.name for field in table.schema().fields}
-    # Drop it first: an earlier attempt may have left a table instead of a view.
-    connection.execute("DROP SCHEMA IF EXISTS memory.live CASCADE; CREATE SCHEMA memory.live")
-    table_view(connection, f"memory.live.{name}", uri, table)
+    view_of_live(connection, uri, table, name)
     columns = connection.execute(f"DESCRIBE gold.{name}").fetchall()
     sums = _sums(connection, f"memory.live.{name}", [column for column, *_ in columns if column in known], columns)
     # A column that the table does not have yet makes every partition differ.
     return sums if known.issuperset(column for column, *_ in columns) else replace(sums, by_date=dict.fromkeys(sums.by_date, ""))
+
+
+def view_of_live(connection: "duckdb.DuckDBPyConnection", uri: str, table: "DeltaTable", name: str) -> None:
+    """Create `memory.live.<name>`, the rows of a live table."""
+    # Drop it first: an earlier attempt may have left a table instead of a view.
+    connection.execute("DROP SCHEMA IF EXISTS memory.live CASCADE; CREATE SCHEMA memory.live")
+    table_view(connection, f"memory.live.{name}", uri, table)
 
 
 def _sums(

@@ -26,6 +26,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lakehouse_assets import cli
+from lakehouse_assets.cli import reading
 from lakehouse_assets.errors import QueryError, SettingsError
 from lakehouse_assets.gold.dbt import unquoted_output
 from lakehouse_assets.orchestration.sensors import lakehouse_sensors
@@ -164,7 +165,7 @@ def test_a_question_that_fails_while_it_is_shown_does_not_quote_the_store(monkey
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LAKEHOUSE_ROOT", S3.uri)
-    monkeypatch.setattr(cli, "_preflight", lambda settings: settings)
+    monkeypatch.setattr(reading, "preflight", lambda settings: settings)
     monkeypatch.setattr("lakehouse_assets.serving.query.query", lambda *_: Relation())
     told = CliRunner().invoke(cli.app, ["query", "SELECT 1"]).exception
     assert isinstance(told, QueryError)

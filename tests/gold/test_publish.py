@@ -17,7 +17,7 @@ from lakehouse_assets.gold.publish import TablesRead, fill_database, publish_mod
 from lakehouse_assets.store.root import Root
 
 D1 = date(2026, 1, 1)
-MODEL = Model("things", "marts", (), (), "checksum", (), "Things")
+MODEL = Model("things", "marts", (), (), "checksum", (), "Things", key="n", foreign_keys=("customer_key", "product_key"))
 
 
 @pytest.fixture
@@ -28,8 +28,9 @@ def publish(tmp_path):
     def run(sql: str):
         with duckdb.connect() as connection:
             connection.execute(f"CREATE SCHEMA gold; CREATE TABLE gold.things AS {sql}")
-            commit, table = publish_model(connection, root, MODEL, fingerprint=str(next(count)), run_id="run")
-        return commit.changed, table_facts(table).rows_by_date
+            published = publish_model(connection, root, MODEL, fingerprint=str(next(count)), run_id="run")
+        run.rows_rekeyed = published.rows_rekeyed
+        return published.commit.changed, table_facts(published.table).rows_by_date
 
     run.root = root
     return run
@@ -71,6 +72,18 @@ def test_a_silver_table_that_was_never_written_is_empty_and_a_seed_has_its_types
 def test_a_model_that_came_out_the_same_is_not_committed(publish):
     publish("SELECT 1 AS n, DATE '2026-01-01' AS _date")
     assert publish("SELECT 1 AS n, DATE '2026-01-01' AS _date")[0] is False
+
+
+def test_rows_that_now_refer_to_another_row_of_a_dimension_are_counted_by_foreign_key(publish):
+    sales = (
+        "SELECT n, CASE WHEN n < {merged} THEN 1 ELSE n END AS customer_key, 7 AS product_key, DATE '2026-01-01' AS _date {rows}"
+    )
+    publish(sales.format(merged=0, rows="FROM range(4) AS t (n)"))
+    assert publish.rows_rekeyed == {}
+    publish(sales.format(merged=4, rows="FROM range(6) AS t (n)"))
+    assert publish.rows_rekeyed == {"customer_key": 3}
+    publish(sales.format(merged=4, rows="FROM range(6) AS t (n)"))
+    assert publish.rows_rekeyed == {}
 
 
 def test_only_differing_partitions_are_written(publish):

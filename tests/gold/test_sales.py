@@ -213,6 +213,30 @@ def test_the_cents_left_over_go_to_the_first_items_in_the_cart(warehouse, compil
     assert sorted(found) == [("0", "0.0100"), ("1", "0.0100"), ("2", "0.0200"), ("3", "0.0100")]
 
 
+def test_fees_postage_bad_debts_and_adjustments_are_no_sales_of_retail(warehouse, compiled):
+    line = {"invoice_number": "1", "stock_code": "A", "quantity": 1, "unit_price": 5, "amount": 5, "currency": "GBP"}
+    kinds = ("product", "postage", "voucher", "sample", "manual", "discount", "fee", "bad debt")
+    rows = [
+        line
+        | {"line_id": f"{kind} {type_}", "line_kind": kind, "transaction_type": type_, "invoiced_at": DAY, "channel": "online"}
+        for kind in kinds
+        for type_ in ("sale", "cancellation", "adjustment")
+    ]
+    sold = lines(warehouse, compiled, "line_id", retail_transactions=rows)
+    kinds_sold = {"product", "voucher", "sample", "manual", "discount"}
+    assert {row[0] for row in sold} == {f"{kind} {type_}" for kind in kinds_sold for type_ in ("sale", "cancellation")}
+
+
+def test_of_the_two_lines_of_a_variant_the_one_without_a_parent_is_sold(warehouse, compiled):
+    line = {"order_id": 7, "sku": "A-red", "quantity": 1, "quantity_refunded": 0, "quantity_canceled": 0}
+    rows = [
+        line | {"item_id": 1, "price": 5, "row_total": 5},
+        line | {"item_id": 2, "parent_item_id": 1, "price": 0, "row_total": 0},
+    ]
+    sold = lines(warehouse, compiled, "line_id, source_amount::INT", magento_orders=[SHOP_ORDER], magento_order_items=rows)
+    assert sold == [("1", 5)]
+
+
 # How much is left of an amount, by exact fractions: a share is in whole cents, unless it is all.
 def left(amount, gone, quantity):
     share = Fraction(amount) * Fraction(gone) / Fraction(quantity)

@@ -53,7 +53,7 @@ def build_gold(root: Root, models: Sequence[Model], selected: Collection[str], d
                 continue
             mark = model_fingerprint(model, states, "")
             try:
-                _, table = publish_model(connection, root, model, fingerprint=mark, run_id=run_id)
+                table = publish_model(connection, root, model, fingerprint=mark, run_id=run_id).table
             except CommitFailedError:
                 failed.add(model.name)
                 continue
