@@ -153,7 +153,7 @@ def _build(before: Before, session: Session, target: Target, to_build: ToBuild) 
                 continue
             judged = [judge(rows, table, given, partners) for given, rows in inputs]
             stage = Stage(folder, table, connection)
-            by_key = table.contract.mode == "history" or is_remote(session()) or not _has_large_dates(before, to_build)
+            by_key = is_remote(session()) or not _has_large_dates(before, to_build)
             rows = decide(judged, table.contract, by_key=by_key)
             stage.write(rows, to_build.dates, None if to_build.whole else to_build.rows(before.raw_records))
             hits |= stage.rule_hits()

@@ -9,7 +9,7 @@ from lakehouse_assets.contracts.contract import Contract, Outcome, Relationship,
 from lakehouse_assets.contracts.provenance import BROKEN_RULES, IDENTITY, IN_SILVER
 from lakehouse_assets.contracts.system import Input, SilverTable
 from lakehouse_assets.silver.transform import UNREAD, broken, joined
-from lakehouse_assets.silver.winners import DELETED, LIVE, VALID_TO, resolve_winners
+from lakehouse_assets.silver.winners import DELETED, LIVE, VALID_TO, resolve_winners, state_alone
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -68,12 +68,12 @@ def decide(judged: Sequence["DataFrame"], contract: Contract, *, by_key: bool = 
 
     Among the rows that passed, the contract's write mode makes some live (`ok`); the others are `superseded`: another of the
     given rows replaces them, or they are tombstones. Without `by_key` rows of one key don't replace each other yet, so no row is
-    sorted; not for a history.
+    sorted.
     """
     from pyspark.sql import functions as F
 
     rows = reduce(lambda one, other: one.unionByName(other), judged)
-    for columns in resolve_winners(contract, within=[_PASSED]) if by_key else [{LIVE: f"NOT {DELETED}"}]:
+    for columns in resolve_winners(contract, within=[_PASSED]) if by_key else [state_alone(contract)]:
         rows = rows.withColumns({name: F.expr(expression) for name, expression in columns.items()})
     is_live = f"{_PASSED} = '{OK}' AND {LIVE}"
     return rows.selectExpr(

@@ -82,8 +82,8 @@ class LookUp(Protocol):
         `keys` names a result with the columns of `types` (name to type) and about `count` rows.
         """
 
-    def contested(self, rows: str, key: Sequence[str]) -> str:
-        """SQL: `rows`, which is SQL too, without those that are live and alone with their key. They may stay, too."""
+    def contested(self, rows: str, key: Sequence[str], differs: str) -> str:
+        """SQL: `rows`, which is SQL too, without those that are alone with their key, unless `differs`. They may stay, too."""
 
     def changes(self, sql: str) -> Changes:
         """Run a query for rows whose state must change."""
@@ -140,10 +140,10 @@ class LocalLookUp:
             if 2 * sum(to_read.of(days).rows.values()) < sum(to_read.rows.values()):
                 known.extend(connection, to_read.rows, kept=others.rows)
 
-    def contested(self, rows: str, key: Sequence[str]) -> str:
+    def contested(self, rows: str, key: Sequence[str], differs: str) -> str:
         """Compare hashes, because a table of all keys may not fit into memory. Two keys of one hash are looked at in vain."""
         hashed = f"hash({', '.join(map(sql_name, key))})"
-        several = f"count(*) > 1 OR bool_or({VERDICT} <> '{OK}')"
+        several = f"count(*) > 1 OR bool_or({differs})"
         self.result("contested", f"SELECT {hashed} AS key FROM ({rows}) GROUP BY ALL HAVING {several}")
         return f"SELECT * FROM ({rows}) WHERE {hashed} IN (FROM contested)"
 
@@ -207,7 +207,7 @@ class RemoteLookUp:
             yield _within_bounds(connection, keys, types, others)
             connection.unregister(keys)
 
-    def contested(self, rows: str, key: Sequence[str]) -> str:
+    def contested(self, rows: str, key: Sequence[str], differs: str) -> str:
         """Keep all rows: the engine brings those of a key together once, to decide, and need not do so before."""
         return rows
 

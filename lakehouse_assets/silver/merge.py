@@ -25,9 +25,11 @@ from lakehouse_assets.silver.winners import (
     LIVE,
     VALID_FROM,
     VALID_TO,
+    Projection,
     deciding_columns,
     identity,
     resolve_winners,
+    state_alone,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def changed_rows(look_up: LookUp, stage: Stage, of: Opened, replaced: Held, othe
     """
     contract, new = stage.contract, Held([file.as_dict() for file in stage.ok], stage.aside)
     is_complete = any(feed.complete for feed in stage.table.feeds)
+    valid_from = VALID_FROM if is_complete else f"`{contract.valid_from}`"
     competing = ["new"]
     _name(look_up, stage, of, "new", new)
     if is_complete:
@@ -64,20 +67,31 @@ def changed_rows(look_up: LookUp, stage: Stage, of: Opened, replaced: Held, othe
     )
     if is_complete:
         candidates = _with_ends(look_up, stage, candidates, new + others, deliveries)
-    elif contract.mode != "history":
-        candidates = look_up.contested(candidates, identity(contract))
+    else:
+        candidates = look_up.contested(candidates, identity(contract), _differs(contract, state_alone(contract), valid_from))
     resolved = f"({candidates})"
     for columns in resolve_winners(contract, with_deliveries=is_complete):
         added = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
         resolved = f"(SELECT *, {added} FROM {resolved})"
-    verdict = f"CASE WHEN {LIVE} THEN '{OK}' ELSE '{SUPERSEDED}' END"
-    differs = f"{verdict} <> {VERDICT}"
-    columns_out = [*IDENTITY, *look_up.places, f"{verdict} AS {_NEW_VERDICT}"]
+    columns_out = [*IDENTITY, *look_up.places, f"{_verdict(LIVE)} AS {_NEW_VERDICT}"]
     if contract.validity:
-        valid_from = VALID_FROM if is_complete else f"`{contract.valid_from}`"
         columns_out += [f"{valid_from} AS {VALID_FROM}", VALID_TO]
-        differs += f" OR ({LIVE} AND ({VALID_TO} IS DISTINCT FROM valid_to OR {valid_from} IS DISTINCT FROM valid_from))"
+    differs = _differs(contract, {LIVE: LIVE, VALID_TO: VALID_TO}, valid_from)
     return look_up.changes(f"SELECT {', '.join(columns_out)} FROM {resolved} WHERE {VERDICT} <> '{_END}' AND ({differs})")
+
+
+def _verdict(live: str) -> str:
+    """SQL: the verdict of a candidate that is to be live, or not."""
+    return f"CASE WHEN {live} THEN '{OK}' ELSE '{SUPERSEDED}' END"
+
+
+def _differs(contract: Contract, state: Projection, valid_from: str) -> str:
+    """SQL: whether a candidate has another state than `state`, and for a history another start than `valid_from`."""
+    differs = f"{_verdict(state[LIVE])} <> {VERDICT}"
+    if not contract.validity:
+        return differs
+    ends = f"{state[VALID_TO]} IS DISTINCT FROM valid_to"
+    return f"{differs} OR ({state[LIVE]} AND ({ends} OR {valid_from} IS DISTINCT FROM valid_from))"
 
 
 def _name(look_up: LookUp, stage: Stage, of: Opened, name: str, held: Held) -> None:

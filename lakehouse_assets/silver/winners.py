@@ -68,6 +68,11 @@ def resolve_winners(contract: Contract, within: Sequence[str] = (), *, with_deli
     ]
 
 
+def state_alone(contract: Contract) -> Projection:
+    """Return what `resolve_winners` says of a row that is alone with its key, if no delivery deletes it."""
+    return {LIVE: f"NOT {DELETED}"} | ({VALID_TO: "NULL"} if contract.mode == "history" else {})
+
+
 def order(contract: Contract) -> str:
     """SQL: the sort order with the winner of a key first: highest sequence, then latest landing date, file name and row."""
     sequence = [f"`{name}` DESC NULLS LAST" for name in contract.sequence_columns]

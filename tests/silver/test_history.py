@@ -122,6 +122,14 @@ def test_a_delete_ends_the_last_version_and_a_return_opens_another(shop, expect)
     assert expect(shop) == [("A", "Bonn", 1, 4), ("A", "Bonn", 7, None)]
 
 
+def test_a_version_is_current_again_once_the_change_that_closed_it_is_taken_out(shop, expect):
+    shop.land("shop/customers", DAY1, "a.csv", rows(("A", 1, "Bonn"), ("B", 1, "Ulm")))
+    shop.land("shop/customers", DAY2, "b.csv", rows(("A", 5, "Kiel"), ("B", 5, "-")))
+    expect(shop)
+    shop.remove("shop/customers", DAY2, "b.csv")
+    assert expect(shop) == [("A", "Bonn", 1, None), ("B", "Ulm", 1, None)]
+
+
 def test_of_versions_from_one_moment_the_last_to_land_stands(shop, expect):
     shop.land("shop/customers", DAY1, "a.csv", rows(("A", 1, "Bonn")))
     shop.land("shop/customers", DAY2, "b.csv", rows(("A", 1, "Ulm")))
