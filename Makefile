@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test quick dev setup lint docs lock clean
+.PHONY: demo test quick dev dashboard setup lint docs lock clean
 
 demo: setup  ## land the sample data and build it from landing to gold
 	@$(BIN)/lakehouse demo
@@ -21,6 +21,9 @@ quick: setup  ## the tests of the inner loop: one engine, one store, no services
 
 dev: setup  ## run the Dagster UI at http://localhost:3000
 	@DAGSTER_HOME="$$($(BIN)/python -m lakehouse_assets.setup)" $(BIN)/dg dev
+
+dashboard: setup  ## show the lakehouse in the browser at http://localhost:8501
+	@$(BIN)/lakehouse dashboard
 
 setup: $(VENV)/ready
 

@@ -7,6 +7,7 @@ from typing import NoReturn
 import typer
 
 from lakehouse_assets.cli.check import check
+from lakehouse_assets.cli.dashboard import dashboard
 from lakehouse_assets.cli.generated import compare, generate, produce
 from lakehouse_assets.cli.landing import accept, drain, land
 from lakehouse_assets.cli.output import print_error
@@ -29,7 +30,7 @@ app = typer.Typer(
 
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Build tables": (demo, plan, sync, run),
-    "Read tables": (query, quarantine),
+    "Read tables": (query, quarantine, dashboard),
     "Land data": (land, drain, accept),
     "Declare and maintain": (check, init, new_source, maintain),
     "Made-up data": (generate, compare, produce),
