@@ -56,7 +56,7 @@ def draw(
             f'<tspan class="rows">{size[node]:,}</tspan></text>'
         )
     title = f"Rows from landing to gold: {len(bands)} bands, each a link to its rows"
-    return f'<svg class="flow" viewBox="0 0 {_WIDTH} {bottom:.0f}" role="group" aria-label="{title}">{"".join(parts)}</svg>'
+    return f'<svg viewBox="0 0 {_WIDTH} {bottom:.0f}" role="group" aria-label="{title}">{"".join(parts)}</svg>'
 
 
 def _bands(

@@ -25,6 +25,7 @@ def command(host: str, port: int) -> list[str]:
         "server.headless": "true",
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": "false",
+        "theme.primaryColor": "#2f7ed8",
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
     }

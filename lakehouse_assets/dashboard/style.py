@@ -13,21 +13,26 @@ _SYSTEMS = ("#2f7ed8", "#e07b39", "#2a9d6f", "#9b5de5", "#c0438f", "#8a7a20", "#
 """Colours that can be told apart on white and on black."""
 
 CSS = """<style>
-.block-container {padding-top: 3.2rem; max-width: 1320px}
+.block-container {padding-top: 2.6rem; max-width: 1320px}
+.block-container h1 {font-size: 2rem; padding: .4rem 0}
+.block-container h3 {font-size: 1.2rem; padding: .4rem 0}
 table.lake {border-collapse: collapse; width: 100%; font-size: .92rem}
 table.lake th {text-align: left; font-weight: 600; opacity: .85}
 table.lake td, table.lake th {padding: .35rem .7rem; border-bottom: 1px solid rgba(128,128,128,.25); vertical-align: top}
 table.lake .number {text-align: right; font-variant-numeric: tabular-nums}
-table.lake a, .lake-links a {text-decoration: underline}
+table.lake a {color: inherit; text-decoration: underline}
 div.scroll {overflow-x: auto}
-svg.flow {width: 100%; height: auto; min-width: 720px}
-svg.flow text {font: 12px sans-serif; fill: currentColor}
-svg.flow text.head {font-weight: 600}
-svg.flow .rows {font-variant-numeric: tabular-nums; font-weight: 600}
-svg.flow path {fill: none; stroke-opacity: .38}
-svg.flow a:hover path, svg.flow a:focus path {stroke-opacity: .85; outline: none}
 [data-testid="stMetricValue"] {font-variant-numeric: tabular-nums}
 </style>"""
+
+FLOW_CSS = """
+.scroll {overflow-x: auto}
+svg {width: 100%; height: auto; min-width: 720px; color: var(--st-text-color)}
+svg text {font: 12px var(--st-font); fill: currentColor}
+svg text.head, svg .rows {font-weight: 600; font-variant-numeric: tabular-nums}
+svg path {fill: none; stroke-opacity: .38}
+svg a:hover path, svg a:focus path {stroke-opacity: .9}
+"""
 
 
 def system_colours(systems: Sequence[str]) -> dict[str, str]:
@@ -79,11 +84,24 @@ def share(value: float | None) -> str:
     """Write a share as a percentage.
 
     >>> share(0.1234), share(0.00004), share(0)
-    ('12.3 %', '< 0.1 %', '0 %')
+    ('12.3 %', '< 0.01 %', '0 %')
     """
     if value is None or value != value:
         return "-"
-    return "0 %" if value == 0 else "< 0.1 %" if value < 0.001 else f"{value:.1%}".replace("%", " %")
+    if value == 0:
+        return "0 %"
+    return (
+        "< 0.01 %" if value < 0.0001 else f"{value:.2%}".replace("%", " %") if value < 0.01 else f"{value:.1%}".replace("%", " %")
+    )
+
+
+def count(number: float, noun: str) -> str:
+    """Write a number of things.
+
+    >>> count(1, "file"), count(1200, "row")
+    ('1 file', '1,200 rows')
+    """
+    return f"{number:,.0f} {noun}{'' if number == 1 else 's'}"
 
 
 def table(

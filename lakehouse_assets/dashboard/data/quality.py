@@ -1,7 +1,7 @@
 """Quality: rules over time, worst first, and the rows in quarantine."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.dashboard.filters import Filters, of_dates, of_sources
@@ -41,6 +41,19 @@ def broken_rules(connection: "duckdb.DuckDBPyConnection", filters: Filters) -> "
             WHERE rows > 0 GROUP BY layer, table_name, rule ORDER BY rows DESC, layer, table_name, rule""",
         filters.parameters,
     ).df()
+
+
+def outcomes(catalog: Catalog) -> dict[tuple[str, str], str]:
+    """Return what the rules of each silver table do with a row, by table and rule: `warn`, `drop` or `fail`."""
+    found = {(t.name, rule.name): str(rule.outcome) for t in catalog.tables for rule in t.all_rules}
+    return found | {(t.name, r.name): str(r.outcome) for t in catalog.tables for r in t.contract.relationships}
+
+
+def worst_first(rules: "pd.DataFrame", catalog: Catalog) -> list[dict[str, Any]]:
+    """Return the rows of `broken_rules` with the `outcome` of each rule: those that keep rows out before those that warn."""
+    known = outcomes(catalog)
+    rows = [{**row, "outcome": known.get((row["table_name"], row["rule"]), "drop")} for row in rules.to_dict("records")]
+    return sorted(rows, key=lambda row: (row["outcome"] == "warn", -row["rows"], row["table_name"], row["rule"]))
 
 
 def rule_over_time(connection: "duckdb.DuckDBPyConnection", filters: Filters) -> "pd.DataFrame":

@@ -34,12 +34,15 @@ def totals(connection: "duckdb.DuckDBPyConnection", filters: Filters) -> dict[st
     return dict(zip(names, map(float, found or (0,) * len(names)), strict=True))
 
 
+def unit(filters: Filters) -> str:
+    """Return what `by_day` sums over: `day`, or `month` where the filters span more than half a year."""
+    return "day" if filters.first and filters.last and (filters.last - filters.first).days <= _DAYS_SHOWN else "month"
+
+
 def by_day(connection: "duckdb.DuckDBPyConnection", filters: Filters) -> "pd.DataFrame":
     """Return `day`, `source_system`, `usd_amount`, by day, or by month where the filters span more than half a year."""
-    span = (filters.last - filters.first).days if filters.first and filters.last else 366
-    unit = "month" if span > _DAYS_SHOWN else "day"
     return connection.execute(
-        f"""SELECT date_trunc('{unit}', order_date)::DATE AS day, source_system, sum(usd_amount)::DOUBLE AS usd_amount
+        f"""SELECT date_trunc('{unit(filters)}', order_date)::DATE AS day, source_system, sum(usd_amount)::DOUBLE AS usd_amount
             FROM gold.fact_sales WHERE {_CHOSEN} GROUP BY ALL ORDER BY ALL""",
         filters.parameters,
     ).df()

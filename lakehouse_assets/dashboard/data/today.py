@@ -6,7 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.books.refused import Refusals
-from lakehouse_assets.contracts.system import Catalog
+from lakehouse_assets.contracts.system import Catalog, SilverTable
 from lakehouse_assets.dashboard.filters import Filters, of_dates, of_sources
 from lakehouse_assets.dashboard.lake import SYSTEMS, State
 from lakehouse_assets.reconcile.plan import Plan
@@ -41,19 +41,18 @@ def newest_landing(connection: "duckdb.DuckDBPyConnection", filters: Filters) ->
 
 
 def by_source(connection: "duckdb.DuckDBPyConnection", filters: Filters) -> "pd.DataFrame":
-    """Return a row a system: `system`, `newest` (date), `files`, `bytes`, `rows` that arrived, `quarantined`.
+    """Return a row a system: `system`, `newest` (date of any file), and of the dates `files`, `bytes`, `rows`, `quarantined`.
 
-    `newest` and `quarantined` are of raw and silver; a row that silver rejects for two of its tables counts twice, as in
-    `quarantine.rows`.
+    `rows` arrived. A row that silver rejects for two of its tables counts twice as `quarantined`, as in `quarantine.rows`.
     """
     return connection.execute(
         f"""SELECT system, max(date) FILTER (layer = 'raw' AND len(files) > 0) AS newest,
-                coalesce(sum(len(files)) FILTER (layer = 'raw'), 0)::BIGINT AS files,
-                coalesce(sum(list_sum(list_transform(files, lambda f: f.size))) FILTER (layer = 'raw'), 0)::BIGINT AS bytes,
-                coalesce(sum(rows_in) FILTER (layer = 'raw'), 0)::BIGINT AS rows,
-                coalesce(sum(rows_quarantined), 0)::BIGINT AS quarantined
-            FROM ops.partitions JOIN {SYSTEMS} USING (layer, table_name)
-            WHERE {of_dates("date")} AND {of_sources("system")}
+                coalesce(sum(len(files)) FILTER (layer = 'raw' AND chosen), 0)::BIGINT AS files,
+                coalesce(sum(list_sum(list_transform(files, lambda f: f.size))) FILTER (layer = 'raw' AND chosen), 0)::BIGINT AS bytes,
+                coalesce(sum(rows_in) FILTER (layer = 'raw' AND chosen), 0)::BIGINT AS rows,
+                coalesce(sum(rows_quarantined) FILTER (chosen), 0)::BIGINT AS quarantined
+            FROM (SELECT *, {of_dates("date")} AS chosen FROM ops.partitions JOIN {SYSTEMS} USING (layer, table_name))
+            WHERE {of_sources("system")}
             GROUP BY system ORDER BY system""",
         filters.parameters,
     ).df()
@@ -74,18 +73,22 @@ def late(catalog: Catalog, plan: Plan, newest: Mapping[str, date | None], newest
         )
         for delivery in (plan.arrivals.outstanding if plan.arrivals else ())
     ]
+    stale: dict[tuple[str, date], list[SilverTable]] = {}
     for table in catalog.tables:
         allowed, day = table.contract.freshness, newest.get(table.name)
         if allowed is not None and day is not None and newest_of_all is not None and newest_of_all - day > allowed:
-            age = (newest_of_all - day).days
-            found.append(
-                Problem(
-                    table.system,
-                    table.name,
-                    f"newest rows are of {day}, {age} days behind; {allowed.days} are allowed.",
-                    f"Ask {table.contract.owner} whether {' or '.join(feed.landing for feed in table.feeds)} has been sent.",
-                )
+            stale.setdefault((table.system, day), []).append(table)
+    for (system, day), tables in sorted(stale.items()):
+        behind, feeds = (newest_of_all or day) - day, dict.fromkeys(f.landing for t in tables for f in t.feeds)
+        found.append(
+            Problem(
+                system,
+                ", ".join(table.name for table in tables),
+                f"newest rows are of {day}, {behind.days} days behind the newest files; "
+                f"{min(t.contract.freshness.days for t in tables if t.contract.freshness)} are allowed.",
+                f"Ask {', '.join(dict.fromkeys(t.contract.owner for t in tables))} whether {', '.join(feeds)} was sent.",
             )
+        )
     return found
 
 

@@ -6,7 +6,7 @@ import plotly.express as px
 import streamlit as st
 
 from lakehouse_assets.dashboard.data import bikes as data
-from lakehouse_assets.dashboard.style import share
+from lakehouse_assets.dashboard.style import count, share
 from lakehouse_assets.dashboard.view import View, show_empty, show_table
 
 _DAYS = 30
@@ -29,7 +29,7 @@ def show(view: View) -> None:
     columns[0].metric("Stations", f"{len(stations):,}", border=True)
     columns[1].metric("Bikes", f"{int(stations['bikes'].sum()):,}", border=True)
     columns[2].metric("Free docks", f"{int(stations['docks'].sum()):,}", border=True)
-    columns[3].metric("Without a bike", f"{int((stations['bikes'] == 0).sum()):,} stations", border=True)
+    columns[3].metric("Without a bike", count((stations["bikes"] == 0).sum(), "station"), border=True)
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.subheader("Bikes at the stations")

@@ -7,11 +7,19 @@ from lakehouse_assets.dashboard.data.flow import Band, Node
 from lakehouse_assets.dashboard.data.today import newest_landing
 from lakehouse_assets.dashboard.lake import BOOKS
 from lakehouse_assets.dashboard.sankey import draw
-from lakehouse_assets.dashboard.style import ENDED, LAYERS, OTHER, REJECTED
+from lakehouse_assets.dashboard.style import ENDED, FLOW_CSS, LAYERS, OTHER, REJECTED
 from lakehouse_assets.dashboard.view import View, show_empty, show_table
 
 _DAYS = 30
 _ROWS = 100
+_picture = st.components.v2.component(
+    "lakehouse_flow",
+    html='<div class="scroll"></div>',
+    css=FLOW_CSS,
+    js="export default ({data, parentElement}) => { parentElement.querySelector('.scroll').innerHTML = data.svg }",
+)
+"""Shows an SVG whose parts are links. Streamlit's HTML lets none through."""
+
 _ENDS = {
     "quarantine": "In quarantine",
     "superseded": "Superseded",
@@ -45,7 +53,8 @@ def show(view: View) -> None:
         system = next((node[1] for node in (band.target, band.source) if node[1] in view.colours), None)
         return view.address("flow", source=system)
 
-    st.html(f'<div class="scroll">{draw(shown, colour=lambda n: _colour(view, n), label=_label, href=href)}</div>')
+    picture = draw(shown, colour=lambda node: _colour(view, node), label=_label, href=href)
+    _picture(data={"svg": picture}, key="flow")
     _show_band(view, bands)
     with st.expander("The bands as a table"):
         rows = [{"from": _label(b.source), "to": _label(b.target), "rows": b.rows, "band": b} for b in shown]

@@ -17,12 +17,12 @@ def show(view: View) -> None:
     key = names[name or default]
     found = data.described(view.catalog, view.manifest(), key)
     st.markdown(f"{found.description}  \nOwner: `{found.owner or '-'}`")
+    st.graphviz_chart(data.dot(lineage.around(key), key, LAYERS))
     left, right = st.columns(2)
     with left:
         _links(view, "Made of", lineage.parents[key])
     with right:
         _links(view, "Read by", lineage.children(key))
-    st.graphviz_chart(data.dot(lineage.around(key), key, LAYERS))
     st.subheader("Columns")
     rows = [{"name": n, "type": t, "meaning": m} for n, t, m in found.columns]
     show_table({"name": "Column", "type": "Type", "meaning": "Meaning"}, rows)

@@ -5,12 +5,13 @@ import streamlit as st
 
 from lakehouse_assets.dashboard.data import quality as data
 from lakehouse_assets.dashboard.data.today import newest_landing
-from lakehouse_assets.dashboard.style import share
+from lakehouse_assets.dashboard.style import count, share
 from lakehouse_assets.dashboard.view import View, show_empty, show_table
 
 _DAYS = 30
 _WORST = 12
 _ROWS = 200
+_OUTCOMES = {"warn": "stays, and is counted", "drop": "goes to quarantine", "fail": "its date is not built"}
 
 
 def show(view: View) -> None:
@@ -23,7 +24,7 @@ def show(view: View) -> None:
     quarantined = data.count_quarantined(books, filters)
     st.caption(f"Rows that landed on {filters.words}.")
     first, second, third = st.columns(3)
-    first.metric("In quarantine", f"{quarantined:,} rows", border=True)
+    first.metric("In quarantine", count(quarantined, "row"), border=True)
     second.metric(
         "Of the rows judged", share(quarantined / judged if judged else None), delta_description=f"of {judged:,}", border=True
     )
@@ -31,29 +32,41 @@ def show(view: View) -> None:
     if rules.empty:
         show_empty("No row broke a rule on these dates.", "Widen the dates on the left to look further back.")
         return
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        st.subheader("Rules, worst first")
-        rows = [
-            {**row, "table": f"{row['layer']}.{row['table_name']}", "share": share(row["share"])}
-            for row in rules.head(_WORST).to_dict("records")
-        ]
-        columns = {"rule": "Rule", "table": "Table", "rows": "Rows", "share": "Share", "dates": "Dates"}
-        show_table(columns, rows, {"rule": lambda row: view.address("quality", table=row["table_name"], rule=row["rule"])})
-        if len(rules) > _WORST:
-            st.caption(f"{len(rules) - _WORST} more rules were broken by fewer rows.")
-    with right:
-        st.subheader("Quarantined by landing date")
-        figure = px.bar(
-            over_time,
-            x="date",
-            y="quarantined",
-            color="system",
-            color_discrete_map=view.colours,
-            labels={"date": "", "quarantined": "rows", "system": "Source"},
-        )
-        figure.update_layout(height=330, margin={"l": 0, "r": 0, "t": 10, "b": 0})
-        st.plotly_chart(figure, alt="Rows in quarantine by landing date and source")
+    st.subheader("Quarantined by landing date")
+    figure = px.bar(
+        over_time,
+        x="date",
+        y="quarantined",
+        color="system",
+        color_discrete_map=view.colours,
+        labels={"date": "", "quarantined": "rows", "system": "Source"},
+    )
+    figure.update_layout(height=240, margin={"l": 0, "r": 0, "t": 10, "b": 0})
+    st.plotly_chart(figure, alt="Rows in quarantine by landing date and source")
+    st.subheader("Rules, worst first")
+    worst = data.worst_first(rules, view.catalog)
+    rows = [
+        {
+            **row,
+            "table": f"{row['layer']}.{row['table_name']}",
+            "share": share(row["share"]),
+            "outcome": _OUTCOMES[row["outcome"]],
+        }
+        for row in worst
+    ]
+    columns = {
+        "rule": "Rule",
+        "table": "Table",
+        "outcome": "What happens to the row",
+        "rows": "Rows",
+        "share": "Share",
+        "dates": "Dates",
+    }
+    links = {"rule": lambda row: view.address("quality", table=row["table_name"], rule=row["rule"])}
+    show_table(columns, rows[:_WORST], links)
+    if len(rows) > _WORST:
+        with st.expander(f"{len(rows) - _WORST} more rules that were broken"):
+            show_table(columns, rows[_WORST:], links)
     _show_quarantine(view, rules["table_name"].tolist(), rules["rule"].tolist())
 
 

@@ -4,7 +4,7 @@ import plotly.express as px
 import streamlit as st
 
 from lakehouse_assets.dashboard.data import sales as data
-from lakehouse_assets.dashboard.style import LIVE, amount
+from lakehouse_assets.dashboard.style import LIVE, amount, count
 from lakehouse_assets.dashboard.view import View, show_empty
 
 _DAYS = 365
@@ -28,7 +28,7 @@ def show(view: View) -> None:
     basket.metric("Revenue an order", amount(totals["usd_amount"] / totals["orders"]), border=True)
     pieces.metric("Pieces", f"{totals['quantity']:,.0f}", border=True)
     if totals["without_rate"]:
-        st.warning(f"{totals['without_rate']:,.0f} lines have no exchange rate: they are missing in the revenue.")
+        st.warning(f"No exchange rate is known for {count(totals['without_rate'], 'line')}: the revenue lacks them.")
     days = data.by_day(connection, filters)
     figure = px.bar(
         days,
@@ -38,7 +38,10 @@ def show(view: View) -> None:
         color_discrete_map=view.colours,
         labels={"day": "", "usd_amount": "US dollars", "source_system": "Source"},
     )
-    figure.update_layout(height=340, margin={"l": 0, "r": 0, "t": 10, "b": 0})
+    figure.update_layout(height=320, margin={"l": 0, "r": 0, "t": 10, "b": 0})
+    figure.update_xaxes(range=[filters.first, filters.last])
+    if data.unit(filters) == "month":
+        figure.update_traces(xperiod="M1", xperiodalignment="middle")
     st.subheader("Revenue over time")
     st.plotly_chart(figure, alt="Revenue over time by source, in US dollars")
     left, right = st.columns(2, gap="large")

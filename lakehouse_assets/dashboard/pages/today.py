@@ -5,10 +5,10 @@ import streamlit as st
 from lakehouse_assets.dashboard.data import today as data
 from lakehouse_assets.dashboard.data.quality import count_quarantined
 from lakehouse_assets.dashboard.data.today import Problem
-from lakehouse_assets.dashboard.style import size
+from lakehouse_assets.dashboard.style import count, size
 from lakehouse_assets.dashboard.view import View, show_table
 
-_DAYS = 7
+_DAYS = 14
 _SHOWN = 12
 
 
@@ -26,14 +26,14 @@ def show(view: View) -> None:
     arrived, was_late, has_failed, waits = st.columns(4)
     arrived.metric(
         "Arrived",
-        f"{int(sources['rows'].sum()):,} rows",
-        delta_description=f"{int(sources['files'].sum()):,} files, {size(float(sources['bytes'].sum()))}",
+        count(sources["rows"].sum(), "row"),
+        delta_description=f"{count(sources['files'].sum(), 'file')}, {size(float(sources['bytes'].sum()))}",
         border=True,
     )
     was_late.metric("Late", f"{len(late)}", delta_description="deliveries and tables" if late else "nothing is late", border=True)
     has_failed.metric("Failed", f"{len(failed)}", delta_description="to be mended" if failed else "nothing failed", border=True)
     quarantined = count_quarantined(books, filters)
-    waits.metric("In quarantine", f"{quarantined:,} rows", delta_description="on these dates", border=True)
+    waits.metric("In quarantine", count(quarantined, "row"), delta_description="on these dates", border=True)
 
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -43,7 +43,7 @@ def show(view: View) -> None:
             tables = ", ".join(dict.fromkeys(f"{t.layer}.{t.table}" for t in plan.tables[:_SHOWN]))
             more = f" and {len(plan.tables) - _SHOWN} more" if len(plan.tables) > _SHOWN else ""
             st.markdown(
-                f"**The next pass builds** {len(plan.tables)} tables from {len(plan.files)} new or changed files: "
+                f"**The next pass builds** {len(plan.tables)} tables from {count(len(plan.files), 'new or changed file')}: "
                 f"{tables}{more}. Start it with `lakehouse sync`."
             )
         else:
@@ -62,7 +62,7 @@ def _show_sources(view: View, rows: list[dict[str, object]], late: list[Problem]
         row["status"] = "✗ failed" if row["failed"] else "! late" if row["late"] else "✓ fine"
         row["newest"] = f"{row['newest']:%Y-%m-%d}" if row["newest"] == row["newest"] and row["newest"] is not None else "-"
     if not rows:
-        st.markdown("No file landed on these dates. Widen them on the left.")
+        st.markdown("These sources have not delivered anything.")
         return
     columns = {
         "system": "Source",
