@@ -21,6 +21,7 @@ from lakehouse_assets.landing.assets import drained_asset, landing_asset
 from lakehouse_assets.materialization.io_manager import DeltaIOManager
 from lakehouse_assets.materialization.partitions import daily_partitions
 from lakehouse_assets.materialization.row_accounts import row_accounts_check
+from lakehouse_assets.materialization.run_book import RUN_BOOK, run_book
 from lakehouse_assets.orchestration.drains import drain_feed, drain_sensors
 from lakehouse_assets.orchestration.jobs import lakehouse_jobs
 from lakehouse_assets.orchestration.schedules import poll_schedules
@@ -96,6 +97,7 @@ def build_definitions(settings: Settings, *, catalog: Catalog | None = None, eng
         resources={
             "io_manager": DeltaIOManager(root, [SparkHandler(engine.session), *arrow_handlers()]),
             "dbt": dbt_resource(project.folder),
+            RUN_BOOK: run_book(root, {"raw": "python", "silver": engine.name, "gold": "duckdb"}),
             **_s3_client(root),
         },
         executor=dg.in_process_executor,

@@ -70,6 +70,7 @@ class TableFacts:
     bytes: int
     files: int
     rows_by_date: dict[date, int]
+    bytes_by_date: dict[date, int]
 
 
 def open_table(uri: str, version: int | None = None) -> DeltaTable | None:
@@ -116,6 +117,7 @@ _kept_open: dict[str, DeltaTable] = {}
 def table_facts(table: DeltaTable) -> TableFacts:
     """Rows, bytes and files of a table, from the log entries of its live files."""
     rows_by_date: dict[date, int] = {}
+    bytes_by_date: dict[date, int] = {}
     rows = size = files = 0
     by_date = DATE_COLUMN in table.metadata().partition_columns
     for add in live_files(table):
@@ -124,7 +126,8 @@ def table_facts(table: DeltaTable) -> TableFacts:
         size += add["size_bytes"]
         if by_date:
             rows_by_date[add["date"]] = rows_by_date.get(add["date"], 0) + add["num_records"]
-    return TableFacts(table.version(), rows, size, files, rows_by_date)
+            bytes_by_date[add["date"]] = bytes_by_date.get(add["date"], 0) + add["size_bytes"]
+    return TableFacts(table.version(), rows, size, files, rows_by_date, bytes_by_date)
 
 
 def live_files(table: DeltaTable, bounds_of: Collection[str] = ()) -> list[dict[str, Any]]:

@@ -48,6 +48,8 @@ class Engine:
     """Provides the one session of this process. Starts and imports nothing before the session is requested."""
 
     def __init__(self, config: EngineConfig, log: Callable[[str], None] = lambda text: print(text, file=sys.stderr)) -> None:
+        self.name = config.kind if config.kind in ("spark", "sail") else "remote"
+        """For people: without the address, which may hold a token."""
         self._server: Connectable
         if config.kind == "spark":
             self._server = LocalSpark(config.server, log)

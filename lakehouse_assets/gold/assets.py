@@ -2,7 +2,8 @@
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 from obstore.exceptions import BaseError
 
+from lakehouse_assets.books.accounts import account_metadata
 from lakehouse_assets.books.ledger import PartitionRecord
 from lakehouse_assets.books.manifest import Manifests
 from lakehouse_assets.books.records import record_partitions
 from lakehouse_assets.books.refused import RefusedPartitions
+from lakehouse_assets.books.runs import BUILT, FAILED, SKIPPED, UNCHANGED, TableRun
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.delta.duck import new_connection
 from lakehouse_assets.delta.tables import TableFacts, table_facts
@@ -36,6 +39,7 @@ from lakehouse_assets.hooks.dagster_dbt import (
     dbt_assets,
 )
 from lakehouse_assets.materialization.presentation import docs_metadata
+from lakehouse_assets.materialization.run_book import RunBook, note_accounts, note_bytes
 from lakehouse_assets.store.errors import Unquoted, store_error, unquoted
 from lakehouse_assets.store.root import Root
 
@@ -101,10 +105,13 @@ def gold_assets(
         pool="gold",
     )
     @Unquoted(root)
-    def _gold(context: dg.AssetExecutionContext, dbt: QuickStartDbt) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
+    def _gold(
+        context: dg.AssetExecutionContext, dbt: QuickStartDbt, run_book: dg.ResourceParam[RunBook]
+    ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
         selected = {key.path[-1] for key in context.selected_asset_keys}
         read, shared = open_tables(root, models), project.shared_digest
         states = table_states(read.records)
+        notes = {name: run_book.new("gold", name, FAILED) for name in sorted(selected)}
         with tempfile.TemporaryDirectory(prefix="lakehouse-gold-") as folder:
             database = Path(folder, "run.duckdb")
             # Checks alone find what was never built empty. A model that is built must not.
@@ -119,6 +126,7 @@ def gold_assets(
             with new_connection(root) as connection:
                 connection.execute(f"ATTACH '{database}' AS run (READ_ONLY); USE run")
                 for model in (m for m in models if m.name in selected):
+                    began = time.perf_counter()
                     # Its inputs: the tables as the run found them, and the upstream models that this run has just published.
                     fingerprint = model_fingerprint(model, states, shared)
                     if model.name in refused or model.name in faulty:
@@ -153,9 +161,10 @@ def gold_assets(
                     records += new_records
                     states |= table_states({("gold", model.name, r.date): r for r in new_records})
                     facts = table_facts(new.table)
+                    followed = followed_dates(connection, model.name)
+                    _note(notes[model.name], new_records, followed, facts, changed=new.commit.changed)
                     _log_facts(context, model, facts)
                     output = built[model.name]
-                    followed = followed_dates(connection, model.name)
                     built_from = (
                         "the whole of its tables" if followed is None else f"what changed: {len(followed)} dates of its rows"
                     )
@@ -166,6 +175,10 @@ def gold_assets(
                         "built_from": built_from,
                         **{f"rows_rekeyed/{column}": rows for column, rows in new.rows_rekeyed.items()},
                     }
+                    of_dbt = output.metadata.get("Execution Duration")
+                    notes[model.name].seconds = round(
+                        time.perf_counter() - began + (of_dbt.value or 0 if isinstance(of_dbt, dg.FloatMetadataValue) else 0), 3
+                    )
                     yield dg.Output(None, output_name=output.output_name, metadata=metadata)
             # If the step is killed before the records, the next pass builds the models again and finds the same rows.
             if selected:
@@ -173,6 +186,10 @@ def gold_assets(
                 Manifests(root).publish(opened, built=published, failed=selected - published.keys(), run_id=context.run_id)
             if published:
                 record_partitions(root, "gold", published, lambda known: records, context.run_id)
+        for name in selected - published.keys():
+            failed = _failures({name}, [c for c in checks if c.asset_key == dg.AssetKey(["gold", name])])[:-1]
+            why = faulty.get(name) or unpublished.reasons.get(name) or " ".join(failed) or faulty.get("")
+            notes[name].status, notes[name].error = (FAILED, why) if why else (SKIPPED, None)
         yield from checks
         for name, fingerprint in unpublished.refused.items():
             # A model is built as a whole, so the refusal may use any date.
@@ -327,6 +344,16 @@ def _log_facts(context: dg.AssetExecutionContext, model: Model, facts: TableFact
         context.add_asset_metadata({"dagster/partition_row_count": rows.get(day, 0)}, asset_key=key, partition_key=day)
     table_metadata = {"dagster/row_count": facts.rows, "bytes": facts.bytes, "files": facts.files}
     context.log_event(dg.AssetObservation(key, metadata=table_metadata))
+
+
+def _note(
+    noted: TableRun, records: Sequence[PartitionRecord], followed: Collection[date] | None, facts: TableFacts, *, changed: bool
+) -> None:
+    """Note what a run did to a model. `followed` are the dates that it built again, if not all."""
+    dates = {record.date: record for record in records if followed is None or record.date in followed}
+    noted.status = BUILT if changed else UNCHANGED
+    note_accounts(noted, {day: account_metadata(record) for day, record in dates.items()})
+    note_bytes(noted, facts, dates)
 
 
 def _metadata(root: Root, model: Model, facts: TableFacts) -> dict[str, Any]:

@@ -19,7 +19,8 @@ def dbt_resource(project_folder: Path) -> QuickStartDbt:
         project_dir=str(project_folder),
         profiles_dir=str(project_folder),
         dbt_executable=executable("lakehouse-dbt"),
-        global_config_flags=["--no-version-check", "--no-use-colors"],
+        # A run's target folder goes with the run: nobody reads a log file there.
+        global_config_flags=["--no-version-check", "--no-use-colors", "--log-level-file", "none"],
     )
 
 

@@ -139,6 +139,7 @@ def _reap(*_: object) -> None:
 
 def _run(connection: socket.socket, manifest: "Manifest | None") -> NoReturn:
     """Run the command that the connection brings, and end the process."""
+    from dbt.artifacts.schemas.run import RunExecutionResult
     from dbt.cli.main import dbtRunner
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -154,7 +155,11 @@ def _run(connection: socket.socket, manifest: "Manifest | None") -> NoReturn:
     os.environ.update(request["environment"])
     is_its_own = Path.cwd() == Path(request["folder"])
     os.chdir(request["folder"])
-    done = dbtRunner(manifest=manifest if is_its_own else None).invoke(request["arguments"])
+    arguments, target = request["arguments"], os.environ.get("DBT_TARGET_PATH")
+    # Of the files that dbt writes, callers read the results alone. The manifest, which they have, takes half a second to write.
+    done = dbtRunner(manifest=manifest if is_its_own else None).invoke([*(["--no-write-json"] if target else []), *arguments])
+    if target and isinstance(done.result, RunExecutionResult):
+        done.result.write(str(Path(target, "run_results.json")))
     sys.stdout.flush()
     sys.stderr.flush()
     connection.sendall(bytes([0 if done.success else 2 if done.exception else 1]))

@@ -10,9 +10,11 @@ import dagster as dg
 
 from lakehouse_assets.books.accounts import account_metadata
 from lakehouse_assets.books.ledger import Ledger
+from lakehouse_assets.books.runs import BUILT, TableRun
 from lakehouse_assets.delta.handlers import Target, Written
 from lakehouse_assets.delta.tables import TableFacts, newest_table, table_facts
 from lakehouse_assets.errors import AuditError, EngineLostError
+from lakehouse_assets.materialization.run_book import note_accounts, note_bytes
 
 _RETRIES_OF_A_LOST_ENGINE = 2
 
@@ -71,11 +73,15 @@ def again_with_another_engine(step: Logs) -> Iterator[None]:
         raise dg.RetryRequested(max_retries=_RETRIES_OF_A_LOST_ENGINE) from error
 
 
-def report(context: dg.AssetExecutionContext, target: Target, written: Written) -> None:
-    """Report to Dagster what an asset's step has written."""
-    key = dg.AssetKey([target.layer, target.name])
-    for day, metadata in observed(context, target, written).items():
+def report(context: dg.AssetExecutionContext, target: Target, written: Written, noted: TableRun) -> None:
+    """Report to Dagster what an asset's step has written, and note it for the history of runs."""
+    key, facts = dg.AssetKey([target.layer, target.name]), _facts(target)
+    for day, metadata in _described(context, target, written, facts).items():
         context.add_asset_metadata(metadata, asset_key=key, partition_key=day.isoformat())
+    note_accounts(noted, written.by_date)
+    note_bytes(noted, facts, written.by_date)
+    if written.by_date or written.commit.changed:
+        noted.status = BUILT
 
 
 def observed(step: Step, target: Target, written: Written) -> dict[date, dict[str, Any]]:
@@ -83,7 +89,11 @@ def observed(step: Step, target: Target, written: Written) -> dict[date, dict[st
 
     Metadata of the table and of the whole write is logged here as an observation, so that it does not appear under single dates.
     """
-    facts = _facts(target)
+    return _described(step, target, written, _facts(target))
+
+
+def _described(step: Step, target: Target, written: Written, facts: TableFacts) -> dict[date, dict[str, Any]]:
+    """Do the same as `observed`, with the facts of the written table."""
     table_metadata = {"dagster/row_count": facts.rows, "bytes": facts.bytes, "files": facts.files, **written.metadata}
     step.log_event(dg.AssetObservation(dg.AssetKey([target.layer, target.name]), metadata=table_metadata))
     accounts = _recorded_accounts(target, [day for day in target.dates if day not in written.by_date])
@@ -104,7 +114,11 @@ def observed(step: Step, target: Target, written: Written) -> dict[date, dict[st
 def _facts(target: Target) -> TableFacts:
     table = newest_table(target.uri)
     # There is no table after a run over partitions that have never held a row.
-    return TableFacts(version=-1, rows=0, bytes=0, files=0, rows_by_date={}) if table is None else table_facts(table)
+    return (
+        TableFacts(version=-1, rows=0, bytes=0, files=0, rows_by_date={}, bytes_by_date={})
+        if table is None
+        else table_facts(table)
+    )
 
 
 def _recorded_accounts(target: Target, dates: Collection[date]) -> dict[date, dict[str, Any]]:

@@ -1,12 +1,15 @@
 """Assets of what is served elsewhere: `postgres/<layer>.<table>` and the like, one multi-asset for each target."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
+from lakehouse_assets.books.runs import BUILT, FAILED, UNCHANGED
 from lakehouse_assets.errors import PublishError
 from lakehouse_assets.materialization.presentation import docs_metadata
+from lakehouse_assets.materialization.run_book import RunBook
 from lakehouse_assets.publish.served import Published, Served, Target
 from lakehouse_assets.store.errors import Unquoted
 from lakehouse_assets.store.root import Root
@@ -26,11 +29,16 @@ def publish_assets(target: Target, *, root: Root, docs_url: str | None) -> dg.As
         pool=target.name,
     )
     @Unquoted(root)
-    def _publish(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+    def _publish(context: dg.AssetExecutionContext, run_book: dg.ResourceParam[RunBook]) -> Iterator[dg.MaterializeResult[None]]:
         chosen = [served for key, served in by_key.items() if key in context.selected_asset_keys]
         refused: list[str] = []
+        began = time.perf_counter()
         for done in target.publish(root, chosen, context.run_id):
+            noted = run_book.new(target.name, done.served.title, BUILT if done.partitions else UNCHANGED)
+            noted.rows_out, noted.dates = done.rows, done.partitions
+            noted.seconds, began = round(time.perf_counter() - began, 3), time.perf_counter()
             if done.refusal is not None:
+                noted.status, noted.error = FAILED, done.refusal
                 refused.append(f"{target.name}/{done.served.title}: not published, {done.refusal}")
             else:
                 yield dg.MaterializeResult(asset_key=[target.name, done.served.title], metadata=_metadata(done))

@@ -14,6 +14,7 @@ from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.materialization.partitions import table_pool
 from lakehouse_assets.materialization.presentation import docs_metadata, raw_schema
 from lakehouse_assets.materialization.reporting import report, step_target
+from lakehouse_assets.materialization.run_book import RunBook
 from lakehouse_assets.raw.write import load_partitions
 from lakehouse_assets.store.errors import Unquoted
 from lakehouse_assets.store.root import Root
@@ -59,9 +60,10 @@ def raw_asset(
         },
     )
     @Unquoted(root)
-    def _raw(context: dg.AssetExecutionContext) -> None:
+    def _raw(context: dg.AssetExecutionContext, run_book: dg.ResourceParam[RunBook]) -> None:
         target = step_target(context, root, layer="raw", name=feed.table, description=description)
-        report(context, target, load_partitions(feed, target, start))
+        with run_book.noting("raw", feed.table) as noted:
+            report(context, target, load_partitions(feed, target, start), noted)
         _show_empty_dates(context.instance, feed, readers, partitions, root, start)
 
     return _raw

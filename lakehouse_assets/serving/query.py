@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from lakehouse_assets.books.ledger import Ledger, ledger_schema
 from lakehouse_assets.books.manifest import Manifests
 from lakehouse_assets.books.quarantine import Quarantine
+from lakehouse_assets.books.runs import Runs
 from lakehouse_assets.books.set_aside import SUPERSEDED, SetAside, listed_set_aside, rows_set_aside
 from lakehouse_assets.delta.duck import column_types, new_connection, rows_of_schema, table_view
 from lakehouse_assets.delta.tables import file_paths, open_table, sql_name, sql_text
@@ -59,8 +60,8 @@ _LOG = logging.getLogger(__name__)
 Tables = set[tuple[str, str]]
 """Tables by schema and name."""
 
-_PASSES = ("ops", "passes")
-_BOOKS: Tables = {("ops", "partitions"), ("ops", "row_accounts"), _PASSES, ("quarantine", "rows")}
+_PASSES, _RUNS = ("ops", "passes"), ("ops", "runs")
+_BOOKS: Tables = {("ops", "partitions"), ("ops", "row_accounts"), _PASSES, _RUNS, ("quarantine", "rows")}
 
 
 def query(
@@ -201,7 +202,9 @@ def open_views(
             table_view(connection, f'{layer}."{name}"', uri, table)
     if _PASSES in read:
         connection.execute(f"CREATE VIEW {'.'.join(_PASSES)} AS {_passes(root)}")
-    if read & _BOOKS - {_PASSES}:
+    if _RUNS in read:
+        connection.execute(f"CREATE VIEW {'.'.join(_RUNS)} AS {Runs(root).sql()}")
+    if read & _BOOKS - {_PASSES, _RUNS}:
         _open_books(connection, root)
 
 

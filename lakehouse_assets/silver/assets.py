@@ -10,6 +10,7 @@ from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.materialization.partitions import table_pool
 from lakehouse_assets.materialization.presentation import docs_metadata, silver_description, silver_schema
 from lakehouse_assets.materialization.reporting import report, reporting_refused, step_target
+from lakehouse_assets.materialization.run_book import RunBook
 from lakehouse_assets.silver.build import build_partitions
 from lakehouse_assets.store.errors import Unquoted
 from lakehouse_assets.store.root import Root
@@ -54,10 +55,11 @@ def silver_asset(
         },
     )
     @Unquoted(root)
-    def _silver(context: dg.AssetExecutionContext) -> None:
+    def _silver(context: dg.AssetExecutionContext, run_book: dg.ResourceParam[RunBook]) -> None:
         target = step_target(context, root, layer="silver", name=table.name, description=description)
-        with reporting_refused(context, target):
-            written = build_partitions(table, session, target)
-        report(context, target, written)
+        with run_book.noting("silver", table.name) as noted:
+            with reporting_refused(context, target):
+                written = build_partitions(table, session, target)
+            report(context, target, written, noted)
 
     return _silver

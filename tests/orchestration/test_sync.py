@@ -64,6 +64,16 @@ def test_a_partner_that_fails_keeps_no_other_rows_back(group, engine):
     errors = {t.table: t.error for t in result.tables if t.layer == "silver" and t.error}
     assert errors.keys() == {"shop_orders"}
     assert items(group) == [("k0", 1)]
+    # The history of runs has the table that failed, with the date that was built all the same.
+    history = query(
+        group.settings.root, "SELECT layer, table_name, status, rows_in, rows_out, dates, error FROM ops.runs ORDER BY started"
+    ).fetchall()
+    failed = next(run for run in history if run[2] == "failed")
+    assert failed[:6] == ("silver", "shop_orders", "failed", 1, 1, 1)
+    assert errors["shop_orders"] == failed[6]
+    assert {run[2] for run in history if run[0] == "raw"} == {"built"}
+    assert ("silver", "shop_items", "skipped", None, 0, 0, None) in history
+    assert sum(run[4] for run in history if run[1] == "shop_items" and run[2] == "built") == 1
     assert ("shop_orders", (DATES[1],)) in [(t.table, t.dates) for t in remaining.of_layers("silver")]
 
 
