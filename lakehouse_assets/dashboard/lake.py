@@ -18,7 +18,7 @@ from lakehouse_assets.store.root import Root
 if TYPE_CHECKING:
     import duckdb
 
-BOOKS: Tables = {("ops", "partitions"), ("quarantine", "rows")}
+BOOKS: Tables = {("ops", "partitions"), ("ops", "runs"), ("quarantine", "rows")}
 """The tables that every lakehouse has, empty or not."""
 
 SYSTEMS = "dashboard.systems"

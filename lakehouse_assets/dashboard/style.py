@@ -28,7 +28,7 @@ div.scroll {overflow-x: auto}
 FLOW_CSS = """
 .scroll {overflow-x: auto}
 svg {width: 100%; height: auto; min-width: 720px; color: var(--st-text-color)}
-svg text {font: 12px var(--st-font); fill: currentColor}
+svg text {font: 12px var(--st-font); fill: currentColor; paint-order: stroke; stroke: var(--st-background-color); stroke-width: 3px}
 svg text.head, svg .rows {font-weight: 600; font-variant-numeric: tabular-nums}
 svg path {fill: none; stroke-opacity: .38}
 svg a:hover path, svg a:focus path {stroke-opacity: .9}

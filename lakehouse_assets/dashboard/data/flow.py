@@ -16,7 +16,7 @@ from lakehouse_assets.gold.models import Model
 
 if TYPE_CHECKING:
     import duckdb
-    import pandas as pd
+    import pyarrow as pa
 
 Kind = Literal["landing", "raw", "silver", "gold", "again", "split", "quarantine", "superseded", "unread", "kept"]
 """What a node is: a layer; rows that are read once more, or made of one row; where rows end before gold."""
@@ -193,9 +193,7 @@ def rows_behind(source: Node, target: Node) -> tuple[str, str] | None:
     return (target[0], target[1]) if source[0] in ("again", "split") else None
 
 
-def rows_of(
-    connection: "duckdb.DuckDBPyConnection", table: tuple[str, str], of: str, filters: Filters, limit: int
-) -> "pd.DataFrame":
+def rows_of(connection: "duckdb.DuckDBPyConnection", table: tuple[str, str], of: str, filters: Filters, limit: int) -> "pa.Table":
     """Return rows of a table on the dates; of the quarantine, those of the table `of`."""
     schema, name = table
     dates = {"first": filters.parameters["first"], "last": filters.parameters["last"]}
@@ -204,5 +202,7 @@ def rows_of(
             f"""SELECT table_name, date, rule, reason, source_file, row_number, payload FROM quarantine.rows
                 WHERE table_name = $of AND {of_dates("date")} ORDER BY date, source_file, row_number LIMIT {limit:d}""",
             {**dates, "of": of},
-        ).df()
-    return connection.execute(f'SELECT * FROM {schema}."{name}" WHERE {of_dates("_date")} LIMIT {limit:d}', dates).df()
+        ).to_arrow_table()
+    return connection.execute(
+        f'SELECT * FROM {schema}."{name}" WHERE {of_dates("_date")} LIMIT {limit:d}', dates
+    ).to_arrow_table()

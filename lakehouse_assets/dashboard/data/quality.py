@@ -10,6 +10,7 @@ from lakehouse_assets.dashboard.lake import SYSTEMS
 if TYPE_CHECKING:
     import duckdb
     import pandas as pd
+    import pyarrow as pa
 
 _QUARANTINED = f"""FROM quarantine.rows JOIN {SYSTEMS} USING (layer, table_name)
     WHERE {of_dates("date")} AND {of_sources("system")}
@@ -69,7 +70,7 @@ def rule_over_time(connection: "duckdb.DuckDBPyConnection", filters: Filters) ->
 
 def quarantined_rows(
     connection: "duckdb.DuckDBPyConnection", filters: Filters, table: str | None, rule: str | None, limit: int
-) -> "pd.DataFrame":
+) -> "pa.Table":
     """Return rows in quarantine, newest dates first: `table_name`, `date`, `rule`, `reason`, `file`, `row_number`, `text`, `rows`.
 
     `text` is the original text of the row; of a file that was rejected as a whole there is none, and `rows` says how many it has.
@@ -78,7 +79,7 @@ def quarantined_rows(
         f"""SELECT layer, table_name, date, rule, reason, source_file AS file, row_number, payload AS text, rows {_QUARANTINED}
             ORDER BY date DESC, table_name, source_file, row_number LIMIT $limit""",
         {**filters.parameters, "table": table, "rule": rule, "limit": limit},
-    ).df()
+    ).to_arrow_table()
 
 
 def count_quarantined(

@@ -1,8 +1,8 @@
 """Today: what arrived, what is late, what failed, what waits in quarantine."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.books.refused import Refusals
@@ -150,6 +150,45 @@ def failed(catalog: Catalog, plan: Plan, refusals: Refusals, state: State) -> li
 def _system(path: str) -> str:
     """The system in a path of landing."""
     return path.removeprefix("landing/").partition("/")[0]
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """The newest run that did anything: when it began (UTC), seconds of all its tables, and how many of them were built or failed."""
+
+    started: datetime
+    seconds: float
+    built: int
+    failed: int
+
+
+def last_run(connection: "duckdb.DuckDBPyConnection") -> LastRun | None:
+    """Return the newest run; None if there was none."""
+    found = connection.execute(
+        """SELECT min(started), sum(seconds), count(*) FILTER (status = 'built'), count(*) FILTER (status = 'failed')
+           FROM ops.runs WHERE run_id = (SELECT arg_max(run_id, started) FROM ops.runs)"""
+    ).fetchone()
+    return LastRun(*found) if found and found[0] is not None else None
+
+
+def failed_runs(connection: "duckdb.DuckDBPyConnection", catalog: Catalog, named: Collection[str]) -> list[Problem]:
+    """Return the tables whose newest run failed, except those that are `named` already, as `layer.table`."""
+    systems = {f"raw.{f.table}": f.system for f in catalog.feeds} | {f"silver.{t.name}": t.system for t in catalog.tables}
+    rows = connection.execute(
+        """SELECT layer || '.' || table_name AS name, max(started), arg_max(error, started) FROM ops.runs
+           WHERE status IN ('built', 'unchanged', 'failed') GROUP BY name
+           HAVING arg_max(status, started) = 'failed' ORDER BY name"""
+    ).fetchall()
+    return [
+        Problem(
+            systems.get(name, ""),
+            name,
+            f"its last run, at {started:%Y-%m-%d %H:%M} UTC, failed: {error}",
+            "Run `lakehouse sync`.",
+        )
+        for name, started, error in rows
+        if name not in named
+    ]
 
 
 def of_chosen(problems: list[Problem], filters: Filters) -> list[Problem]:

@@ -88,5 +88,5 @@ def _show_band(view: View, bands: list[Band]) -> None:
         st.markdown("Their text is in the landing files only: a file with the same bytes as another is loaded once.")
         return
     rows = data.rows_of(view.open({*BOOKS, table}), table, band.source[1], filters, _ROWS)
-    st.caption(f'The first {len(rows)} of {".".join(table)}; all of them: `lakehouse query "FROM {".".join(table)}"`')
+    st.caption(f'The first {rows.num_rows} of {".".join(table)}; all of them: `lakehouse query "FROM {".".join(table)}"`')
     st.dataframe(rows, hide_index=True, alt=f"Rows of {'.'.join(table)}")

@@ -79,7 +79,7 @@ def _show_quarantine(view: View, tables: list[str], rules: list[str]) -> None:
     table = left.selectbox("Table", sorted({*tables}), index=None, key="table", bind="query-params", placeholder="All tables")
     rule = right.selectbox("Rule", sorted({*rules}), index=None, key="rule", bind="query-params", placeholder="All rules")
     rows = data.quarantined_rows(books, filters, table, rule, _ROWS)
-    if rows.empty:
+    if not rows.num_rows:
         st.markdown("No row is in quarantine for this choice: rows that break a rule that only warns stay in their table.")
     else:
         total = data.count_quarantined(books, filters, table, rule)
@@ -101,7 +101,7 @@ def _show_quarantine(view: View, tables: list[str], rules: list[str]) -> None:
             },
         )
     if table and rule:
-        layer = str(rows["layer"].iloc[0]) if len(rows) else "silver"
+        layer = str(rows["layer"][0]) if rows.num_rows else "silver"
         mending = data.mending(view.catalog, layer, table, rule)
         with st.container(border=True):
             st.markdown(f"**How to mend it.** {mending.sentence}  \nOwner: `{mending.owner}`")

@@ -21,19 +21,21 @@ def show(view: View) -> None:
     plan, refusals = view.plan()
     newest_rows = data.newest_rows(books)
     late = data.of_chosen(data.late(view.catalog, plan, newest_rows, data.newest_landing(books, data.ALL)), view.filters)
-    failed = data.of_chosen(data.failed(view.catalog, plan, refusals, view.state), view.filters)
+    failed = data.failed(view.catalog, plan, refusals, view.state)
+    failed += data.failed_runs(books, view.catalog, {problem.what.partition(" of ")[0] for problem in failed})
+    failed = data.of_chosen(failed, view.filters)
     st.caption(f"Files that landed on {filters.words}; the newest are of {newest or '-'}.")
     arrived, was_late, has_failed, waits = st.columns(4)
     arrived.metric(
-        "Arrived",
-        count(sources["rows"].sum(), "row"),
+        "Rows arrived",
+        f"{int(sources['rows'].sum()):,}",
         delta_description=f"{count(sources['files'].sum(), 'file')}, {size(float(sources['bytes'].sum()))}",
         border=True,
     )
     was_late.metric("Late", f"{len(late)}", delta_description="deliveries and tables" if late else "nothing is late", border=True)
     has_failed.metric("Failed", f"{len(failed)}", delta_description="to be mended" if failed else "nothing failed", border=True)
     quarantined = count_quarantined(books, filters)
-    waits.metric("In quarantine", count(quarantined, "row"), delta_description="on these dates", border=True)
+    waits.metric("Rows in quarantine", f"{quarantined:,}", delta_description="on these dates", border=True)
 
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -48,6 +50,9 @@ def show(view: View) -> None:
             )
         else:
             st.markdown("**The next pass has nothing to do:** all tables are up to date with landing.")
+        if run := data.last_run(books):
+            outcome = f"{count(run.built, 'table')} built" + (f", {run.failed} failed" if run.failed else "")
+            st.markdown(f"**The last run** began at {run.started:%Y-%m-%d %H:%M} UTC: {outcome} in {run.seconds:,.0f} s.")
     with right:
         _show_problems("Failed", failed, "Nothing failed: every table is built from what has landed.")
         _show_problems("Late", late, "Everything that is expected has arrived.")
