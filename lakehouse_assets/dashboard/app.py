@@ -5,12 +5,14 @@ from datetime import date
 
 import streamlit as st
 
+from lakehouse_assets.contracts.system import Catalog
 from lakehouse_assets.dashboard.filters import Filters
 from lakehouse_assets.dashboard.lake import State
 from lakehouse_assets.dashboard.pages import bikes, flow, inventory, lineage, quality, sales, support, today
 from lakehouse_assets.dashboard.style import CSS
 from lakehouse_assets.dashboard.view import View, setup, show_empty, state_of
 from lakehouse_assets.errors import LakehouseError
+from lakehouse_assets.settings import Settings
 from lakehouse_assets.store.errors import Unquoted
 from lakehouse_assets.store.preflight import check_readable, check_there
 
@@ -31,8 +33,16 @@ def main() -> None:
     st.set_page_config(page_title="Lakehouse", page_icon=":material/water_drop:", layout="wide")
     st.html(CSS)
 
+    try:
+        settings, catalog = setup()
+        # Outside of the pages, so that they are the same on all of them.
+        filters = _filters(catalog.systems)
+    except LakehouseError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+
     def runner(show: Callable[[View], None]) -> Callable[[], None]:
-        return lambda: _run(show)
+        return lambda: _run(show, settings, catalog, filters)
 
     page = st.navigation(
         [
@@ -44,11 +54,9 @@ def main() -> None:
     page.run()
 
 
-def _run(show: Callable[[View], None]) -> None:
+def _run(show: Callable[[View], None], settings: Settings, catalog: Catalog, filters: Filters) -> None:
+    root = settings.root
     try:
-        settings, catalog = setup()
-        filters = _filters(catalog.systems)
-        root = settings.root
         if root.local_folder is not None and not root.local_folder.is_dir():
             check_there(root)
         with Unquoted(root):

@@ -22,6 +22,8 @@ table.lake td, table.lake th {padding: .35rem .7rem; border-bottom: 1px solid rg
 table.lake .number {text-align: right; font-variant-numeric: tabular-nums}
 table.lake a {color: inherit; text-decoration: underline}
 div.scroll {overflow-x: auto}
+[data-testid="stCaptionContainer"] p, [data-testid="stMetric"] p {color: inherit; opacity: .88}
+[data-testid="stCaptionContainer"] {color: inherit}
 [data-testid="stMetricValue"] {font-variant-numeric: tabular-nums}
 </style>"""
 
