@@ -16,14 +16,15 @@ CSS = """<style>
 .block-container {padding-top: 2.6rem; max-width: 1320px}
 .block-container h1 {font-size: 2rem; padding: .4rem 0}
 .block-container h3 {font-size: 1.2rem; padding: .4rem 0}
-table.lake {border-collapse: collapse; width: 100%; font-size: .92rem}
+table.lake {border-collapse: collapse; width: 100%; font-size: .88rem}
 table.lake th {text-align: left; font-weight: 600; opacity: .85}
-table.lake td, table.lake th {padding: .35rem .7rem; border-bottom: 1px solid rgba(128,128,128,.25); vertical-align: top}
+table.lake td, table.lake th {padding: .3rem .5rem; border-bottom: 1px solid rgba(128,128,128,.25); vertical-align: top}
 table.lake .number {text-align: right; font-variant-numeric: tabular-nums}
+table.lake td.short {white-space: nowrap}
 table.lake a {color: inherit; text-decoration: underline}
 div.scroll {overflow-x: auto}
-[data-testid="stCaptionContainer"] p, [data-testid="stMetric"] p {color: inherit; opacity: .88}
-[data-testid="stCaptionContainer"] {color: inherit}
+.stApp [data-testid="stCaptionContainer"], .stApp [data-testid="stCaptionContainer"] p {color: inherit}
+.stApp [data-testid="stMetric"] p {color: inherit}
 [data-testid="stMetricValue"] {font-variant-numeric: tabular-nums}
 </style>"""
 
@@ -124,12 +125,17 @@ def table(
             shown = escape(text)
             if links and (href := links.get(name, [None] * len(rows))[number]):
                 shown = f'<a href="{escape(href)}" target="_self">{shown}</a>'
-            cells.append(f"<td{_right(name in numeric)}>{shown}</td>")
+            short = ' class="short"' if len(text) <= _SHORT else ""
+            cells.append(f"<td{_right(name in numeric) or short}>{shown}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="Table"><table class="lake"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div>"
     )
+
+
+_SHORT = 18
+"""Text of so many characters is never broken into lines."""
 
 
 def _right(is_number: bool) -> str:

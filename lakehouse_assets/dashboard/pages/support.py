@@ -39,7 +39,7 @@ def show(view: View) -> None:
     )
     figure.update_layout(height=300, margin={"l": 0, "r": 0, "t": 10, "b": 0})
     st.plotly_chart(figure, alt="Tickets by day of creation and status")
-    left, right = st.columns([2, 3], gap="large")
+    left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("By priority")
         rows = [

@@ -37,7 +37,7 @@ def show(view: View) -> None:
     quarantined = count_quarantined(books, filters)
     waits.metric("Rows in quarantine", f"{quarantined:,}", delta_description="on these dates", border=True)
 
-    left, right = st.columns([3, 2], gap="large")
+    left, right = st.columns([3, 2], gap="medium")
     with left:
         st.subheader("By source")
         _show_sources(view, sources.to_dict("records"), late, failed)
@@ -75,7 +75,6 @@ def _show_sources(view: View, rows: list[dict[str, object]], late: list[Problem]
         "newest": "Newest",
         "files": "Files",
         "rows": "Rows",
-        "late": "Late",
         "quarantined": "Quarantined",
     }
     show_table(
