@@ -92,13 +92,13 @@ def pytest_configure() -> None:
 class ByFile(LoadFileScheduling):
     """Gives a process whole files.
 
-    The cluster's tests, of whichever file, go where the demo runs on it: it is started once. Those of the dashboard share a lakehouse.
+    The cluster's tests, of whichever file, go to one process: it is started once. Those of the dashboard share a lakehouse.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         if nodeid.startswith("tests/dashboard/"):
             return "tests/dashboard"
-        return "tests/end_to_end/test_demo.py" if "[cluster-" in nodeid else super()._split_scope(nodeid)
+        return "cluster" if "[cluster-" in nodeid else super()._split_scope(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -62,7 +62,7 @@ def _run(show: Callable[[View], None], settings: Settings, catalog: Catalog, fil
         with Unquoted(root):
             check_readable(root)
             state = state_of(settings)
-            _footer(root.uri, state)
+            _footer(root.local_folder.name if root.local_folder else root.uri, state)
             if not state.ledger:
                 show_empty(
                     "Nothing has been loaded yet.",
@@ -86,7 +86,7 @@ def _filters(systems: list[str]) -> Filters:
 def _footer(root: str, state: State) -> None:
     with st.sidebar:
         published = f"published {state.published:%Y-%m-%d %H:%M} UTC" if state.published else "not published yet"
-        st.caption(f"Gold: pass {state.manifest}, {published}  \nRoot: `{root}`")
+        st.caption(f"Gold: pass {state.manifest}, {published}  \nLakehouse: `{root}`")
 
 
 main()

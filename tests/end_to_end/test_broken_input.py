@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = pytest.mark.worlds("sail-folder", "spark-folder")
+pytestmark = pytest.mark.worlds("sail-folder")
 
 DAY = "2026-01-31"
 
@@ -30,6 +30,7 @@ def built(lakehouse):
     return lakehouse
 
 
+@pytest.mark.worlds("sail-folder", "spark-folder")
 def test_a_broken_row_goes_to_quarantine_with_its_text(built):
     rows = built.rows("quarantine.rows", "source_file, row_number, rule, reason, payload", "row_number")
     assert [r for r in rows if r["source_file"] == "cust.csv"] == [

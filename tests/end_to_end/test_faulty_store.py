@@ -312,34 +312,44 @@ def test_two_machines_over_a_faulty_store_lose_nothing_and_double_nothing(seed, 
 
 LOST = {"500 after": Fault.ERROR_AFTER, "lost reply": Fault.LOST_REPLY}
 
-COMMITS = [
-    ("raw/shop_things", 0, "lost reply"),
-    ("silver/shop_things", 0, "500 after"),
-    ("quarantine/rows", 0, "500 after"),
-    ("gold/things", 0, "lost reply"),
+COMMITS = {
+    "raw": ("raw/shop_things", 0, "lost reply"),
+    "silver": ("silver/shop_things", 0, "500 after"),
+    "quarantine": ("quarantine/rows", 0, "500 after"),
+    "gold": ("gold/things", 0, "lost reply"),
     # A pass commits to the ledger five times, of which raw and silver of either table are the first four.
-    ("ops/partitions", 0, "500 after"),
-    ("ops/partitions", 1, "lost reply"),
-    ("ops/partitions", 3, "500 after"),
-]
+    "the first of the ledger": ("ops/partitions", 0, "500 after"),
+    "the second of the ledger": ("ops/partitions", 1, "lost reply"),
+    "the fourth of the ledger": ("ops/partitions", 3, "500 after"),
+}
+"""By name: the table, how many of its commits in a pass go well before, and what befalls the next."""
+
+ALL_TABLES = ["raw", "silver", "quarantine", "gold", "the first of the ledger"]
 
 
 @pytest.mark.parametrize(
-    ("earlier", "table", "skip", "fault"),
-    [*((1, *commit) for commit in COMMITS), *(pytest.param(0, *commit, marks=pytest.mark.soak) for commit in COMMITS[:3])],
+    ("earlier", "names"),
+    [
+        pytest.param(1, ALL_TABLES, id="one of each table"),
+        *(pytest.param(1, [name], id=f"{name}, on top", marks=pytest.mark.soak) for name in COMMITS),
+        *(pytest.param(0, [name], id=f"{name}, at first", marks=pytest.mark.soak) for name in ("raw", "silver", "quarantine")),
+    ],
 )
-def test_a_commit_of_which_nobody_hears_counts_once_and_keeps_its_files(earlier, table, skip, fault, store, two_tables):
-    tables, machine = two_tables((table, skip)), store.machines[0]
+def test_commits_of_which_nobody_hears_count_once_and_keep_their_files(earlier, names, store, two_tables):
+    tables, machine = two_tables(tuple(names)), store.machines[0]
     for _ in range(earlier):
         tables.arrive(6)
         assert machine.make_pass(tables.root) == []
     tables.arrive(6)
     # The commit that makes an empty table is version 0 and another matter: whoever repeats it finds the table there.
-    rule = Rule(LOST[fault], "PUT", rf"/{table}/_delta_log/0*[1-9]\d*\.json$", skip=skip)
-    store.proxy.rules = [rule]
+    store.proxy.rules = [
+        Rule(LOST[fault], "PUT", rf"/{table}/_delta_log/0*[1-9]\d*\.json$", skip=skip)
+        for table, skip, fault in (COMMITS[name] for name in names)
+    ]
+    rules = list(store.proxy.rules)
     machine.make_pass(tables.root)
     store.proxy.calm()
-    assert rule.times == 0
+    assert [rule.times for rule in rules] == [0] * len(names)
     assert missing_files(tables.lakehouse.settings.root) == []
     for name in ("raw.shop_things", "silver.shop_things"):
         tables.lakehouse.rows(name)

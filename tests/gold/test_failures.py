@@ -76,7 +76,7 @@ def passed(lakehouse):
     return done, message, evaluations[0] if evaluations else None
 
 
-@pytest.mark.worlds("sail-folder", "spark-folder")
+@pytest.mark.worlds("sail-folder")
 def test_a_bad_row_goes_to_quarantine_and_stops_nothing(landed):
     lakehouse = landed(GOOD, SHIPPED_BEFORE, NEGATIVE, entities=list(BICYCLES))
     assert passed(lakehouse)[0]

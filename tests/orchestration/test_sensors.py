@@ -25,6 +25,9 @@ from tests.support.recorded import LOCATIONS as ENTITY
 
 LOCATIONS = "CID,CNTRY\nAW-1,DE\n"
 
+pytestmark = pytest.mark.worlds("sail-folder")
+"""What a sensor asks for depends on the books and on landing; the ways of a run look at both kinds of store."""
+
 
 @pytest.fixture
 def instance(lakehouse):
@@ -76,6 +79,7 @@ def test_folders_of_no_feed_are_named_where_all_agrees(lakehouse, instance):
     assert "landing/sap/ is not loaded: no feed lands there" in message
 
 
+@pytest.mark.worlds("sail-folder", "sail-minio")
 def test_many_files_are_one_run_over_a_range(lakehouse, instance):
     for day in ("2026-01-05", "2026-01-06", "2026-01-08"):
         lakehouse.land("erp/customer_locations", day, "loc.csv", LOCATIONS)
@@ -107,6 +111,7 @@ def test_the_run_that_was_asked_for_settles_it(lakehouse, instance):
     assert all_agree(lakehouse, instance)
 
 
+@pytest.mark.worlds("sail-folder", "sail-minio")
 def test_gold_follows_once_its_silver_tables_stand(lakehouse, instance):
     lakehouse.land("crm/products", "2026-01-05", "prd.csv", "prd_id,prd_key,prd_nm,prd_cost,prd_line,prd_start_dt,prd_end_dt\n")
     lakehouse.land("erp/product_categories", "2026-01-05", "cat.csv", "ID,CAT,SUBCAT,MAINTENANCE\nAC_BR,A,B,Yes\n")
@@ -128,7 +133,6 @@ def failing(monkeypatch, error):
 THROTTLED = GenericError("Generic S3 error: Server returned non-2xx status code: 503 Service Unavailable: SlowDown")
 
 
-@pytest.mark.worlds("sail-folder")
 def test_a_fault_of_the_moment_is_tried_again_after_a_while(lakehouse, instance, monkeypatch):
     lakehouse.land("erp/customer_locations", "2026-01-05", "loc.csv", LOCATIONS)
     with monkeypatch.context() as patch:
@@ -146,7 +150,6 @@ def test_a_fault_of_the_moment_is_tried_again_after_a_while(lakehouse, instance,
     assert all_agree(lakehouse, instance)
 
 
-@pytest.mark.worlds("sail-folder")
 def test_a_fault_of_the_data_is_not_tried_again_until_something_changes(lakehouse, instance, monkeypatch):
     lakehouse.land("erp/customer_locations", "2026-01-05", "loc.csv", LOCATIONS)
     failing(monkeypatch, AuditError("some rows are bad"))
@@ -158,7 +161,6 @@ def test_a_fault_of_the_data_is_not_tried_again_until_something_changes(lakehous
     assert len(tick(lakehouse, instance)) == 1
 
 
-@pytest.mark.worlds("sail-folder")
 def test_an_unknown_fault_is_tried_a_few_times(lakehouse, instance, monkeypatch):
     monkeypatch.setattr(faults, "UNKNOWN_TRIES", 2)
     lakehouse.land("erp/customer_locations", "2026-01-05", "loc.csv", LOCATIONS)
@@ -169,7 +171,6 @@ def test_an_unknown_fault_is_tried_a_few_times(lakehouse, instance, monkeypatch)
     assert "failed 2 times (an unknown fault: KeyError" in later(lakehouse, instance)
 
 
-@pytest.mark.worlds("sail-folder")
 @pytest.mark.parametrize(
     ("end", "message"), [("report_run_failed", "the process has died"), ("report_run_canceled", "was cancelled")]
 )
@@ -192,7 +193,6 @@ def test_a_run_waits_that_was_killed_and_one_that_was_cancelled(lakehouse, insta
     assert len(tick(lakehouse, instance)) == 1
 
 
-@pytest.mark.worlds("sail-folder")
 def test_a_run_that_settles_nothing_is_not_asked_for_at_every_tick(lakehouse, instance):
     lakehouse.land("erp/customer_locations", "2026-01-05", "loc.csv", LOCATIONS)
     [request] = tick(lakehouse, instance)
@@ -245,13 +245,11 @@ def late(lakehouse, days=15):
 LATE = [("01-16", "01-16")]
 
 
-@pytest.mark.worlds("sail-folder")
 def test_a_late_file_of_an_old_date_is_found_when_its_turn_comes(lakehouse, ticks):
     late(lakehouse)
     assert [ticks.next() for _ in range(4)] == [[], [], [], LATE]
 
 
-@pytest.mark.worlds("sail-folder")
 @pytest.mark.parametrize(
     "cursor", [None, "", "nonsense", "\0", "erp/customer_locations/", "zzz", "erp/customer_locations/2025-01-16"]
 )
@@ -261,7 +259,6 @@ def test_whatever_the_cursor_says_a_late_file_is_found_in_a_round(lakehouse, tic
     assert LATE in [ticks.next() for _ in range(9)]
 
 
-@pytest.mark.worlds("sail-folder")
 def test_repeated_and_lost_ticks_ask_for_the_same(lakehouse, ticks):
     late(lakehouse)
     ticks.cursor = "erp/customer_locations/2025-01-16"
@@ -271,7 +268,6 @@ def test_repeated_and_lost_ticks_ask_for_the_same(lakehouse, ticks):
     assert [r.tags for r in ticks.requests] == [first.tags]
 
 
-@pytest.mark.worlds("sail-folder")
 def test_a_turn_waits_for_the_run_that_settles_it(lakehouse, ticks):
     lakehouse.land(feed_of(ENTITY).landing, "2025-02-15", "new.csv", LOCATIONS)
     assert ticks.next() == [("02-15", "02-15")]
@@ -282,7 +278,6 @@ def test_a_turn_waits_for_the_run_that_settles_it(lakehouse, ticks):
     assert ticks.next() == [("01-06", "01-06")]
 
 
-@pytest.mark.worlds("sail-folder")
 def test_turns_in_which_nothing_differs_go_on_while_a_run_is_under_way(lakehouse, ticks):
     lakehouse.land(feed_of(ENTITY).landing, "2025-02-15", "new.csv", LOCATIONS)
     ticks.next()
@@ -291,7 +286,6 @@ def test_turns_in_which_nothing_differs_go_on_while_a_run_is_under_way(lakehouse
     assert [cursor[-5:] for cursor in cursors] == ["01-11", "01-16", "01-21"]
 
 
-@pytest.mark.worlds("sail-folder")
 def test_a_turn_whose_run_has_failed_holds_no_other_up(lakehouse, ticks):
     late(lakehouse)
     late(lakehouse, days=25)
@@ -301,7 +295,6 @@ def test_a_turn_whose_run_has_failed_holds_no_other_up(lakehouse, ticks):
     assert [ticks.next() for _ in range(3)] == [[], [], [("01-26", "01-26")]]
 
 
-@pytest.mark.worlds("sail-folder")
 def test_new_files_without_end_hold_no_turn_up(lakehouse, ticks):
     late(lakehouse)
     newest, found = ("02-15", "02-15"), []
@@ -311,7 +304,6 @@ def test_new_files_without_end_hold_no_turn_up(lakehouse, ticks):
     assert found == [[newest], [newest], [newest], [*LATE, newest]]
 
 
-@pytest.mark.worlds("sail-folder")
 def test_a_failed_run_is_not_tried_again_because_another_date_has_its_turn(lakehouse, ticks):
     lakehouse.land(feed_of(ENTITY).landing, "2025-02-15", "bad.csv", LOCATIONS)
     late(lakehouse)
@@ -322,7 +314,6 @@ def test_a_failed_run_is_not_tried_again_because_another_date_has_its_turn(lakeh
     assert [ticks.next() for _ in range(10)] == [[]] * 10
 
 
-@pytest.mark.worlds("sail-folder")
 def test_a_new_date_and_one_that_is_gone_are_found_at_once(lakehouse, ticks):
     ticks.cursor = "erp/customer_locations/2025-01-31"
     lakehouse.land(feed_of(ENTITY).landing, "2025-01-10", "a.csv", LOCATIONS)
@@ -331,7 +322,6 @@ def test_a_new_date_and_one_that_is_gone_are_found_at_once(lakehouse, ticks):
     assert ticks.next() == [("01-10", "01-10"), ("01-21", "01-21")]
 
 
-@pytest.mark.worlds("sail-folder")
 def test_files_on_many_old_dates_are_one_run_once_their_turn_has_come(lakehouse, ticks, monkeypatch):
     monkeypatch.setattr(sensors, "ScanBudget", partial(ScanBudget, newest_dates=1, objects=100))
     land(lakehouse, ENTITY, range(1, 50))
@@ -364,7 +354,6 @@ def with_settings(lakehouse, **changes):
     return lakehouse
 
 
-@pytest.mark.worlds("sail-folder")
 def test_files_without_pause_starve_neither_gold_nor_another_system(lakehouse, instance):
     """ERP files land before each tick, so raw and silver of the ERP never stop changing."""
     lakehouse.land("erp/product_categories", "2026-01-05", "cat.csv", CATEGORIES)
@@ -382,7 +371,6 @@ def test_files_without_pause_starve_neither_gold_nor_another_system(lakehouse, i
     assert any("gold/dim_product" in keys for number, keys in built if number <= 2)
 
 
-@pytest.mark.worlds("sail-folder")
 def test_a_system_does_not_wait_for_another_one_s_run(lakehouse, instance):
     under_way(lakehouse, instance, "erp")
     for feed, text in (("crm/products", PRODUCTS), ("erp/product_categories", CATEGORIES)):
@@ -391,7 +379,6 @@ def test_a_system_does_not_wait_for_another_one_s_run(lakehouse, instance):
     assert "A run is under way" in tick_of(lakehouse, instance, "arrivals_erp")
 
 
-@pytest.mark.worlds("sail-folder")
 def test_gold_waits_for_runs_of_raw_and_silver_and_no_longer_than_it_is_told_to(lakehouse, instance):
     for feed, text in (("crm/products", PRODUCTS), ("erp/product_categories", CATEGORIES)):
         lakehouse.land(feed, "2026-01-05", "a.csv", text)
@@ -405,7 +392,6 @@ def test_gold_waits_for_runs_of_raw_and_silver_and_no_longer_than_it_is_told_to(
     assert "agree" in tick_of(lakehouse, instance, "gold")
 
 
-@pytest.mark.worlds("sail-folder")
 def test_a_feed_is_asked_for_again_after_its_least_interval(lakehouse, instance):
     with_settings(lakehouse, lakehouse_least_interval_seconds=3600)
     lakehouse.land("erp/customer_locations", "2026-01-05", "a.csv", LOCATIONS)
@@ -424,7 +410,6 @@ def test_a_feed_is_asked_for_again_after_its_least_interval(lakehouse, instance)
     assert {key.path[-1] for key in request.asset_selection} == {"erp_customer_locations", "erp_customer_location_versions"}
 
 
-@pytest.mark.worlds("sail-folder")
 def test_a_partition_that_its_data_refuse_is_not_asked_for_until_they_change_and_keeps_no_other_back(lakehouse, instance):
     rule = Rule("country_exists", "country <> 'Nowhere'", "fail", "The country exists.")
     strict = replace(ENTITY, contract=replace(ENTITY.contract, rules=(rule,)))
@@ -449,7 +434,6 @@ def test_a_partition_that_its_data_refuse_is_not_asked_for_until_they_change_and
     assert run(lakehouse, instance, request).success
 
 
-@pytest.mark.worlds("sail-folder")
 def test_a_contract_that_can_not_be_kept_is_not_asked_for_until_it_changes(lakehouse, instance):
     broken = with_function(ENTITY, lambda raw: raw.selectExpr("*", "cid AS customer_number"))
     lakehouse.tables = [broken if table.name == ENTITY.name else table for table in lakehouse.tables]
@@ -462,7 +446,6 @@ def test_a_contract_that_can_not_be_kept_is_not_asked_for_until_it_changes(lakeh
     assert run(lakehouse, instance, request).success
 
 
-@pytest.mark.worlds("sail-folder")
 def test_what_was_refused_and_built_in_the_end_is_built_again_where_its_table_is_lost(lakehouse, instance):
     lakehouse.land("erp/customer_locations", "2026-01-05", "a.csv", LOCATIONS)
     [request] = tick_of(lakehouse, instance, "arrivals_erp")
@@ -481,7 +464,6 @@ def test_what_was_refused_and_built_in_the_end_is_built_again_where_its_table_is
     assert run(lakehouse, instance, request).success
 
 
-@pytest.mark.worlds("sail-folder")
 def test_a_backfill_keeps_the_sensor_from_its_tables_and_not_for_ever(lakehouse, instance, monkeypatch):
     lakehouse.land("erp/customer_locations", "2026-01-05", "a.csv", LOCATIONS)
     job = lakehouse.definitions().resolve_implicit_global_asset_job_def()
@@ -496,7 +478,6 @@ def test_a_backfill_keeps_the_sensor_from_its_tables_and_not_for_ever(lakehouse,
     assert len(tick_of(lakehouse, instance, "arrivals_erp")) == 1
 
 
-@pytest.mark.worlds("sail-folder")
 def test_a_feed_that_never_stands_still_starves_nobody(lakehouse, instance, monkeypatch):
     """Ticks are 150 seconds apart. At each, a run over the CRM is under way, and a new file lands before it ends."""
 

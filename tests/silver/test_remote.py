@@ -80,13 +80,14 @@ def test_files_whose_bounds_exclude_the_keys_are_not_read(make_lakehouse, monkey
 
 @pytest.mark.worlds("cluster-minio")
 @pytest.mark.parametrize("mode", ["upsert", "history"])
-def test_on_a_cluster_the_table_is_that_of_the_oracle(mode, make_lakehouse):
+def test_on_a_cluster_the_table_is_that_of_the_oracle(mode, make_lakehouse, world):
     shop = Shop(make_lakehouse(), entity(mode), random.Random(mode), fatal=0)
     for dates in (DATES[:2], DATES[1:3]):
         for _ in range(4):
             shop.arrive()
         shop.build(dates)
         shop.check()
+    assert world.cluster.executors() >= 2
 
 
 class _Cost:

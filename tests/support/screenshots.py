@@ -14,7 +14,7 @@ IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 VIEWS = {
     "today": ("Today", ""),
-    "flow": ("Flow", "flow"),
+    "flow": ("Flow", "flow?from=2026-01-31&to=2026-02-09"),
     "quality": ("Quality", "quality"),
     "sales": ("Sales", "sales?from=2025-04-01&to=2025-04-30"),
     "inventory": ("Inventory", "inventory"),
