@@ -23,8 +23,8 @@ table.lake .number {text-align: right; font-variant-numeric: tabular-nums}
 table.lake td.short {white-space: nowrap}
 table.lake a {color: inherit; text-decoration: underline}
 div.scroll {overflow-x: auto}
-.stApp [data-testid="stCaptionContainer"], .stApp [data-testid="stCaptionContainer"] p {color: inherit}
-.stApp [data-testid="stMetric"] p {color: inherit}
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] *, [data-testid="stMetric"] p {
+    color: inherit !important; opacity: 1 !important}
 [data-testid="stMetricValue"] {font-variant-numeric: tabular-nums}
 </style>"""
 

@@ -75,7 +75,7 @@ def test_a_band_and_a_rule_lead_to_their_rows(page, dashboard):
     settled(page, "Flow")
     page.get_by_role("link", name=re.compile("^magento_orders to In quarantine")).press("Enter")  # a hair's breadth
     page.get_by_role("heading", name=re.compile("^magento_orders to In quarantine: ")).wait_for()
-    assert page.get_by_test_id("stDataFrame").count() == 1
+    page.get_by_test_id("stDataFrame").wait_for()
     page.goto(f"{dashboard}/quality")
     settled(page, "Quality")
     page.get_by_role("row", name=re.compile("silver.magento_products")).get_by_role("link", name="price_positive").click()
