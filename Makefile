@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test quick dev setup lint docs lock clean
+.PHONY: demo test quick dev dashboard setup lint docs screenshots lock clean
 
 demo: setup  ## land the sample data and build it from landing to gold
 	@$(BIN)/lakehouse demo
@@ -21,6 +21,9 @@ quick: setup  ## the tests of the inner loop: one engine, one store, no services
 
 dev: setup  ## run the Dagster UI at http://localhost:3000
 	@DAGSTER_HOME="$$($(BIN)/python -m lakehouse_assets.setup)" $(BIN)/dg dev
+
+dashboard: setup  ## show the lakehouse in the browser at http://localhost:8501
+	@$(BIN)/lakehouse dashboard
 
 setup: $(VENV)/ready
 
@@ -44,6 +47,9 @@ lint: $(VENV)/installed
 docs: setup  ## write docs/tables.md and the diagram in docs/star-schema.md from the contracts and models
 	@$(BIN)/python -m lakehouse_assets.documentation.tables_page
 	@$(BIN)/python -m lakehouse_assets.documentation.star_schema_page
+
+screenshots: setup  ## take the pictures in docs/images again; needs Debian's chromium
+	@$(BIN)/python -m tests.support.screenshots
 
 lock:  ## resolve all dependencies again, with hashes
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --group dev --extra sail --extra dashboard --no-header -o requirements.lock pyproject.toml

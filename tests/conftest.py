@@ -90,9 +90,14 @@ def pytest_configure() -> None:
 
 
 class ByFile(LoadFileScheduling):
-    """Gives a process whole files. The cluster's tests, of whichever file, go to one process: it is started once."""
+    """Gives a process whole files.
+
+    The cluster's tests, of whichever file, go to one process: it is started once. Those of the dashboard share a lakehouse.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith("tests/dashboard/"):
+            return "tests/dashboard"
         return "cluster" if "[cluster-" in nodeid else super()._split_scope(nodeid)
 
 

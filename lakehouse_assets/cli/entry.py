@@ -9,6 +9,7 @@ import typer
 
 from lakehouse_assets.cli.alerts import alerts
 from lakehouse_assets.cli.check import check
+from lakehouse_assets.cli.dashboard import dashboard
 from lakehouse_assets.cli.generated import compare, generate, produce
 from lakehouse_assets.cli.landing import accept, drain, land
 from lakehouse_assets.cli.output import print_error
@@ -56,7 +57,7 @@ def _options(
 
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Build tables": (demo, plan, sync, run),
-    "Read tables": (status, table, query, trace, quarantine),
+    "Read tables": (status, table, query, trace, quarantine, dashboard),
     "Land data": (land, drain, accept),
     "Declare and maintain": (check, init, new_source, maintain),
     "Made-up data": (generate, compare, produce),

@@ -95,15 +95,20 @@ def query(
     open_views(connection, root, read, Versions(root, as_of, tell), as_of)
     if changes is not None:
         connection.execute(f"CREATE VIEW {'.'.join(CHANGES)} AS {changed_rows(root, changes, tell)}")
-    connection.execute(f"SET allowed_directories = [{sql_text(root.uri)}]")
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET python_enable_replacements = false")
-    connection.execute("SET lock_configuration = true")
+    lock(connection, root)
     try:
         result = connection.sql(sql)
     except duckdb.Error as error:
         raise QueryError(f"{unquoted(root, _without_position(error))}\n{_TABLES}") from None
     return result
+
+
+def lock(connection: "duckdb.DuckDBPyConnection", root: Root) -> None:
+    """Let a connection read nothing outside the root from now on, and keep it from changing its settings."""
+    connection.execute(f"SET allowed_directories = [{sql_text(root.uri)}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET python_enable_replacements = false")
+    connection.execute("SET lock_configuration = true")
 
 
 def refuse_unless_harmless(connection: "duckdb.DuckDBPyConnection", sql: str) -> Tables | None:

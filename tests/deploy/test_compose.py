@@ -215,7 +215,7 @@ class StackOnThisMachine:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._up: set[str] = set()
         self._healthy: set[str] = set()
-        container_ports = ("9000", "9092", "9093", "9094", "5432", "15002", "4000", "3000")
+        container_ports = ("9000", "9092", "9093", "9094", "5432", "15002", "4000", "3000", "8501")
         self.ports = dict(zip(container_ports, _free_ports(len(container_ports)), strict=True))
         self._cache = Settings().lakehouse_cache.expanduser()
         self._java = find_java()
