@@ -17,7 +17,7 @@ from lakehouse_assets.gold.assets import gold_assets
 from lakehouse_assets.gold.dbt import dbt_resource
 from lakehouse_assets.gold.models import read_models
 from lakehouse_assets.hooks.load_error import load_error
-from lakehouse_assets.landing.assets import drained_asset, landing_asset
+from lakehouse_assets.landing.assets import drained_asset, landing_asset, landing_spec
 from lakehouse_assets.materialization.io_manager import DeltaIOManager
 from lakehouse_assets.materialization.partitions import daily_partitions
 from lakehouse_assets.materialization.row_accounts import row_accounts_check
@@ -54,6 +54,11 @@ def build_definitions(settings: Settings, *, catalog: Catalog | None = None, eng
                 landing_asset(feed, feed.poll, root=root, owners=catalog.owners(feed), docs_url=docs_url)
                 for feed in catalog.feeds
                 if feed.poll
+            ),
+            *(
+                landing_spec(feed, owners=catalog.owners(feed), docs_url=docs_url)
+                for feed in catalog.feeds
+                if not feed.poll and not feed.topic
             ),
             *(
                 drained_asset(

@@ -3,8 +3,9 @@
 import os
 import tempfile
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from lakehouse_assets.errors import LakehouseError, PartitionGuardError
 from lakehouse_assets.gold.changes import changes_since_built, followed_dates
 from lakehouse_assets.gold.dbt import unquoted_output
 from lakehouse_assets.gold.failures import failing_rows
+from lakehouse_assets.gold.lineage import model_lineage
 from lakehouse_assets.gold.models import Model, gold_columns, model_fingerprint, silver_columns, table_states
 from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT, GoldProject
 from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model, rows_of_grain
@@ -38,7 +40,7 @@ from lakehouse_assets.hooks.dagster_dbt import (
     QuickStartDbt,
     dbt_assets,
 )
-from lakehouse_assets.materialization.presentation import docs_metadata
+from lakehouse_assets.materialization.presentation import column_lineage, docs_metadata
 from lakehouse_assets.materialization.run_book import RunBook, note_accounts, note_bytes
 from lakehouse_assets.store.errors import Unquoted, store_error, unquoted
 from lakehouse_assets.store.root import Root
@@ -94,6 +96,7 @@ def gold_assets(
     A run builds and tests the selected models in its own database file, then publishes those that passed.
     """
     models, columns = project.models_of(manifest), silver_columns(manifest)
+    layout = {**columns, **gold_columns(manifest)}
 
     @dbt_assets(
         manifest=_without_seeds(manifest),
@@ -115,10 +118,10 @@ def gold_assets(
         with tempfile.TemporaryDirectory(prefix="lakehouse-gold-") as folder:
             database = Path(folder, "run.duckdb")
             # Checks alone find what was never built empty. A model that is built must not.
-            empty = columns if selected else {**columns, **gold_columns(manifest)}
+            empty = columns if selected else layout
             changes = changes_since_built(models, selected, read.opened, read.records, shared)
             fill_database(database, root, read, selected, empty, project.seeds(manifest), changes)
-            built, checks, faulty = _build(context, dbt, root, database, project)
+            built, checks, faulty, compiled = _build(context, dbt, root, database, project)
             refused = {c.asset_key.path[-1] for c in checks if _blocks(c) and c.asset_key is not None}
             unpublished = _Unpublished(root, refused | (selected - built.keys()))
             published: dict[str, DeltaTable] = {}
@@ -169,8 +172,9 @@ def gold_assets(
                         "the whole of its tables" if followed is None else f"what changed: {len(followed)} dates of its rows"
                     )
                     metadata = {
-                        **output.metadata,
+                        **_without_internals(output.metadata),
                         **_metadata(root, model, facts),
+                        **column_lineage(model_lineage(model, partial(compiled, model.name), layout, shared)),
                         "committed": new.commit.changed,
                         "built_from": built_from,
                         **{f"rows_rekeyed/{column}": rows for column, rows in new.rows_rekeyed.items()},
@@ -190,7 +194,7 @@ def gold_assets(
             failed = _failures({name}, [c for c in checks if c.asset_key == dg.AssetKey(["gold", name])])[:-1]
             why = faulty.get(name) or unpublished.reasons.get(name) or " ".join(failed) or faulty.get("")
             notes[name].status, notes[name].error = (FAILED, why) if why else (SKIPPED, None)
-        yield from checks
+        yield from (check._replace(metadata=_without_internals(check.metadata)) for check in checks)
         for name, fingerprint in unpublished.refused.items():
             # A model is built as a whole, so the refusal may use any date.
             first = date.fromisoformat(min(context.partition_keys))
@@ -269,8 +273,10 @@ _CAUSED_OUTSIDE = (LakehouseError, CommitFailedError, DeltaError, OSError, duckd
 
 def _build(
     context: dg.AssetExecutionContext, dbt: QuickStartDbt, root: Root, database: Path, project: GoldProject
-) -> tuple[dict[str, "dg.Output[None]"], list[dg.AssetCheckResult], dict[str, str]]:
-    """Run dbt. Returns the outputs of the models it built, the test results, and why it could not build the other models."""
+) -> tuple[dict[str, "dg.Output[None]"], list[dg.AssetCheckResult], dict[str, str], Callable[[str], str]]:
+    """Run dbt. Returns the outputs of the models it built, the test results, why it could not build the other models, and what
+    returns the compiled query of a model.
+    """
     os.environ |= {RUN_DATABASE: str(database), RUN_ROOT: root.uri, **project.environment}
     built: dict[str, dg.Output[None]] = {}
     checks: list[dg.AssetCheckResult] = []
@@ -284,7 +290,15 @@ def _build(
             elif isinstance(event, dg.AssetCheckResult):
                 checks.append(event)
     faulty = {} if invocation.is_successful() else _faulty(invocation, root, tests_failed=any(map(_blocks, checks)))
-    return built, _with_failing_rows(checks, invocation, root, database), faulty
+
+    @cache
+    def compiled() -> dict[str, str]:
+        results = invocation.get_artifact("run_results.json")["results"]
+        return {
+            r["unique_id"].rpartition(".")[2]: r["compiled_code"] or "" for r in results if r["unique_id"].startswith("model.")
+        }
+
+    return built, _with_failing_rows(checks, invocation, root, database), faulty, lambda name: compiled()[name]
 
 
 def _faulty(invocation: DbtCliInvocation, root: Root, *, tests_failed: bool) -> dict[str, str]:
@@ -326,6 +340,14 @@ def _with_failing_rows(
             return check._replace(description=f"{rows.sentence()}.", metadata=shown)
 
         return [check if check.passed else described(check) for check in checks]
+
+
+def _without_internals(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of dagster-dbt without what only dbt understands."""
+    return {name: value for name, value in metadata.items() if name not in _INTERNAL and not name.startswith("dagster_dbt/")}
+
+
+_INTERNAL = ("unique_id", "invocation_id", "status")
 
 
 def _one_line(text: str) -> str:

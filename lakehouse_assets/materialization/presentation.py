@@ -1,6 +1,6 @@
 """How a contract appears in the Dagster UI: column schemas, descriptions, links to the docs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -64,6 +64,16 @@ def docs_metadata(table: str, docs_url: str | None) -> dict[str, Any]:
     """The link to the table's section in the docs."""
     page = f"tables.md#{table}"
     return {"docs": dg.MetadataValue.url(f"{docs_url.rstrip('/')}/{page}") if docs_url else dg.MetadataValue.path(f"docs/{page}")}
+
+
+def column_lineage(sources: Mapping[str, Sequence[tuple[str, str, str]]]) -> dict[str, Any]:
+    """The metadata by which the UI draws column lineage: by column, the layer, table and column of each that it is made from."""
+    deps = {
+        column: [dg.TableColumnDep(dg.AssetKey([layer, table]), name) for layer, table, name in read]
+        for column, read in sources.items()
+        if read
+    }
+    return {"dagster/column_lineage": dg.TableColumnLineage(deps)} if deps else {}
 
 
 def _names(names: Sequence[str]) -> str:

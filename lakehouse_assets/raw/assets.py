@@ -12,7 +12,7 @@ from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.hooks.partition_status import show_as_built
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.materialization.partitions import table_pool
-from lakehouse_assets.materialization.presentation import docs_metadata, raw_schema
+from lakehouse_assets.materialization.presentation import column_lineage, docs_metadata, raw_schema
 from lakehouse_assets.materialization.reporting import report, step_target
 from lakehouse_assets.materialization.run_book import RunBook
 from lakehouse_assets.raw.write import load_partitions
@@ -40,9 +40,11 @@ def raw_asset(
         ]
     )
 
+    lineage = column_lineage({name: [("landing", feed.table, name)] for name in feed.column_names})
+
     @dg.asset(
         key=["raw", feed.table],
-        deps=[dg.AssetKey(["landing", feed.table])] if feed.poll or feed.topic else [],
+        deps=[dg.AssetKey(["landing", feed.table])],
         group_name=f"raw_{feed.system}",
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -63,7 +65,7 @@ def raw_asset(
     def _raw(context: dg.AssetExecutionContext, run_book: dg.ResourceParam[RunBook]) -> None:
         target = step_target(context, root, layer="raw", name=feed.table, description=description)
         with run_book.noting("raw", feed.table) as noted:
-            report(context, target, load_partitions(feed, target, start), noted)
+            report(context, target, load_partitions(feed, target, start), noted, lineage)
         _show_empty_dates(context.instance, feed, readers, partitions, root, start)
 
     return _raw

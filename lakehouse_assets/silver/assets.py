@@ -1,17 +1,18 @@
 """Silver assets: one per silver table, made from its contract and its inputs."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.materialization.partitions import table_pool
-from lakehouse_assets.materialization.presentation import docs_metadata, silver_description, silver_schema
+from lakehouse_assets.materialization.presentation import column_lineage, docs_metadata, silver_description, silver_schema
 from lakehouse_assets.materialization.reporting import report, reporting_refused, step_target
 from lakehouse_assets.materialization.run_book import RunBook
 from lakehouse_assets.silver.build import build_partitions
+from lakehouse_assets.silver.lineage import silver_lineage
 from lakehouse_assets.store.errors import Unquoted
 from lakehouse_assets.store.root import Root
 
@@ -60,6 +61,11 @@ def silver_asset(
         with run_book.noting("silver", table.name) as noted:
             with reporting_refused(context, target):
                 written = build_partitions(table, session, target)
-            report(context, target, written, noted)
+            report(context, target, written, noted, _lineage(table, session))
 
     return _silver
+
+
+def _lineage(table: SilverTable, session: "Callable[[], SparkSession]") -> dict[str, Any]:
+    lineage = silver_lineage(table, session)
+    return column_lineage({column: [("raw", *source) for source in sources] for column, sources in lineage.items()})
