@@ -38,8 +38,11 @@ from lakehouse_assets.store.s3 import s3_settings
 
 def build_definitions(settings: Settings, *, catalog: Catalog | None = None, engine: Engine | None = None) -> dg.Definitions:
     """Return the definitions for the given settings. `catalog` and `engine`, if given, replace those of the settings."""
-    # A run over a range needs a backfill policy, which Dagster marks as beta. The docs say so; no warning at each start.
-    warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")
+    # A run over a range needs a backfill policy, and the UI's links to code their classes, which Dagster marks as beta. The docs say
+    # so; no warning at each start.
+    warnings.filterwarnings(
+        "ignore", message="Parameter `backfill_policy`|Class `(LocalFileCodeReference|CodeReferencesMetadata)"
+    )
     root, start, docs_url = settings.root, settings.lakehouse_start_date, settings.lakehouse_docs_url
     catalog = catalog or load_catalog(settings)
     engine = engine or Engine(settings.engine_config)
@@ -77,7 +80,7 @@ def build_definitions(settings: Settings, *, catalog: Catalog | None = None, eng
                 for feed in catalog.feeds
             ),
             *(
-                silver_asset(table, engine.session, root=root, partitions=partitions, docs_url=docs_url)
+                silver_asset(table, engine.session, engine=engine.name, root=root, partitions=partitions, docs_url=docs_url)
                 for table in catalog.tables
             ),
             gold_assets(root=root, project=project, manifest=manifest, partitions=partitions, docs_url=docs_url),

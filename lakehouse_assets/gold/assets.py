@@ -40,7 +40,7 @@ from lakehouse_assets.hooks.dagster_dbt import (
     QuickStartDbt,
     dbt_assets,
 )
-from lakehouse_assets.materialization.presentation import column_lineage, docs_metadata
+from lakehouse_assets.materialization.presentation import column_lineage, docs_metadata, table_metadata
 from lakehouse_assets.materialization.run_book import RunBook, note_accounts, note_bytes
 from lakehouse_assets.store.errors import Unquoted, store_error, unquoted
 from lakehouse_assets.store.root import Root
@@ -51,7 +51,9 @@ class GoldTranslator(DagsterDbtTranslator):
 
     def __init__(self, docs_url: str | None) -> None:
         # The user's project and the lakehouse's own may both list a silver table.
-        super().__init__(settings=DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
+        super().__init__(
+            settings=DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True, enable_code_references=True)
+        )
         self._docs_url = docs_url
 
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
@@ -336,7 +338,8 @@ def _with_failing_rows(
             rows = failing_rows(connection, invocation.manifest["nodes"][test], result["compiled_code"])
             if rows is None:
                 return check
-            shown = {**check.metadata, "failing_rows": dg.MetadataValue.md(rows.table())}
+            listed = [list(row.values()) for row in rows.examples]
+            shown = {**check.metadata, **table_metadata("failing_rows", list(rows.examples[0]), listed, rows.rows)}
             return check._replace(description=f"{rows.sentence()}.", metadata=shown)
 
         return [check if check.passed else described(check) for check in checks]

@@ -15,7 +15,7 @@ from lakehouse_assets.landing.drain.drain import Drained
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.landing.pollers.land import land_poll
 from lakehouse_assets.materialization.partitions import table_pool
-from lakehouse_assets.materialization.presentation import docs_metadata, source_schema
+from lakehouse_assets.materialization.presentation import docs_metadata, format_kinds, source_schema
 from lakehouse_assets.store.errors import Unquoted
 from lakehouse_assets.store.root import Root
 
@@ -28,17 +28,12 @@ def landing_spec(feed: Feed, *, owners: Sequence[str], docs_url: str | None) -> 
     return dg.AssetSpec(
         ["landing", feed.table],
         group_name=f"landing_{feed.system}",
-        kinds={"file", *_formats(feed)},
+        kinds={"file", *format_kinds(feed)},
         owners=owners,
         tags={"layer": "landing", "system": feed.system},
         description=f"Files that others drop at `landing/{feed.landing}/<date>/`.",
         metadata={"dagster/column_schema": source_schema(feed), **docs_metadata(feed.table, docs_url)},
     )
-
-
-def _formats(feed: Feed) -> set[str]:
-    """Return the kinds of a feed's formats."""
-    return {type(form).__name__.lower() for form in feed.formats}
 
 
 def landing_asset(feed: Feed, poll: Poll, *, root: Root, owners: Sequence[str], docs_url: str | None) -> dg.AssetsDefinition:
@@ -48,7 +43,7 @@ def landing_asset(feed: Feed, poll: Poll, *, root: Root, owners: Sequence[str], 
         key=["landing", feed.table],
         group_name=f"landing_{feed.system}",
         pool=table_pool("landing", feed.table),
-        kinds={"api", *_formats(feed)},
+        kinds={"api", *format_kinds(feed)},
         owners=owners,
         tags={"layer": "landing", "system": feed.system},
         code_version=_POLLER_VERSION,
@@ -80,7 +75,7 @@ def drained_asset(
         key=["landing", feed.table],
         group_name=f"landing_{feed.system}",
         pool=table_pool("landing", feed.table),
-        kinds={"kafka", *_formats(feed)},
+        kinds={"kafka", *format_kinds(feed)},
         owners=owners,
         tags={"layer": "landing", "system": feed.system},
         code_version=_DRAIN_VERSION,

@@ -8,7 +8,14 @@ import dagster as dg
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
 from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.materialization.partitions import table_pool
-from lakehouse_assets.materialization.presentation import column_lineage, docs_metadata, silver_description, silver_schema
+from lakehouse_assets.materialization.presentation import (
+    code_metadata,
+    column_lineage,
+    docs_metadata,
+    quarantine_metadata,
+    silver_description,
+    silver_schema,
+)
 from lakehouse_assets.materialization.reporting import report, reporting_refused, step_target
 from lakehouse_assets.materialization.run_book import RunBook
 from lakehouse_assets.silver.build import build_partitions
@@ -24,11 +31,15 @@ def silver_asset(
     table: SilverTable,
     session: "Callable[[], SparkSession]",
     *,
+    engine: str,
     root: Root,
     partitions: dg.PartitionsDefinition[str],
     docs_url: str | None,
 ) -> dg.AssetsDefinition:
-    """Make the asset `silver/<table>`: partition d applies the rows of its feeds dated d, by the contract's write mode."""
+    """Make the asset `silver/<table>`: partition d applies the rows of its feeds dated d, by the contract's write mode.
+
+    `engine` is the name of what computes, for people.
+    """
     contract = table.contract
     freshness, description = contract.freshness, silver_description(table)
 
@@ -42,7 +53,7 @@ def silver_asset(
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=table_pool("silver", table.name),
-        kinds={"deltalake", "pyspark"},
+        kinds={"deltalake", "sail" if engine == "sail" else "spark"},
         owners=[contract.owner],
         tags={"layer": "silver", "system": table.system},
         code_version=table.digest(),
@@ -53,6 +64,8 @@ def silver_asset(
             "dagster/partition_expr": DATE_COLUMN,
             "dagster/storage_kind": "deltalake",
             **docs_metadata(table.name, docs_url),
+            **quarantine_metadata("silver", table.name),
+            **code_metadata([given.function for given in table.inputs]),
         },
     )
     @Unquoted(root)
