@@ -1,13 +1,14 @@
 """Which columns of silver and gold each column of a model is made from, read from the model's SQL as dbt compiled it."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lakehouse_assets.contracts.remembered import remembered
 from lakehouse_assets.gold.models import Columns, Model, code_digest
 
 if TYPE_CHECKING:
+    from sqlglot.expressions import Column, Expr
     from sqlglot.optimizer.scope import Scope
 
 Lineage = dict[str, list[tuple[str, str, str]]]
@@ -85,39 +86,32 @@ class _Scopes:
                 found |= {s.alias_or_name.lower(): self._sources(s, scope) for s in getattr(scope.expression, "selects", ())}
         return self._known[key]
 
-    def _sources(self, expression: object, scope: "Scope") -> frozenset[_Source]:
-        """Return the sources of an expression, those of the queries within it included."""
-        return frozenset(source for column in _columns_in(expression) for source in self._source(column, scope))
+    def _sources(self, expression: "Expr", scope: "Scope") -> frozenset[_Source]:
+        """Return the sources of an expression. A query within it gives what it selects."""
+        from sqlglot import exp
 
-    def _source(self, column: object, scope: "Scope") -> frozenset[_Source]:
+        inner = {id(within.expression): within for within in scope.subquery_scopes}
+        found: set[_Source] = set()
+        for part in expression.walk(prune=lambda node: id(node) in inner):
+            if id(part) in inner:
+                found.update(*self.columns(inner[id(part)]).values())
+            elif isinstance(part, exp.Column):
+                found |= self._source(part, scope)
+        return frozenset(found)
+
+    def _source(self, column: "Column", scope: "Scope") -> frozenset[_Source]:
         from sqlglot import exp
         from sqlglot.optimizer.scope import Scope
 
-        assert isinstance(column, exp.Column)
         table, name = column.table, column.name.lower()
-        for within in _around(scope, table):
-            source = within.sources[table]
-            if isinstance(source, Scope):
-                made = self.columns(source)
-                # Of a list that is unfolded, the items are those of the list.
-                return made[name] if name in made else self._sources(source.expression, within) if source.is_udtf else frozenset()
-            if isinstance(source, exp.Table) and source.db in ("silver", "gold"):
-                return frozenset([(source.db, source.name, name)])
+        around: Scope | None = scope
+        while around is not None and table not in around.sources:
+            around = around.parent  # a query within another one may use the other's tables
+        source = around.sources[table] if around is not None else None
+        if isinstance(source, Scope):
+            if source.is_udtf:
+                return self._sources(source.expression, source)  # the items of a list that is unfolded
+            return self.columns(source).get(name, frozenset())
+        if isinstance(source, exp.Table) and source.db in ("silver", "gold"):
+            return frozenset([(source.db, source.name, name)])
         return frozenset()
-
-
-def _columns_in(expression: object) -> Iterator[object]:
-    from sqlglot import exp
-
-    assert isinstance(expression, exp.Expr)
-    return expression.find_all(exp.Column)
-
-
-def _around(scope: "Scope", table: str) -> Iterator["Scope"]:
-    """Yield the queries that know a table by this name: the query itself, those within it, and those around it."""
-    pending = [scope, *scope.subquery_scopes]
-    for within in pending:
-        if table in within.sources:
-            yield within
-    if scope.parent is not None:
-        yield from _around(scope.parent, table)

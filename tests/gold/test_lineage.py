@@ -20,7 +20,7 @@ ORDERS, DAYS = '"run"."silver"."orders"', '"run"."gold"."dim_day"'
             {
                 "id": ["silver.orders.id"],
                 "amount": ["silver.orders.amount"],
-                "_date": ["gold.dim_day._date", "silver.orders._date"],
+                "_date": ["silver.orders._date"],
                 "day_key": ["gold.dim_day.day_key"],
             },
         ),
@@ -34,7 +34,7 @@ ORDERS, DAYS = '"run"."silver"."orders"', '"run"."gold"."dim_day"'
         ),
         (
             f"select (select max(d.day_key) from {DAYS} d where d._date = o._date) as newest from {ORDERS} o",
-            {"newest": ["gold.dim_day._date", "gold.dim_day.day_key", "silver.orders._date"]},
+            {"newest": ["gold.dim_day.day_key"]},
         ),
         (f"select t.tag from {ORDERS} o, unnest(o.tags) as t(tag)", {"tag": ["silver.orders.tags"]}),
         (f"select id from {ORDERS} where amount > 0", {"id": ["silver.orders.id"]}),
