@@ -4,7 +4,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from lakehouse_assets.hooks.dagster_dbt import (
     QuickStartDbt,
     dbt_assets,
 )
+from lakehouse_assets.hooks.partition_status import show_as_built
 from lakehouse_assets.materialization.presentation import column_lineage, docs_metadata, table_metadata
 from lakehouse_assets.materialization.run_book import RunBook, note_accounts, note_bytes
 from lakehouse_assets.store.errors import Unquoted, store_error, unquoted
@@ -186,6 +187,7 @@ def gold_assets(
                         time.perf_counter() - began + (of_dbt.value or 0 if isinstance(of_dbt, dg.FloatMetadataValue) else 0), 3
                     )
                     yield dg.Output(None, output_name=output.output_name, metadata=metadata)
+            _show_as_built(context, published, partitions, project.start)
             # If the step is killed before the records, the next pass builds the models again and finds the same rows.
             if selected:
                 opened = read.opened | {("gold", name): table for name, table in published.items()}
@@ -369,6 +371,15 @@ def _log_facts(context: dg.AssetExecutionContext, model: Model, facts: TableFact
         context.add_asset_metadata({"dagster/partition_row_count": rows.get(day, 0)}, asset_key=key, partition_key=day)
     table_metadata = {"dagster/row_count": facts.rows, "bytes": facts.bytes, "files": facts.files}
     context.log_event(dg.AssetObservation(key, metadata=table_metadata))
+
+
+def _show_as_built(
+    context: dg.AssetExecutionContext, names: Iterable[str], partitions: dg.PartitionsDefinition[str], start: date
+) -> None:
+    """Show all dates of models as built in the UI: a model is built as a whole, whatever dates its run names."""
+    days = [start + timedelta(days=n) for n in range((datetime.now(UTC).date() - start).days + 1)]
+    for name in names:
+        show_as_built(context.instance, dg.AssetKey(["gold", name]), partitions, days)
 
 
 def _note(

@@ -83,13 +83,20 @@ def _cell(value: object) -> str | int | float | bool | None:
 
 
 def column_lineage(sources: Mapping[str, Sequence[tuple[str, str, str]]]) -> dict[str, Any]:
-    """The metadata by which the UI draws column lineage: by column, the layer, table and column of each that it is made from."""
+    """Column lineage as metadata. `sources` has by column the layer, table and column of each that it is made from."""
     deps = {
         column: [dg.TableColumnDep(dg.AssetKey([layer, table]), name) for layer, table, name in read]
         for column, read in sources.items()
         if read
     }
-    return {"dagster/column_lineage": dg.TableColumnLineage(deps)} if deps else {}
+    if not deps:
+        return {}
+    # Dagster's open-source UI draws no graph of columns: a table says the same.
+    listed = [(column, ", ".join(".".join(source) for source in sources[column])) for column in deps]
+    return {
+        "dagster/column_lineage": dg.TableColumnLineage(deps),
+        **table_metadata("made_from", ("column", "made from"), listed, len(listed)),
+    }
 
 
 def quarantine_metadata(layer: str, table: str) -> dict[str, Any]:
