@@ -112,7 +112,7 @@ def _of_sql(sql: str, inputs: _Sources) -> _Sources:
     except sqlglot.errors.ParseError:
         return {}  # the engine may know more SQL than the parser; a column without lineage says nothing wrong
     made: _Sources = {}
-    for part in parsed.find(exp.Select).expressions if isinstance(parsed, exp.Select) else ():
+    for part in parsed.expressions if isinstance(parsed, exp.Select) else ():
         if isinstance(part, exp.Star):
             made |= inputs
             continue
