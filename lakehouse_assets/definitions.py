@@ -17,7 +17,7 @@ from lakehouse_assets.gold.assets import gold_assets
 from lakehouse_assets.gold.dbt import dbt_resource
 from lakehouse_assets.gold.models import read_models
 from lakehouse_assets.hooks.load_error import load_error
-from lakehouse_assets.landing.assets import drained_asset, landing_asset
+from lakehouse_assets.landing.assets import drained_asset, landing_asset, landing_spec
 from lakehouse_assets.materialization.io_manager import DeltaIOManager
 from lakehouse_assets.materialization.partitions import daily_partitions
 from lakehouse_assets.materialization.row_accounts import row_accounts_check
@@ -39,8 +39,11 @@ from lakehouse_assets.store.s3 import s3_settings
 
 def build_definitions(settings: Settings, *, catalog: Catalog | None = None, engine: Engine | None = None) -> dg.Definitions:
     """Return the definitions for the given settings. `catalog` and `engine`, if given, replace those of the settings."""
-    # A run over a range needs a backfill policy, which Dagster marks as beta. The docs say so; no warning at each start.
-    warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")
+    # A run over a range needs a backfill policy, and the UI's links to code their classes, which Dagster marks as beta. The docs say
+    # so; no warning at each start.
+    warnings.filterwarnings(
+        "ignore", message="Parameter `backfill_policy`|Class `(LocalFileCodeReference|CodeReferencesMetadata)"
+    )
     root, start, docs_url = settings.root, settings.lakehouse_start_date, settings.lakehouse_docs_url
     catalog = catalog or load_catalog(settings)
     engine = engine or Engine(settings.engine_config)
@@ -55,6 +58,11 @@ def build_definitions(settings: Settings, *, catalog: Catalog | None = None, eng
                 landing_asset(feed, feed.poll, root=root, owners=catalog.owners(feed), docs_url=docs_url)
                 for feed in catalog.feeds
                 if feed.poll
+            ),
+            *(
+                landing_spec(feed, owners=catalog.owners(feed), docs_url=docs_url)
+                for feed in catalog.feeds
+                if not feed.poll and not feed.topic
             ),
             *(
                 drained_asset(
@@ -73,7 +81,7 @@ def build_definitions(settings: Settings, *, catalog: Catalog | None = None, eng
                 for feed in catalog.feeds
             ),
             *(
-                silver_asset(table, engine.session, root=root, partitions=partitions, docs_url=docs_url)
+                silver_asset(table, engine.session, engine=engine.name, root=root, partitions=partitions, docs_url=docs_url)
                 for table in catalog.tables
             ),
             gold_assets(root=root, project=project, manifest=manifest, partitions=partitions, docs_url=docs_url),

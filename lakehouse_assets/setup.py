@@ -18,7 +18,8 @@ def main() -> int:
         settings = load_settings()
         load_catalog(settings)
         settings.gold_project.manifest()
-        prepare(settings.local_spark)
+        if settings.lakehouse_engine == "spark":
+            prepare(settings.local_spark)
         prepare_home(settings.dagster_home, settings.root)
     except LakehouseError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -24,9 +24,10 @@ def raw_and_silver():
 def test_every_entity_has_a_raw_and_a_silver_asset_and_gold_follows(graph):
     names = {key.to_user_string() for key in graph.materializable_asset_keys}
     assert {n for n in names if n.startswith(("raw/", "silver/"))} == raw_and_silver()
-    assert {n for n in names if n.startswith("landing/")} == {
-        f"landing/{feed.table}" for feed in catalog().feeds if feed.poll or feed.topic
-    }
+    fetched = {f"landing/{feed.table}" for feed in catalog().feeds if feed.poll or feed.topic}
+    dropped = {key.to_user_string() for key in graph.external_asset_keys}
+    assert {n for n in names if n.startswith("landing/")} == fetched
+    assert dropped == {f"landing/{feed.table}" for feed in catalog().feeds} - fetched
     assert {n for n in names if n.startswith("gold/")} == {f"gold/{model.name}" for model in Settings().gold_project.models()}
 
 

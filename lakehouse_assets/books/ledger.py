@@ -65,7 +65,7 @@ class LandedFile:
 
 @dataclass(frozen=True)
 class RuleHits:
-    """How many rows of a partition broke a rule, and the keys of a few of them for a person to look up."""
+    """How many rows of a partition broke a rule, and a few of them for a person to look up: key, file and row, between tabs."""
 
     rule: str
     rows: int

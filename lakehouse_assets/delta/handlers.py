@@ -78,11 +78,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Written:
-    """The result of a write: the commit, and metadata of the whole write and of each partition."""
+    """The result of a write: the commit, and metadata of the whole write and of each partition.
+
+    `files` are the landing files of the partitions that were built, if it read landing: date, name, bytes and rows of each.
+    """
 
     commit: Commit
     metadata: dict[str, Any] = field(default_factory=dict)
     by_date: dict[date, dict[str, Any]] = field(default_factory=dict)
+    files: Sequence[tuple[date, str, int, int]] = ()
 
 
 class Handler(ABC, Generic[T]):

@@ -3,8 +3,9 @@
 import os
 import tempfile
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from lakehouse_assets.errors import LakehouseError, PartitionGuardError
 from lakehouse_assets.gold.changes import changes_since_built, followed_dates
 from lakehouse_assets.gold.dbt import unquoted_output
 from lakehouse_assets.gold.failures import failing_rows
+from lakehouse_assets.gold.lineage import model_lineage
 from lakehouse_assets.gold.models import Model, gold_columns, model_fingerprint, silver_columns, table_states
 from lakehouse_assets.gold.project import RUN_DATABASE, RUN_ROOT, GoldProject
 from lakehouse_assets.gold.publish import fill_database, model_records, open_tables, publish_model, rows_of_grain
@@ -38,7 +40,8 @@ from lakehouse_assets.hooks.dagster_dbt import (
     QuickStartDbt,
     dbt_assets,
 )
-from lakehouse_assets.materialization.presentation import docs_metadata
+from lakehouse_assets.hooks.partition_status import show_as_built
+from lakehouse_assets.materialization.presentation import column_lineage, docs_metadata, table_metadata
 from lakehouse_assets.materialization.run_book import RunBook, note_accounts, note_bytes
 from lakehouse_assets.store.errors import Unquoted, store_error, unquoted
 from lakehouse_assets.store.root import Root
@@ -49,7 +52,9 @@ class GoldTranslator(DagsterDbtTranslator):
 
     def __init__(self, docs_url: str | None) -> None:
         # The user's project and the lakehouse's own may both list a silver table.
-        super().__init__(settings=DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
+        super().__init__(
+            settings=DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True, enable_code_references=True)
+        )
         self._docs_url = docs_url
 
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
@@ -94,6 +99,7 @@ def gold_assets(
     A run builds and tests the selected models in its own database file, then publishes those that passed.
     """
     models, columns = project.models_of(manifest), silver_columns(manifest)
+    layout = {**columns, **gold_columns(manifest)}
 
     @dbt_assets(
         manifest=_without_seeds(manifest),
@@ -115,10 +121,10 @@ def gold_assets(
         with tempfile.TemporaryDirectory(prefix="lakehouse-gold-") as folder:
             database = Path(folder, "run.duckdb")
             # Checks alone find what was never built empty. A model that is built must not.
-            empty = columns if selected else {**columns, **gold_columns(manifest)}
+            empty = columns if selected else layout
             changes = changes_since_built(models, selected, read.opened, read.records, shared)
             fill_database(database, root, read, selected, empty, project.seeds(manifest), changes)
-            built, checks, faulty = _build(context, dbt, root, database, project)
+            built, checks, faulty, compiled = _build(context, dbt, root, database, project)
             refused = {c.asset_key.path[-1] for c in checks if _blocks(c) and c.asset_key is not None}
             unpublished = _Unpublished(root, refused | (selected - built.keys()))
             published: dict[str, DeltaTable] = {}
@@ -169,8 +175,9 @@ def gold_assets(
                         "the whole of its tables" if followed is None else f"what changed: {len(followed)} dates of its rows"
                     )
                     metadata = {
-                        **output.metadata,
+                        **_without_internals(output.metadata),
                         **_metadata(root, model, facts),
+                        **column_lineage(model_lineage(model, partial(compiled, model.name), layout, shared)),
                         "committed": new.commit.changed,
                         "built_from": built_from,
                         **{f"rows_rekeyed/{column}": rows for column, rows in new.rows_rekeyed.items()},
@@ -180,6 +187,7 @@ def gold_assets(
                         time.perf_counter() - began + (of_dbt.value or 0 if isinstance(of_dbt, dg.FloatMetadataValue) else 0), 3
                     )
                     yield dg.Output(None, output_name=output.output_name, metadata=metadata)
+            _show_as_built(context, published, partitions, project.start)
             # If the step is killed before the records, the next pass builds the models again and finds the same rows.
             if selected:
                 opened = read.opened | {("gold", name): table for name, table in published.items()}
@@ -190,7 +198,7 @@ def gold_assets(
             failed = _failures({name}, [c for c in checks if c.asset_key == dg.AssetKey(["gold", name])])[:-1]
             why = faulty.get(name) or unpublished.reasons.get(name) or " ".join(failed) or faulty.get("")
             notes[name].status, notes[name].error = (FAILED, why) if why else (SKIPPED, None)
-        yield from checks
+        yield from (check._replace(metadata=_without_internals(check.metadata)) for check in checks)
         for name, fingerprint in unpublished.refused.items():
             # A model is built as a whole, so the refusal may use any date.
             first = date.fromisoformat(min(context.partition_keys))
@@ -269,8 +277,10 @@ _CAUSED_OUTSIDE = (LakehouseError, CommitFailedError, DeltaError, OSError, duckd
 
 def _build(
     context: dg.AssetExecutionContext, dbt: QuickStartDbt, root: Root, database: Path, project: GoldProject
-) -> tuple[dict[str, "dg.Output[None]"], list[dg.AssetCheckResult], dict[str, str]]:
-    """Run dbt. Returns the outputs of the models it built, the test results, and why it could not build the other models."""
+) -> tuple[dict[str, "dg.Output[None]"], list[dg.AssetCheckResult], dict[str, str], Callable[[str], str]]:
+    """Run dbt. Returns the outputs of the models it built, the test results, why it could not build the other models, and what
+    returns the compiled query of a model.
+    """
     os.environ |= {RUN_DATABASE: str(database), RUN_ROOT: root.uri, **project.environment}
     built: dict[str, dg.Output[None]] = {}
     checks: list[dg.AssetCheckResult] = []
@@ -284,7 +294,15 @@ def _build(
             elif isinstance(event, dg.AssetCheckResult):
                 checks.append(event)
     faulty = {} if invocation.is_successful() else _faulty(invocation, root, tests_failed=any(map(_blocks, checks)))
-    return built, _with_failing_rows(checks, invocation, root, database), faulty
+
+    @cache
+    def compiled() -> dict[str, str]:
+        results = invocation.get_artifact("run_results.json")["results"]
+        return {
+            r["unique_id"].rpartition(".")[2]: r["compiled_code"] or "" for r in results if r["unique_id"].startswith("model.")
+        }
+
+    return built, _with_failing_rows(checks, invocation, root, database), faulty, lambda name: compiled()[name]
 
 
 def _faulty(invocation: DbtCliInvocation, root: Root, *, tests_failed: bool) -> dict[str, str]:
@@ -322,10 +340,19 @@ def _with_failing_rows(
             rows = failing_rows(connection, invocation.manifest["nodes"][test], result["compiled_code"])
             if rows is None:
                 return check
-            shown = {**check.metadata, "failing_rows": dg.MetadataValue.md(rows.table())}
+            listed = [list(row.values()) for row in rows.examples]
+            shown = {**check.metadata, **table_metadata("failing_rows", list(rows.examples[0]), listed, rows.rows)}
             return check._replace(description=f"{rows.sentence()}.", metadata=shown)
 
         return [check if check.passed else described(check) for check in checks]
+
+
+def _without_internals(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of dagster-dbt without what only dbt understands."""
+    return {name: value for name, value in metadata.items() if name not in _INTERNAL and not name.startswith("dagster_dbt/")}
+
+
+_INTERNAL = ("unique_id", "invocation_id", "status")
 
 
 def _one_line(text: str) -> str:
@@ -344,6 +371,15 @@ def _log_facts(context: dg.AssetExecutionContext, model: Model, facts: TableFact
         context.add_asset_metadata({"dagster/partition_row_count": rows.get(day, 0)}, asset_key=key, partition_key=day)
     table_metadata = {"dagster/row_count": facts.rows, "bytes": facts.bytes, "files": facts.files}
     context.log_event(dg.AssetObservation(key, metadata=table_metadata))
+
+
+def _show_as_built(
+    context: dg.AssetExecutionContext, names: Iterable[str], partitions: dg.PartitionsDefinition[str], start: date
+) -> None:
+    """Show all dates of models as built in the UI: a model is built as a whole, whatever dates its run names."""
+    days = [start + timedelta(days=n) for n in range((datetime.now(UTC).date() - start).days + 1)]
+    for name in names:
+        show_as_built(context.instance, dg.AssetKey(["gold", name]), partitions, days)
 
 
 def _note(

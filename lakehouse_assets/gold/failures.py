@@ -6,7 +6,6 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from lakehouse_assets.contracts.provenance import DATE_COLUMN
-from lakehouse_assets.markdown import markdown_table
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,16 +24,16 @@ class FailingRows:
 
     def sentence(self) -> str:
         """Summarize them, such as `2 rows, on 2026-01-31: order_id SO1; order_id SO2`."""
-        rows = sum(self.by_date.values())
+        rows = self.rows
         days = [str(day) for day in self.by_date if day is not None]
         on = f", on {_first(days, ', ')}" if days else ""
         named = list(dict.fromkeys(_name(row) for row in self.examples))
         return f"{rows} row{'s' if rows != 1 else ''}{on}: {_first(named, '; ')}"
 
-    def table(self) -> str:
-        """Return the examples as a Markdown table that also says how many more rows there are."""
-        columns = list(self.examples[0])
-        return markdown_table(columns, [list(row.values()) for row in self.examples], sum(self.by_date.values()))
+    @property
+    def rows(self) -> int:
+        """How many rows the query returned."""
+        return sum(self.by_date.values())
 
 
 def failing_rows(connection: "duckdb.DuckDBPyConnection", test: Mapping[str, Any], sql: str) -> FailingRows | None:

@@ -132,7 +132,7 @@ SPARK_CLIENT = Hook(
 SPARK_PLAN = Hook(
     "pyspark",
     ("pyspark.sql.connect.plan:LogicalPlan.to_proto",),
-    without="a silver date to which files were added is built whole.",
+    without="a silver date to which files were added is built whole, and the UI shows no column lineage of silver.",
 )
 
 PROCESS_END = Hook(

@@ -1,4 +1,4 @@
-"""Looks into the plan of a Spark Connect DataFrame: whether each of its rows is made from one row alone."""
+"""Looks into the plan of a Spark Connect DataFrame: what it says, and whether each of its rows is made from one row alone."""
 
 import re
 from collections.abc import Iterator
@@ -35,10 +35,16 @@ def is_row_by_row_sql(expression: str) -> bool:
 
 def is_row_by_row(rows: "DataFrame") -> bool:
     """Return whether each row is made from one row of what is read. False if that is not certain."""
+    plan = plan_of(rows)
+    return plan is not None and all(map(_is_row_by_row, messages(plan)))
+
+
+def plan_of(rows: "DataFrame") -> Any | None:
+    """Return the unresolved plan of a DataFrame, Spark Connect's Protobuf message `Relation`; None if it can't be had."""
     plan = getattr(rows, "_plan", None)
     if plan is None or not SPARK_PLAN.is_usable:
-        return False
-    return all(map(_is_row_by_row, _messages(plan.to_proto(rows.sparkSession.client).root)))
+        return None
+    return plan.to_proto(rows.sparkSession.client).root
 
 
 def _is_row_by_row(message: Any) -> bool:
@@ -55,10 +61,10 @@ def _is_row_by_row(message: Any) -> bool:
     return True
 
 
-def _messages(message: Any) -> Iterator[Any]:
+def messages(message: Any) -> Iterator[Any]:
     """Return a Protobuf message and all those in it."""
     yield message
     for field, value in message.ListFields():
         if field.message_type is not None and not field.message_type.GetOptions().map_entry:
             for part in value if field.is_repeated else [value]:
-                yield from _messages(part)
+                yield from messages(part)

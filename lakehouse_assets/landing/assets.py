@@ -1,4 +1,7 @@
-"""Landing assets: one for each feed that the lakehouse fetches. To materialize it is to poll the feed, or drain its topic, once."""
+"""Landing assets: one for each feed. To materialize one that the lakehouse fetches is to poll the feed, or drain its topic, once.
+
+Those of feeds whose files others drop are external.
+"""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -12,12 +15,25 @@ from lakehouse_assets.landing.drain.drain import Drained
 from lakehouse_assets.landing.objects import Landing
 from lakehouse_assets.landing.pollers.land import land_poll
 from lakehouse_assets.materialization.partitions import table_pool
-from lakehouse_assets.materialization.presentation import docs_metadata, source_schema
+from lakehouse_assets.materialization.presentation import docs_metadata, format_kinds, source_schema
 from lakehouse_assets.store.errors import Unquoted
 from lakehouse_assets.store.root import Root
 
 _POLLER_VERSION = "1"
 _DRAIN_VERSION = "1"
+
+
+def landing_spec(feed: Feed, *, owners: Sequence[str], docs_url: str | None) -> dg.AssetSpec:
+    """Return the external asset `landing/<feed>`: the files that others drop. The lakehouse observes them, but makes none."""
+    return dg.AssetSpec(
+        ["landing", feed.table],
+        group_name=f"landing_{feed.system}",
+        kinds={"file", *format_kinds(feed)},
+        owners=owners,
+        tags={"layer": "landing", "system": feed.system},
+        description=f"Files that others drop at `landing/{feed.landing}/<date>/`.",
+        metadata={"dagster/column_schema": source_schema(feed), **docs_metadata(feed.table, docs_url)},
+    )
 
 
 def landing_asset(feed: Feed, poll: Poll, *, root: Root, owners: Sequence[str], docs_url: str | None) -> dg.AssetsDefinition:
@@ -27,7 +43,7 @@ def landing_asset(feed: Feed, poll: Poll, *, root: Root, owners: Sequence[str], 
         key=["landing", feed.table],
         group_name=f"landing_{feed.system}",
         pool=table_pool("landing", feed.table),
-        kinds={"api", *(type(form).__name__.lower() for form in feed.formats)},
+        kinds={"api", *format_kinds(feed)},
         owners=owners,
         tags={"layer": "landing", "system": feed.system},
         code_version=_POLLER_VERSION,
@@ -59,7 +75,7 @@ def drained_asset(
         key=["landing", feed.table],
         group_name=f"landing_{feed.system}",
         pool=table_pool("landing", feed.table),
-        kinds={"kafka", *(type(form).__name__.lower() for form in feed.formats)},
+        kinds={"kafka", *format_kinds(feed)},
         owners=owners,
         tags={"layer": "landing", "system": feed.system},
         code_version=_DRAIN_VERSION,

@@ -1,6 +1,6 @@
 """Reports to Dagster what a step has written, for the table and for each partition."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from logging import Logger
@@ -73,10 +73,18 @@ def again_with_another_engine(step: Logs) -> Iterator[None]:
         raise dg.RetryRequested(max_retries=_RETRIES_OF_A_LOST_ENGINE) from error
 
 
-def report(context: dg.AssetExecutionContext, target: Target, written: Written, noted: TableRun) -> None:
-    """Report to Dagster what an asset's step has written, and note it for the history of runs."""
+def report(
+    context: dg.AssetExecutionContext, target: Target, written: Written, noted: TableRun, newest: Mapping[str, Any]
+) -> None:
+    """Report to Dagster what an asset's step has written, and note it for the history of runs.
+
+    `newest` is metadata of the table that the UI looks up in the newest materialization: it is reported with the last date alone.
+    """
     key, facts = dg.AssetKey([target.layer, target.name]), _facts(target)
-    for day, metadata in _described(context, target, written, facts).items():
+    described = _described(context, target, written, facts)
+    if described:
+        described[max(described)] |= newest
+    for day, metadata in described.items():
         context.add_asset_metadata(metadata, asset_key=key, partition_key=day.isoformat())
     note_accounts(noted, written.by_date)
     note_bytes(noted, facts, written.by_date)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
+from typing import Any
 
 import dagster as dg
 
@@ -10,7 +11,7 @@ from lakehouse_assets.books.ledger import Ledger, PartitionRecord
 from lakehouse_assets.books.quarantine import Quarantine
 from lakehouse_assets.books.set_aside import superseded_rows_by_date
 from lakehouse_assets.delta.tables import newest_table, table_facts
-from lakehouse_assets.markdown import markdown_table
+from lakehouse_assets.materialization.presentation import table_metadata
 from lakehouse_assets.retry import retried
 from lakehouse_assets.store.errors import Unquoted
 from lakehouse_assets.store.root import Root
@@ -61,6 +62,7 @@ def _result(root: Root, layer: str, table: str, dates: Collection[date] | None) 
         for day in sorted({*records, *live, *quarantined})
     }
     all_faults = [fault for day_faults in faults.values() for fault in day_faults]
+    unfinished = [r.date for r in records.values() if r.is_unverified]
     return dg.AssetCheckResult(
         passed=not all_faults,
         check_name=ROW_ACCOUNTS,
@@ -68,12 +70,12 @@ def _result(root: Root, layer: str, table: str, dates: Collection[date] | None) 
         description=" ".join(all_faults[:FAULTS_TOLD]) or None,
         metadata={
             "dates": len(records),
-            "unfinished": ", ".join(str(r.date) for r in records.values() if r.is_unverified),
+            **({"unfinished": ", ".join(map(str, unfinished))} if unfinished else {}),
             "rows_in": sum(r.rows_in or 0 for r in records.values()),
             "rows_out": sum(r.rows_out for r in records.values()),
             "rows_quarantined": sum(r.rows_quarantined for r in records.values()),
             "rows_superseded": sum(r.rows_superseded for r in records.values()),
-            "by_date": dates_table(
+            **dates_table(
                 ("in", "out", "quarantined", "superseded", "fault"),
                 {day: (*_figures(records.get(day)), " ".join(day_faults)) for day, day_faults in faults.items()},
                 failing=[day for day, day_faults in faults.items() if day_faults],
@@ -105,13 +107,11 @@ def in_dates(day: date, dates: Collection[date] | None) -> bool:
     return dates is None or day in dates
 
 
-def dates_table(
-    columns: Sequence[str], cells: Mapping[date, Sequence[object]], *, failing: Collection[date]
-) -> dg.MarkdownMetadataValue:
-    """A check's results by date as a Markdown table: failing dates first, then newest first, and how many more there are."""
+def dates_table(columns: Sequence[str], cells: Mapping[date, Sequence[object]], *, failing: Collection[date]) -> dict[str, Any]:
+    """A check's results by date, as the metadata `by_date`: failing dates first, then newest first, and how many more there are."""
     ordered = sorted(cells, key=lambda day: (day not in failing, -day.toordinal()))
     lines = [(day, "fails" if day in failing else "passes", *cells[day]) for day in ordered[:DATES_SHOWN]]
-    return dg.MetadataValue.md(markdown_table(("date", "result", *columns), lines, len(ordered)))
+    return table_metadata("by_date", ("date", "result", *columns), lines, len(ordered))
 
 
 def _figures(record: PartitionRecord | None) -> tuple[int | None, ...]:

@@ -36,6 +36,9 @@ Key = tuple[str, str]
 
 _NAMED = 5
 
+_ASKED_FOR = "lakehouse run"
+"""The reason of runs that a person asks for."""
+
 _ONE = "-m", "lakehouse_assets.cli", "run"
 """Runs this command in a process of its own."""
 
@@ -121,14 +124,14 @@ class _Run:
                 ready.append(key)
         if ready:
             days = [day for key in ready for day in self._dates[key]]
-            self._execute(PlannedRun(tuple(ready), min(days), max(days), ""), instance)
+            self._execute(PlannedRun(tuple(ready), min(days), max(days), "", _ASKED_FOR), instance)
 
     def _publish(self, instance: dg.DagsterInstance) -> None:
         """Publish the chosen tables to each target. Of a table that has just failed, a target gets the rows that are live."""
         for target in sorted({layer for layer, _ in self._dates} - {*LAYERS}):
             keys = tuple(key for key in self._dates if key[0] == target)
             days = [day for key in keys for day in self._dates[key]]
-            self._execute(PlannedRun(keys, min(days), max(days), ""), instance)
+            self._execute(PlannedRun(keys, min(days), max(days), "", _ASKED_FOR), instance)
 
     def _execute(self, run: PlannedRun, instance: dg.DagsterInstance) -> None:
         if not self._stops:
@@ -302,7 +305,7 @@ def _runs(keys: Sequence[Key], dates: Mapping[Key, Sequence[date]], *, exactly: 
     days = sorted({day for key in keys for day in dates[key]})
     for first, last in _contiguous(days) if exactly else date_ranges(days):
         chosen = tuple(key for key in keys if any(first <= day <= last for day in dates[key]))
-        yield PlannedRun(chosen, first, last, "")
+        yield PlannedRun(chosen, first, last, "", _ASKED_FOR)
 
 
 def _contiguous(days: Sequence[date]) -> list[tuple[date, date]]:

@@ -28,6 +28,11 @@ _MAX_MANUAL_WAIT = timedelta(hours=1)
 
 _UNDER_WAY = dg.SkipReason("A run is under way. What still differs after it will be requested then.")
 
+REASON_TAG, TABLES_TAG, DATES_TAG = "lakehouse/reason", "lakehouse/tables", "lakehouse/dates"
+"""The tags that tell people, in the list of runs, why a run was asked for and what it covers."""
+
+_TABLES_NAMED = 4
+
 _RUNS_READ = 50
 """How many finished runs are searched for gold's last one. If it is older than these, gold has waited long enough."""
 
@@ -211,7 +216,9 @@ def _requests(
     """Yield a request for each run that is ready; if there are none, the reason."""
     for why in waiting:
         context.log.info(why)
-    yield from (run_request(run) for run in ready)
+    for run in ready:
+        context.log.info(f"Requested a run of {_some_tables(run)} for {_days(run)}: {run.reason}.")
+        yield run_request(run)
     if not ready:
         yield dg.SkipReason("\n".join([*waiting, *warnings]) or "What differed is resolved by now.")
 
@@ -231,6 +238,18 @@ def run_request(run: PlannedRun) -> dg.RunRequest:
 
 
 def run_tags(run: PlannedRun) -> dict[str, str]:
-    """Return the tags that give a Dagster run its date range and identify the difference that it resolves, if it resolves one."""
+    """Return the tags of a planned run: its date range, the difference that it resolves, if any, and for people what and why."""
     dates = {RANGE_START_TAG: run.start.isoformat(), RANGE_END_TAG: run.end.isoformat()} if run.builds else {}
-    return dates | ({DIFFERENCE_TAG: run.difference} if run.difference else {})
+    difference = {DIFFERENCE_TAG: run.difference} if run.difference else {}
+    reason = {REASON_TAG: run.reason} if run.reason else {}
+    return dates | difference | {TABLES_TAG: _some_tables(run), DATES_TAG: _days(run)} | reason
+
+
+def _some_tables(run: PlannedRun) -> str:
+    named = [f"{layer}/{name}" for layer, name in run.keys[:_TABLES_NAMED]]
+    more = len(run.keys) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+def _days(run: PlannedRun) -> str:
+    return str(run.start) if run.start == run.end else f"{run.start} to {run.end}"

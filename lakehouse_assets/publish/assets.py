@@ -8,7 +8,7 @@ import dagster as dg
 
 from lakehouse_assets.books.runs import BUILT, FAILED, UNCHANGED
 from lakehouse_assets.errors import PublishError
-from lakehouse_assets.materialization.presentation import docs_metadata
+from lakehouse_assets.materialization.presentation import column_lineage, docs_metadata
 from lakehouse_assets.materialization.run_book import RunBook
 from lakehouse_assets.publish.served import Published, Served, Target
 from lakehouse_assets.store.errors import Unquoted
@@ -65,4 +65,6 @@ def _metadata(done: Published) -> dict[str, Any]:
     columns = [
         dg.TableColumn(name, kind, description=done.served.columns.get(name)) for name, kind in (done.columns or {}).items()
     ]
-    return {**done.metadata, "dagster/column_schema": dg.TableSchema(columns)}
+    source = done.served.layer, done.served.name
+    lineage = column_lineage({name: [(*source, name)] for name in done.columns or {}})
+    return {**done.metadata, "dagster/column_schema": dg.TableSchema(columns), **lineage}

@@ -7,7 +7,7 @@ import dagster as dg
 
 from lakehouse_assets.books.ledger import Ledger
 from lakehouse_assets.contracts.feeds import Feed
-from lakehouse_assets.markdown import markdown_table
+from lakehouse_assets.materialization.presentation import table_metadata
 from lakehouse_assets.materialization.row_accounts import FAULTS_TOLD, in_dates, run_dates
 from lakehouse_assets.raw.arrivals import Arrivals, arrivals
 from lakehouse_assets.store.errors import Unquoted
@@ -57,6 +57,6 @@ def arrivals_result(key: dg.AssetKey, found: Arrivals, dates: Collection[date] |
         metadata={
             "as_of": found.as_of.isoformat(timespec="seconds"),
             "outstanding": len(outstanding),
-            "deliveries": dg.MetadataValue.md(markdown_table(("date", "state", "reason"), shown[:_SHOWN], len(shown))),
+            **table_metadata("deliveries", ("date", "state", "reason"), shown[:_SHOWN], len(shown)),
         },
     )

@@ -74,7 +74,8 @@ def write_landed(landed: Landed) -> Written:
     assert committed is not None, "the table was opened before"
     records = _records(landed, committed)
     record_partitions(target.root, target.layer, {target.name: committed}, lambda known: records, target.run_id)
-    return Written(commit, _metadata(landed), {r.date: _metadata_of_day(r) for r in records})
+    files = [(r.date, f.name, f.size, f.rows_in) for r in records for f in r.files]
+    return Written(commit, _metadata(landed), {r.date: _metadata_of_day(r) for r in records}, files)
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,16 @@ tables, whether or not there is something to build."""
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run: asset keys, and the range of dates that it covers. `difference` is a hash of what the run is to resolve."""
+    """A run: asset keys, and the range of dates that it covers. `difference` is a hash of what the run is to resolve.
+
+    `reason` says to people why it was asked for.
+    """
 
     keys: tuple[tuple[str, str], ...]
     start: date
     end: date
     difference: str
+    reason: str = ""
 
     @property
     def builds(self) -> bool:
@@ -109,4 +113,11 @@ def _run(plan: Plan, tables: Sequence[PlannedTable], start: date, end: date) -> 
     # Only the dates of this run: which others a plan has depends on what it scanned.
     facts = [[t.key, [[d, t.to_build.get(d)] for d in t.dates if start <= d <= end]] for t in chosen] + files
     difference = hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]
-    return PlannedRun(tuple(t.key for t in chosen), start, end, difference)
+    return PlannedRun(tuple(t.key for t in chosen), start, end, difference, _reason(chosen, len(files)))
+
+
+def _reason(tables: Sequence[PlannedTable], files: int) -> str:
+    """Say why tables are to be built; `files` is the number of landing files that differ from raw."""
+    has_raw = any(t.layer == "raw" for t in tables)
+    landed = [f"{files} landing file{'s' if files > 1 else ''} new, changed or gone"] if files and has_raw else []
+    return "; ".join([*landed, *dict.fromkeys(t.reason for t in tables if t.reason)]) or "what the tables read has changed"

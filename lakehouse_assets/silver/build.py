@@ -423,7 +423,7 @@ def _audit_error(
     fail_rules = {r.name: r for r in table.all_rules if r.outcome == "fail"}
     broken = [
         f"{day}: {hit.rows} row{'s' if hit.rows > 1 else ''} broke {hit.rule} ({fail_rules[hit.rule].description} "
-        f"Keys: {'; '.join(hit.examples)})"
+        f"Keys: {'; '.join(example.partition(chr(9))[0] for example in hit.examples)})"
         for day in sorted(dates)
         for hit in hits.get(day, [])
         if hit.rule in fail_rules

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lakehouse_assets.books.ledger import Ledger, PartitionRecord
+from lakehouse_assets.books.ledger import Ledger, PartitionRecord, RuleHits
 from lakehouse_assets.contracts.contract import Contract, Relationship, Rule, Volume
-from lakehouse_assets.contracts.provenance import DATE_COLUMN
+from lakehouse_assets.contracts.provenance import BROKEN_RULES, DATE_COLUMN
 from lakehouse_assets.contracts.system import SilverTable
 from lakehouse_assets.delta.duck import connect, files_view, files_with_keys
 from lakehouse_assets.delta.tables import live_files, newest_table, sql_name
-from lakehouse_assets.markdown import markdown_table
+from lakehouse_assets.materialization.presentation import table_metadata
 from lakehouse_assets.materialization.row_accounts import (
     FAULTS_TOLD,
     ROW_ACCOUNTS,
@@ -131,8 +131,9 @@ def rule_result(key: dg.AssetKey, rule: Rule, records: Sequence[PartitionRecord]
             "rows": rows,
             "outcome": rule.outcome,
             "rule": rule.expression,
-            **_listed("failing_rows", "key", {day: hit.examples for day, hit in broken.items()}, rows),
-            "by_date": dates_table(
+            **_failing_rows(broken, rows),
+            **_see_all(key, rule, broken),
+            **dates_table(
                 ("rows",), {r.date: (broken[r.date].rows if r.date in broken else 0,) for r in records}, failing=broken
             ),
         },
@@ -165,7 +166,7 @@ def volume_result(
         asset_key=key,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"Unusually few or many rows came in on {_some_dates(unusual)}." if unusual else None,
-        metadata={"dates": len(cells), "by_date": dates_table(("in", "usual", "dates before"), cells, failing=unusual)},
+        metadata={"dates": len(cells), **dates_table(("in", "usual", "dates before"), cells, failing=unusual)},
     )
 
 
@@ -185,7 +186,11 @@ def freshness_result(
         asset_key=key,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{message} Allowed are {_days(allowed)}." if late else message,
-        metadata={"newest_rows": str(newest or ""), "newest_landing": str(newest_landing or ""), "allowed": _days(allowed)},
+        metadata={
+            **({"newest_rows": str(newest)} if newest else {}),
+            **({"newest_landing": str(newest_landing)} if newest_landing else {}),
+            "allowed": _days(allowed),
+        },
     )
 
 
@@ -307,21 +312,35 @@ def _relationship_result(
         metadata={
             "rows": rows,
             "values": values,
-            **_listed(
+            **table_metadata(
                 "failing_values",
-                relationship.column,
-                {day: by_date[day][2] for day in failing},
+                ("date", relationship.column),
+                [(day, value) for day in sorted(failing, reverse=True) for value in by_date[day][2]][:_SHOWN],
                 sum(by_date[day][1] for day in failing),
             ),
-            "by_date": dates_table(("rows", "values"), {day: figures[:2] for day, figures in by_date.items()}, failing=failing),
+            **dates_table(("rows", "values"), {day: figures[:2] for day, figures in by_date.items()}, failing=failing),
         },
     )
 
 
-def _listed(name: str, column: str, examples: Mapping[date, Sequence[str]], total: int) -> dict[str, dg.MarkdownMetadataValue]:
-    """Return a metadata entry with some of a check's examples, a line each, newest dates first; empty without examples."""
-    shown = [(day, example) for day in sorted(examples, reverse=True) for example in examples[day]][:_SHOWN]
-    return {name: dg.MetadataValue.md(markdown_table(("date", column), shown, total))} if shown else {}
+def _failing_rows(broken: Mapping[date, RuleHits], total: int) -> dict[str, Any]:
+    """Return the metadata with some rows that broke a rule, newest dates first: key, file and row, as the ledger has them."""
+    examples = [(day, example.split("\t")) for day in sorted(broken, reverse=True) for example in broken[day].examples]
+    # A record of an earlier release has the key alone.
+    shown = [(day, key, *(place or (None, None))) for day, (key, *place) in examples[:_SHOWN]]
+    return table_metadata("failing_rows", ("date", "key", "file", "row"), shown, total)
+
+
+def _see_all(key: dg.AssetKey, rule: Rule, dates: Collection[date]) -> dict[str, str]:
+    """Return the metadata with the command that shows all rows that broke a rule; none if no table has them."""
+    if not dates or rule.outcome == "fail":
+        return {}
+    table, first, last = key.path[-1], min(dates), max(dates)
+    if rule.outcome == "drop":
+        return {"see_all": f"lakehouse quarantine --table {table} --rule {rule.name} --from {first} --to {last}"}
+    broke = f"list_contains(string_split({BROKEN_RULES}, ','), '{rule.name}')"
+    where = f"{broke} AND {DATE_COLUMN} BETWEEN '{first}' AND '{last}'"
+    return {"see_all": f'lakehouse query "FROM silver.{table} WHERE {where}"'}
 
 
 def _some_dates(dates: Collection[date]) -> str:

@@ -124,12 +124,13 @@ class Stage:
         return SetAside((*ordered[number:], *merged.batches))
 
     def rule_hits(self) -> dict[date, list[RuleHits]]:
-        """Return, by date, each broken rule with its number of rows and the keys of some of them."""
+        """Return, by date, each broken rule with its number of rows, and key, file and row of some of them."""
         if self._all_keep_rules:
             return {}
         key = " || ', ' || ".join(f"COALESCE(CAST(\"{k}\" AS VARCHAR), 'NULL')" for k in self.contract.key)
+        example = f"concat({key}, chr(9), {FILE}, chr(9), {ROW})"
         counted = self.connection.execute(
-            f"""SELECT {DATE_COLUMN}, rule, count(*), list({key} ORDER BY {FILE}, {ROW}, {ITEM})[1:{MOST_EXAMPLES}]
+            f"""SELECT {DATE_COLUMN}, rule, count(*), list({example} ORDER BY {FILE}, {ROW}, {ITEM})[1:{MOST_EXAMPLES}]
                 FROM (SELECT *, unnest(string_split({BROKEN_RULES}, ',')) AS rule FROM staged WHERE {BROKEN_RULES} IS NOT NULL)
                 GROUP BY ALL ORDER BY ALL"""
         ).fetchall()

@@ -31,10 +31,20 @@ def contract_faults(session: "SparkSession", table: SilverTable) -> list[str]:
     """Return the mistakes in a table's functions and its contract's SQL, a line each. Reads and computes no rows."""
     faults = []
     for given in table.inputs:
-        text = [f"`{name}` string" for name in dict.fromkeys(given.feed.column_names)]
-        own = [f"`{name}` {kind}" for name, kind in typed_columns(given.feed.provenance).items()]
-        faults += _transformed(session.createDataFrame([], ", ".join([*text, *own])), table, given)[1]
+        faults += _transformed(_no_rows(session, given), table, given)[1]
     return list(dict.fromkeys(faults))
+
+
+def computed(session: "SparkSession", table: SilverTable, given: Input) -> "DataFrame":
+    """Return what an input's function makes of no rows, for a look at its plan. Computes nothing."""
+    return given.function(_given_rows(_no_rows(session, given), table, given))
+
+
+def _no_rows(session: "SparkSession", given: Input) -> "DataFrame":
+    """Return raw rows of an input, none, with all columns that the feed declares."""
+    text = [f"`{name}` string" for name in dict.fromkeys(given.feed.column_names)]
+    own = [f"`{name}` {kind}" for name, kind in typed_columns(given.feed.provenance).items()]
+    return session.createDataFrame([], ", ".join([*text, *own]))
 
 
 def transform(raw: "DataFrame", table: SilverTable, given: Input) -> "DataFrame":
@@ -67,16 +77,24 @@ def each_item(raw: "DataFrame", column: str) -> "DataFrame":
     )
 
 
+def _given_rows(raw: "DataFrame", table: SilverTable, given: Input) -> "DataFrame":
+    """Return the rows that an input's function gets."""
+    from pyspark.sql import functions as F
+
+    feed = given.feed
+    # A column that the source added later, with the name of a contract's column, must not conflict with it.
+    rows = raw.drop(*(name for name in table.contract.column_names if name not in feed.column_names))
+    rows = rows.withColumn(FEED, F.lit(feed.table))
+    rows = rows.withColumn(CURRENCY, F.lit(feed.currency)) if feed.currency else rows
+    return each_item(rows, given.each) if given.each else rows.withColumn(ITEM, F.expr("0L"))
+
+
 def _transformed(raw: "DataFrame", table: SilverTable, given: Input) -> tuple["DataFrame", list[str]]:
     """Return the transformed rows, and the mistakes in function and contract, a line each. Use the rows only without mistakes."""
     from pyspark.sql import functions as F
 
     contract, feed = table.contract, given.feed
-    # A column that the source added later, with the name of a contract's column, must not conflict with it.
-    rows = raw.drop(*(name for name in contract.column_names if name not in feed.column_names))
-    rows = rows.withColumn(FEED, F.lit(feed.table))
-    rows = rows.withColumn(CURRENCY, F.lit(feed.currency)) if feed.currency else rows
-    rows = each_item(rows, given.each) if given.each else rows.withColumn(ITEM, F.expr("0L"))
+    rows = _given_rows(raw, table, given)
     location = _location(table, given)
     try:
         rows = given.function(rows)

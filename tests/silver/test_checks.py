@@ -31,17 +31,16 @@ def record(number, rows_in, *hits, rows_out=None, fingerprint="f1"):
 
 def lines(result):
     """The dates of the table by date, with their results."""
-    cells = [line.split(" | ") for line in result.metadata["by_date"].value.splitlines()[2:]]
-    return [(cell[0].strip("| "), cell[1]) for cell in cells]
+    return [(record.data["date"], record.data["result"]) for record in result.metadata["by_date"].records]
 
 
 class TestRule:
     RULE = Rule("total_not_negative", "total >= 0", "drop", "A total is not negative.")
     RECORDS = (
         record(1, 5),
-        record(2, 5, RuleHits("total_not_negative", 2, ["order_id=A", "order_id=B"])),
+        record(2, 5, RuleHits("total_not_negative", 2, ["A\torders.csv\t3", "B"])),
         record(3, 5, RuleHits("another", 4)),
-        record(4, 5, RuleHits("total_not_negative", 1, ["order_id=C"])),
+        record(4, 5, RuleHits("total_not_negative", 1, ["C\tlate.csv\t7"])),
     )
 
     def test_the_dates_on_which_rows_broke_it_are_told_first(self):
@@ -55,22 +54,29 @@ class TestRule:
             ("2026-01-03", "passes"),
             ("2026-01-01", "passes"),
         ]
-        assert "| 2026-01-02 | fails | 2 |" in result.metadata["by_date"].value
+        assert result.metadata["by_date"].records[1].data == {"date": "2026-01-02", "result": "fails", "rows": 2}
 
     def test_a_few_of_the_rows_that_broke_it_are_listed_a_line_each(self):
-        listed = rule_result(KEY, self.RULE, self.RECORDS).metadata["failing_rows"].value.splitlines()
-        assert listed == [
-            "| date | key |",
-            "|---|---|",
-            "| 2026-01-04 | order_id=C |",
-            "| 2026-01-02 | order_id=A |",
-            "| 2026-01-02 | order_id=B |",
+        found = rule_result(KEY, self.RULE, self.RECORDS).metadata
+        assert [tuple(row.data.values()) for row in found["failing_rows"].records] == [
+            ("2026-01-04", "C", "late.csv", "7"),
+            ("2026-01-02", "A", "orders.csv", "3"),
+            ("2026-01-02", "B", None, None),  # as an earlier release recorded it
         ]
+        assert "failing_rows_not_shown" not in found
         many = [record(n, 99, RuleHits("total_not_negative", 90, list("ABCDE"))) for n in range(1, 8)]
-        listed = rule_result(KEY, self.RULE, many).metadata["failing_rows"].value.splitlines()
-        assert listed[-1] == "and 610 more"
-        assert len(listed) == 24
+        found = rule_result(KEY, self.RULE, many).metadata
+        assert len(found["failing_rows"].records) == 20
+        assert found["failing_rows_not_shown"].value == 610
         assert "failing_rows" not in rule_result(KEY, self.RULE, [self.RECORDS[0]]).metadata
+
+    def test_a_command_shows_all_of_them(self):
+        refused = rule_result(KEY, self.RULE, self.RECORDS).metadata["see_all"].value
+        options = "--table shop_orders --rule total_not_negative --from 2026-01-02 --to 2026-01-04"
+        assert refused == f"lakehouse quarantine {options}"
+        counted = rule_result(KEY, replace(self.RULE, outcome="warn"), self.RECORDS).metadata["see_all"].value
+        assert counted.startswith('lakehouse query "FROM silver.shop_orders WHERE ')
+        assert "see_all" not in rule_result(KEY, self.RULE, [self.RECORDS[0]]).metadata
 
     def test_it_passes_where_no_date_has_such_rows(self):
         result = rule_result(KEY, self.RULE, [self.RECORDS[0], self.RECORDS[2]])
@@ -275,9 +281,9 @@ class TestRuns:
         assert customers.description == "1 rows have no partner in shop_customers, on 2026-01-02."
         assert lines(customers) == [(str(day(2)), "fails"), (str(day(3)), "passes"), (str(day(1)), "passes")]
         assert (products.metadata["rows"].value, products.metadata["values"].value) == (9, 9)
-        listed = products.metadata["failing_values"].value.splitlines()
-        assert listed[0] == "| date | product |"
-        assert listed[2:] == [*(f"| 2026-01-03 | {product} |" for product in (10, 11, 3, 4, 5)), "", "and 4 more"]
+        listed = [record.data for record in products.metadata["failing_values"].records]
+        assert listed == [{"date": "2026-01-03", "product": product} for product in ("10", "11", "3", "4", "5")]
+        assert products.metadata["failing_values_not_shown"].value == 4
         assert lines(found["row_accounts"]) == [(str(day(n)), "passes") for n in (3, 2, 1)]
 
     def test_a_run_over_one_date_speaks_of_that_date(self, shop):
