@@ -16,6 +16,7 @@ from lakehouse_assets.books.runs import FAILED, SKIPPED, UNCHANGED, Runs, TableR
 from lakehouse_assets.delta.handlers import Written
 from lakehouse_assets.delta.tables import TableFacts
 from lakehouse_assets.errors import AuditError
+from lakehouse_assets.materialization.spans import are_spans_wanted, send_spans
 from lakehouse_assets.store.errors import unquoted
 from lakehouse_assets.store.root import Root
 
@@ -60,7 +61,10 @@ class RunBook:
                 self.new(layer, name, SKIPPED)
         for noted in self._noted.values():
             noted.error = None if noted.error is None else " ".join(unquoted(self._root, noted.error).split())
-        Runs(self._root).add(list(self._noted.values()))
+        runs = list(self._noted.values())
+        if are_spans_wanted():
+            send_spans(self._run_id, runs)
+        Runs(self._root).add(runs)
 
 
 def _reason(error: BaseException) -> str:
