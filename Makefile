@@ -20,7 +20,7 @@ quick: setup  ## the tests of the inner loop: one engine, one store, no services
 	@$(BIN)/pytest -m quick -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 dev: setup  ## run the Dagster UI at http://localhost:3000
-	@DAGSTER_HOME="$$($(BIN)/python -m lakehouse_assets.setup)" $(BIN)/dg dev
+	@DAGSTER_HOME="$$($(BIN)/python -m lakehouse_assets.setup)" VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/dg dev
 
 dashboard: setup  ## show the lakehouse in the browser at http://localhost:8501
 	@$(BIN)/lakehouse dashboard

@@ -50,6 +50,9 @@ concurrency:
     default_limit: 1
 freshness:
   enabled: true
+# What runs print. Otherwise each of Dagster's own events is a line, which the UI shows anyway.
+python_logs:
+  python_log_level: INFO
 # The history of sensor ticks. `lakehouse maintain` deletes runs, after LAKEHOUSE_KEEP_RUNS_DAYS.
 retention:
   sensor:
