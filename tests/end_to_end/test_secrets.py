@@ -160,6 +160,8 @@ DUCKDB_SAID = (
 
 def test_a_question_that_fails_while_it_is_shown_does_not_quote_the_store(monkeypatch, tmp_path):
     class Relation:
+        columns = ("n",)
+
         def show(self, **_):
             raise duckdb.HTTPException(DUCKDB_SAID)
 

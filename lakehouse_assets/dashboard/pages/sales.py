@@ -28,7 +28,7 @@ def show(view: View) -> None:
     basket.metric("Revenue an order", amount(totals["usd_amount"] / totals["orders"]), border=True)
     pieces.metric("Pieces", f"{totals['quantity']:,.0f}", border=True)
     if totals["without_rate"]:
-        st.warning(f"No exchange rate is known for {count(totals['without_rate'], 'line')}: the revenue lacks them.")
+        st.warning(f"No exchange rate is known for {count(totals['without_rate'], 'line')}: not part of the revenue.")
     days = data.by_day(connection, filters)
     figure = px.bar(
         days,
