@@ -4,6 +4,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
@@ -281,12 +282,13 @@ def _build(
     """Run dbt. Returns the outputs of the models it built, the test results, why it could not build the other models, and what
     returns the compiled query of a model.
     """
-    os.environ |= {RUN_DATABASE: str(database), RUN_ROOT: root.uri, **project.environment}
     built: dict[str, dg.Output[None]] = {}
     checks: list[dg.AssetCheckResult] = []
     # The run's database has the seeds. Unit tests are of the SQL, not of the data.
     without = ["build", "--exclude", "resource_type:seed resource_type:unit_test"]
-    invocation = dbt.cli(without, context=context, raise_on_error=False, target_path=database.with_name("target"))
+    with _environment({RUN_DATABASE: str(database), RUN_ROOT: root.uri, **project.environment}):
+        # dbt's process copies the environment as it starts.
+        invocation = dbt.cli(without, context=context, raise_on_error=False, target_path=database.with_name("target"))
     with unquoted_output(root):
         for event in invocation.stream():
             if isinstance(event, dg.Output):
@@ -303,6 +305,21 @@ def _build(
         }
 
     return built, _with_failing_rows(checks, invocation, root, database), faulty, lambda name: compiled()[name]
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables while the block runs."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _faulty(invocation: DbtCliInvocation, root: Root, *, tests_failed: bool) -> dict[str, str]:

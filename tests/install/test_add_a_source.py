@@ -73,7 +73,12 @@ def test_systems_and_models_of_one_s_own_can_stand_alone(shell, tmp_path):
         "from lakehouse_assets.definitions import defs\n"
         "print(*sorted(key.to_user_string() for key in defs().resolve_asset_graph().get_all_asset_keys()))\n"
     )
-    assert shell("python keys.py", project).split() == ["gold/orders_by_day", "raw/shop_orders", "silver/shop_orders"]
+    assert shell("python keys.py", project).split() == [
+        "gold/orders_by_day",
+        "landing/shop_orders",
+        "raw/shop_orders",
+        "silver/shop_orders",
+    ]
 
 
 @pytest.mark.parametrize("name", ["class", "tests", "lakehouse-assets", "1st"])
