@@ -42,6 +42,7 @@ DOCKERFILE = PROJECT / "deploy" / "Dockerfile"
 COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yaml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
 TOOLS = {name for name, service in SERVICES.items() if service.get("profiles") == ["tools"]}
+PROXY = {name for name, service in SERVICES.items() if service.get("profiles") == ["proxy"]}
 """They ask nobody to wait for them, and end with an error where they can't go on: then they are started again."""
 
 SECRETS = {"MINIO_ROOT_PASSWORD": "test-store-password", "POSTGRES_PASSWORD": "test-database-password"}
@@ -69,7 +70,7 @@ def test_the_images_have_the_versions_that_tests_run_against():
 def test_every_published_port_is_bound_to_this_machine():
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert ports
-    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+    assert [port for port in ports if not _with(SECRETS, port).startswith("127.0.0.1:")] == []
 
 
 def test_spark_connect_which_asks_for_no_token_is_reached_from_the_inner_network_only():
@@ -90,6 +91,12 @@ def test_a_producer_and_a_drain_are_started_with_their_profile_only():
     assert {SERVICES[name]["command"][1] for name in TOOLS} == {"produce", "drain"}
 
 
+def test_who_is_let_in_looks_at_a_webserver_that_only_reads_and_only_with_its_profile():
+    assert {"viewer", "proxy"} == PROXY
+    assert "--read-only" in SERVICES["viewer"]["command"]
+    assert "ports" not in SERVICES["viewer"]
+
+
 def test_every_service_waits_for_what_it_names_until_that_is_ready():
     for name, service in SERVICES.items():
         for other, how in service.get("depends_on", {}).items():
@@ -106,7 +113,9 @@ def test_every_service_that_an_address_names_is_there():
 
 
 def test_every_volume_and_network_is_declared_and_used():
-    volumes = {volume.partition(":")[0] for s in SERVICES.values() for volume in s.get("volumes", [])}
+    mounted = {volume.partition(":")[0] for s in SERVICES.values() for volume in s.get("volumes", [])}
+    volumes = {volume for volume in mounted if not volume.startswith("./")}
+    assert all((PROJECT / file).exists() for file in mounted - volumes)
     assert volumes == set(COMPOSE["volumes"])
     assert {network for s in SERVICES.values() for network in s["networks"]} == set(COMPOSE["networks"])
 
@@ -240,7 +249,7 @@ class StackOnThisMachine:
     def up(self, but: str | None = None) -> None:
         """Start everything that does not run, each service once what it depends on is ready; all are healthy in the end."""
         foreign = {"minio": self._start_minio, "postgres": self._start_postgres, "kafka": self._start_kafka}
-        waiting = {name: service for name, service in self.services.items() if name not in {but, *TOOLS, *self._up}}
+        waiting = {name: service for name, service in self.services.items() if name not in {but, *TOOLS, *PROXY, *self._up}}
         while waiting:
             name = next(n for n, s in waiting.items() if not set(s.get("depends_on", {})) & set(waiting))
             service = waiting.pop(name)
@@ -454,7 +463,8 @@ _SERVICE = {
         "command": _TEXTS,
         "profiles": _TEXTS,
         "init": {"type": "boolean"},
-        "restart": {"enum": ["no", "always", "on-failure", "unless-stopped"]},
+        "cap_drop": _TEXTS,
+        "cap_add": _TEXTS,
         "networks": _TEXTS,
         "cap_drop": _TEXTS,
         "security_opt": _TEXTS,
