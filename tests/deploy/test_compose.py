@@ -463,15 +463,18 @@ _SERVICE = {
         "command": _TEXTS,
         "profiles": _TEXTS,
         "init": {"type": "boolean"},
-        "cap_drop": _TEXTS,
-        "cap_add": _TEXTS,
+        "restart": {"enum": ["no", "always", "on-failure", "unless-stopped"]},
         "networks": _TEXTS,
         "cap_drop": _TEXTS,
+        "cap_add": _TEXTS,
         "security_opt": _TEXTS,
-        "ports": {"type": "array", "items": {"type": "string", "pattern": r"^([\d.]+:)?(\d+|\$\{\w+:-\d+\}):\d+$"}},
+        "ports": {
+            "type": "array",
+            "items": {"type": "string", "pattern": r"^(([\d.]+|\$\{\w+:-[\d.]+\}):)?(\d+|\$\{\w+:-\d+\}):\d+$"},
+        },
         # Numbers and booleans are texts too: YAML would give some another look.
         "environment": {"type": "object", "additionalProperties": {"type": "string"}},
-        "volumes": {"type": "array", "items": {"type": "string", "pattern": "^[a-z-]+:/[a-z/]+$"}},
+        "volumes": {"type": "array", "items": {"type": "string", "pattern": "^(./[a-zA-Z/]+|[a-z-]+):/[a-zA-Z/]+(:ro)?$"}},
         "depends_on": {
             "type": "object",
             "additionalProperties": {
