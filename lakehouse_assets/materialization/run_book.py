@@ -10,7 +10,6 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
-from deltalake.exceptions import DeltaError
 
 from lakehouse_assets.books.runs import FAILED, SKIPPED, UNCHANGED, Runs, TableRun
 from lakehouse_assets.delta.handlers import Written
@@ -99,8 +98,7 @@ def run_book(root: Root, engines: Mapping[str, str]) -> dg.ResourceDefinition:
         finally:
             try:
                 book.write((key.path[0], key.path[1]) for key in sorted(selected) if len(key.path) == 2)
-            except (DeltaError, OSError) as error:
-                # The run is over, and no table depends on its history.
+            except Exception as error:  # noqa: BLE001 - the run is over, and no table depends on its history
                 reason = " ".join(unquoted(root, str(error)).split())
                 if context.log is not None:
                     context.log.warning(f"ops.runs has no rows of this run: {reason}")

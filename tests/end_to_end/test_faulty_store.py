@@ -133,6 +133,7 @@ def _work(environment: dict[str, str], home: Path, said: Path, pipe: Connection)
         unclean: list[str] = []
         settings = Settings(lakehouse_root=root, lakehouse_engine="sail", dagster_home=home / "dagster")
         for step in (partial(_rows, settings, engine), partial(_gold, settings.root)):
+            failed: list[str] = []
             try:
                 failed = step()
             except STORE_ERRORS as error:

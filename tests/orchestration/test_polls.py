@@ -82,7 +82,7 @@ def test_raw_is_downstream_of_the_poll_and_its_job_does_not_poll(polled):
 def test_a_feed_without_a_poll_has_neither_asset_nor_schedule(make_lakehouse):
     dropped = make_lakehouse(replace(STATIONS, inputs=(Input(replace(FEED, poll=None), clean),)))
     definitions = dropped.definitions()
-    assert LANDING not in definitions.resolve_asset_graph().get_all_asset_keys()
+    assert LANDING not in definitions.resolve_asset_graph().materializable_asset_keys
     assert not definitions.schedules
 
 
