@@ -5,6 +5,7 @@ from datetime import date
 import pytest
 
 from lakehouse_assets.serving.query import query
+from lakehouse_assets.serving.versions import parse_as_of
 from tests.support.things import entity
 
 pytestmark = pytest.mark.worlds("sail-folder", "sail-minio")
@@ -32,6 +33,14 @@ def test_the_rows_that_lost_can_be_read_and_are_as_many_as_the_accounts_say(make
         shop.settings.root, "SELECT sum(rows_superseded)::BIGINT FROM ops.row_accounts WHERE layer = 'silver'"
     ).fetchall()
     assert counted == (3,)
+
+    # As of a version: what was superseded then.
+    def said(version: int) -> list[str | None]:
+        sql = "SELECT value FROM superseded.shop_things ORDER BY ALL"
+        return [text for (text,) in query(shop.settings.root, sql, parse_as_of(str(version), "UTC")).fetchall()]
+
+    newest = shop.versions()["silver.shop_things"]
+    assert (said(newest - 1), said(newest)) == ([], ["gone", "old", None])
 
     shop.land("shop/things", "2026-01-03", "c.csv", f"{HEADER}5,1,older,,\n5,2,newer,,\n")
     shop.land("shop/things", "2026-01-04", "d.csv", f"{HEADER}4,1,other,,\n4,2,new,,\n")
