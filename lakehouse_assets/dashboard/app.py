@@ -89,4 +89,5 @@ def _footer(root: str, state: State) -> None:
         st.caption(f"Gold: pass {state.manifest}, {published}  \nLakehouse: `{root}`")
 
 
-main()
+if __name__ == "__main__":  # what Streamlit runs it as
+    main()

@@ -1,6 +1,7 @@
 """The dashboard over a small lakehouse: its numbers, its pages, and what it says where something is missing or broken."""
 
 import doctest
+import sys
 from datetime import date
 
 import pytest
@@ -26,6 +27,8 @@ def one(settings):
 @pytest.fixture
 def open_page(settings, monkeypatch):
     """Runs a page as Streamlit does, over a root."""
+    # Streamlit leaves the page as the main module, which every process that is spawned later would run.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
     def run(page="", root=None, **parameters):
         import streamlit
